@@ -1,0 +1,112 @@
+"""How graphs become functions: which mode for what, and evaluation without a compiler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytensor
+from pytensor.compile.mode import Mode
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.basic import Variable
+from pytensor.graph.replace import graph_replace
+from pytensor.graph.traversal import ancestors
+from pytensor.tensor.random.type import RandomType
+
+# NumPy runs the graph node by node: a call costs more than a compiled one, but nothing is
+# compiled. Right for what is evaluated once.
+EVALUATE_MODE = Mode(linker="py", optimizer="fast_compile")
+
+
+def resolve_mode(backend: str | None = None, mode: Any = None) -> Any:
+    """Return the PyTensor mode for a fit.
+
+    Parameters
+    ----------
+    backend : {"numba", "c", "py"}, optional
+        The linker; numba by default.
+    mode : str or Mode, optional
+        A PyTensor mode, instead of ``backend``.
+    """
+    if backend is not None and mode is not None:
+        raise ValueError("give either backend or mode, not both")
+    if mode is not None:
+        return mode
+    try:
+        return {None: "NUMBA", "numba": "NUMBA", "c": "CVM", "py": EVALUATE_MODE}[backend]
+    except KeyError:
+        raise ValueError(f"backend must be 'numba', 'c' or 'py', got {backend!r}") from None
+
+
+def evaluate(
+    outputs: Sequence[Variable], givens: Mapping[Variable, Any] | None = None
+) -> list[np.ndarray]:
+    """Return the values of expressions, computed with NumPy.
+
+    Parameters
+    ----------
+    outputs
+        Expressions.
+    givens
+        Values of their inputs.
+    """
+    givens = dict(givens or {})
+    function = pytensor.function(
+        list(givens),
+        list(outputs),
+        mode=EVALUATE_MODE,
+        on_unused_input="ignore",
+        allow_input_downcast=True,
+    )
+    return function(*givens.values())
+
+
+def random_generators(outputs: Iterable[Variable]) -> list[SharedVariable]:
+    """Return the shared random generators that expressions draw from, in a stable order."""
+    return [
+        variable
+        for variable in ancestors(list(outputs))
+        if isinstance(variable, SharedVariable) and isinstance(variable.type, RandomType)
+    ]
+
+
+def reseeded(
+    outputs: Sequence[Variable], random_seed: Any
+) -> tuple[list[Variable], dict[Variable, Variable]]:
+    """Return expressions that draw from new generators, and the updates that advance those.
+
+    The generators of the original graph are neither read nor advanced.
+
+    Parameters
+    ----------
+    outputs
+        Expressions.
+    random_seed : int, SeedSequence, Generator or None
+        Seed from which one independent stream a generator is spawned.
+    """
+    old = random_generators(outputs)
+    seeds = as_seed_sequence(random_seed).spawn(len(old))
+    new = {
+        rng: pytensor.shared(np.random.Generator(np.random.PCG64(seed)), name=rng.name)
+        for rng, seed in zip(old, seeds, strict=True)
+    }
+    advanced = [rng.default_update for rng in old if rng.default_update is not None]
+    replaced = graph_replace([*outputs, *advanced], new, strict=False)
+    movers = [new[rng] for rng in old if rng.default_update is not None]
+    return replaced[: len(outputs)], dict(zip(movers, replaced[len(outputs) :], strict=True))
+
+
+def as_seed_sequence(random_seed: Any) -> np.random.SeedSequence:
+    """Return a seed sequence of an int, a sequence of ints, a sequence, a generator, or None."""
+    if isinstance(random_seed, np.random.SeedSequence):
+        return random_seed
+    if isinstance(random_seed, np.random.Generator):
+        return np.random.SeedSequence(int(random_seed.integers(2**63)))
+    try:
+        return np.random.SeedSequence(random_seed)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"random_seed must be None, a whole number of at least 0 (or several), a "
+            f"SeedSequence or a Generator, got {random_seed!r}"
+        ) from None

@@ -1,0 +1,441 @@
+"""What every distribution is: parameters as expressions, a log density, draws, a place to start.
+
+A subclass states its parameters in ``__init__`` and its formulas in ``logp``, ``random``,
+``support_point`` and, where one is known, ``logcdf``. Calling the subclass inside a model, or its
+``dist`` method anywhere, gives an ordinary PyTensor variable: evaluating it draws from the
+distribution. The distribution object stays attached to that variable, so that nothing ever has
+to guess a density back out of a graph.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.tensor.random.op import RandomVariable
+from pytensor.tensor.variable import TensorVariable
+
+from vibayes.distributions.constraints import Constraint
+from vibayes.distributions.transforms import Transform, logodds
+from vibayes.distributions.transforms import log as log_transform
+from vibayes.exceptions import ShapeError
+from vibayes.model.context import modelcontext
+
+__all__ = [
+    "Continuous",
+    "Discrete",
+    "Distribution",
+    "distribution_of",
+    "draw_from",
+    "logcdf",
+    "logp",
+    "to_float",
+]
+
+UNSET: Any = type("Unset", (), {"__repr__": lambda self: "UNSET"})()
+
+Shape = int | Sequence[Any] | TensorVariable
+
+
+class Distribution:
+    """Base of all distributions.
+
+    Parameters
+    ----------
+    name : str
+        Name of the variable in the model.
+    *args, **kwargs
+        The parameters of the distribution. They broadcast against each other.
+    shape : int or sequence of int, optional
+        Shape of one draw of the whole variable, event dimensions included.
+    dims : str or sequence of str, optional
+        Names of the variable's axes; their lengths come from the model's coordinates.
+    observed : array_like or TensorVariable, optional
+        Data. A variable with data is part of the likelihood, not of the posterior.
+    total_size : int or sequence, optional
+        Number of observations of which ``observed`` is a part, an entry an axis; ``None`` and
+        ``Ellipsis`` leave axes unscaled. The log density is scaled up accordingly.
+    transform : Transform or None, optional
+        How the variable is mapped to the unconstrained space. ``None`` leaves it as it is; by
+        default the distribution chooses.
+    initval : array_like or {"support_point", "prior"}, optional
+        Where to start, on the scale of the variable.
+
+    Attributes
+    ----------
+    ndim_supp : int
+        Number of axes of one event: 0 for a scalar, 1 for a vector, 2 for a matrix.
+    params : dict of str to TensorVariable
+        The canonical parameters.
+    """
+
+    ndim_supp: int = 0
+    discrete: ClassVar[bool] = False
+    constraints: ClassVar[Mapping[str, Constraint]] = {}
+    param_ndims: ClassVar[Mapping[str, int]] = {}
+    """Number of axes that an element of a parameter has; 0 for those not named."""
+
+    params: dict[str, TensorVariable]
+    rv: TensorVariable
+
+    def __new__(
+        cls,
+        name: str,
+        *args: Any,
+        dims: str | Sequence[str | None] | None = None,
+        observed: Any = None,
+        total_size: Any = None,
+        transform: Transform | None = UNSET,
+        initval: Any = None,
+        shape: Shape | None = None,
+        size: Shape | None = None,
+        **kwargs: Any,
+    ) -> TensorVariable:
+        if not isinstance(name, str):
+            raise TypeError(
+                f"{cls.__name__}: the first argument is the variable's name, got {name!r}. "
+                f"For a distribution outside of a model use {cls.__name__}.dist(...)."
+            )
+        model = modelcontext(None)
+        label = f"{cls.__name__}({name!r})"
+        dist = cls._build(label, *args, **kwargs)
+        return model.register_rv(
+            dist,
+            name,
+            label=label,
+            dims=dims,
+            observed=observed,
+            total_size=total_size,
+            transform=transform,
+            initval=initval,
+            shape=shape,
+            size=size,
+        )
+
+    @classmethod
+    def dist(
+        cls,
+        *args: Any,
+        shape: Shape | None = None,
+        size: Shape | None = None,
+        rng: SharedVariable | None = None,
+        **kwargs: Any,
+    ) -> TensorVariable:
+        """Return a random variable that belongs to no model.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            The parameters of the distribution.
+        shape
+            Shape of one draw, event axes included.
+        size
+            Shape of one draw without the event axes. Only one of the two can be given.
+        rng
+            Shared random generator to draw from; a new one by default.
+        """
+        dist = cls._build(cls.__name__, *args, **kwargs)
+        return dist.make_rv(dist.batch_size(shape, size, cls.__name__), rng=rng)
+
+    @classmethod
+    def _build(cls, label: str, *args: Any, **kwargs: Any) -> Distribution:
+        """Return the distribution object, its constant parameters checked."""
+        try:
+            bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{label}: {error}") from None
+        for parameter, value in bound.arguments.items():
+            if parameter in cls.constraints and value is not None:
+                cls.constraints[parameter].check(label, parameter, value)
+        dist = _blank(cls)
+        try:
+            dist.__init__(*args, **kwargs)
+        except (TypeError, ValueError) as error:
+            if str(error).startswith(label):
+                raise
+            raise type(error)(f"{label}: {error}") from error
+        return dist
+
+    def __reduce__(self) -> tuple:
+        return _blank, (type(self),), self.__dict__
+
+    def set_params(self, **params: Any) -> None:
+        """Keep the canonical parameters as attributes, converted to tensors of dtype ``floatX``."""
+        self.params = {name: to_float(value) for name, value in params.items()}
+        self.__dict__.update(self.params)
+
+    def random(self, rng: Any, size: Any) -> tuple[Any, TensorVariable]:
+        """Return the next state of the generator and a draw.
+
+        Parameters
+        ----------
+        rng
+            Symbolic random generator.
+        size
+            Batch shape of the draw, or None for the one that the parameters have.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot be drawn from")
+
+    def logp(self, value: TensorVariable) -> TensorVariable:
+        """Return the log density (log mass) of ``value``: one number an event."""
+        raise NotImplementedError(f"{type(self).__name__} has no log density")
+
+    def logcdf(self, value: TensorVariable) -> TensorVariable:
+        """Return the log of the probability of a draw of at most ``value``."""
+        raise NotImplementedError(f"the log CDF of {type(self).__name__} is not known")
+
+    def support_point(self) -> TensorVariable:
+        """Return a typical value, of finite log density, broadcastable to the variable's shape."""
+        raise NotImplementedError(f"{type(self).__name__} has no support point")
+
+    @property
+    def default_transform(self) -> Transform | None:
+        """The transform of a free variable that names none."""
+        return None
+
+    @property
+    def batch_shape(self) -> tuple[TensorVariable, ...]:
+        """Symbolic shape to which the parameters broadcast, event axes left out."""
+        shapes = [
+            tuple(value.shape[: value.type.ndim - self.param_ndims.get(name, 0)])
+            for name, value in self.params.items()
+        ]
+        return tuple(pt.broadcast_shape(*shapes, arrays_are_shapes=True)) if shapes else ()
+
+    @property
+    def static_batch_shape(self) -> tuple[int | None, ...]:
+        """The batch shape, None for the lengths that are known only at run time."""
+        return broadcast_static(
+            *(
+                value.type.shape[: value.type.ndim - self.param_ndims.get(name, 0)]
+                for name, value in self.params.items()
+            )
+        )
+
+    def size_or_batch(self, size: Any) -> Any:
+        """Return ``size``, or the parameters' batch shape where it is None."""
+        return self.batch_shape if size is None else size
+
+    def batch_size(
+        self, shape: Shape | None, size: Shape | None, label: str
+    ) -> tuple[Any, ...] | None:
+        """Return the batch shape that ``shape`` or ``size`` asks for, None if neither does."""
+        if shape is not None and size is not None:
+            raise ValueError(f"{label}: give either shape or size, not both")
+        if shape is None and size is None:
+            return None
+        if size is None:
+            full = as_shape(shape, label)
+            if len(full) < self.ndim_supp:
+                raise ShapeError(
+                    f"{label}: one event has {self.ndim_supp} axes, but shape {shape} has "
+                    f"only {len(full)}"
+                )
+            batch = full[: len(full) - self.ndim_supp]
+        else:
+            batch = as_shape(size, label)
+        static = self.static_batch_shape
+        if not fits(static, tuple(n if isinstance(n, int) else None for n in batch)):
+            raise ShapeError(
+                f"{label}: the parameters broadcast to batch shape {static}, which does not fit "
+                f"into {tuple(batch)}"
+            )
+        return batch
+
+    def make_rv(
+        self, size: Any, name: str | None = None, rng: SharedVariable | None = None
+    ) -> TensorVariable:
+        """Return the random variable of this distribution, which draws when it is evaluated."""
+        if rng is None:
+            rng = pytensor.shared(
+                np.random.default_rng(), name=f"rng_{name or type(self).__name__}"
+            )
+        next_rng, rv = self.random(rng, size)
+        rng.default_update = next_rng
+        if rv.owner is None or rv.name is not None:
+            rv = pt.tensor_copy(rv)
+        rv.name = name
+        rv.tag.distribution = self
+        self.rv = rv
+        return rv
+
+    def __repr__(self) -> str:
+        inner = ", ".join(f"{name}={short(value)}" for name, value in self.params.items())
+        return f"{type(self).__name__}({inner})"
+
+
+def _blank(cls: type[Distribution]) -> Distribution:
+    """Return an instance without parameters (calling the class would make a random variable)."""
+    return object.__new__(cls)
+
+
+class Continuous(Distribution):
+    """Base of the distributions that have a density."""
+
+
+class PositiveContinuous(Continuous):
+    """Base of the continuous distributions on the positive half line."""
+
+    @property
+    def default_transform(self) -> Transform:
+        """The logarithm."""
+        return log_transform
+
+
+class UnitContinuous(Continuous):
+    """Base of the continuous distributions on the open interval from 0 to 1."""
+
+    @property
+    def default_transform(self) -> Transform:
+        """The log odds."""
+        return logodds
+
+
+class Discrete(Distribution):
+    """Base of the distributions on whole numbers, which only observed variables can have."""
+
+    discrete = True
+
+
+def to_float(value: Any) -> TensorVariable:
+    """Return ``value`` as a tensor of dtype ``floatX``."""
+    value = pt.as_tensor_variable(value)
+    return value if value.dtype == pytensor.config.floatX else value.astype(pytensor.config.floatX)
+
+
+def draw_from(op: Any, *params: Any, rng: Any, size: Any) -> tuple[Any, TensorVariable]:
+    """Return the generator's next state and a draw of a PyTensor random variable."""
+    drawn = op(*params, rng=rng, size=size)
+    node = drawn.owner
+    while not isinstance(node.op, RandomVariable):
+        node = node.inputs[0].owner
+    return node.outputs[0], drawn
+
+
+def distribution_of(rv: TensorVariable) -> Distribution:
+    """Return the distribution of a random variable that vibayes made.
+
+    Raises
+    ------
+    TypeError
+        If the variable is an expression, a clone, or of another library.
+    """
+    dist = getattr(rv.tag, "distribution", None) if hasattr(rv, "tag") else None
+    if dist is None or dist.rv is not rv:
+        raise TypeError(
+            f"{rv} is not a random variable made by a vibayes distribution, so its density is "
+            "not known."
+        )
+    return dist
+
+
+def logp(rv: TensorVariable, value: Any) -> TensorVariable:
+    """Return the log density of a random variable at a value.
+
+    Parameters
+    ----------
+    rv
+        A variable made by a distribution, in a model or by its ``dist``.
+    value : array_like or TensorVariable
+        Where to evaluate, on the scale of the variable.
+
+    Returns
+    -------
+    TensorVariable
+        One number an event: the shape of ``value`` without the event axes, broadcast against the
+        parameters. It depends on the random variables that the parameters depend on.
+
+    Raises
+    ------
+    TypeError
+        If ``rv`` is not such a variable.
+    """
+    dist = distribution_of(rv)
+    return dist.logp(as_value(dist, value))
+
+
+def logcdf(rv: TensorVariable, value: Any) -> TensorVariable:
+    """Return the log of the probability that a random variable is at most ``value``.
+
+    Parameters
+    ----------
+    rv
+        A variable made by a distribution, in a model or by its ``dist``.
+    value : array_like or TensorVariable
+        Where to evaluate.
+
+    Raises
+    ------
+    TypeError
+        If ``rv`` is not such a variable.
+    NotImplementedError
+        If the distribution's cumulative distribution function is not known in closed form.
+    """
+    dist = distribution_of(rv)
+    return dist.logcdf(as_value(dist, value))
+
+
+def as_value(dist: Distribution, value: Any) -> TensorVariable:
+    """Return ``value`` as a tensor of a dtype that ``dist`` can work with."""
+    value = pt.as_tensor_variable(value)
+    return value if dist.discrete else to_float(value)
+
+
+def as_shape(shape: Any, label: str) -> tuple[Any, ...]:
+    """Return a shape as a tuple of ints and symbolic lengths."""
+    if isinstance(shape, TensorVariable):
+        return (shape,) if shape.type.ndim == 0 else tuple(shape)
+    entries = tuple(shape) if np.ndim(shape) else (shape,)
+    for entry in entries:
+        if isinstance(entry, TensorVariable):
+            continue
+        if not isinstance(entry, (int, np.integer)) or isinstance(entry, bool) or entry < 0:
+            raise ShapeError(f"{label}: a shape consists of whole numbers, got {shape!r}")
+    return tuple(e if isinstance(e, TensorVariable) else int(e) for e in entries)
+
+
+def broadcast_static(*shapes: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    """Return the broadcast of static shapes, in which None stands for an unknown length.
+
+    Raises
+    ------
+    ShapeError
+        If two known lengths differ and neither is one.
+    """
+    ndim = max((len(shape) for shape in shapes), default=0)
+    result: list[int | None] = []
+    for axis in range(-ndim, 0):
+        lengths = {shape[axis] for shape in shapes if len(shape) >= -axis}
+        known = lengths - {1, None}
+        if len(known) > 1:
+            raise ShapeError(f"the parameters' shapes {list(shapes)} do not broadcast")
+        result.append(known.pop() if known else (None if None in lengths else 1))
+    return tuple(result)
+
+
+def fits(inner: Sequence[int | None], outer: Sequence[int | None]) -> bool:
+    """Tell whether ``inner`` broadcasts to ``outer`` without changing it, as far as is known."""
+    if len(inner) > len(outer):
+        return False
+    pairs = zip(reversed(inner), reversed(outer), strict=False)
+    return all(i is None or i == 1 or o is None or i == o for i, o in pairs)
+
+
+def short(value: Any) -> str:
+    """Return a few characters that stand for a parameter in a repr."""
+    name = getattr(value, "name", None)
+    if name is not None:
+        return str(name)
+    data = getattr(value, "data", None)
+    if data is not None:
+        return f"{data:.4g}" if np.ndim(data) == 0 else f"<array {np.shape(data)}>"
+    if value.owner is not None and len(value.owner.inputs) == 1:  # casts, reshapes, dimshuffles
+        source = value.owner.inputs[0]
+        if getattr(source, "name", None) is not None or hasattr(source, "data"):
+            return short(source)
+    return "<expression>"

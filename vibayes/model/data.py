@@ -1,0 +1,190 @@
+"""Data that can be exchanged after a model is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytensor
+from pytensor.compile.sharedvalue import SharedVariable
+
+from vibayes.exceptions import ModelError, ShapeError
+from vibayes.model.context import modelcontext
+from vibayes.model.observed import as_numbers
+
+if TYPE_CHECKING:
+    from vibayes.model.core import Model
+
+__all__ = ["Data", "set_data"]
+
+
+def Data(
+    name: str,
+    value: Any,
+    *,
+    dims: str | Sequence[str | None] | None = None,
+    coords: Mapping[str, Sequence] | None = None,
+    model: Model | None = None,
+) -> SharedVariable:
+    """Register data with the model, to be exchanged later by :func:`set_data`.
+
+    Parameters
+    ----------
+    name
+        Name of the data in the model, and in ``constant_data`` of the results.
+    value : array_like
+        Numbers: NumPy, pandas, xarray, a list. Whole numbers stay whole numbers, so that the
+        data can index; other numbers become ``floatX``.
+    dims
+        Names of the axes. A name that the model does not know yet becomes a dimension of the
+        data's length.
+    coords
+        Coordinates of dimensions that the model does not know yet.
+    model
+        The model; by default the one of the ``with`` block.
+
+    Returns
+    -------
+    SharedVariable
+        A tensor for use in any expression.
+
+    Raises
+    ------
+    TypeError
+        If the data are not numbers.
+    ShapeError
+        If a length differs from that of its dimension.
+
+    Notes
+    -----
+    Axes that have a name may change their length. An axis of length 1 without a name broadcasts,
+    and keeps its length.
+    """
+    model = modelcontext(model)
+    label = f"Data({name!r})"
+    array = as_data_array(value, label)
+    dims = model.normalize_dims(dims, array.ndim, label)
+    if coords:
+        model.add_coords({d: c for d, c in coords.items() if d not in model.coords})
+    for axis, dim in enumerate(dims):
+        if dim is not None and dim not in model.coords:
+            model.add_coord(dim, length=array.shape[axis])
+    model.check_lengths(array.shape, dims, label)
+    static = tuple(
+        1 if length == 1 and dim is None else None
+        for length, dim in zip(array.shape, dims, strict=True)
+    )
+    variable = pytensor.shared(array, name=model.name_for(name), shape=static)
+    model.register_data_var(variable, dims)
+    return variable
+
+
+def set_data(
+    new_data: Mapping[str, Any],
+    model: Model | None = None,
+    *,
+    coords: Mapping[str, Sequence] | None = None,
+) -> None:
+    """Exchange the values of data variables.
+
+    Everything is checked before anything is changed.
+
+    Parameters
+    ----------
+    new_data
+        New values by the names of the data.
+    model
+        The model; by default the one of the ``with`` block.
+    coords
+        New coordinates of dimensions that change their length.
+
+    Raises
+    ------
+    KeyError
+        If the model has no such data.
+    ShapeError
+        If the number of axes changes, if the new lengths of one dimension differ, or if a
+        dimension changes its length without new coordinates.
+    """
+    model = modelcontext(model)
+    arrays = {}
+    for name, value in new_data.items():
+        arrays[name] = check_new_value(model, name, value)
+    lengths = new_lengths(model, arrays)
+    coords = {dim: tuple(values) for dim, values in (coords or {}).items()}
+    check_new_coords(model, lengths, coords)
+    for name, array in arrays.items():
+        model.data_var(name).set_value(array)
+    for dim in lengths.keys() | coords.keys():
+        model.set_dim(dim, lengths.get(dim, len(coords.get(dim, ()))), coords.get(dim))
+
+
+def as_data_array(value: Any, label: str) -> np.ndarray:
+    array = as_numbers(value, label)
+    return array.astype(pytensor.config.floatX) if array.dtype.kind == "f" else array
+
+
+def check_new_value(model: Model, name: str, value: Any) -> np.ndarray:
+    variable = model.data_var(name)
+    array = as_data_array(value, f"Data({name!r})")
+    if array.ndim != variable.type.ndim:
+        raise ShapeError(
+            f"set_data: {name!r} has {variable.type.ndim} axes, the new value {array.ndim}"
+        )
+    for axis, fixed in enumerate(variable.type.shape):
+        if fixed is not None and array.shape[axis] != fixed:
+            raise ShapeError(
+                f"set_data: axis {axis} of {name!r} broadcasts (length 1, no dims), so its length "
+                f"cannot become {array.shape[axis]}; give the axis a name in dims"
+            )
+    if np.dtype(variable.dtype).kind in "iu" and array.dtype.kind == "f":
+        if (array != np.floor(array)).any():
+            raise TypeError(f"set_data: {name!r} holds whole numbers, the new value does not")
+    return array.astype(variable.dtype)
+
+
+def new_lengths(model: Model, arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
+    """Return the new length of each dimension along which a new value lies."""
+    lengths: dict[str, int] = {}
+    for name, array in arrays.items():
+        for dim, length in zip(model.named_vars_to_dims.get(name, ()), array.shape, strict=False):
+            if dim is not None and lengths.setdefault(dim, length) != length:
+                raise ShapeError(
+                    f"set_data: dimension {dim!r} would have length {lengths[dim]} and, by "
+                    f"{name!r}, {length}"
+                )
+    return lengths
+
+
+def check_new_coords(
+    model: Model, lengths: Mapping[str, int], coords: Mapping[str, Sequence]
+) -> None:
+    for dim, values in coords.items():
+        if dim not in model.coords:
+            raise ModelError(f"set_data: the model has no dimension {dim!r}")
+        expected = lengths.get(dim, len(values))
+        if len(values) != expected:
+            raise ShapeError(
+                f"set_data: {len(values)} coordinates for dimension {dim!r} of length {expected}"
+            )
+    for dim, length in lengths.items():
+        has_coords = model.coords[dim] is not None
+        changed = length != model.dim_length(dim)
+        if changed and has_coords and dim not in coords:
+            raise ShapeError(
+                f"set_data: dimension {dim!r} changes its length from {model.dim_length(dim)} to "
+                f"{length}; pass its new coordinates, coords={{{dim!r}: ...}}"
+            )
+        if changed and (fixed := model.free_along(dim)):
+            raise ShapeError(
+                f"set_data: the free variable {fixed[0]!r} lies along dimension {dim!r}, whose "
+                f"length cannot change from {model.dim_length(dim)} to {length}"
+            )
+    for dim, values in coords.items():
+        if dim not in lengths and len(values) != model.dim_length(dim):
+            if fixed := model.free_along(dim):
+                raise ShapeError(
+                    f"set_data: the free variable {fixed[0]!r} lies along dimension {dim!r}, "
+                    f"whose length cannot change to {len(values)}"
+                )

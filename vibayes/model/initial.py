@@ -1,0 +1,98 @@
+"""Where a fit starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from pytensor.graph.replace import graph_replace
+from pytensor.tensor.variable import TensorVariable
+
+from vibayes.compile import evaluate, random_generators, reseeded
+from vibayes.distributions.base import distribution_of
+from vibayes.exceptions import ShapeError
+
+if TYPE_CHECKING:
+    from vibayes.model.core import Model
+
+
+def initial_point(
+    model: Model, random_seed: Any = None, start: Mapping[str, Any] | None = None
+) -> dict[str, np.ndarray]:
+    """Return the unconstrained start values by the names of the value variables."""
+    start = dict(start or {})
+    values = {rv: model.rvs_to_values[rv] for rv in model.free_RVs}
+    known = {rv.name for rv in values} | {v.name for v in values.values()}
+    if unknown := sorted(start.keys() - known):
+        raise KeyError(
+            f"start: the model has no free variable {unknown[0]!r} (it has: "
+            f"{', '.join(rv.name for rv in values)})"
+        )
+    own_scale: dict[TensorVariable, TensorVariable] = {}
+    unconstrained = []
+    for rv in model.basic_RVs:
+        if rv not in values:
+            own_scale[rv] = model.rvs_to_values[rv]
+            continue
+        value_var, transform = values[rv], model.rvs_to_transforms[rv]
+        if value_var.name in start and (transform is not None or rv.name not in start):
+            z = constant_start(start[value_var.name], value_var.type, value_var.name)
+            x = z if transform is None else transform.backward(z)
+            x = graph_replace(x, own_scale, strict=False)
+        else:
+            initval = start.get(rv.name, model.rvs_to_initial_values[rv])
+            x = graph_replace(start_expression(rv, initval), own_scale, strict=False)
+            z = x if transform is None else transform.forward(x)
+            z = graph_replace(z, own_scale, strict=False)
+        own_scale[rv] = x
+        unconstrained.append(z)
+    if random_generators(unconstrained):
+        unconstrained, _ = reseeded(unconstrained, random_seed)
+    numbers = evaluate(unconstrained)
+    return {
+        v.name: np.asarray(x, dtype=v.dtype).reshape(v.type.shape)
+        for v, x in zip(values.values(), numbers, strict=True)
+    }
+
+
+def start_expression(rv: TensorVariable, initval: Any) -> TensorVariable:
+    """Return a start value on the variable's own scale, in terms of other random variables."""
+    dist = distribution_of(rv)
+    if isinstance(initval, str) and initval == "prior":
+        return rv
+    if initval is None or isinstance(initval, str):
+        return full_shape(dist.support_point(), rv)
+    return constant_start(initval, rv.type, rv.name)
+
+
+def full_shape(value: TensorVariable, rv: TensorVariable) -> TensorVariable:
+    """Return ``value`` broadcast to the shape of ``rv``."""
+    static = rv.type.shape
+    if value.type.shape == static and None not in static:
+        return value
+    shape = rv.shape if None in static else static
+    return pt.broadcast_to(value, shape)
+
+
+def constant_start(value: Any, of_type: Any, name: str) -> TensorVariable:
+    """Return a start value that a user gave, as a tensor of the right type and shape."""
+    if hasattr(value, "owner"):
+        return value
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"the start value of {name!r} must be numbers, got {value!r}")
+    if np.isnan(array).any():
+        raise ValueError(f"the start value of {name!r} holds NaN")
+    shape = of_type.shape
+    if None not in shape:
+        try:
+            array = np.broadcast_to(array, shape)
+        except ValueError:
+            raise ShapeError(
+                f"the start value of {name!r} has shape {array.shape}, the variable {shape}"
+            ) from None
+    dtype = of_type.dtype if np.dtype(of_type.dtype).kind != "f" else pytensor.config.floatX
+    return pt.constant(array.astype(dtype))

@@ -1,0 +1,119 @@
+"""Observed data: whatever a user has, checked and turned into a tensor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.basic import Constant
+from pytensor.tensor.variable import TensorVariable
+
+from vibayes.exceptions import ImputationError
+
+__all__ = ["as_observed", "known_value"]
+
+
+def as_observed(data: Any, label: str, discrete: bool) -> TensorVariable:
+    """Return data as a tensor variable.
+
+    What is not a PyTensor variable yet is kept in a shared variable, so that compiled functions
+    take it as an input: other data of the same shape need no compilation.
+
+    Parameters
+    ----------
+    data
+        Numbers in any container that NumPy can read, or a PyTensor variable.
+    label
+        The random variable, as messages are to name it.
+    discrete
+        Whether the distribution lives on whole numbers.
+
+    Raises
+    ------
+    TypeError
+        If the data are not numbers.
+    ImputationError
+        If values are missing.
+    ValueError
+        If a discrete distribution is given numbers that are not whole.
+    """
+    if isinstance(data, TensorVariable | SharedVariable | Constant):
+        value = known_value(data)
+        if value is not None:
+            check_data(value, label, discrete)
+        return data
+    value = as_numbers(data, label)
+    check_data(value, label, discrete)
+    if discrete:
+        value = value.astype("int64")
+    elif value.dtype != pytensor.config.floatX:
+        value = value.astype(pytensor.config.floatX)
+    return pytensor.shared(value, name=f"{label} data", shape=value.shape)
+
+
+def as_numbers(data: Any, label: str) -> np.ndarray:
+    """Return a copy of the data as a numeric array."""
+    if np.ma.isMaskedArray(data) and np.ma.getmaskarray(data).any():
+        raise ImputationError(missing_message(label, np.ma.getmaskarray(data), "masked"))
+    if hasattr(data, "to_numpy"):
+        data = data.to_numpy()
+    try:
+        value = np.array(data)
+    except ValueError as error:
+        raise TypeError(f"{label}: observed data must be an array of numbers: {error}") from None
+    if value.dtype == object:  # pandas columns with None, Decimal, mixed ints and floats
+        try:
+            value = value.astype("float64")
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"{label}: observed data must be numbers, but their dtype is object ({error})"
+            ) from None
+    if value.dtype.kind == "b":
+        return value.astype("int8")
+    if value.dtype.kind not in "iuf":
+        raise TypeError(f"{label}: observed data must be numbers, but their dtype is {value.dtype}")
+    return value
+
+
+def check_data(value: np.ndarray, label: str, discrete: bool) -> None:
+    """Raise if values are missing, or not whole where they have to be."""
+    if value.dtype.kind != "f":
+        return
+    missing = np.isnan(value)
+    if missing.any():
+        raise ImputationError(missing_message(label, missing, "NaN"))
+    if discrete:
+        broken = value != np.floor(value)
+        if broken.any():
+            raise ValueError(
+                f"{label}: a discrete distribution needs whole numbers, but {broken.sum()} of "
+                f"{value.size} observed values are not, the first of them {value[broken][0]}"
+            )
+
+
+def missing_message(label: str, missing: np.ndarray, kind: str) -> str:
+    first = tuple(int(i) for i in np.argwhere(missing)[0])
+    return (
+        f"{label}: {missing.sum()} of {missing.size} observed values are {kind}, the first at "
+        f"index {first}. Drop those rows, or model them as variables of their own."
+    )
+
+
+def known_value(variable: Any) -> np.ndarray | None:
+    """Return the value of a constant or of a shared variable (cast or not), else None."""
+    if isinstance(variable, Constant):
+        return np.asarray(variable.data)
+    if isinstance(variable, SharedVariable):
+        return np.asarray(variable.get_value(borrow=True))
+    owner = getattr(variable, "owner", None)
+    if owner is not None and len(owner.inputs) == 1 and is_cast(owner.op):
+        return known_value(owner.inputs[0])
+    return None
+
+
+def is_cast(op: Any) -> bool:
+    scalar_op = getattr(op, "scalar_op", None)
+    return type(scalar_op).__name__ == "Cast" or scalar_op == pt.tensor_copy.scalar_op
