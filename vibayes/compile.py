@@ -11,8 +11,13 @@ from pytensor.compile.mode import Mode
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
-from pytensor.graph.traversal import ancestors
+from pytensor.graph.traversal import ancestors, graph_inputs, io_toposort
+from pytensor.scalar.basic import Identity
+from pytensor.scan.op import Scan
+from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.random.type import RandomType
+
+from vibayes.linker import numba_mode
 
 # NumPy runs the graph node by node: a call costs more than a compiled one, but nothing is
 # compiled. Right for what is evaluated once.
@@ -33,10 +38,40 @@ def resolve_mode(backend: str | None = None, mode: Any = None) -> Any:
         raise ValueError("give either backend or mode, not both")
     if mode is not None:
         return mode
-    try:
-        return {None: "NUMBA", "numba": "NUMBA", "c": "CVM", "py": EVALUATE_MODE}[backend]
-    except KeyError:
-        raise ValueError(f"backend must be 'numba', 'c' or 'py', got {backend!r}") from None
+    if backend in (None, "numba"):
+        return numba_mode()
+    if backend not in ("c", "py"):
+        raise ValueError(f"backend must be 'numba', 'c' or 'py', got {backend!r}")
+    return "CVM" if backend == "c" else EVALUATE_MODE
+
+
+def drawing_mode(outputs: Sequence[Variable], random: Sequence[Variable]) -> Any:
+    """Return the mode for a graph of many draws at once.
+
+    NumPy does whole arrays at full speed and needs no compilation. Only operations on draws that
+    it would have to do element by element, or step by step, are worth compiling.
+
+    Parameters
+    ----------
+    outputs
+        Expressions of draws.
+    random
+        The inputs that differ from draw to draw: random generators.
+    """
+    differing = set(random)
+    for node in io_toposort(graph_inputs(outputs), outputs):
+        if differing.intersection(node.inputs):
+            differing.update(node.outputs)
+            if is_slow_in_numpy(node.op):
+                return resolve_mode()
+    return EVALUATE_MODE
+
+
+def is_slow_in_numpy(op: Any) -> bool:
+    if isinstance(op, Elemwise):
+        known = getattr(op.scalar_op, "nfunc_spec", None) is not None
+        return not known and not isinstance(op.scalar_op, Identity)
+    return isinstance(op, Scan)
 
 
 def evaluate(

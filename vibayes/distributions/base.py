@@ -10,17 +10,19 @@ to guess a density back out of a graph.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.basic import Constant
 from pytensor.tensor.random.op import RandomVariable
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.distributions.constraints import Constraint
+from vibayes.distributions.constraints import Constraint, constant_value
+from vibayes.distributions.dist_math import log1mexp
 from vibayes.distributions.transforms import Transform, logodds
 from vibayes.distributions.transforms import log as log_transform
 from vibayes.exceptions import ShapeError
@@ -75,10 +77,13 @@ class Distribution:
     """
 
     ndim_supp: int = 0
-    discrete: ClassVar[bool] = False
+    discrete: bool = False
     constraints: ClassVar[Mapping[str, Constraint]] = {}
     param_ndims: ClassVar[Mapping[str, int]] = {}
     """Number of axes that an element of a parameter has; 0 for those not named."""
+
+    parts: Sequence[Distribution] = ()
+    """Distributions, made by ``dist``, of which this one is made."""
 
     params: dict[str, TensorVariable]
     rv: TensorVariable
@@ -144,9 +149,17 @@ class Distribution:
 
     @classmethod
     def _build(cls, label: str, *args: Any, **kwargs: Any) -> Distribution:
-        """Return the distribution object, its constant parameters checked."""
+        """Return the distribution object, its constant parameters checked.
+
+        ``sd``, the older name of a standard deviation, is accepted for ``sigma``.
+        """
+        signature = inspect.signature(cls.__init__)
+        if "sd" in kwargs and "sigma" in signature.parameters:
+            if "sigma" in kwargs:
+                raise TypeError(f"{label}: sd is another name of sigma; give only one of them")
+            kwargs["sigma"] = kwargs.pop("sd")
         try:
-            bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs)
+            bound = signature.bind(None, *args, **kwargs)
         except TypeError as error:
             raise TypeError(f"{label}: {error}") from None
         for parameter, value in bound.arguments.items():
@@ -185,9 +198,25 @@ class Distribution:
         """Return the log density (log mass) of ``value``: one number an event."""
         raise NotImplementedError(f"{type(self).__name__} has no log density")
 
+    def interior_logp(self, value: TensorVariable) -> TensorVariable:
+        """Return ``logp`` of a value that the default transform has mapped into the support.
+
+        Such a value needs no check, and without checks PyTensor sees through the transform: the
+        log of an exponential becomes exact, also where the exponential overflows or underflows.
+        """
+        return self.logp(value)
+
     def logcdf(self, value: TensorVariable) -> TensorVariable:
         """Return the log of the probability of a draw of at most ``value``."""
         raise NotImplementedError(f"the log CDF of {type(self).__name__} is not known")
+
+    def logccdf(self, value: TensorVariable) -> TensorVariable:
+        """Return the log of the probability of a draw above ``value``.
+
+        From ``logcdf``, which loses the upper tail once that is below the smallest number (for a
+        normal distribution, at 38 standard deviations). A subclass that knows better overrides it.
+        """
+        return log1mexp(self.logcdf(value))
 
     def support_point(self) -> TensorVariable:
         """Return a typical value, of finite log density, broadcastable to the variable's shape."""
@@ -199,23 +228,44 @@ class Distribution:
         return None
 
     @property
-    def batch_shape(self) -> tuple[TensorVariable, ...]:
-        """Symbolic shape to which the parameters broadcast, event axes left out."""
+    def batch_shapes(self) -> list[tuple[Any, ...]]:
+        """Shapes that broadcast to the batch shape, of ints where known, else symbolic lengths."""
         shapes = [
-            tuple(value.shape[: value.type.ndim - self.param_ndims.get(name, 0)])
+            known_lengths(value, value.type.ndim - self.param_ndims.get(name, 0))
             for name, value in self.params.items()
         ]
+        return shapes + [part.rv_batch_shape for part in self.parts]
+
+    @property
+    def batch_shape(self) -> tuple[TensorVariable, ...]:
+        """Symbolic shape to which the parameters broadcast, event axes left out."""
+        shapes = self.batch_shapes
         return tuple(pt.broadcast_shape(*shapes, arrays_are_shapes=True)) if shapes else ()
 
     @property
     def static_batch_shape(self) -> tuple[int | None, ...]:
         """The batch shape, None for the lengths that are known only at run time."""
         return broadcast_static(
-            *(
-                value.type.shape[: value.type.ndim - self.param_ndims.get(name, 0)]
-                for name, value in self.params.items()
-            )
+            *(tuple(n if isinstance(n, int) else None for n in s) for s in self.batch_shapes)
         )
+
+    @property
+    def rv_batch_shape(self) -> tuple[Any, ...]:
+        """Batch shape of the random variable: ints where known, else symbolic lengths."""
+        return known_lengths(self.rv, self.rv.type.ndim - self.ndim_supp)
+
+    def set_event_shape(self, event: Sequence[Any], label: str) -> None:
+        """Take note of the shape of an event, where ``shape``, ``dims`` or data tell it.
+
+        Most distributions know it from their parameters. A time series does not.
+
+        Parameters
+        ----------
+        event
+            The last ``ndim_supp`` lengths: ints where known, else symbolic.
+        label
+            The random variable, as messages are to name it.
+        """
 
     def size_or_batch(self, size: Any) -> Any:
         """Return ``size``, or the parameters' batch shape where it is None."""
@@ -227,6 +277,10 @@ class Distribution:
         """Return the batch shape that ``shape`` or ``size`` asks for, None if neither does."""
         if shape is not None and size is not None:
             raise ValueError(f"{label}: give either shape or size, not both")
+        try:
+            static = self.static_batch_shape
+        except ShapeError as error:
+            raise ShapeError(f"{label}: {error}") from None
         if shape is None and size is None:
             return None
         if size is None:
@@ -237,9 +291,9 @@ class Distribution:
                     f"only {len(full)}"
                 )
             batch = full[: len(full) - self.ndim_supp]
+            self.set_event_shape(full[len(batch) :], label)
         else:
             batch = as_shape(size, label)
-        static = self.static_batch_shape
         if not fits(static, tuple(n if isinstance(n, int) else None for n in batch)):
             raise ShapeError(
                 f"{label}: the parameters broadcast to batch shape {static}, which does not fit "
@@ -265,8 +319,8 @@ class Distribution:
         return rv
 
     def __repr__(self) -> str:
-        inner = ", ".join(f"{name}={short(value)}" for name, value in self.params.items())
-        return f"{type(self).__name__}({inner})"
+        inner = [f"{name}={short(value)}" for name, value in self.params.items()]
+        return f"{type(self).__name__}({', '.join(inner + [repr(p) for p in self.parts])})"
 
 
 def _blank(cls: type[Distribution]) -> Distribution:
@@ -278,8 +332,86 @@ class Continuous(Distribution):
     """Base of the distributions that have a density."""
 
 
-class PositiveContinuous(Continuous):
+class BoundedContinuous(Continuous):
+    """Base of the continuous distributions whose support has an end.
+
+    A subclass gives the formulas for values inside of its support, ``interior_logp`` and
+    ``interior_logcdf``, free of guards. ``logp`` and ``logcdf`` extend them to all numbers: they
+    evaluate the formula at a value that is replaced by a harmless one where it is not inside, so
+    that neither a result nor a gradient becomes NaN.
+
+    Attributes
+    ----------
+    closed : tuple of bool
+        Whether the formula holds at the lower and at the upper bound.
+    """
+
+    closed: ClassVar[tuple[bool, bool]] = (False, False)
+
+    @property
+    def bounds(self) -> tuple[Any, Any]:
+        """Lower and upper bound; None for a side on which the formula holds up to infinity."""
+        raise NotImplementedError
+
+    def interior_logp(self, value: TensorVariable) -> TensorVariable:
+        """Return the log density of a value inside of the support."""
+        raise NotImplementedError(f"{type(self).__name__} has no log density")
+
+    def interior_logcdf(self, value: TensorVariable) -> TensorVariable:
+        """Return the log CDF of a value strictly between the bounds."""
+        raise NotImplementedError(f"the log CDF of {type(self).__name__} is not known")
+
+    def interior_logccdf(self, value: TensorVariable) -> TensorVariable:
+        """Return the log of the probability above a value strictly between the bounds."""
+        return log1mexp(self.interior_logcdf(value))
+
+    def edge_logp(self, value: TensorVariable) -> TensorVariable | float:
+        """Return the log density of a value at which ``interior_logp`` does not hold."""
+        return -np.inf
+
+    def logp(self, value: TensorVariable) -> TensorVariable:
+        inside, safe = self._guard(value, self.closed)
+        return pt.switch(inside, self.interior_logp(safe), self.edge_logp(value))
+
+    def logcdf(self, value: TensorVariable) -> TensorVariable:
+        return self._between(value, self.interior_logcdf, -np.inf, 0.0)
+
+    def logccdf(self, value: TensorVariable) -> TensorVariable:
+        return self._between(value, self.interior_logccdf, 0.0, -np.inf)
+
+    def _between(
+        self,
+        value: TensorVariable,
+        formula: Callable[[TensorVariable], TensorVariable],
+        below: float,
+        above: float,
+    ) -> TensorVariable:
+        """Return a formula between the bounds, and constants below and above them."""
+        lower, upper = self.bounds
+        inside, safe = self._guard(value, (False, False))
+        result = formula(safe)
+        if upper is not None:
+            result = pt.switch(inside, result, above)
+        return result if lower is None else pt.switch(value > lower, result, below)
+
+    def _guard(
+        self, value: TensorVariable, closed: tuple[bool, bool]
+    ) -> tuple[TensorVariable, TensorVariable]:
+        """Tell where ``value`` is inside, and return it with another inside value elsewhere."""
+        lower, upper = self.bounds
+        sides = []
+        if lower is not None:
+            sides.append(value >= lower if closed[0] else value > lower)
+        if upper is not None:
+            sides.append(value <= upper if closed[1] else value < upper)
+        inside = sides[0] if len(sides) == 1 else sides[0] & sides[1]
+        return inside, pt.switch(inside, value, interior_point(lower, upper))
+
+
+class PositiveContinuous(BoundedContinuous):
     """Base of the continuous distributions on the positive half line."""
+
+    bounds = (0.0, np.inf)
 
     @property
     def default_transform(self) -> Transform:
@@ -287,8 +419,10 @@ class PositiveContinuous(Continuous):
         return log_transform
 
 
-class UnitContinuous(Continuous):
+class UnitContinuous(BoundedContinuous):
     """Base of the continuous distributions on the open interval from 0 to 1."""
+
+    bounds = (0.0, 1.0)
 
     @property
     def default_transform(self) -> Transform:
@@ -303,9 +437,31 @@ class Discrete(Distribution):
 
 
 def to_float(value: Any) -> TensorVariable:
-    """Return ``value`` as a tensor of dtype ``floatX``."""
+    """Return ``value`` as a tensor of dtype ``floatX``; a constant stays one."""
     value = pt.as_tensor_variable(value)
-    return value if value.dtype == pytensor.config.floatX else value.astype(pytensor.config.floatX)
+    if value.dtype == pytensor.config.floatX:
+        return value
+    if isinstance(value, Constant):
+        return pt.constant(value.data.astype(pytensor.config.floatX))
+    return value.astype(pytensor.config.floatX)
+
+
+def as_vector(value: Any) -> TensorVariable:
+    """Return a parameter as a tensor with a last axis, of length one if it has none."""
+    constant = constant_value(value)
+    value = pt.as_tensor_variable(value if constant is None else np.atleast_1d(constant))
+    return value if value.type.ndim else value[None]
+
+
+def interior_point(lower: Any, upper: Any) -> Any:
+    """Return a number strictly between two bounds, of which None and infinite ones are open."""
+    open_below = lower is None or (isinstance(lower, float) and np.isinf(lower))
+    open_above = upper is None or (isinstance(upper, float) and np.isinf(upper))
+    if open_below and open_above:
+        return 0.0
+    if open_above:
+        return lower + 1.0
+    return upper - 1.0 if open_below else (lower + upper) * 0.5
 
 
 def draw_from(op: Any, *params: Any, rng: Any, size: Any) -> tuple[Any, TensorVariable]:
@@ -330,6 +486,26 @@ def distribution_of(rv: TensorVariable) -> Distribution:
         raise TypeError(
             f"{rv} is not a random variable made by a vibayes distribution, so its density is "
             "not known."
+        )
+    return dist
+
+
+def unnamed(rv: TensorVariable) -> Distribution:
+    """Return the distribution of a random variable that serves as a part of another one.
+
+    Raises
+    ------
+    TypeError
+        If the variable was not made by a distribution.
+    ValueError
+        If it is a variable of a model.
+    """
+    dist = distribution_of(rv)
+    if rv.name is not None:
+        kind = type(dist).__name__
+        raise ValueError(
+            f"{rv.name!r} is a variable of a model. Give a part as {kind}.dist(...), which belongs "
+            f"to no model."
         )
     return dist
 
@@ -397,6 +573,12 @@ def as_shape(shape: Any, label: str) -> tuple[Any, ...]:
         if not isinstance(entry, (int, np.integer)) or isinstance(entry, bool) or entry < 0:
             raise ShapeError(f"{label}: a shape consists of whole numbers, got {shape!r}")
     return tuple(e if isinstance(e, TensorVariable) else int(e) for e in entries)
+
+
+def known_lengths(value: TensorVariable, ndim: int) -> tuple[Any, ...]:
+    """Return the lengths of the first ``ndim`` axes: ints where known, else symbolic."""
+    static = value.type.shape[:ndim]
+    return tuple(value.shape[axis] if n is None else n for axis, n in enumerate(static))
 
 
 def broadcast_static(*shapes: tuple[int | None, ...]) -> tuple[int | None, ...]:

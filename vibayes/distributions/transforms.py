@@ -2,17 +2,43 @@
 
 Each transform has ``forward`` (to the unconstrained space), ``backward`` (to the support) and
 ``log_jac_det``, the log of |det d backward / d value| at an unconstrained value, one number an
-event. Formulas follow the Stan reference manual, chapter "Constraint transforms".
+event. An event is made of the last ``ndim_supp`` axes; axes before those are batch axes. Formulas
+follow the Stan reference manual, chapter "Constraint transforms", where it has the transform.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import pytensor
 import pytensor.tensor as pt
+from pytensor.tensor.special import log_softmax
 from pytensor.tensor.variable import TensorVariable
 
-__all__ = ["Interval", "LogOddsTransform", "LogTransform", "Transform", "log", "logodds"]
+from vibayes.distributions.constraints import constant_value
+
+__all__ = [
+    "Chain",
+    "CholeskyCovPacked",
+    "Interval",
+    "LogExpM1",
+    "LogOddsTransform",
+    "LogTransform",
+    "Ordered",
+    "SimplexTransform",
+    "SumTo1",
+    "Transform",
+    "ZeroSumTransform",
+    "circular",
+    "log",
+    "log_exp_m1",
+    "logodds",
+    "ordered",
+    "simplex",
+    "sum_to_1",
+]
 
 
 class Transform:
@@ -59,6 +85,21 @@ class LogTransform(Transform):
         return value
 
 
+class LogExpM1(Transform):
+    """Positive numbers: ``backward(v) = log(1 + exp(v))``, which is about v for large v."""
+
+    name = "log_exp_m1"
+
+    def forward(self, value: TensorVariable) -> TensorVariable:
+        return value + pt.log(-pt.expm1(-value))
+
+    def backward(self, value: TensorVariable) -> TensorVariable:
+        return pt.softplus(value)
+
+    def log_jac_det(self, value: TensorVariable) -> TensorVariable:
+        return -pt.softplus(-value)
+
+
 class LogOddsTransform(Transform):
     """Numbers between 0 and 1: ``backward(v) = 1 / (1 + exp(-v))``."""
 
@@ -80,16 +121,25 @@ class Interval(Transform):
     Parameters
     ----------
     lower, upper : array_like or TensorVariable, optional
-        The bounds; None for an open side. They may be expressions of other random variables.
+        The bounds; None or infinite for an open side. They may be expressions of other random
+        variables.
+
+    Raises
+    ------
+    ValueError
+        If both sides are open, or a constant lower bound is not below the upper one.
     """
 
     name = "interval"
 
     def __init__(self, lower: Any = None, upper: Any = None) -> None:
-        if lower is None and upper is None:
-            raise ValueError("Interval: give at least one bound")
-        self.lower = None if lower is None else pt.as_tensor_variable(lower)
-        self.upper = None if upper is None else pt.as_tensor_variable(upper)
+        self.lower = closed_bound(lower, -np.inf)
+        self.upper = closed_bound(upper, np.inf)
+        if self.lower is None and self.upper is None:
+            raise ValueError("Interval: give at least one finite bound")
+        low, high = constant_value(lower), constant_value(upper)
+        if low is not None and high is not None and not np.all(low < high):
+            raise ValueError(f"Interval: lower must be below upper, got {lower} and {upper}")
 
     def forward(self, value: TensorVariable) -> TensorVariable:
         if self.upper is None:
@@ -112,5 +162,307 @@ class Interval(Transform):
         return pt.log(self.upper - self.lower) - pt.softplus(value) - pt.softplus(-value)
 
 
+class CircularTransform(Transform):
+    r"""Angles in :math:`[-\pi, \pi]`: ``backward`` wraps the line around the circle."""
+
+    name = "circular"
+
+    def forward(self, value: TensorVariable) -> TensorVariable:
+        return value
+
+    def backward(self, value: TensorVariable) -> TensorVariable:
+        return pt.arctan2(pt.sin(value), pt.cos(value))
+
+    def log_jac_det(self, value: TensorVariable) -> TensorVariable:
+        return pt.zeros_like(value)
+
+
+class Ordered(Transform):
+    r"""Vectors whose elements increase.
+
+    .. math:: x_1 = v_1, \qquad x_i = x_{i-1} + e^{v_i}
+
+    Parameters
+    ----------
+    positive
+        Whether all elements are positive, too: then :math:`x_1 = e^{v_1}`.
+    ascending
+        False for elements that decrease.
+    """
+
+    name = "ordered"
+    ndim_supp = 1
+
+    def __init__(self, positive: bool = False, ascending: bool = True) -> None:
+        self.positive = positive
+        self.ascending = ascending
+
+    def forward(self, value: TensorVariable) -> TensorVariable:
+        if not self.ascending:
+            value = value[..., ::-1]
+        first = pt.log(value[..., :1]) if self.positive else value[..., :1]
+        steps = value[..., 1:] - value[..., :-1]
+        return pt.concatenate([first, pt.log(steps)], axis=-1)
+
+    def backward(self, value: TensorVariable) -> TensorVariable:
+        if self.positive:
+            steps = pt.exp(value)
+        else:
+            steps = pt.concatenate([value[..., :1], pt.exp(value[..., 1:])], axis=-1)
+        increasing = pt.cumsum(steps, axis=-1)
+        return increasing if self.ascending else increasing[..., ::-1]
+
+    def log_jac_det(self, value: TensorVariable) -> TensorVariable:
+        return value.sum(axis=-1) if self.positive else value[..., 1:].sum(axis=-1)
+
+
+class SimplexTransform(Transform):
+    r"""Vectors of positive shares that sum to one, by the isometric log-ratio transform.
+
+    .. math::
+
+        x = \operatorname{softmax}(y), \qquad
+        y_i = v_i - \frac{s}{n + \sqrt n} \; (i < n), \qquad
+        y_n = -\frac{s}{\sqrt n}, \qquad s = \sum_{i<n} v_i
+
+        \log|J| = \sum_i \log x_i + \tfrac12 \log n
+
+    The map from the :math:`n-1` numbers :math:`v` to :math:`y` is an isometry onto the plane
+    :math:`\sum_i y_i = 0`. It treats all shares alike, so a symmetric Dirichlet density stays
+    close to a spherical normal one in :math:`v`; and :math:`v_i` differs from the log share
+    :math:`y_i` only by a part common to all, so that shares known from counts are nearly
+    independent in :math:`v`. Both are what a factorized approximation needs, and what stick
+    breaking and log ratios to the last share do not give.
+
+    Notes
+    -----
+    A share below about :math:`10^{-277}` (:math:`10^{-34}` in single precision) is rounded up to
+    that, so that the log of a share is always finite. The Jacobian is with respect to the first
+    :math:`n - 1` shares, as the Dirichlet density is.
+
+    References
+    ----------
+    Egozcue et al. (2003), Isometric logratio transformations for compositional data analysis.
+    Mathematical Geology 35, 279-300.
+    """
+
+    name = "simplex"
+    ndim_supp = 1
+
+    def forward(self, value: TensorVariable) -> TensorVariable:
+        log_share = pt.log(value)
+        return drop_zero_sum(log_share - log_share.mean(axis=-1, keepdims=True), axis=-1)
+
+    def backward(self, value: TensorVariable) -> TensorVariable:
+        log_share = self._log_share(value)
+        floor = 0.9 * float(np.log(np.finfo(value.dtype).tiny))
+        # Not maximum: where an infinite derivative meets its mask of zeros, it gives NaN.
+        return pt.exp(pt.switch(log_share > floor, log_share, floor))
+
+    def log_jac_det(self, value: TensorVariable) -> TensorVariable:
+        n = axis_length(value, -1) + 1
+        return self._log_share(value).sum(axis=-1) + 0.5 * pt.log(n)
+
+    def forward_shape(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (*shape[:-1], shape[-1] - 1)
+
+    @staticmethod
+    def _log_share(value: TensorVariable) -> TensorVariable:
+        return log_softmax(extend_zero_sum(value, axis=-1), axis=-1)
+
+
+class SumTo1(Transform):
+    """Vectors that sum to one, all but the last element left as they are.
+
+    It does not keep the elements positive: :data:`simplex` does.
+    """
+
+    name = "sumto1"
+    ndim_supp = 1
+
+    def forward(self, value: TensorVariable) -> TensorVariable:
+        return value[..., :-1]
+
+    def backward(self, value: TensorVariable) -> TensorVariable:
+        return pt.concatenate([value, 1 - value.sum(axis=-1, keepdims=True)], axis=-1)
+
+    def log_jac_det(self, value: TensorVariable) -> TensorVariable:
+        return pt.zeros_like(value.sum(axis=-1))
+
+    def forward_shape(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (*shape[:-1], shape[-1] - 1)
+
+
+class ZeroSumTransform(Transform):
+    """Arrays whose sums along some axes are zero.
+
+    Along each of the axes it is an isometry from one element less: the one of
+    :class:`SimplexTransform`. So its log Jacobian, with respect to the volume within the
+    subspace, is zero.
+
+    Parameters
+    ----------
+    zerosum_axes : sequence of int
+        The axes. Count them from the end, to leave room for batch axes.
+    """
+
+    name = "zerosum"
+
+    def __init__(self, zerosum_axes: Sequence[int]) -> None:
+        self.zerosum_axes = tuple(int(axis) for axis in zerosum_axes)
+        self.ndim_supp = len(self.zerosum_axes)
+
+    def forward(self, value: TensorVariable) -> TensorVariable:
+        for axis in self.zerosum_axes:
+            value = drop_zero_sum(value, axis)
+        return value
+
+    def backward(self, value: TensorVariable) -> TensorVariable:
+        for axis in self.zerosum_axes:
+            value = extend_zero_sum(value, axis)
+        return value
+
+    def log_jac_det(self, value: TensorVariable) -> TensorVariable:
+        return pt.zeros_like(value.sum(axis=self.zerosum_axes))
+
+    def forward_shape(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        shorter = list(shape)
+        for axis in self.zerosum_axes:
+            shorter[axis] -= 1
+        return tuple(shorter)
+
+    def __repr__(self) -> str:
+        return f"ZeroSumTransform({list(self.zerosum_axes)})"
+
+
+class CholeskyCovPacked(Transform):
+    """Lower triangular matrices of positive diagonal, packed row after row into a vector.
+
+    The diagonal is on the log scale, the rest is left as it is. The diagonal saturates where its
+    square would leave the range of floating-point numbers (about 1e147 in double precision), so
+    that the variances it stands for are finite and not zero.
+
+    Parameters
+    ----------
+    n : int
+        Number of rows of the matrix.
+    """
+
+    name = "cholesky-cov-packed"
+    ndim_supp = 1
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        rows = np.arange(1, n + 1)
+        self.is_diagonal = np.zeros(n * (n + 1) // 2, dtype=bool)
+        self.is_diagonal[np.cumsum(rows) - 1] = True
+
+    def forward(self, value: TensorVariable) -> TensorVariable:
+        return pt.switch(self.is_diagonal, pt.log(pt.switch(self.is_diagonal, value, 1.0)), value)
+
+    def backward(self, value: TensorVariable) -> TensorVariable:
+        limit = 0.48 * float(np.log(np.finfo(value.dtype).max))
+        log_diagonal = pt.clip(pt.switch(self.is_diagonal, value, 0.0), -limit, limit)
+        return pt.switch(self.is_diagonal, pt.exp(log_diagonal), value)
+
+    def log_jac_det(self, value: TensorVariable) -> TensorVariable:
+        return pt.switch(self.is_diagonal, value, 0.0).sum(axis=-1)
+
+    def __repr__(self) -> str:
+        return f"CholeskyCovPacked({self.n})"
+
+
+class Chain(Transform):
+    """Transforms one after the other.
+
+    Parameters
+    ----------
+    transform_list : sequence of Transform
+        ``forward`` applies them in this order, ``backward`` in the opposite one.
+    """
+
+    name = "chain"
+
+    def __init__(self, transform_list: Sequence[Transform]) -> None:
+        if not transform_list:
+            raise ValueError("Chain: give at least one transform")
+        self.transform_list = list(transform_list)
+        self.ndim_supp = max(transform.ndim_supp for transform in transform_list)
+
+    def forward(self, value: TensorVariable) -> TensorVariable:
+        for transform in self.transform_list:
+            value = transform.forward(value)
+        return value
+
+    def backward(self, value: TensorVariable) -> TensorVariable:
+        for transform in reversed(self.transform_list):
+            value = transform.backward(value)
+        return value
+
+    def log_jac_det(self, value: TensorVariable) -> TensorVariable:
+        terms = []
+        for transform in reversed(self.transform_list):
+            term = transform.log_jac_det(value)
+            inner = self.ndim_supp - transform.ndim_supp  # axes that this one keeps apart
+            terms.append(term.sum(axis=tuple(range(-inner, 0))) if inner else term)
+            value = transform.backward(value)
+        return pt.add(*terms)
+
+    def forward_shape(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        for transform in self.transform_list:
+            shape = transform.forward_shape(shape)
+        return shape
+
+    def __repr__(self) -> str:
+        return f"Chain({self.transform_list})"
+
+
+def closed_bound(bound: Any, open_end: float) -> TensorVariable | None:
+    """Return a bound as a tensor of dtype ``floatX``, None for an open side."""
+    if bound is None:
+        return None
+    constant = constant_value(bound)
+    if constant is not None and not np.isfinite(constant).all():
+        if (constant == open_end).all():
+            return None
+        raise ValueError(
+            f"Interval: a bound is a number everywhere, or {open_end} everywhere, got {bound}"
+        )
+    return pt.as_tensor_variable(bound).astype(pytensor.config.floatX)
+
+
+def axis_length(value: TensorVariable, axis: int) -> Any:
+    """Return the length of an axis: a number where it is known, else an expression."""
+    static = value.type.shape[axis]
+    return value.shape[axis].astype(value.dtype) if static is None else float(static)
+
+
+def extend_zero_sum(value: TensorVariable, axis: int) -> TensorVariable:
+    """Map an axis isometrically to the plane, of one element more, in which the sum is zero.
+
+    This is the reflection that takes the last axis to the plane's normal, applied to ``value``
+    with a zero appended.
+    """
+    total = value.sum(axis=axis, keepdims=True)
+    n = axis_length(value, axis) + 1
+    root = n**0.5
+    return pt.concatenate([value - total / (n + root), -total / root], axis=axis)
+
+
+def drop_zero_sum(value: TensorVariable, axis: int) -> TensorVariable:
+    """Invert :func:`extend_zero_sum`."""
+    n = axis_length(value, axis)
+    root = n**0.5
+    axis = axis % value.type.ndim
+    before = (slice(None),) * axis
+    last = pt.expand_dims(value[(*before, -1)], axis)
+    return value[(*before, slice(-1))] - last / (1 + root)
+
+
 log = LogTransform()
 logodds = LogOddsTransform()
+log_exp_m1 = LogExpM1()
+ordered = Ordered()
+simplex = SimplexTransform()
+sum_to_1 = SumTo1()
+circular = CircularTransform()

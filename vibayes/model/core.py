@@ -14,11 +14,12 @@ from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.compile import evaluate, resolve_mode
-from vibayes.distributions.base import UNSET, Distribution, Shape, fits, to_float
+from vibayes.distributions.base import UNSET, Distribution, Shape, fits, known_lengths, to_float
 from vibayes.distributions.transforms import Transform
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.model import context
 from vibayes.model.context import modelcontext
+from vibayes.model.data import as_labels
 from vibayes.model.density import constrained_values, expand_total_size, logp_terms
 from vibayes.model.display import model_html, model_text
 from vibayes.model.initial import initial_point
@@ -76,9 +77,10 @@ class Model:
 
     def __init__(self, name: str = "", coords: Mapping[str, Sequence | None] | None = None) -> None:
         self.parent = context.active_model()
-        self.name = (
-            name if not (self.parent and self.parent.name) else f"{self.parent.name}::{name}"
-        )
+        if name:
+            self._check_name(name, "model")
+        outer = self.parent.name if self.parent else ""
+        self.name = "::".join(part for part in (outer, name) if part)
         self.basic_RVs: list[TensorVariable] = []
         self.free_RVs: list[TensorVariable] = []
         self.observed_RVs: list[TensorVariable] = []
@@ -132,15 +134,19 @@ class Model:
             raise ModelError(
                 f"Dimension {name!r}: that name belongs to the axes of posterior draws"
             )
-        values = None if values is None else tuple(np.asarray(values).tolist())
-        if values is not None and length is not None and len(values) != length:
-            raise ShapeError(f"Dimension {name!r}: {len(values)} coordinates for length {length}")
-        known = self._coords.get(name)
+        if values is not None:
+            values = as_labels(values, name)
+            if length is not None and len(values) != length:
+                raise ShapeError(
+                    f"Dimension {name!r}: {len(values)} coordinates for length {length}"
+                )
+            length = len(values)
+        known, known_length = self._coords.get(name), self.dim_length(name)
         if known is not None and values is not None and known != values:
             raise ModelError(f"Dimension {name!r} already has other coordinates")
-        if name in self._coords and values is None and length is None:
-            return
-        self.set_dim(name, length if values is None else len(values), values)
+        if None not in (length, known_length) and length != known_length:
+            raise ShapeError(f"Dimension {name!r} has length {known_length}, it cannot be {length}")
+        self.set_dim(name, length, known if values is None else values)
 
     def add_coords(self, coords: Mapping[str, Sequence | None]) -> None:
         """Register several dimensions with their coordinates."""
@@ -156,7 +162,7 @@ class Model:
                 self._dim_lengths[name] = pytensor.shared(
                     np.asarray(length, dtype="int64"), name=name, shape=()
                 )
-        self._coords[name] = None if values is None else tuple(np.asarray(values).tolist())
+        self._coords[name] = None if values is None else as_labels(values, name)
 
     @property
     def dim_lengths(self) -> dict[str, SharedVariable]:
@@ -170,7 +176,8 @@ class Model:
 
     def free_along(self, dim: str) -> list[str]:
         """Return the names of the free variables that lie along a dimension."""
-        return [rv.name for rv in self.free_RVs if dim in self.named_vars_to_dims.get(rv.name, ())]
+        whole = self._lineage()[-1]  # dimensions belong to all models that are nested
+        return [r.name for r in whole.free_RVs if dim in whole.named_vars_to_dims.get(r.name, ())]
 
     def normalize_dims(
         self, dims: str | Sequence[str | None] | None, ndim: int | None, label: str
@@ -178,7 +185,7 @@ class Model:
         """Return dims as a tuple, one entry an axis."""
         if dims is None:
             return (None,) * (ndim or 0)
-        dims = (dims,) if isinstance(dims, str) else tuple(dims)
+        dims = (dims,) if isinstance(dims, str) or not np.iterable(dims) else tuple(dims)
         for dim in dims:
             if dim is not None and not isinstance(dim, str):
                 raise TypeError(f"{label}: dims must be names, got {dim!r}")
@@ -235,6 +242,11 @@ class Model:
         for model in self._lineage():
             if name in model.named_vars:
                 raise ModelError(f"The model already has a variable named {name!r}")
+        if dims is not None and name in dims:
+            raise ModelError(
+                f"The variable {name!r} has the name of its dimension; results could not tell the "
+                f"two apart"
+            )
         variable.name = name
         for model in self._lineage():
             model.named_vars[name] = variable
@@ -289,7 +301,9 @@ class Model:
             observed = as_observed(observed, label, dist.discrete)
             check_observed_shape(dist, observed, label)
             if batch is None:
-                batch = observed_batch(observed, dist.ndim_supp)
+                full = known_lengths(observed, observed.type.ndim)
+                batch = full[: len(full) - dist.ndim_supp]
+                dist.set_event_shape(full[len(batch) :], label)
         rv = dist.make_rv(batch, name)
         if dims is not None:
             dims = self.normalize_dims(dims, rv.type.ndim, label)
@@ -303,6 +317,7 @@ class Model:
             value = self._value_variable(dist, rv, name, transform, label)
         if observed is not None and initval is not None:
             raise ValueError(f"{label}: an observed variable has no initval")
+        check_initval(initval, label)
         self.add_named_variable(rv, name, dims)
         self._append("basic_RVs", rv)
         self._record("rvs_to_values", rv, value)
@@ -310,16 +325,24 @@ class Model:
             self._record("rvs_to_total_sizes", rv, total)
         if observed is not None:
             self._append("observed_RVs", rv)
+            for dim, length in zip(dims or (), known_shape(observed), strict=False):
+                if dim is not None and dim not in self._dim_lengths:
+                    self.add_coord(dim, length=length)
         else:
             self._append("free_RVs", rv)
             self._record("rvs_to_transforms", rv, transform)
-            self._record("rvs_to_initial_values", rv, check_initval(initval, label))
+            self._record("rvs_to_initial_values", rv, initval)
         return rv
 
     def _shape_of_dims(
         self, dims: Sequence[str | None], observed: Any, label: str
-    ) -> tuple[Any, ...]:
-        """Return the lengths of dims: plain numbers, or following ``set_data`` if observed."""
+    ) -> tuple[Any, ...] | None:
+        """Return the lengths of dims: plain numbers, or following ``set_data`` if observed.
+
+        None stands for the shape of the data, where these are to tell a length.
+        """
+        if observed is not None and any(dim not in self._dim_lengths for dim in dims):
+            return None
         for dim in dims:
             if dim is None:
                 raise ShapeError(f"{label}: an axis without a name (None in dims) needs a shape=")
@@ -339,7 +362,7 @@ class Model:
         total: Sequence[int | None] | None,
         label: str,
     ) -> None:
-        """Raise if data do not have the shape of their variable, or of the whole they are part of."""
+        """Raise if data have not the shape of their variable, or exceed their total size."""
         shape = known_shape(observed)
         static = rv.type.shape
         if len(static) != len(shape) or any(
@@ -650,20 +673,11 @@ def check_observed_shape(dist: Distribution, observed: TensorVariable, label: st
         )
 
 
-def observed_batch(observed: TensorVariable, ndim_supp: int) -> tuple[Any, ...]:
-    """Return the batch shape of data, symbolic where only run time tells."""
-    return tuple(
-        observed.shape[axis] if length is None else length
-        for axis, length in enumerate(observed.type.shape[: observed.type.ndim - ndim_supp])
-    )
-
-
-def check_initval(initval: Any, label: str) -> Any:
+def check_initval(initval: Any, label: str) -> None:
     if isinstance(initval, str) and initval not in ("support_point", "prior"):
         raise ValueError(
             f"{label}: initval must be a value, 'support_point' or 'prior', got {initval!r}"
         )
-    return initval
 
 
 def Deterministic(
@@ -722,8 +736,12 @@ def Potential(
         Names of the expression's axes.
     """
     model = modelcontext(model)
-    dims = model._known_dims(dims, f"Potential({name!r})")
+    label = f"Potential({name!r})"
+    dims = model._known_dims(dims, label)
     variable = pt.tensor_copy(pt.as_tensor_variable(var))
+    if dims is not None:
+        dims = model.normalize_dims(dims, variable.type.ndim, label)
+        model.check_lengths(variable.type.shape, dims, label)
     model.add_named_variable(variable, model.name_for(name), dims)
     model._append("potentials", variable)
     return variable

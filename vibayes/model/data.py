@@ -40,7 +40,7 @@ def Data(
         Names of the axes. A name that the model does not know yet becomes a dimension of the
         data's length.
     coords
-        Coordinates of dimensions that the model does not know yet.
+        Coordinates of the dimensions, if the model does not have them yet.
     model
         The model; by default the one of the ``with`` block.
 
@@ -66,11 +66,11 @@ def Data(
     array = as_data_array(value, label)
     dims = model.normalize_dims(dims, array.ndim, label)
     if coords:
-        model.add_coords({d: c for d, c in coords.items() if d not in model.coords})
-    for axis, dim in enumerate(dims):
-        if dim is not None and dim not in model.coords:
-            model.add_coord(dim, length=array.shape[axis])
+        model.add_coords(coords)
     model.check_lengths(array.shape, dims, label)
+    for dim, length in zip(dims, array.shape, strict=True):
+        if dim is not None:
+            model.add_coord(dim, length=length)
     static = tuple(
         1 if length == 1 and dim is None else None
         for length, dim in zip(array.shape, dims, strict=True)
@@ -110,14 +110,26 @@ def set_data(
     model = modelcontext(model)
     arrays = {}
     for name, value in new_data.items():
-        arrays[name] = check_new_value(model, name, value)
+        arrays[model.data_var(name)] = check_new_value(model, name, value)
     lengths = new_lengths(model, arrays)
-    coords = {dim: tuple(values) for dim, values in (coords or {}).items()}
+    coords = {dim: as_labels(values, dim) for dim, values in (coords or {}).items()}
     check_new_coords(model, lengths, coords)
-    for name, array in arrays.items():
-        model.data_var(name).set_value(array)
-    for dim in lengths.keys() | coords.keys():
-        model.set_dim(dim, lengths.get(dim, len(coords.get(dim, ()))), coords.get(dim))
+    for variable, array in arrays.items():
+        variable.set_value(array)
+    lengths = {dim: len(labels) for dim, labels in coords.items()} | lengths
+    for dim, length in lengths.items():
+        model.set_dim(dim, length, coords.get(dim, model.coords[dim]))
+
+
+def as_labels(values: Sequence, dim: str) -> tuple:
+    """Return the coordinates of a dimension as a tuple of Python objects, dates as they are."""
+    if hasattr(values, "to_numpy"):
+        values = values.to_numpy()
+    if isinstance(values, np.ndarray) and values.dtype.kind not in "mM":
+        values = values.tolist()
+    if not np.iterable(values):
+        raise TypeError(f"Dimension {dim!r}: coordinates must be a sequence, got {values!r}")
+    return tuple(values)
 
 
 def as_data_array(value: Any, label: str) -> np.ndarray:
@@ -138,21 +150,26 @@ def check_new_value(model: Model, name: str, value: Any) -> np.ndarray:
                 f"set_data: axis {axis} of {name!r} broadcasts (length 1, no dims), so its length "
                 f"cannot become {array.shape[axis]}; give the axis a name in dims"
             )
-    if np.dtype(variable.dtype).kind in "iu" and array.dtype.kind == "f":
-        if (array != np.floor(array)).any():
-            raise TypeError(f"set_data: {name!r} holds whole numbers, the new value does not")
-    return array.astype(variable.dtype)
+    with np.errstate(invalid="ignore"):  # what a cast breaks is told below
+        new = array.astype(variable.dtype)
+    if np.dtype(variable.dtype).kind in "iu" and (new != array).any():
+        raise TypeError(
+            f"set_data: {name!r} holds whole numbers of dtype {variable.dtype}, which cannot hold "
+            f"the new value {array[new != array][0]}"
+        )
+    return new
 
 
-def new_lengths(model: Model, arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
+def new_lengths(model: Model, arrays: Mapping[SharedVariable, np.ndarray]) -> dict[str, int]:
     """Return the new length of each dimension along which a new value lies."""
     lengths: dict[str, int] = {}
-    for name, array in arrays.items():
-        for dim, length in zip(model.named_vars_to_dims.get(name, ()), array.shape, strict=False):
+    for variable, array in arrays.items():
+        dims = model.named_vars_to_dims.get(variable.name, ())
+        for dim, length in zip(dims, array.shape, strict=False):
             if dim is not None and lengths.setdefault(dim, length) != length:
                 raise ShapeError(
                     f"set_data: dimension {dim!r} would have length {lengths[dim]} and, by "
-                    f"{name!r}, {length}"
+                    f"{variable.name!r}, {length}"
                 )
     return lengths
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
@@ -43,8 +45,9 @@ def logp_terms(model: Model, variables: Sequence[Variable], jacobian: bool) -> l
         if variable not in values:
             terms.append(variable)  # a potential is its own log density
             continue
-        term = distribution_of(variable).logp(values[variable])
-        transform = model.rvs_to_transforms.get(variable)
+        dist, transform = distribution_of(variable), model.rvs_to_transforms.get(variable)
+        inside = transform is not None and transform is dist.default_transform
+        term = (dist.interior_logp if inside else dist.logp)(values[variable])
         if transform is not None and jacobian:
             term = add_jacobian(term, transform.log_jac_det(model.rvs_to_values[variable]))
         total_size = model.rvs_to_total_sizes.get(variable)
@@ -77,7 +80,7 @@ def total_scale(total_size: Sequence[int | None], value: TensorVariable) -> Tens
 
 def expand_total_size(total_size: Any, ndim: int, label: str) -> tuple[int | None, ...]:
     """Return one entry an axis of an int, or of a sequence with None and at most one Ellipsis."""
-    entries = list(total_size) if isinstance(total_size, Iterable) else [total_size]
+    entries = list(total_size) if np.iterable(total_size) else [total_size]
     if entries.count(Ellipsis) > 1:
         raise ValueError(f"{label}: total_size can hold one Ellipsis, got {total_size!r}")
     if Ellipsis in entries:
@@ -85,8 +88,7 @@ def expand_total_size(total_size: Any, ndim: int, label: str) -> tuple[int | Non
         gap = ndim - (len(entries) - 1)
         entries[at : at + 1] = [None] * max(gap, 0)
     for entry in entries:
-        whole = entry is None or (float(entry) == int(entry) and entry > 0)
-        if not whole:
+        if entry is not None and not is_positive_whole(entry):
             raise ValueError(f"{label}: total_size must be positive whole numbers, got {entry!r}")
     if len(entries) > ndim:
         raise ShapeError(
@@ -94,6 +96,10 @@ def expand_total_size(total_size: Any, ndim: int, label: str) -> tuple[int | Non
             f"have {ndim} axes"
         )
     return tuple(None if e is None else int(e) for e in entries) + (None,) * (ndim - len(entries))
+
+
+def is_positive_whole(number: Any) -> bool:
+    return isinstance(number, Real) and np.isfinite(number) and number > 0 and number % 1 == 0
 
 
 def check_no_random_draws(terms: Sequence[Variable], variables: Sequence[Variable]) -> None:

@@ -13,7 +13,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes.compile import evaluate, random_generators, reseeded
 from vibayes.distributions.base import distribution_of
-from vibayes.exceptions import ShapeError
+from vibayes.exceptions import SamplingError, ShapeError
 
 if TYPE_CHECKING:
     from vibayes.model.core import Model
@@ -52,18 +52,34 @@ def initial_point(
     if random_generators(unconstrained):
         unconstrained, _ = reseeded(unconstrained, random_seed)
     numbers = evaluate(unconstrained)
+    for rv, number in zip(values, numbers, strict=True):
+        check_finite(number, rv, model.rvs_to_transforms[rv])
     return {
         v.name: np.asarray(x, dtype=v.dtype).reshape(v.type.shape)
         for v, x in zip(values.values(), numbers, strict=True)
     }
 
 
+def check_finite(number: np.ndarray, rv: TensorVariable, transform: Any) -> None:
+    """Raise if a start value lies outside of the support, or at its very end."""
+    bad = ~np.isfinite(number)
+    if bad.any():
+        through = "" if transform is None else f" after its transform {transform!r}"
+        raise SamplingError(
+            f"The start value of {rv.name!r} is {number[bad].flat[0]}{through} "
+            f"({bad.sum()} of {bad.size} elements). Give it an initval inside its support, "
+            f"or another start."
+        )
+
+
 def start_expression(rv: TensorVariable, initval: Any) -> TensorVariable:
     """Return a start value on the variable's own scale, in terms of other random variables."""
     dist = distribution_of(rv)
+    if initval is None:
+        initval = "support_point"
     if isinstance(initval, str) and initval == "prior":
         return rv
-    if initval is None or isinstance(initval, str):
+    if isinstance(initval, str) and initval == "support_point":
         return full_shape(dist.support_point(), rv)
     return constant_start(initval, rv.type, rv.name)
 
@@ -80,7 +96,7 @@ def full_shape(value: TensorVariable, rv: TensorVariable) -> TensorVariable:
 def constant_start(value: Any, of_type: Any, name: str) -> TensorVariable:
     """Return a start value that a user gave, as a tensor of the right type and shape."""
     if hasattr(value, "owner"):
-        return value
+        return pt.broadcast_to(value, of_type.shape) if None not in of_type.shape else value
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"the start value of {name!r} must be numbers, got {value!r}")

@@ -1,0 +1,268 @@
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+import pytest
+
+import vibayes as vb
+
+
+@pytest.fixture(scope="module")
+def model():
+    with vb.Model() as model:
+        x = vb.Normal("x", 0, 2, shape=2)
+        vb.Normal("y", x, 1, observed=[1.0, -2.0])
+    return model
+
+
+def advi(model, seed=1, **kwargs):
+    return vb.ADVI(model=model, random_seed=seed, **kwargs)
+
+
+def fit(inference, n, **kwargs):
+    kwargs.setdefault("obj_optimizer", vb.adam(learning_rate=0.05))
+    return inference.fit(n, backend="py", progressbar=False, **kwargs)
+
+
+def params(approx):
+    return np.concatenate([p.get_value().ravel() for p in approx.params])
+
+
+def test_same_seed_same_numbers(model):
+    a, b, c = (fit(advi(model, seed), 30) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(a.hist, b.hist)
+    np.testing.assert_array_equal(params(a), params(b))
+    assert not np.array_equal(a.hist, c.hist)
+
+
+def test_refine_goes_on_as_if_nothing_had_happened(model):
+    whole = fit(advi(model), 60)
+    parts = advi(model)
+    fit(parts, 25)
+    parts.refine(10, progressbar=False)
+    parts.refine(25, progressbar=False)
+    np.testing.assert_array_equal(parts.hist, whole.hist)
+    np.testing.assert_array_equal(params(parts.approx), params(whole))
+
+
+def test_second_fit_goes_on_from_the_parameters(model):
+    inference = advi(model)
+    fit(inference, 40)
+    before = params(inference.approx)
+    fit(inference, 0, obj_optimizer=vb.sgd(learning_rate=1e-3))
+    np.testing.assert_array_equal(params(inference.approx), before)
+    fit(inference, 1, obj_optimizer=vb.sgd(learning_rate=1e-9))
+    np.testing.assert_allclose(params(inference.approx), before, atol=1e-6)
+    assert len(inference.hist) == 41
+
+
+def test_fits_do_not_influence_each_other(model):
+    a = advi(model)
+    fit(a, 10)
+    kept = params(a.approx)
+    fit(advi(model, 5), 20)
+    np.testing.assert_array_equal(params(a.approx), kept)
+    assert len(a.hist) == 10
+
+
+def test_refine_before_fit_is_an_error(model):
+    with pytest.raises(TypeError, match="call fit first"):
+        advi(model).refine(10)
+
+
+@pytest.mark.parametrize("every", [1, 3, 7, 50, 200])
+def test_callbacks_are_called_when_they_ask_and_change_nothing(model, every):
+    seen = []
+
+    def look(approx, losses, i):
+        assert len(losses) == i == len(approx.hist)
+        seen.append((i, params(approx), losses[-1]))
+
+    look.every = every
+    inference = advi(model)
+    fit(inference, 100, callbacks=[look])
+    plain = fit(advi(model), 100)
+    assert [i for i, *_ in seen] == list(range(every, 101, every))
+    np.testing.assert_array_equal(inference.hist, plain.hist)
+    np.testing.assert_array_equal(params(inference.approx), params(plain))
+    for i, values, loss in seen[:3]:
+        np.testing.assert_array_equal(values, params(fit(advi(model), i)))
+        assert loss == plain.hist[i - 1]
+
+
+def test_iterations_go_on_counting_in_refine(model):
+    seen = []
+    look = vb.callbacks.Tracker(i=lambda approx, losses, i: i, every=10)
+    inference = advi(model)
+    fit(inference, 25, callbacks=[look, lambda *a: seen.append(a[2])])
+    inference.refine(20, callbacks=[look], progressbar=False)
+    assert look["i"] == [10, 20, 30, 40]
+    assert seen == list(range(1, 26))
+
+
+def test_stop_iteration_ends_the_fit_at_its_iteration(model):
+    def stop(approx, losses, i):
+        if i == 17:
+            raise StopIteration("enough")
+
+    inference = advi(model)
+    approx = fit(inference, 100, callbacks=[stop])
+    expected = fit(advi(model), 17)
+    np.testing.assert_array_equal(approx.hist, expected.hist)
+    np.testing.assert_array_equal(params(approx), params(expected))
+    inference.refine(3, progressbar=False)
+    np.testing.assert_array_equal(approx.hist, fit(advi(model), 20).hist)
+
+
+def test_exception_in_user_code_is_not_swallowed_and_loses_nothing(model):
+    def fail(approx, losses, i):
+        if i == 9:
+            raise RuntimeError("broken callback")
+
+    inference = advi(model)
+    with pytest.raises(RuntimeError, match="broken callback"):
+        fit(inference, 100, callbacks=[fail])
+    np.testing.assert_array_equal(inference.hist, fit(advi(model), 9).hist)
+    inference.approx.sample(3)
+
+
+def test_interrupt_keeps_everything_up_to_then(model, monkeypatch):
+    inference = advi(model)
+    fit(inference, 5)
+    steps, calls = inference._loop.steps, []
+    run = steps.run
+
+    def interrupted(state, n):
+        calls.append(n)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return run(state, n)
+
+    monkeypatch.setattr(steps, "run", interrupted)
+    approx = inference.refine(10_000, progressbar=False)
+    monkeypatch.undo()
+    done = 5 + sum(calls[:3])
+    assert 5 < len(approx.hist) == done < 10_000
+    np.testing.assert_array_equal(params(approx), params(fit(advi(model), done)))
+
+
+def test_chunks_are_short(model):
+    inference = advi(model)
+    fit(inference, 1)
+    steps, lengths = inference._loop.steps, []
+    run = steps.run
+
+    def slow(state, n):
+        lengths.append(n)
+        return run(state, n)
+
+    steps.run = slow
+    try:
+        inference.refine(2000, progressbar=False)
+    finally:
+        del steps.run
+    per_step = inference.run_seconds / 2001
+    assert max(lengths) * per_step < 1.0
+    assert len(lengths) < 200
+
+
+def test_a_callback_may_change_parameters(model):
+    def reset(approx, losses, i):
+        approx.shared_params["mu"].set_value(np.array([7.0, 8.0]))
+
+    reset.every = 10
+    inference = advi(model)
+    fit(inference, 10, callbacks=[reset])
+    np.testing.assert_array_equal(inference.approx.mean.eval(), [7.0, 8.0])
+    inference.refine(1, progressbar=False)
+    np.testing.assert_allclose(inference.approx.mean.eval(), [7.0, 8.0], atol=0.2)
+
+
+def test_score_false_records_nothing(model):
+    a = fit(advi(model), 30, score=False)
+    b = fit(advi(model), 30)
+    assert len(a.hist) == 0
+    np.testing.assert_array_equal(params(a), params(b))
+
+
+@pytest.fixture(scope="module")
+def fragile():
+    """A model whose density is no number once x[1] has moved beyond 3."""
+    with vb.Model() as model:
+        x = vb.Normal("x", 0, 1, shape=3)
+        vb.Potential("pull", 8 * x[1] + pt.log(3 - x[1]))
+    return model
+
+
+class TestBreakdown:
+    def broken_fit(self, model, **kwargs):
+        inference = vb.ADVI(model=model, random_seed=3, start_sigma={"x": 0.01})
+        with pytest.raises(FloatingPointError) as error:
+            fit(inference, 500, obj_optimizer=vb.sgd(learning_rate=0.1), **kwargs)
+        return inference, str(error.value)
+
+    def test_the_last_finite_state_is_kept(self, fragile):
+        inference, message = self.broken_fit(fragile)
+        hist, values = inference.hist, params(inference.approx)
+        assert 2 < len(hist) < 500
+        assert np.isfinite(hist).all()
+        assert np.isfinite(values).all()
+        assert f"iteration {len(hist) + 1}" in message
+        assert "the loss became nan" in message
+        assert "log density of pull is nan at the draw x = [" in message
+        stepwise, _ = self.broken_fit(fragile, callbacks=[lambda *a: None])
+        np.testing.assert_array_equal(stepwise.hist, hist)
+        np.testing.assert_array_equal(params(stepwise.approx), values)
+
+    def test_the_approximation_stays_usable(self, fragile):
+        inference, _ = self.broken_fit(fragile)
+        assert inference.approx.sample(10).posterior["x"].shape == (1, 10, 3)
+
+
+def test_parameters_that_break_are_named():
+    with vb.Model() as model:
+        x = vb.Normal("x", 0, 1, shape=3)
+        vb.Potential("cliff", pt.sqrt(pt.abs(x[1] - x[1])))  # the gradient is inf - inf
+    inference = vb.ADVI(model=model, random_seed=1)
+    with pytest.raises(FloatingPointError) as error:
+        fit(inference, 10)
+    assert "mu of x[1] became nan; rho of x[1] became nan" in str(error.value)
+    assert "x[0]" not in str(error.value)
+    assert len(inference.hist) == 0
+    assert np.isfinite(params(inference.approx)).all()
+
+
+def test_more_updates_and_more_obj_params(model):
+    count = pytensor.shared(np.array(0.0), name="count", shape=())
+    inference = advi(model)
+    fit(inference, 12, more_updates={count: count + 1})
+    assert count.get_value() == 12
+    inference.refine(5, progressbar=False)
+    assert count.get_value() == 17
+
+    with vb.Model() as biased:
+        bias = pytensor.shared(np.array(0.0), name="bias", shape=())
+        x = vb.Normal("x", 0, 0.01)
+        vb.Normal("y", x + bias, 1, observed=np.full(20, 3.0))
+    fit(advi(biased), 400, more_obj_params=[bias])
+    assert abs(bias.get_value() - 3) < 0.2
+
+
+def test_grad_norm_constraint(model):
+    inference = advi(model)
+    sgd = vb.updates.sgd(learning_rate=1.0)
+    before = params(inference.approx)
+    fit(inference, 1, obj_optimizer=sgd, total_grad_norm_constraint=1e-3)
+    moved = params(inference.approx) - before
+    assert 0 < np.linalg.norm(moved) <= 1e-3 * (1 + 1e-6)
+
+
+def test_memory_does_not_grow_with_the_number_of_steps(model):
+    import tracemalloc
+
+    inference = advi(model)
+    fit(inference, 200, score=False)
+    tracemalloc.start()
+    inference.refine(1500, progressbar=False)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000

@@ -1,0 +1,46 @@
+import subprocess
+import sys
+
+import pytest
+
+from vibayes import __main__ as main
+from vibayes import datasets
+
+
+def test_fits_prints_and_plots(tmp_path, capsys):
+    path = tmp_path / "plot.png"
+    assert main.main(["--data", "kidiq", "--n", "20000", "--plot", str(path)]) == 0
+    out = capsys.readouterr().out
+    lines = {line.split()[0]: line for line in out.splitlines() if line}
+    # least squares on the same predictors: 86.8, 5.95, 8.47 and a residual sd of 18.1
+    assert float(lines["intercept"].split()[1]) == pytest.approx(86.8, abs=0.5)
+    assert float(lines["slope[mom_hs]"].split()[1]) == pytest.approx(5.95, abs=1.0)
+    assert float(lines["slope[mom_iq]"].split()[1]) == pytest.approx(8.47, abs=0.5)
+    assert float(lines["sigma"].split()[1]) == pytest.approx(18.1, abs=0.5)
+    assert "settled" in lines["convergence"]
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_help_says_what_can_be_chosen():
+    shown = subprocess.run(
+        [sys.executable, "-m", "vibayes", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    for word in ("kidiq", "nes2000", "--method", "advi", "--seed", "--plot"):
+        assert word in shown
+
+
+@pytest.mark.parametrize(
+    "argv", [["--data", "iris"], ["--n", "5"], ["--seed", "-1"], ["--plot", "/nowhere/at/all.png"]]
+)
+def test_bad_arguments_are_told_before_any_work(argv, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main.main(argv)
+    assert stop.value.code == 2
+    assert argv[0] in capsys.readouterr().err
+
+
+def test_data_sets():
+    assert len(datasets.load("kidiq")["kid_score"]) == 434
+    assert len(datasets.load("nes2000")["partyid7"]) == 476
+    with pytest.raises(ValueError, match="kidiq"):
+        datasets.load("iris")

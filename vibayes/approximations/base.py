@@ -1,0 +1,418 @@
+"""What every approximation is: groups of variables, each with a family of distributions.
+
+A :class:`Group` maps random noise to unconstrained values of its variables and knows the log
+density of what it makes. An :class:`Approximation` is one or more groups that together cover the
+free variables of a model, so that draws of it are draws of the (approximate) posterior.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.basic import Variable
+from pytensor.graph.replace import graph_replace, vectorize_graph
+from pytensor.tensor.variable import TensorVariable
+
+from vibayes.compile import as_seed_sequence
+from vibayes.exceptions import ModelError, ShapeError
+from vibayes.model.context import modelcontext
+from vibayes.model.core import Model
+from vibayes.model.flat import FlatLayout
+from vibayes.posterior.draws import PosteriorDraws
+
+__all__ = ["Approximation", "Draws", "Group", "SingleGroupApproximation"]
+
+
+class Group:
+    """Variables that one family approximates together.
+
+    A family implements :meth:`initial_params`, :meth:`transform` and :meth:`log_density`, and
+    ``mean``, ``std`` and ``cov`` where they exist. All of them act on the last axis, so that they
+    serve one draw and a stack of draws alike.
+
+    Parameters
+    ----------
+    group : sequence of TensorVariable, optional
+        Free random variables; all of the model's by default.
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    start : dict, optional
+        Where to start, by variable name; see :meth:`vibayes.Model.initial_point`.
+    start_sigma : dict, optional
+        Standard deviation to start from, by variable name, in the unconstrained space.
+    random_seed : int, optional
+        Seed for start values that are drawn.
+
+    Attributes
+    ----------
+    ddim : int
+        Length of the flat unconstrained vector.
+    layout : FlatLayout
+        Where each variable lies in it.
+    shared_params : dict of str to SharedVariable
+        The variational parameters.
+    """
+
+    short_name: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        group: Sequence[TensorVariable] | None = None,
+        *,
+        model: Model | None = None,
+        start: Mapping[str, Any] | None = None,
+        start_sigma: Mapping[str, Any] | None = None,
+        random_seed: Any = None,
+    ) -> None:
+        self.model = modelcontext(model)
+        self.variables = list(self.model.free_RVs if group is None else group)
+        check_continuous(self.model, self.variables)
+        self.layout = FlatLayout([self.model.rvs_to_values[rv] for rv in self.variables])
+        point = self.model.initial_point(random_seed, start)
+        values = self.initial_params(self.layout.join(point), self._start_sigma(start_sigma))
+        dtype = pytensor.config.floatX
+        self.shared_params: dict[str, SharedVariable] = {
+            name: pytensor.shared(np.asarray(value, dtype=dtype), name=name, shape=value.shape)
+            for name, value in values.items()
+        }
+
+    def _start_sigma(self, start_sigma: Mapping[str, Any] | None) -> np.ndarray | None:
+        """Return the standard deviations to start from as a flat vector, None by default."""
+        if start_sigma is None:
+            return None
+        flat = np.full(self.ddim, np.nan)
+        given = dict(start_sigma)
+        for rv, slot in zip(self.variables, self.layout.slots, strict=True):
+            for name in {rv.name, slot.name} & given.keys():
+                sigma = np.asarray(given.pop(name), dtype="float64")
+                if not (np.isfinite(sigma) & (sigma > 0)).all():
+                    raise ValueError(f"start_sigma of {name!r} must be positive, got {sigma}")
+                try:
+                    flat[slot.start : slot.stop] = np.broadcast_to(sigma, slot.shape).ravel()
+                except ValueError:
+                    raise ShapeError(
+                        f"start_sigma of {name!r} has shape {sigma.shape}, the unconstrained "
+                        f"variable {slot.shape}"
+                    ) from None
+        if given:
+            raise KeyError(f"start_sigma: the group has no variable {next(iter(given))!r}")
+        return flat
+
+    # -- what a family implements -------------------------------------------------------------
+
+    def initial_params(self, start: np.ndarray, sigma: np.ndarray | None) -> dict[str, np.ndarray]:
+        """Return the parameters to start from, by name.
+
+        Parameters
+        ----------
+        start
+            Flat unconstrained vector to be centred at.
+        sigma
+            Standard deviations wanted, NaN or None for the family's own choice.
+        """
+        raise NotImplementedError
+
+    def transform(self, noise: TensorVariable) -> TensorVariable:
+        """Map standard normal noise to flat unconstrained values."""
+        raise NotImplementedError
+
+    def log_density(self, noise: TensorVariable, z: TensorVariable) -> TensorVariable:
+        """Return log q of ``z = transform(noise)``, one number a draw."""
+        raise NotImplementedError
+
+    @property
+    def mean(self) -> TensorVariable:
+        """Mean of the flat unconstrained vector."""
+        raise NotImplementedError(f"{type(self).__name__} has no mean in closed form")
+
+    @property
+    def std(self) -> TensorVariable:
+        """Standard deviations of the flat unconstrained vector."""
+        raise NotImplementedError(f"{type(self).__name__} has no std in closed form")
+
+    @property
+    def cov(self) -> TensorVariable:
+        """Covariance matrix of the flat unconstrained vector."""
+        raise NotImplementedError(f"{type(self).__name__} has no cov in closed form")
+
+    # -- what follows -------------------------------------------------------------------------
+
+    @property
+    def ddim(self) -> int:
+        """Length of the flat unconstrained vector."""
+        return self.layout.size
+
+    @property
+    def params(self) -> list[TensorVariable]:
+        """The variational parameters as a list."""
+        return list(self.shared_params.values())
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for groups of a model whose compiled functions can serve each other."""
+        return type(self), tuple(rv.name for rv in self.variables)
+
+    def param_elements(self, name: str) -> list[str]:
+        """Return the name of each element of a parameter, for messages."""
+        shape = self.shared_params[name].type.shape
+        if shape and shape[0] == self.ddim:
+            rows = [self.layout.element(i) for i in range(self.ddim)]
+            per_row = int(np.prod(shape[1:], dtype=int))
+            return [row for row in rows for _ in range(per_row)]
+        return [f"element {i}" for i in range(int(np.prod(shape, dtype=int)))]
+
+    def draw(
+        self, rng: Variable, size: Any = None
+    ) -> tuple[Variable, TensorVariable, TensorVariable]:
+        """Return the generator's next state, noise, and flat unconstrained values.
+
+        Parameters
+        ----------
+        rng
+            Symbolic random generator.
+        size
+            Number of draws (an int or a symbolic scalar), or None for one without an axis.
+        """
+        shape = (self.ddim,) if size is None else (size, self.ddim)
+        next_rng, noise = pt.random.normal(size=shape, rng=rng).owner.outputs
+        noise = noise.astype(pytensor.config.floatX)
+        return next_rng, noise, self.transform(noise)
+
+
+def check_continuous(model: Model, variables: Iterable[TensorVariable]) -> None:
+    """Raise if there is nothing to infer, or a variable that has no gradient."""
+    variables = list(variables)
+    if not variables:
+        raise ModelError("The model has no free random variables: there is nothing to infer.")
+    for rv in variables:
+        if rv not in model.rvs_to_transforms:
+            raise ModelError(f"{rv.name!r} is not a free random variable of the model")
+        if not model.rvs_to_values[rv].dtype.startswith("float"):
+            raise ModelError(
+                f"The free variable {rv.name!r} is discrete, but variational inference needs a "
+                "gradient. Marginalize it: write its sum over the states as a mixture, as in "
+                "vb.Mixture or vb.NormalMixture."
+            )
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Symbolic draws of an approximation, and the log densities that objectives are made of.
+
+    Attributes
+    ----------
+    approx : Approximation
+    z : dict of TensorVariable to TensorVariable
+        Unconstrained values by value variable.
+    logq : TensorVariable
+        Log density of the approximation at each draw.
+    size : int or None
+        Number of draws, None for a single one without an axis.
+    """
+
+    approx: Approximation
+    z: dict[TensorVariable, TensorVariable]
+    logq: TensorVariable
+    size: Any
+
+    def of(self, graphs: Sequence[Variable]) -> list[Variable]:
+        """Return graphs of the model's value variables, evaluated at each draw."""
+        if self.size is None:
+            return graph_replace(list(graphs), self.z, strict=False)
+        return vectorize_graph(list(graphs), self.z)
+
+    @cached_property
+    def logp(self) -> TensorVariable:
+        """Joint log density of the model at each draw."""
+        return self.of([self.approx.model.logp()])[0]
+
+    @cached_property
+    def _prior_and_data(self) -> list[Variable]:
+        model = self.approx.model
+        return self.of([model.varlogp, model.datalogp])
+
+    @property
+    def varlogp(self) -> TensorVariable:
+        """Log density of the free variables at each draw."""
+        return self._prior_and_data[0]
+
+    @property
+    def datalogp(self) -> TensorVariable:
+        """Log likelihood at each draw, potentials included."""
+        return self._prior_and_data[1]
+
+
+class Approximation(PosteriorDraws):
+    """An approximate posterior, made of groups that cover the free variables of a model.
+
+    Parameters
+    ----------
+    groups : sequence of Group
+        Every free variable belongs to exactly one of them.
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    random_seed : int, optional
+        Seed of the noise that a fit draws.
+
+    Attributes
+    ----------
+    hist : numpy.ndarray
+        Loss at each iteration: the negative ELBO, by one Monte Carlo estimate.
+    """
+
+    def __init__(
+        self, groups: Sequence[Group], *, model: Model | None = None, random_seed: Any = None
+    ) -> None:
+        self.model = modelcontext(model)
+        self.groups = list(groups)
+        self.hist = np.zeros(0)
+        self._seeds = as_seed_sequence(random_seed)
+        check_cover(self.model, self.groups)
+
+    @property
+    def params(self) -> list[TensorVariable]:
+        """Variational parameters of all groups."""
+        return [p for group in self.groups for p in group.params]
+
+    @property
+    def shared_params(self) -> Any:
+        """Variational parameters by name; a list of such dicts if there are several groups."""
+        found = [group.shared_params for group in self.groups]
+        return found[0] if len(found) == 1 else found
+
+    @property
+    def ddim(self) -> int:
+        """Number of unconstrained dimensions."""
+        return sum(group.ddim for group in self.groups)
+
+    @property
+    def ndim(self) -> int:
+        """Number of unconstrained dimensions, as ``ddim``."""
+        return self.ddim
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for approximations of a model whose compiled functions can serve each other."""
+        return type(self), tuple(group.key for group in self.groups)
+
+    def spawn_generator(self) -> np.random.Generator:
+        """Return a new, independent stream of the approximation's seed."""
+        return np.random.Generator(np.random.PCG64(self._seeds.spawn(1)[0]))
+
+    def draw(self, size: Any = None) -> tuple[Draws, dict[Variable, Variable]]:
+        """Return symbolic draws, and the updates of the generators that they come from.
+
+        Parameters
+        ----------
+        size
+            Number of draws, or None for a single one without an axis.
+        """
+        z: dict[TensorVariable, TensorVariable] = {}
+        logq: Any = 0.0
+        updates: dict[Variable, Variable] = {}
+        for i, group in enumerate(self.groups):
+            rng = pytensor.shared(np.random.Generator(np.random.PCG64(0)), name=f"noise_{i}")
+            next_rng, noise, flat = group.draw(rng, size)
+            updates[rng] = next_rng
+            logq = logq + group.log_density(noise, flat)
+            z.update(split_draws(group.layout, flat, size))
+        return Draws(self, z, logq, size), updates
+
+    def name_elements(self, param: Variable) -> list[str]:
+        """Return the name of each element of a variational parameter, for messages."""
+        for group in self.groups:
+            for name, shared in group.shared_params.items():
+                if shared is param:
+                    return group.param_elements(name)
+        size = int(np.prod(param.type.shape, dtype=int))
+        return [f"{param.name}[{i}]" for i in range(size)]
+
+    def __repr__(self) -> str:
+        inner = " & ".join(
+            f"{type(group).__name__}({', '.join(rv.name for rv in group.variables)})"
+            for group in self.groups
+        )
+        return f"<{type(self).__name__}: {inner}, {self.ddim} dimensions>"
+
+
+def split_draws(
+    layout: FlatLayout, flat: TensorVariable, size: Any
+) -> dict[TensorVariable, TensorVariable]:
+    """Map each value variable to its part of flat draws."""
+    if size is None:
+        return layout.split(flat)
+    vector = pt.vector("z", dtype=flat.dtype, shape=(layout.size,))
+    parts = layout.split(vector)
+    batched = vectorize_graph(list(parts.values()), {vector: flat})
+    return dict(zip(parts, batched, strict=True))
+
+
+def check_cover(model: Model, groups: Sequence[Group]) -> None:
+    """Raise unless every free variable belongs to exactly one group."""
+    seen: set[TensorVariable] = set()
+    for group in groups:
+        for rv in group.variables:
+            if rv in seen:
+                raise ModelError(f"{rv.name!r} belongs to two groups")
+            seen.add(rv)
+    if missing := [rv.name for rv in model.free_RVs if rv not in seen]:
+        raise ModelError(f"No group holds {', '.join(map(repr, missing))}")
+
+
+class SingleGroupApproximation(Approximation):
+    """An approximation of all variables by one family.
+
+    Parameters
+    ----------
+    model, start, start_sigma, random_seed
+        As for :class:`Group`.
+    """
+
+    family: ClassVar[type[Group]]
+
+    def __init__(
+        self,
+        *,
+        model: Model | None = None,
+        start: Mapping[str, Any] | None = None,
+        start_sigma: Mapping[str, Any] | None = None,
+        random_seed: Any = None,
+        **options: Any,
+    ) -> None:
+        model = modelcontext(model)
+        group = self.family(
+            None,
+            model=model,
+            start=start,
+            start_sigma=start_sigma,
+            random_seed=random_seed,
+            **options,
+        )
+        super().__init__([group], model=model, random_seed=random_seed)
+
+    @property
+    def mean(self) -> TensorVariable:
+        """Mean of the flat unconstrained vector; ``mean.eval()`` gives the numbers."""
+        return self.groups[0].mean
+
+    @property
+    def std(self) -> TensorVariable:
+        """Standard deviations of the flat unconstrained vector."""
+        return self.groups[0].std
+
+    @property
+    def cov(self) -> TensorVariable:
+        """Covariance matrix of the flat unconstrained vector."""
+        return self.groups[0].cov
+
+    @property
+    def layout(self) -> FlatLayout:
+        """Where each variable lies in the flat unconstrained vector."""
+        return self.groups[0].layout

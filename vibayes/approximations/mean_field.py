@@ -1,0 +1,73 @@
+"""Mean field: independent normal distributions in the unconstrained space.
+
+Kucukelbir et al. (2017), Automatic Differentiation Variational Inference, JMLR 18(14).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.tensor.variable import TensorVariable
+
+from vibayes.approximations.base import Group, SingleGroupApproximation
+
+__all__ = ["MeanField", "MeanFieldGroup"]
+
+LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)
+DEFAULT_SIGMA = np.log(2.0)  # rho = 0
+
+
+class MeanFieldGroup(Group):
+    r"""Independent normal distributions.
+
+    .. math:: z_i = \mu_i + \sigma_i \epsilon_i, \qquad
+        \sigma_i = \log(1 + e^{\rho_i}), \qquad \epsilon_i \sim N(0, 1)
+    """
+
+    short_name: ClassVar[str] = "mean_field"
+
+    def initial_params(self, start: np.ndarray, sigma: np.ndarray | None) -> dict[str, np.ndarray]:
+        if sigma is None:
+            rho = np.zeros_like(start)
+        else:
+            sigma = np.where(np.isnan(sigma), DEFAULT_SIGMA, sigma)
+            rho = sigma + np.log(-np.expm1(-sigma))  # the inverse of softplus
+        return {"mu": start, "rho": rho}
+
+    def transform(self, noise: TensorVariable) -> TensorVariable:
+        return self.mean + self.std * noise
+
+    def log_density(self, noise: TensorVariable, z: TensorVariable) -> TensorVariable:
+        return (-0.5 * noise**2 - pt.log(self.std) - LOG_SQRT_2PI).sum(axis=-1)
+
+    @property
+    def mean(self) -> TensorVariable:
+        return self.shared_params["mu"]
+
+    @property
+    def std(self) -> TensorVariable:
+        return pt.softplus(self.shared_params["rho"])
+
+    @property
+    def cov(self) -> TensorVariable:
+        return pt.diag(self.std**2)
+
+
+class MeanField(SingleGroupApproximation):
+    """Mean-field approximation: an independent normal for each unconstrained dimension.
+
+    Parameters
+    ----------
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    start : dict, optional
+        Where to start, by variable name.
+    start_sigma : dict, optional
+        Standard deviations to start from, by variable name, in the unconstrained space.
+    random_seed : int, optional
+        Seed of the noise that a fit draws.
+    """
+
+    family = MeanFieldGroup

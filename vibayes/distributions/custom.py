@@ -1,0 +1,307 @@
+"""Distributions that a user writes: a log density, a way to draw, or both."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytensor
+from pytensor.tensor.variable import TensorVariable
+
+from vibayes.distributions.base import Distribution, distribution_of
+from vibayes.exceptions import ShapeError
+
+__all__ = ["CustomDist"]
+
+
+class CustomDist(Distribution):
+    """A distribution made of functions that a user writes.
+
+    Parameters
+    ----------
+    *dist_params : array_like
+        The parameters, handed on to all the functions in this order. Floating-point numbers become
+        ``floatX``, whole numbers stay whole.
+    logp : callable, optional
+        ``logp(value, *dist_params)``: a PyTensor expression of the log density, one number an
+        event. Needed for a model's log density.
+    random : callable, optional
+        ``random(*dist_params, rng=rng, size=size)``: draws as a NumPy array, from arrays and a
+        ``numpy.random.Generator``. ``size`` is the shape of the draws without event axes, or None
+        for that to which the parameters broadcast. Needed for draws, prior or predictive ones.
+    logcdf : callable, optional
+        ``logcdf(value, *dist_params)``: a PyTensor expression of the log of the distribution
+        function.
+    support_point : callable, optional
+        ``support_point(rv, size, *dist_params)``: a PyTensor expression of a typical value, where a
+        fit starts; zeros by default.
+    dist : callable, optional
+        ``dist(*dist_params, size)``: an expression of variables that other distributions made by
+        their ``dist``. It replaces ``random``. If the expression is just one such variable, then
+        all that is not given comes from its distribution, the log density among it.
+    ndim_supp : int, default 0
+        Number of axes of an event.
+    ndims_params : sequence of int, optional
+        Number of axes of an element of each parameter; zeros by default.
+    signature : str, optional
+        Both together, as NumPy writes them: ``"(n),(n,n)->(n)"`` has events that are vectors, as
+        long as the first parameter. Of an event whose shape is not told so, ``shape``, ``dims`` or
+        data have to tell it.
+    dtype : str, default "floatX"
+        Dtype of the variable. One of whole numbers makes the distribution discrete.
+    class_name : str, default "CustomDist"
+        Name of the distribution in a model's display.
+
+    Raises
+    ------
+    NotImplementedError
+        When the log density or a draw is asked for and no function gives it.
+    ShapeError
+        If the numbers of axes do not fit together.
+
+    Notes
+    -----
+    ``random`` runs in Python. In compiled code each call returns to the interpreter, which costs
+    some ten microseconds more than the function itself, and a function that holds it is not cached
+    between sessions. The log density has no such cost: it is part of the compiled graph.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> def logp(value, mu):
+    ...     return -vb.math.abs(value - mu) - vb.math.log(2.0)
+    >>> def random(mu, rng=None, size=None):
+    ...     return rng.laplace(mu, size=size)
+    >>> with vb.Model():
+    ...     mu = vb.Normal("mu", 0, 10)
+    ...     y = vb.CustomDist("y", mu, logp=logp, random=random, observed=[1.0, 2.5, -0.3])
+    """
+
+    def __init__(
+        self,
+        *dist_params: Any,
+        dist: Callable | None = None,
+        random: Callable | None = None,
+        logp: Callable | None = None,
+        logcdf: Callable | None = None,
+        support_point: Callable | None = None,
+        ndim_supp: int | None = None,
+        ndims_params: Sequence[int] | None = None,
+        signature: str | None = None,
+        dtype: str = "floatX",
+        class_name: str = "CustomDist",
+    ) -> None:
+        if dist is not None and random is not None:
+            raise ValueError("give either dist or random, not both")
+        for function in (dist, random, logp, logcdf, support_point):
+            if function is not None and not callable(function):
+                raise TypeError(f"{function!r} is given for a function, but is none")
+        self.functions = {"logp": logp, "logcdf": logcdf, "support_point": support_point}
+        self.numpy_random, self.symbolic_random = random, dist
+        self.class_name = class_name
+        self.arguments = [as_param(value) for value in dist_params]
+        self.params = {f"p{i}": value for i, value in enumerate(self.arguments)}
+        self.dtype = pytensor.config.floatX if dtype == "floatX" else np.dtype(dtype).name
+        self.parent: Distribution | None = None
+        if dist is not None:
+            self.sample = check_expression(dist(*self.arguments, None))
+            self.dtype = self.sample.dtype
+            if getattr(self.sample.tag, "distribution", None) is not None:
+                self.parent = distribution_of(self.sample)
+        self.discrete = np.dtype(self.dtype).kind in "biu"
+        self._set_ndims(signature, ndim_supp, ndims_params)
+
+    def _set_ndims(
+        self, signature: str | None, ndim_supp: int | None, ndims_params: Sequence[int] | None
+    ) -> None:
+        """Set the numbers of axes of an event and of parameters, and the event's shape if known."""
+        self.event: tuple[Any, ...] | None = None
+        if signature is not None:
+            if ndim_supp is not None or ndims_params is not None:
+                raise ValueError("signature says it all: leave out ndim_supp and ndims_params")
+            names, output = parse_signature(signature)
+            ndims_params, ndim_supp = [len(dims) for dims in names], len(output)
+        if ndim_supp is None:
+            ndim_supp = 0 if self.parent is None else self.parent.ndim_supp
+        ndims = [0] * len(self.arguments) if ndims_params is None else list(ndims_params)
+        if len(ndims) != len(self.arguments):
+            raise ShapeError(
+                f"{len(self.arguments)} parameters, but axes are given of {len(ndims)}"
+            )
+        for i, (value, ndim) in enumerate(zip(self.arguments, ndims, strict=True)):
+            if value.type.ndim < ndim:
+                raise ShapeError(f"parameter {i} has {value.type.ndim} axes, it needs {ndim}")
+        self.ndim_supp = ndim_supp
+        self.param_ndims = dict(zip(self.params, ndims, strict=True))
+        if signature is not None:
+            lengths: dict[str, Any] = {}
+            for value, dims in zip(self.arguments, names, strict=True):
+                shape = known_lengths(value, value.type.ndim)
+                lengths |= zip(dims, shape[len(shape) - len(dims) :], strict=True)
+            if lengths.keys() >= set(output):
+                self.event = tuple(lengths[name] for name in output)
+
+    def set_event_shape(self, event: Sequence[Any], label: str) -> None:
+        self.event = tuple(event)
+
+    @property
+    def batch_shapes(self) -> list[tuple[Any, ...]]:
+        if self.symbolic_random is None:
+            return super().batch_shapes
+        return [known_lengths(self.sample, self.sample.type.ndim - self.ndim_supp)]
+
+    def random(self, rng: Any, size: Any) -> tuple[Any, TensorVariable]:
+        if self.symbolic_random is not None:
+            draw = check_expression(self.symbolic_random(*self.arguments, size))
+            return with_generator(draw, rng, self.arguments)
+        inputs = list(self.arguments)
+        if self.ndim_supp:
+            if self.event is None:
+                raise ShapeError(
+                    "the shape of an event is not known; give shape, dims, observed, or a "
+                    "signature in which the parameters tell it"
+                )
+            inputs.append(pt.stack([pt.as_tensor_variable(n) for n in self.event]).astype("int64"))
+        op = NumPyRandom(
+            self.numpy_random,
+            self.class_name,
+            self.ndim_supp,
+            tuple(self.param_ndims.values()),
+            self.dtype,
+        )
+        return draw_from(op, *inputs, rng=rng, size=size)
+
+    def _call(self, name: str, *leading: Any) -> TensorVariable:
+        """Return what the user's function gives, or else the method of the parent."""
+        function = self.functions[name]
+        if function is not None:
+            return pt.as_tensor_variable(function(*leading, *self.arguments))
+        if self.parent is not None:
+            return getattr(self.parent, name)(*leading)
+        who = f"{self.class_name}({self.rv.name!r})" if self.rv.name else self.class_name
+        why = ""
+        if self.symbolic_random is not None:
+            why = ", since what dist returns is not just a variable made by another distribution"
+        raise NotImplementedError(f"{who}: give a {name} function, its {name} is not known{why}")
+
+    def logp(self, value: TensorVariable) -> TensorVariable:
+        return self._call("logp", value)
+
+    def logcdf(self, value: TensorVariable) -> TensorVariable:
+        return self._call("logcdf", value)
+
+    def support_point(self) -> TensorVariable:
+        if self.functions["support_point"] is not None:
+            return self._call("support_point", self.rv, self.rv_batch_shape)
+        if self.parent is not None:
+            return self.parent.support_point()
+        return pt.zeros(self.ndim_supp * (1,), dtype=self.dtype)
+
+    @property
+    def default_transform(self) -> Transform | None:
+        """That of the distribution that ``dist`` returns, if it returns just a variable."""
+        return None if self.parent is None else self.parent.default_transform
+
+    def __repr__(self) -> str:
+        return super().__repr__().replace(type(self).__name__, self.class_name, 1)
+
+
+class NumPyRandom(RandomVariable):
+    """A random variable drawn by a function of NumPy arrays.
+
+    Parameters
+    ----------
+    function
+        See :class:`CustomDist`; None for a variable that cannot be drawn.
+    name
+        Name for messages.
+    ndim_supp, ndims_params
+        Numbers of axes of an event and of an element of each parameter. Where events have axes, one
+        more parameter than these tells their lengths.
+    dtype
+        Dtype of the draws.
+    """
+
+    __props__ = ("name", "signature", "dtype", "inplace", "function")
+
+    def __init__(
+        self,
+        function: Callable | None,
+        name: str,
+        ndim_supp: int,
+        ndims_params: Sequence[int],
+        dtype: str,
+    ) -> None:
+        self.function = function
+        extra = [1] if ndim_supp else []
+        super().__init__(
+            name=name, ndim_supp=ndim_supp, ndims_params=[*ndims_params, *extra], dtype=dtype
+        )
+
+    def _supp_shape_from_params(self, dist_params: Sequence[Any], param_shapes: Any = None) -> list:
+        event = dist_params[-1]
+        return [event[..., axis] for axis in range(self.ndim_supp)]
+
+    def rng_fn(self, rng: np.random.Generator, *args: Any) -> np.ndarray:
+        if self.function is None:
+            raise NotImplementedError(
+                f"{self.name} cannot be drawn from: it has neither a random nor a dist function"
+            )
+        *params, size = args
+        size = None if size is None else tuple(int(n) for n in size)
+        event = ()
+        if self.ndim_supp:
+            event = tuple(params.pop())
+        draw = np.asarray(self.function(*params, rng=rng, size=size), dtype=self.dtype)
+        shape = draw.shape if size is None else (*size, *event)
+        if draw.shape != shape:
+            raise ShapeError(
+                f"{self.name}: random returned an array of shape {draw.shape} for size={size}, "
+                f"but it should be {shape}"
+            )
+        return draw
+
+
+def as_param(value: Any) -> TensorVariable:
+    """Return a parameter as a tensor; floating-point numbers become ``floatX``."""
+    value = pt.as_tensor_variable(value)
+    return to_float(value) if value.dtype.startswith("float") else value
+
+
+def parse_signature(signature: str) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
+    """Return the names of the core axes of each input, and of the output."""
+    sides = signature.replace(" ", "").split("->")
+    inputs, outputs = ([split_names(g) for g in re.findall(r"\(([^()]*)\)", s)] for s in sides)
+    if len(sides) != 2 or len(outputs) != 1:
+        raise ValueError(f"a signature looks like '(n),(n,n)->(n)', got {signature!r}")
+    return inputs, outputs[0]
+
+
+def split_names(group: str) -> tuple[str, ...]:
+    return tuple(name for name in group.split(",") if name)
+
+
+def check_expression(variable: Any) -> TensorVariable:
+    if not isinstance(variable, TensorVariable):
+        raise TypeError(f"dist must return a PyTensor variable, got {variable!r}")
+    return variable
+
+
+def with_generator(
+    draw: TensorVariable, rng: Variable, arguments: Sequence[Variable]
+) -> tuple[Any, TensorVariable]:
+    """Return an expression that draws from the given generator, and the generator after that.
+
+    Every variable made by ``dist`` brings a generator of its own. They are replaced, one after the
+    other, by the state in which the one before leaves the given generator.
+    """
+    own = [
+        v
+        for v in ancestors([draw], blockers=arguments)
+        if isinstance(v, SharedVariable) and isinstance(v.type, RandomType)
+    ]
+    for generator in own:
+        draw, rng = graph_replace([draw, generator.default_update], {generator: rng}, strict=False)
+    return rng, draw

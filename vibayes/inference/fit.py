@@ -1,0 +1,90 @@
+"""``fit``: from a model to an approximate posterior in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vibayes.approximations.base import Approximation
+from vibayes.inference.inference import ADVI, Inference
+from vibayes.model.core import Model
+
+__all__ = ["fit"]
+
+METHODS: dict[str, type[Inference]] = {"advi": ADVI}
+
+
+def fit(
+    n: int = 10_000,
+    method: str | Inference | type[Inference] = "advi",
+    model: Model | None = None,
+    random_seed: Any = None,
+    start: Mapping[str, Any] | None = None,
+    start_sigma: Mapping[str, Any] | None = None,
+    inf_kwargs: Mapping[str, Any] | None = None,
+    **kwargs: Any,
+) -> Approximation:
+    """Fit an approximate posterior.
+
+    Parameters
+    ----------
+    n
+        Number of iterations.
+    method
+        ``"advi"``, an inference class, or an inference object, which is fitted as it is.
+    model
+        The model; by default the one of the ``with`` block.
+    random_seed
+        Seed: the same seed gives the same numbers.
+    start
+        Where to start, by variable name: on the variable's own scale, or unconstrained under the
+        name of its value variable.
+    start_sigma
+        Standard deviations to start from, by variable name, in the unconstrained space.
+    inf_kwargs
+        Further arguments of the inference class.
+    **kwargs
+        Arguments of :meth:`vibayes.Inference.fit`.
+
+    Returns
+    -------
+    Approximation
+        To sample from, and to be handed to ArviZ.
+
+    Raises
+    ------
+    ValueError
+        If the method is unknown.
+    ModelError
+        If the model has no free variables, or discrete ones.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     mu = vb.Normal("mu", 0, 10)
+    ...     y = vb.Normal("y", mu, 1, observed=[1.2, 0.8, 1.9])
+    ...     approx = vb.fit(1000, random_seed=1, progressbar=False)
+    >>> approx.sample(100, random_seed=1).posterior["mu"].shape
+    (1, 100)
+    """
+    options = dict(inf_kwargs or {})
+    if isinstance(method, Inference):
+        given = {"start": start, "start_sigma": start_sigma, "random_seed": random_seed}
+        if extra := [name for name, v in given.items() if v is not None] + list(options):
+            raise TypeError(
+                f"{extra[0]} has no effect on an inference object that is made already; "
+                f"pass it to {type(method).__name__}(...)"
+            )
+        return method.fit(n, **kwargs)
+    if isinstance(method, str):
+        try:
+            method = METHODS[method.lower()]
+        except KeyError:
+            known = ", ".join(map(repr, METHODS))
+            raise ValueError(f"method {method!r} is unknown; known are {known}") from None
+    for name, value in {"start": start, "start_sigma": start_sigma}.items():
+        if value is not None:
+            options.setdefault(name, value)
+    inference = method(model=model, random_seed=random_seed, **options)
+    return inference.fit(n, **kwargs)

@@ -1,0 +1,431 @@
+"""Inference: an approximation, an objective, and the fit that joins them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.basic import Variable
+from pytensor.graph.replace import graph_replace
+from pytensor.tensor.random.type import RandomType
+
+from vibayes.approximations.base import Approximation
+from vibayes.approximations.mean_field import MeanField
+from vibayes.compile import evaluate, resolve_mode
+from vibayes.exceptions import SamplingError
+from vibayes.inference.loop import FitLoop
+from vibayes.inference.steps import CompiledSteps, State
+from vibayes.model.core import Model
+from vibayes.objectives.base import Operator
+from vibayes.objectives.kl import KL
+from vibayes.updates import adagrad_window
+
+__all__ = ["ADVI", "Inference", "KLqp"]
+
+
+class Inference:
+    """An objective that is made small over the parameters of an approximation.
+
+    Parameters
+    ----------
+    objective : Operator
+        The objective, which knows its approximation.
+
+    Attributes
+    ----------
+    approx : Approximation
+        What is fitted.
+    hist : numpy.ndarray
+        The loss at each iteration so far.
+    """
+
+    def __init__(self, objective: Operator) -> None:
+        self.objective = objective
+        self._loop: FitLoop | None = None
+
+    @property
+    def approx(self) -> Approximation:
+        """The approximation that is fitted."""
+        return self.objective.approx
+
+    @property
+    def hist(self) -> np.ndarray:
+        """Loss at each iteration."""
+        return self.approx.hist
+
+    @property
+    def compile_seconds(self) -> float:
+        """Time that the compilation of the last fit's steps took, whenever that was."""
+        return 0.0 if self._loop is None else self._loop.steps.compile_seconds
+
+    @property
+    def run_seconds(self) -> float:
+        """Time that the steps of the last fit took."""
+        return 0.0 if self._loop is None else self._loop.run_seconds
+
+    def fit(
+        self,
+        n: int = 10_000,
+        score: bool | None = None,
+        callbacks: Sequence[Callable[..., None]] | None = None,
+        progressbar: bool = True,
+        *,
+        obj_n_mc: int = 1,
+        obj_optimizer: Callable[..., Mapping[Variable, Variable]] | None = None,
+        more_obj_params: Sequence[SharedVariable] | None = None,
+        more_updates: Mapping[SharedVariable, Variable] | None = None,
+        more_replacements: Mapping[Variable, Any] | None = None,
+        total_grad_norm_constraint: float | None = None,
+        compile_kwargs: Mapping[str, Any] | None = None,
+        backend: str | None = None,
+    ) -> Approximation:
+        """Fit the approximation.
+
+        A second call goes on from where the parameters stand, with a new optimizer.
+
+        Parameters
+        ----------
+        n
+            Number of iterations.
+        score
+            Whether to record the loss of each iteration; yes by default.
+        callbacks
+            Called as ``callback(approx, losses, i)``; see :class:`vibayes.callbacks.Callback`.
+        progressbar
+            Whether to show a progress bar, if there is a terminal or a notebook to show it in.
+        obj_n_mc
+            Number of Monte Carlo draws that estimate the objective at each iteration.
+        obj_optimizer
+            Optimizer, such as ``vb.adam(learning_rate=0.01)``;
+            ``vb.adagrad_window()`` by default.
+        more_obj_params
+            Shared variables to be optimized beside the variational parameters.
+        more_updates
+            Shared variables that change in other ways, with their values after a step.
+        more_replacements
+            What to put in the place of parts of the model's graph, such as
+            ``{full_data: minibatch}``.
+        total_grad_norm_constraint
+            Largest norm that the gradients of all parameters together may have.
+        compile_kwargs
+            ``mode``: a PyTensor mode.
+        backend : {"numba", "c", "py"}, optional
+            What to compile with; numba by default.
+
+        Returns
+        -------
+        Approximation
+            ``self.approx``.
+
+        Raises
+        ------
+        FloatingPointError
+            If the loss or a parameter stops being finite. The approximation holds the last state
+            that was finite, and ``hist`` the losses up to there.
+        SamplingError
+            If the log density is not finite where the fit starts.
+
+        Notes
+        -----
+        Ctrl-C, and ``StopIteration`` in a callback, end the fit early. Everything up to then is
+        kept.
+        """
+        n = check_whole(n, "n", least=0)
+        callbacks = list(callbacks or [])
+        options = dict(
+            obj_n_mc=check_whole(obj_n_mc, "obj_n_mc", least=1),
+            obj_optimizer=check_optimizer(obj_optimizer),
+            more_obj_params=check_shared(more_obj_params or (), "more_obj_params"),
+            more_updates=dict(more_updates or {}),
+            more_replacements=as_replacements(more_replacements),
+            total_grad_norm_constraint=total_grad_norm_constraint,
+            score=True if score is None else bool(score),
+        )
+        check_shared(options["more_updates"], "more_updates")
+        mode = resolve_mode(backend, dict(compile_kwargs or {}).get("mode"))
+        self._loop = self._start(options, mode)
+        self._loop.run(n, callbacks, progressbar)
+        return self.approx
+
+    def refine(
+        self,
+        n: int,
+        callbacks: Sequence[Callable[..., None]] | None = None,
+        progressbar: bool = True,
+    ) -> Approximation:
+        """Go on with the last fit as if it had not ended, the optimizer's memory included.
+
+        Parameters
+        ----------
+        n
+            Number of further iterations.
+        callbacks
+            Called as in :meth:`fit`; iterations go on counting.
+        progressbar
+            Whether to show a progress bar.
+
+        Raises
+        ------
+        TypeError
+            If there was no fit yet.
+        """
+        if self._loop is None:
+            raise TypeError("refine goes on with a fit: call fit first")
+        self._loop.run(check_whole(n, "n", least=0), list(callbacks or []), progressbar)
+        return self.approx
+
+    # -- compiled steps -----------------------------------------------------------------------
+
+    def _start(self, options: dict[str, Any], mode: Any) -> FitLoop:
+        """Return a loop that is ready to run: compiled, its start checked."""
+        approx = self.approx
+        steps, made_from = self._compiled_steps(options, mode)
+        shared = dict(zip(made_from, approx.params, strict=True))
+        given = [*options["more_obj_params"], *options["more_updates"]]
+        shared |= {v: v for v in given if not isinstance(v.type, RandomType)}
+        values = {key: variable.get_value(borrow=True) for key, variable in shared.items()}
+        state = steps.state(values, self._generators(steps))
+        steps.compile(state)
+        check_start(self, steps, state)
+        return FitLoop(
+            approx, steps, shared, state, partial(explain_draw, approx, steps, made_from, options)
+        )
+
+    def _compiled_steps(
+        self, options: dict[str, Any], mode: Any
+    ) -> tuple[CompiledSteps, list[SharedVariable]]:
+        """Return the steps, and the parameters that their graph was made from.
+
+        They are kept with the model: a second fit that differs in nothing but numbers builds no
+        graph and compiles nothing.
+        """
+        cache = self.approx.model._cache
+        key = ("steps", self._key(options), mode, pytensor.config.floatX)
+        if key not in cache:
+            graph = self.objective.step(**options)
+            cache[key] = CompiledSteps(graph, mode), list(self.approx.params)
+        return cache[key]
+
+    def _key(self, options: dict[str, Any]) -> Hashable:
+        optimizer = options["obj_optimizer"]
+        own = bool(options["more_obj_params"] or options["more_updates"])
+        return (
+            self.approx.key,
+            self.objective.key,
+            # graphs that a user wrote may refer to the parameters of this very approximation
+            id(self.approx) if own else None,
+            getattr(optimizer, "key", optimizer),
+            tuple(options["more_obj_params"]),
+            tuple(options["more_updates"].items()),
+            tuple(options["more_replacements"].items()),
+            options["obj_n_mc"],
+            options["total_grad_norm_constraint"],
+            options["score"],
+        )
+
+    def _generators(self, steps: CompiledSteps) -> dict[SharedVariable, np.random.Generator]:
+        """Return generators for a fit, all from the approximation's seed.
+
+        Generators that the model brings along (of minibatches) get streams that depend on their
+        own state too, so that those which were equal stay equal.
+        """
+        generators = {key: self.approx.spawn_generator() for key in steps.own_generators}
+        base = int(self.approx.spawn_generator().integers(2**63))
+        for key in steps.generators:
+            if key not in generators:
+                own = key.get_value(borrow=True).bit_generator.state["state"]
+                seed = np.random.SeedSequence([base, *(int(v) for v in own.values())])
+                generators[key] = np.random.Generator(np.random.PCG64(seed))
+        return generators
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.approx!r}>"
+
+
+def check_start(inference: Inference, steps: CompiledSteps, state: State) -> None:
+    """Raise if the loss is not finite at the start, naming the variables that are to blame."""
+    if not steps.has_loss:
+        return
+    loss = steps.run(state, 1)[1][0]
+    if np.isfinite(loss):
+        return
+    model = inference.approx.model
+    point = model.initial_point()
+    logps = model.point_logps(point, round_vals=None)
+    bad = {name: value for name, value in logps.items() if not np.isfinite(value)}
+    if not bad:
+        return  # a draw went astray, not the start: the loop reports that
+    where = model.replace_rvs_by_values([v for v in model.basic_RVs if v.name in bad])
+    values = dict(zip(bad, evaluate_at(model, where, point), strict=False))
+    lines = [
+        f"  {name}: log density {logp} at {describe_value(values.get(name))}"
+        for name, logp in bad.items()
+    ]
+    raise SamplingError(
+        "The log density is not finite where the fit starts:\n"
+        + "\n".join(lines)
+        + "\nCheck those variables' parameters and data, or start elsewhere: initval=, or start=."
+    )
+
+
+def evaluate_at(
+    model: Model, graphs: Sequence[Variable], point: Mapping[str, np.ndarray]
+) -> list[np.ndarray]:
+    return evaluate(graphs, {v: point[v.name] for v in model.value_vars})
+
+
+def explain_draw(
+    approx: Approximation,
+    steps: CompiledSteps,
+    made_from: Sequence[SharedVariable],
+    options: Mapping[str, Any],
+    state: State,
+) -> str:
+    """Name the variables whose log density is not finite at the draw of the next step.
+
+    The generators' state is part of the fit's state, so that the very draw can be had again.
+    """
+    if options["more_replacements"]:
+        return ""  # the step does not see the model's own data
+    n_mc = options["obj_n_mc"]
+    draws, updates = approx.draw(n_mc)
+    givens = dict(zip(updates, generators_of(steps, state), strict=True))
+    for shared, key in zip(approx.params, made_from, strict=True):
+        givens[shared] = steps.value(state, key)
+    inputs = {shared: shared.type() for shared in givens}
+    z = evaluate(
+        graph_replace(list(draws.z.values()), inputs, strict=False),
+        {inputs[shared]: value for shared, value in givens.items()},
+    )
+    for i in range(n_mc):
+        point = {v.name: value[i] for v, value in zip(draws.z, z, strict=True)}
+        logps = approx.model.point_logps(point, round_vals=None)
+        bad = [f"{name} is {value}" for name, value in logps.items() if not np.isfinite(value)]
+        if bad:
+            at = ", ".join(f"{name} = {describe_value(value)}" for name, value in point.items())
+            return f"the log density of {', of '.join(bad)} at the draw {at}"
+    return ""
+
+
+def generators_of(steps: CompiledSteps, state: State) -> list[np.random.Generator]:
+    """Return generators of the noise, as they stand in a state."""
+    generators = []
+    for key, at in zip(steps.generators, state.generators, strict=True):
+        if key in steps.own_generators:
+            generator = np.random.Generator(np.random.PCG64(0))
+            generator.bit_generator.state = at
+            generators.append(generator)
+    return generators
+
+
+def describe_value(value: Any) -> str:
+    if value is None:
+        return "the start"
+    value = np.asarray(value)
+    if value.size <= 5:
+        return str(value.tolist())
+    return f"{value.size} values between {value.min():.4g} and {value.max():.4g}"
+
+
+def check_whole(value: Any, name: str, least: int) -> int:
+    if isinstance(value, bool) or int(value) != value or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    return int(value)
+
+
+def check_optimizer(optimizer: Any) -> Callable[..., Any]:
+    if optimizer is None:
+        return adagrad_window
+    if not callable(optimizer):
+        raise TypeError(
+            f"obj_optimizer must be an optimizer such as vb.adam(learning_rate=0.01), got "
+            f"{optimizer!r}"
+        )
+    return optimizer
+
+
+def check_shared(variables: Any, name: str) -> list[SharedVariable]:
+    for variable in variables:
+        if not isinstance(variable, SharedVariable):
+            raise TypeError(f"{name} must hold shared variables, got {variable!r}")
+    return list(variables)
+
+
+def as_replacements(replacements: Mapping[Variable, Any] | None) -> dict[Variable, Variable]:
+    """Return replacements whose values are variables of types that fit."""
+    result = {}
+    for old, new in (replacements or {}).items():
+        if not isinstance(old, Variable):
+            raise TypeError(f"more_replacements: {old!r} is not a PyTensor variable")
+        if not isinstance(new, Variable):
+            new = pytensor.shared(np.asarray(new, dtype=old.dtype))
+        result[old] = pt.as_tensor_variable(new)
+    return result
+
+
+class KLqp(Inference):
+    r"""Make the Kullback-Leibler divergence from the approximation to the posterior small.
+
+    Parameters
+    ----------
+    approx : Approximation
+        What is fitted.
+    beta : float, default 1
+        Weight of the divergence from the prior: :math:`E_q[-\log p(y \mid z)] + \beta\,
+        KL(q \| p(z))`.
+    """
+
+    def __init__(self, approx: Approximation, beta: float = 1.0) -> None:
+        super().__init__(KL(approx, beta=beta))
+
+
+class ADVI(KLqp):
+    """Automatic differentiation variational inference, with a mean-field approximation.
+
+    Parameters
+    ----------
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    random_seed : int, optional
+        Seed of everything random in the fit.
+    start : dict, optional
+        Where to start, by variable name.
+    start_sigma : dict, optional
+        Standard deviations to start from, by variable name, in the unconstrained space.
+    beta : float, default 1
+        Weight of the divergence from the prior.
+
+    References
+    ----------
+    Kucukelbir et al. (2017), Automatic Differentiation Variational Inference, JMLR 18(14).
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     x = vb.Normal("x")
+    ...     advi = vb.ADVI(random_seed=1)
+    >>> advi.approx.shared_params
+    {'mu': mu, 'rho': rho}
+    """
+
+    short_name: ClassVar[str] = "advi"
+
+    def __init__(
+        self,
+        *,
+        model: Model | None = None,
+        random_seed: Any = None,
+        start: Mapping[str, Any] | None = None,
+        start_sigma: Mapping[str, Any] | None = None,
+        beta: float = 1.0,
+    ) -> None:
+        approx = MeanField(
+            model=model, start=start, start_sigma=start_sigma, random_seed=random_seed
+        )
+        super().__init__(approx, beta=beta)

@@ -1,0 +1,271 @@
+"""An updates dictionary as one compiled function of any number of steps.
+
+Each shared variable that an updates dictionary changes becomes recurrent state of one
+``pytensor.scan``, so that n steps are one call. The compiled function is pure: it takes the state
+and returns the next one, and never touches the shared variables that it was made from. So one
+compilation serves every fit that has the same graph, and to go back to an earlier state is to
+pass that state again.
+
+At its boundary the state is one flat vector a dtype, beside the random generators: a call costs
+about as much however many parameters and optimizer variables there are.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytensor
+import pytensor.scalar as ps
+import pytensor.tensor as pt
+from pytensor.compile.io import In
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.basic import Variable
+from pytensor.graph.replace import graph_replace
+from pytensor.graph.traversal import ancestors
+from pytensor.tensor.random.type import RandomType
+from pytensor.tensor.variable import TensorConstant, TensorVariable
+
+from vibayes.compile import EVALUATE_MODE
+from vibayes.objectives.base import StepGraph
+
+__all__ = ["CompiledSteps", "State"]
+
+LARGEST_EMBEDDED_CONSTANT = 16
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that a step changes: numbers as one vector a dtype, generators as their state."""
+
+    vectors: tuple[np.ndarray, ...]
+    generators: tuple[dict[str, Any], ...]
+
+    def is_finite(self) -> bool:
+        """Tell whether all numbers are finite."""
+        return all(np.isfinite(v).all() for v in self.vectors)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a shared variable lies in the state: which vector, and which part of it."""
+
+    vector: int
+    start: int
+    stop: int
+    shape: tuple[int, ...]
+
+    def of(self, vectors: Sequence[Any]) -> Any:
+        """Return this part of the given vectors, numeric or symbolic."""
+        part = vectors[self.vector][self.start : self.stop]
+        return part if len(self.shape) == 1 else part.reshape(self.shape)
+
+
+class CompiledSteps:
+    """A compiled function of n steps.
+
+    Parameters
+    ----------
+    graph : StepGraph
+        What changes in a step, and the loss.
+    mode
+        PyTensor mode.
+
+    Attributes
+    ----------
+    numbers : list of SharedVariable
+        The tensors that a step changes.
+    generators : list of SharedVariable
+        The random generators that a step advances.
+    compile_seconds : float
+        Time that building and compiling took, 0 until :meth:`compile` is done.
+    """
+
+    def __init__(self, graph: StepGraph, mode: Any) -> None:
+        self.mode = mode
+        self.has_loss = graph.loss is not None
+        self.compile_seconds = 0.0
+        self._graph: StepGraph | None = with_default_updates(graph)
+        keys = list(self._graph.updates)
+        self.generators = [k for k in keys if isinstance(k.type, RandomType)]
+        self.numbers = [k for k in keys if not isinstance(k.type, RandomType)]
+        self.own_generators = [k for k in self.generators if k in graph.updates]
+        self.dtypes, self.places = lay_out(self.numbers)
+        self.start_values = {k: k.get_value() for k in self.numbers}
+        self._function: Any = None
+        self._lock = threading.Lock()
+        self._buffers = [np.random.Generator(np.random.PCG64(0)) for _ in self.generators]
+
+    # -- state --------------------------------------------------------------------------------
+
+    def state(
+        self,
+        values: Mapping[SharedVariable, np.ndarray],
+        generators: Mapping[SharedVariable, np.random.Generator],
+    ) -> State:
+        """Return a state.
+
+        Parameters
+        ----------
+        values
+            Values of the tensors; those left out take the value that they had when the graph
+            was built.
+        generators
+            Random generators, all of them.
+        """
+        vectors = [np.empty(self._length(i), dtype) for i, dtype in enumerate(self.dtypes)]
+        for key, place in self.places.items():
+            value = values.get(key, self.start_values[key])
+            vectors[place.vector][place.start : place.stop] = np.ravel(value)
+        states = [generators[k].bit_generator.state for k in self.generators]
+        return State(tuple(vectors), tuple(states))
+
+    def value(self, state: State, key: SharedVariable) -> np.ndarray:
+        """Return the value of a tensor in a state: a view, not to be written to."""
+        return self.places[key].of(state.vectors)
+
+    def _length(self, vector: int) -> int:
+        return max(p.stop for p in self.places.values() if p.vector == vector)
+
+    # -- compiled function --------------------------------------------------------------------
+
+    def run(self, state: State, n: int) -> tuple[State, np.ndarray]:
+        """Return the state after n steps from a state, and the loss of each step."""
+        with self._lock:
+            for generator, at in zip(self._buffers, state.generators, strict=True):
+                generator.bit_generator.state = at
+            outputs = self._function(np.int64(n), *state.vectors, *self._buffers)
+            # each output vector is new memory: nothing that a caller holds is ever overwritten
+            count = len(state.vectors)
+            vectors = tuple(outputs[:count])
+            advanced = outputs[count : count + len(self._buffers)]
+            states = tuple(g.bit_generator.state for g in advanced)
+        losses = outputs[-1] if self.has_loss else np.full(n, np.nan)
+        return State(vectors, states), losses
+
+    def compile(self, state: State) -> None:
+        """Compile, unless that is done; ``state`` is used for a first call and not changed."""
+        if self._function is not None:
+            return
+        began = time.perf_counter()
+        self._function = self._build()
+        try:
+            self.run(state, 1)  # linkers that compile lazily do so at the first call
+        except BaseException:
+            self._function = None
+            raise
+        self._graph = None
+        self.compile_seconds = time.perf_counter() - began
+
+    def _build(self) -> Any:
+        graph = self._graph
+        keys = [*self.numbers, *self.generators]
+        targets = [as_next_value(key, graph.updates[key]) for key in keys]
+        if graph.loss is not None:
+            targets.append(graph.loss)
+        targets = lift_constants(targets)
+
+        def step(*args: Variable) -> list[Variable]:
+            return graph_replace(targets, dict(zip(keys, args, strict=False)), strict=False)
+
+        n = ps.int64("n")
+        vectors = [
+            pt.vector(f"state_{dtype}", dtype=dtype, shape=(self._length(i),))
+            for i, dtype in enumerate(self.dtypes)
+        ]
+        generators = [key.type() for key in self.generators]
+        first = [self.places[key].of(vectors) for key in self.numbers]
+        with warnings.catch_warnings():
+            # Without a compiler the loop's body has to be told so; PyTensor 3.3 deprecates the
+            # argument, but has no other way yet.
+            warnings.filterwarnings("ignore", "The `mode` argument of `scan`", FutureWarning)
+            traces = pytensor.scan(
+                step,
+                outputs_info=[*first, *generators, *([None] if graph.loss is not None else [])],
+                n_steps=pt.tensor_from_scalar(n),
+                mode=EVALUATE_MODE if self.mode is EVALUATE_MODE else None,
+                return_updates=False,
+            )
+        traces = traces if isinstance(traces, list) else [traces]
+        count = len(self.numbers)
+        last = {key: trace[-1] for key, trace in zip(self.numbers, traces, strict=False)}
+        outputs = [self._join(i, last) for i in range(len(self.dtypes))]
+        outputs += traces[count : count + len(generators)]
+        outputs += traces[count + len(generators) :]
+        inputs = [n, *vectors, *(In(g, mutable=True, borrow=True) for g in generators)]
+        return pytensor.function(inputs, outputs, mode=self.mode, trust_input=True)
+
+    def _join(self, vector: int, values: Mapping[SharedVariable, TensorVariable]) -> TensorVariable:
+        return pt.concatenate(
+            [v.ravel() for key, v in values.items() if self.places[key].vector == vector]
+        )
+
+
+def lay_out(keys: Sequence[SharedVariable]) -> tuple[list[str], dict[SharedVariable, Place]]:
+    """Return the dtypes of the state's vectors, and the place of each shared variable."""
+    dtypes: list[str] = []
+    ends: list[int] = []
+    places = {}
+    for key in keys:
+        if key.type.dtype not in dtypes:
+            dtypes.append(key.type.dtype)
+            ends.append(0)
+        vector = dtypes.index(key.type.dtype)
+        shape = key.get_value(borrow=True).shape
+        start, ends[vector] = ends[vector], ends[vector] + int(np.prod(shape, dtype=int))
+        places[key] = Place(vector, start, ends[vector], shape)
+    return dtypes, places
+
+
+def with_default_updates(graph: StepGraph) -> StepGraph:
+    """Add the default updates of the shared variables in a graph, minibatch indices for one."""
+    updates = dict(graph.updates)
+    todo = [*updates.values(), *([] if graph.loss is None else [graph.loss])]
+    while todo:
+        found = {
+            v: v.default_update
+            for v in ancestors(todo)
+            if isinstance(v, SharedVariable)
+            and getattr(v, "default_update", None) is not None
+            and v not in updates
+        }
+        updates |= found
+        todo = list(found.values())
+    return StepGraph(updates, graph.loss)
+
+
+def as_next_value(key: SharedVariable, update: Variable) -> Variable:
+    """Return an update as a variable of exactly the type that its shared variable has.
+
+    Raises
+    ------
+    TypeError
+        If the update has another dtype or number of axes.
+    """
+    if isinstance(key.type, RandomType):
+        return update
+    update = pt.as_tensor_variable(update)
+    if update.type.dtype != key.type.dtype or update.type.ndim != key.type.ndim:
+        raise TypeError(
+            f"The update of {key.name or key} has type {update.type}, the variable {key.type}"
+        )
+    return pt.specify_shape(update, key.get_value(borrow=True).shape)
+
+
+def lift_constants(outputs: Sequence[Variable]) -> list[Variable]:
+    """Return graphs that take their large constants as inputs.
+
+    Compiled into machine code, a data set would make compilation slow, and no compilation could
+    serve a second data set.
+    """
+    large = {
+        v: pytensor.shared(v.data, name=v.name, shape=v.type.shape, borrow=True)
+        for v in ancestors(list(outputs))
+        if isinstance(v, TensorConstant) and v.data.size > LARGEST_EMBEDDED_CONSTANT
+    }
+    return graph_replace(list(outputs), large, strict=False) if large else list(outputs)

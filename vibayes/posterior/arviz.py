@@ -1,0 +1,120 @@
+"""Results in the form that ArviZ works with.
+
+Groups are built as xarray Datasets. What holds them depends on the ArviZ generation: up to 0.x an
+``arviz.InferenceData``, from 1.0 on an ``xarray.DataTree``. Reading ``result.posterior["x"]`` is
+the same in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vibayes.compile import evaluate, random_generators
+from vibayes.model.observed import known_value
+from vibayes.version import __version__
+
+if TYPE_CHECKING:
+    import xarray
+
+    from vibayes.model.core import Model
+
+__all__ = ["data_groups", "dataset", "inference_data"]
+
+
+@cache
+def arviz_generation() -> int:
+    """Return the major version of ArviZ, found without importing it."""
+    return int(version("arviz").split(".")[0])
+
+
+def inference_data(groups: Mapping[str, xarray.Dataset]) -> Any:
+    """Return groups as what the installed ArviZ takes.
+
+    Parameters
+    ----------
+    groups
+        Datasets by group name, such as ``posterior``.
+
+    Returns
+    -------
+    arviz.InferenceData or xarray.DataTree
+    """
+    groups = {name: ds for name, ds in groups.items() if len(ds.data_vars)}
+    if arviz_generation() == 0:
+        import arviz
+
+        return arviz.InferenceData(**groups)
+    from xarray import DataTree
+
+    return DataTree.from_dict(dict(groups))
+
+
+def dataset(
+    model: Model,
+    values: Mapping[str, np.ndarray],
+    sample_dims: Sequence[str] = (),
+    attrs: Mapping[str, Any] | None = None,
+) -> xarray.Dataset:
+    """Return named arrays as a Dataset with the model's dims and coords.
+
+    Parameters
+    ----------
+    model
+        Knows the dims of each name.
+    values
+        Arrays by name.
+    sample_dims
+        Names of the leading axes that all arrays have in common.
+    attrs
+        Attributes of the dataset.
+    """
+    from xarray import Dataset
+
+    variables, coords = {}, {}
+    for name, value in values.items():
+        lead, shape = value.shape[: len(sample_dims)], value.shape[len(sample_dims) :]
+        dims = axis_names(model, name, shape)
+        variables[name] = ((*sample_dims, *dims), value)
+        for dim, length in zip((*sample_dims, *dims), (*lead, *shape), strict=True):
+            labels = model.coords.get(dim)
+            usable = labels is not None and len(labels) == length
+            coords[dim] = np.asarray(labels) if usable else np.arange(length)
+    stamp = {
+        "created_at": datetime.now(UTC).isoformat(),
+        "inference_library": "vibayes",
+        "inference_library_version": __version__,
+    }
+    return Dataset(variables, coords=coords, attrs=stamp | dict(attrs or {}))
+
+
+def axis_names(model: Model, name: str, shape: Sequence[int]) -> list[str]:
+    """Return the name of each axis of a variable; those without one get a number."""
+    dims = model.named_vars_to_dims.get(name, ())
+    named = dict(enumerate(dims)) if len(dims) == len(shape) else {}
+    return [named.get(i) or f"{name}_dim_{i}" for i in range(len(shape))]
+
+
+def data_groups(model: Model) -> dict[str, xarray.Dataset]:
+    """Return the model's data: the groups ``observed_data`` and ``constant_data``.
+
+    Observed variables whose data are drawn at random (minibatches) are left out.
+    """
+    observed = {}
+    for rv in model.observed_RVs:
+        data = model.rvs_to_values[rv]
+        value = known_value(data)
+        if value is None and not random_generators([data]):
+            value = evaluate([data])[0]
+        if value is not None:
+            observed[rv.name] = np.array(value)
+    constant = {v.name: np.array(v.get_value()) for v in model.data_vars}
+    return {
+        "observed_data": dataset(model, observed),
+        "constant_data": dataset(model, constant),
+    }
