@@ -1,9 +1,10 @@
 """Variational inference on PyTensor: Bayesian models fitted in one compiled loop."""
 
-from vibayes import callbacks, datasets, distributions, updates
+from vibayes import callbacks, datasets, distributions, math, updates
 from vibayes.approximations.base import Approximation, Group
 from vibayes.approximations.mean_field import MeanField
 from vibayes.distributions import (
+    AR,
     AsymmetricLaplace,
     Bernoulli,
     Beta,
@@ -14,6 +15,7 @@ from vibayes.distributions import (
     Censored,
     ChiSquared,
     Continuous,
+    CustomDist,
     Dirichlet,
     DirichletMultinomial,
     Discrete,
@@ -23,6 +25,7 @@ from vibayes.distributions import (
     Exponential,
     Flat,
     Gamma,
+    GaussianRandomWalk,
     Geometric,
     Gumbel,
     HalfCauchy,
@@ -92,6 +95,7 @@ from vibayes.version import __version__
 
 __all__ = [
     "ADVI",
+    "AR",
     "Approximation",
     "AsymmetricLaplace",
     "Bernoulli",
@@ -103,6 +107,7 @@ __all__ = [
     "Censored",
     "ChiSquared",
     "Continuous",
+    "CustomDist",
     "Data",
     "Deterministic",
     "Dirichlet",
@@ -114,6 +119,7 @@ __all__ = [
     "Exponential",
     "Flat",
     "Gamma",
+    "GaussianRandomWalk",
     "Geometric",
     "Group",
     "Gumbel",
@@ -177,6 +183,7 @@ __all__ = [
     "floatX",
     "logcdf",
     "logp",
+    "math",
     "modelcontext",
     "momentum",
     "nesterov_momentum",

@@ -196,8 +196,9 @@ def test_gradients(case):
 
 
 @cases
-def test_extreme_values(case):
-    checks.check_extremes(case)
+@pytest.mark.parametrize("float_x", ["float64", "float32"])
+def test_extreme_values(case, float_x):
+    checks.check_extremes(case, float_x)
 
 
 @cases
@@ -534,8 +535,9 @@ def test_impossible_logit():
 
 
 def test_categorical_constants():
-    with pytest.warns(UserWarning, match="sums to 10"):
+    with pytest.warns(UserWarning, match="sums to 10") as warned:
         rv = vd.Categorical.dist([2, 3, 5])
+    assert warned[0].filename == __file__
     np.testing.assert_allclose(evaluate([logp(rv, [0, 1, 2])])[0], np.log([0.2, 0.3, 0.5]))
     with pytest.raises(ParameterError, match="p must be zero or more"):
         vd.Categorical.dist([0.5, -0.5, 1.0])

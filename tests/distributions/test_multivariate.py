@@ -233,6 +233,9 @@ def cov_of(theta):
 GRAPHS = {
     "MvNormal cov": lambda t: logp(MvNormal.dist(t, cov_of(t)), ROWS),
     "MvNormal one event": lambda t: logp(MvNormal.dist(0.0, cov_of(t)), ROWS[0] * t[2]),
+    "MvNormal stack of rows": lambda t: logp(
+        MvNormal.dist(t, cov_of(t)), np.stack([ROWS, 2 * ROWS])
+    ),
     "MvNormal tau": lambda t: logp(MvNormal.dist(t, tau=cov_of(t)), ROWS),
     "MvNormal chol": lambda t: logp(
         MvNormal.dist(t, chol=pt.concatenate([[t], CHOL[1:]]) * np.tri(D)), ROWS

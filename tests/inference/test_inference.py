@@ -4,7 +4,7 @@ import pytensor.tensor as pt
 import pytest
 
 import vibayes as vb
-from vibayes.exceptions import ModelError, SamplingError
+from vibayes.exceptions import ModelError, SamplingError, ShapeError
 from vibayes.inference import inference as module
 
 
@@ -64,6 +64,16 @@ def test_new_data_give_the_new_answer(model):
         vb.set_data({"data": data}, model)
         approx = vb.fit(1500, model=model, random_seed=1, obj_optimizer=adam, obj_n_mc=4, **FAST)
         assert approx.mean.eval()[0] == pytest.approx(np.sum(data) / 4, abs=0.1)
+
+
+def test_data_that_do_not_fit_any_more():
+    with vb.Model(coords={"row": range(3)}) as model:
+        data = vb.Data("data", [1.0, 2.0, 3.0], dims="row")
+        x = vb.Normal("x", 0, 1)
+        vb.Normal("y", x * data, 1, observed=[1.0, 2.0, 3.0], dims="row")
+    vb.set_data({"data": [1.0, 2.0]}, model, coords={"row": ["a", "b"]})
+    with pytest.raises(ShapeError, match=r"Normal\('y'\).*shape \(3,\).*\(2,\)"):
+        vb.fit(5, model=model, **FAST)
 
 
 def test_more_replacements(model):

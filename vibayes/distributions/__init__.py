@@ -37,6 +37,7 @@ from vibayes.distributions.continuous import (
     Wald,
     Weibull,
 )
+from vibayes.distributions.custom import CustomDist
 from vibayes.distributions.discrete import (
     Bernoulli,
     BetaBinomial,
@@ -63,8 +64,10 @@ from vibayes.distributions.multivariate import (
     MvStudentT,
     ZeroSumNormal,
 )
+from vibayes.distributions.timeseries import AR, GaussianRandomWalk
 
 __all__ = [
+    "AR",
     "AsymmetricLaplace",
     "Bernoulli",
     "Beta",
@@ -75,6 +78,7 @@ __all__ = [
     "Censored",
     "ChiSquared",
     "Continuous",
+    "CustomDist",
     "Dirichlet",
     "DirichletMultinomial",
     "Discrete",
@@ -84,6 +88,7 @@ __all__ = [
     "Exponential",
     "Flat",
     "Gamma",
+    "GaussianRandomWalk",
     "Geometric",
     "Gumbel",
     "HalfCauchy",

@@ -14,7 +14,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes.distributions.base import Distribution, draw_from, to_float, unnamed
 from vibayes.distributions.constraints import constant_value
-from vibayes.distributions.dist_math import log1mexp
+from vibayes.distributions.dist_math import log1mexp, log_sum_exp
 from vibayes.distributions.transforms import (
     Interval,
     LogOddsTransform,
@@ -215,34 +215,35 @@ class Truncated(Bounded):
             return base.logcdf(top)
         if top is None:
             return base.logccdf(below)
-        in_upper_tail = base.logcdf(below) > np.log(0.5)
+        in_upper_tail = self._in_upper_tail()
         larger = pt.switch(in_upper_tail, base.logccdf(below), base.logcdf(top))
         smaller = pt.switch(in_upper_tail, base.logccdf(top), base.logcdf(below))
         return larger + log1mexp(smaller - larger)
+
+    def _in_upper_tail(self) -> TensorVariable:
+        """Tell whether all between the bounds lies above the median of the base distribution."""
+        return self.base.logcdf(self.below) > np.log(0.5)
 
     def random(self, rng: Any, size: Any) -> tuple[Any, TensorVariable]:
         rng, u = draw_from(pt.random.uniform, 0.0, 1.0, rng=rng, size=self.size_or_batch(size))
         return rng, self.quantile(u)
 
     def quantile(self, u: TensorVariable) -> TensorVariable:
-        """Return the least possible value with at least the probability ``u`` up to it.
+        """Return the least possible value up to which there is at least the probability ``u``."""
+        base, below, top = self.base, self.below, self.top
+        target_below, target_above = pt.log(u) + self.log_mass(), pt.log1p(-u) + self.log_mass()
+        if below is not None and top is not None:
+            target_below = log_sum_exp([target_below, base.logcdf(below)])
+            target_above = log_sum_exp([target_above, base.logccdf(top)])
 
-        With an upper bound that is the inverse of the distribution function at ``u``; with a lower
-        bound only it is that at ``1 - u``, from the upper tail.
-        """
-        base, below, top, log_u = self.base, self.below, self.top, pt.log(u)
-        if top is None:
-            target = log_u + base.logccdf(below)
-
-            def reached(x: TensorVariable) -> TensorVariable:
-                return base.logccdf(x) <= target
-        else:
-            target = log_u + self.log_mass()
-            if below is not None:
-                target = pt.logaddexp(target, base.logcdf(below))
-
-            def reached(x: TensorVariable) -> TensorVariable:
-                return base.logcdf(x) >= target
+        def reached(x: TensorVariable) -> TensorVariable:
+            if top is None:
+                return base.logccdf(x) <= target_above
+            enough_below = base.logcdf(x) >= target_below
+            if below is None:
+                return enough_below
+            enough_above = base.logccdf(x) <= target_above
+            return pt.switch(self._in_upper_tail(), enough_above, enough_below)
 
         widest = GREATEST_EXACT_INT if self.discrete else np.finfo(pytensor.config.floatX).max
         zero = u * 0  # gives both ends the shape of the draw

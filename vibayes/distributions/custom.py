@@ -8,9 +8,23 @@ from typing import Any
 
 import numpy as np
 import pytensor
+import pytensor.tensor as pt
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.basic import Variable
+from pytensor.graph.replace import graph_replace
+from pytensor.graph.traversal import ancestors
+from pytensor.tensor.random.op import RandomVariable
+from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.distributions.base import Distribution, distribution_of
+from vibayes.distributions.base import (
+    Distribution,
+    distribution_of,
+    draw_from,
+    known_lengths,
+    to_float,
+)
+from vibayes.distributions.transforms import Transform
 from vibayes.exceptions import ShapeError
 
 __all__ = ["CustomDist"]
@@ -63,9 +77,10 @@ class CustomDist(Distribution):
 
     Notes
     -----
-    ``random`` runs in Python. In compiled code each call returns to the interpreter, which costs
-    some ten microseconds more than the function itself, and a function that holds it is not cached
-    between sessions. The log density has no such cost: it is part of the compiled graph.
+    ``random`` runs in Python. Compiled code returns to the interpreter for each call (PyTensor says
+    so in a warning), which costs tens of microseconds on top of the function itself, and what holds
+    such a call is compiled again in every session. The log density has no such cost: it is part of
+    the compiled graph.
 
     Examples
     --------
@@ -156,7 +171,7 @@ class CustomDist(Distribution):
         if self.symbolic_random is not None:
             draw = check_expression(self.symbolic_random(*self.arguments, size))
             return with_generator(draw, rng, self.arguments)
-        inputs = list(self.arguments)
+        inputs, ndims = list(self.arguments), list(self.param_ndims.values())
         if self.ndim_supp:
             if self.event is None:
                 raise ShapeError(
@@ -164,12 +179,12 @@ class CustomDist(Distribution):
                     "signature in which the parameters tell it"
                 )
             inputs.append(pt.stack([pt.as_tensor_variable(n) for n in self.event]).astype("int64"))
+            ndims.append(1)
         op = NumPyRandom(
-            self.numpy_random,
-            self.class_name,
-            self.ndim_supp,
-            tuple(self.param_ndims.values()),
-            self.dtype,
+            name=self.class_name,
+            signature=as_signature(ndims, self.ndim_supp),
+            dtype=self.dtype,
+            function=self.numpy_random,
         )
         return draw_from(op, *inputs, rng=rng, size=size)
 
@@ -215,34 +230,20 @@ class NumPyRandom(RandomVariable):
     ----------
     function
         See :class:`CustomDist`; None for a variable that cannot be drawn.
-    name
-        Name for messages.
-    ndim_supp, ndims_params
-        Numbers of axes of an event and of an element of each parameter. Where events have axes, one
-        more parameter than these tells their lengths.
-    dtype
-        Dtype of the draws.
+    **kwargs
+        What every random variable has. Where events have axes, their lengths are the last one of
+        the parameters.
     """
 
-    __props__ = ("name", "signature", "dtype", "inplace", "function")
+    __props__ = (*RandomVariable.__props__, "function")
 
-    def __init__(
-        self,
-        function: Callable | None,
-        name: str,
-        ndim_supp: int,
-        ndims_params: Sequence[int],
-        dtype: str,
-    ) -> None:
+    def __init__(self, function: Callable | None = None, **kwargs: Any) -> None:
         self.function = function
-        extra = [1] if ndim_supp else []
-        super().__init__(
-            name=name, ndim_supp=ndim_supp, ndims_params=[*ndims_params, *extra], dtype=dtype
-        )
+        super().__init__(**kwargs)
 
     def _supp_shape_from_params(self, dist_params: Sequence[Any], param_shapes: Any = None) -> list:
-        event = dist_params[-1]
-        return [event[..., axis] for axis in range(self.ndim_supp)]
+        event = dist_params[-1].ravel()  # PyTensor may have put batch axes in front
+        return [event[axis] for axis in range(self.ndim_supp)]
 
     def rng_fn(self, rng: np.random.Generator, *args: Any) -> np.ndarray:
         if self.function is None:
@@ -251,9 +252,7 @@ class NumPyRandom(RandomVariable):
             )
         *params, size = args
         size = None if size is None else tuple(int(n) for n in size)
-        event = ()
-        if self.ndim_supp:
-            event = tuple(params.pop())
+        event = tuple(params.pop().ravel()[: self.ndim_supp]) if self.ndim_supp else ()
         draw = np.asarray(self.function(*params, rng=rng, size=size), dtype=self.dtype)
         shape = draw.shape if size is None else (*size, *event)
         if draw.shape != shape:
@@ -277,6 +276,15 @@ def parse_signature(signature: str) -> tuple[list[tuple[str, ...]], tuple[str, .
     if len(sides) != 2 or len(outputs) != 1:
         raise ValueError(f"a signature looks like '(n),(n,n)->(n)', got {signature!r}")
     return inputs, outputs[0]
+
+
+def as_signature(ndims_params: Sequence[int], ndim_supp: int) -> str:
+    """Return a signature of numbers of axes, all axes being of different length."""
+    groups = [
+        "(" + ",".join(f"d{i}_{axis}" for axis in range(ndim)) + ")"
+        for i, ndim in enumerate((*ndims_params, ndim_supp))
+    ]
+    return f"{','.join(groups[:-1])}->{groups[-1]}"
 
 
 def split_names(group: str) -> tuple[str, ...]:

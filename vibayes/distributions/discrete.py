@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytensor.tensor as pt
+from pytensor.graph.basic import Apply
 from pytensor.scalar import Exp, Identity, Sigmoid
 from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.special import Softmax, log_softmax, softmax
@@ -60,14 +61,21 @@ __all__ = [
 ]
 
 
-def argument_of(value: TensorVariable, op_class: type) -> TensorVariable | None:
-    """Return x if ``value`` is ``op_class`` of x, possibly given a name; else None."""
+def application_of(value: TensorVariable, op_class: type) -> Apply | None:
+    """Return the node that makes ``value`` if its operation is ``op_class``, else None.
+
+    Copies, by which a variable is given a name, do not count.
+    """
     node = value.owner
     while node is not None and isinstance(scalar_op(node.op), Identity):
         node = node.inputs[0].owner
-    if node is None or not isinstance(scalar_op(node.op), op_class):
-        return None
-    return node.inputs[0]
+    return node if node is not None and isinstance(scalar_op(node.op), op_class) else None
+
+
+def argument_of(value: TensorVariable, op_class: type) -> TensorVariable | None:
+    """Return x if ``value`` is ``op_class`` of x, else None."""
+    node = application_of(value, op_class)
+    return None if node is None else node.inputs[0]
 
 
 def scalar_op(op: Any) -> Any:
@@ -609,14 +617,10 @@ class Categorical(BoundedDiscrete):
 
 def softmax_argument(p: TensorVariable) -> TensorVariable | None:
     """Return the logits if ``p`` is their softmax along the last axis, else None."""
-    logits = argument_of(p, Softmax)
-    if logits is None:
+    node = application_of(p, Softmax)
+    if node is None or node.op != softmax(node.inputs[0], axis=-1).owner.op:
         return None
-    same = softmax(logits, axis=-1).owner.op
-    node = p.owner
-    while not isinstance(node.op, Softmax):
-        node = node.inputs[0].owner
-    return logits if node.op == same else None
+    return node.inputs[0]
 
 
 def check_vector(name: str, value: Any) -> None:
@@ -639,7 +643,7 @@ def normalized(p: Any) -> Any:
     warnings.warn(
         f"Categorical: p sums to {total.squeeze()} instead of 1, and is rescaled.",
         UserWarning,
-        stacklevel=6,
+        stacklevel=5,
     )
     return constant / total
 

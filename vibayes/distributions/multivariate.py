@@ -244,8 +244,9 @@ class MvStudentT(Elliptical):
     def logp(self, value: TensorVariable) -> TensorVariable:
         z, half_log_det, valid = self.standardize(value)
         half_nu, half_d = 0.5 * self.nu, to_float(0.5 * axis_length(z, -1))
-        constant = log_rising_factorial(half_nu, half_d) - half_d * pt.log(np.pi * self.nu)
-        tail = log1p_sum_of_squares(z / pt.sqrt(self.nu)[..., None])
+        log_nu = pt.log(self.nu)
+        constant = log_rising_factorial(half_nu, half_d) - half_d * (log_nu + math.log(math.pi))
+        tail = log1p_sum_of_squares(z * pt.exp(-0.5 * log_nu)[..., None])
         return pt.switch(valid, constant - half_log_det - (half_nu + half_d) * tail, -np.inf)
 
 
@@ -446,6 +447,8 @@ class LKJCholeskyCov(VectorValued, Continuous):
         self.n = int(n)
         self.length = n * (n + 1) // 2
         self.sd = unnamed(sd_dist)
+        if self.sd.ndim_supp > 1:
+            raise ShapeError("sd_dist must be a distribution of numbers or vectors")
         if sd_dist.type.shape[-1:] not in ((), (1,), (n,), (None,)):
             raise ShapeError(f"sd_dist has shape {sd_dist.type.shape}, it must end in n = {n}")
         self.set_params(eta=eta)

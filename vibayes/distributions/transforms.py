@@ -75,6 +75,9 @@ class LogTransform(Transform):
 
     name = "log"
 
+    def __reduce__(self) -> str:
+        return "log"  # the one instance there is, also after unpickling
+
     def forward(self, value: TensorVariable) -> TensorVariable:
         return pt.log(value)
 
@@ -104,6 +107,9 @@ class LogOddsTransform(Transform):
     """Numbers between 0 and 1: ``backward(v) = 1 / (1 + exp(-v))``."""
 
     name = "logodds"
+
+    def __reduce__(self) -> str:
+        return "logodds"  # the one instance there is, also after unpickling
 
     def forward(self, value: TensorVariable) -> TensorVariable:
         return pt.log(value) - pt.log1p(-value)
@@ -167,6 +173,9 @@ class CircularTransform(Transform):
 
     name = "circular"
 
+    def __reduce__(self) -> str:
+        return "circular"  # the one instance there is, also after unpickling
+
     def forward(self, value: TensorVariable) -> TensorVariable:
         return value
 
@@ -196,6 +205,9 @@ class Ordered(Transform):
     def __init__(self, positive: bool = False, ascending: bool = True) -> None:
         self.positive = positive
         self.ascending = ascending
+
+    def __reduce__(self) -> str:
+        return "ordered"  # the one instance there is, also after unpickling
 
     def forward(self, value: TensorVariable) -> TensorVariable:
         if not self.ascending:
@@ -248,6 +260,9 @@ class SimplexTransform(Transform):
 
     name = "simplex"
     ndim_supp = 1
+
+    def __reduce__(self) -> str:
+        return "simplex"  # the one instance there is, also after unpickling
 
     def forward(self, value: TensorVariable) -> TensorVariable:
         log_share = pt.log(value)
@@ -339,7 +354,7 @@ class CholeskyCovPacked(Transform):
     """Lower triangular matrices of positive diagonal, packed row after row into a vector.
 
     The diagonal is on the log scale, the rest is left as it is. The diagonal saturates where its
-    square would leave the range of floating-point numbers (about 1e147 in double precision), so
+    square would leave the range of floating-point numbers (about 1e148 in double precision), so
     that the variances it stands for are finite and not zero.
 
     Parameters

@@ -184,6 +184,7 @@ class Inference:
     def _start(self, options: dict[str, Any], mode: Any) -> FitLoop:
         """Return a loop that is ready to run: compiled, its start checked."""
         approx = self.approx
+        approx.model.check_shapes()
         steps, made_from = self._compiled_steps(options, mode)
         shared = dict(zip(made_from, approx.params, strict=True))
         given = [*options["more_obj_params"], *options["more_updates"]]

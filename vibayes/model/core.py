@@ -14,7 +14,15 @@ from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.compile import evaluate, resolve_mode
-from vibayes.distributions.base import UNSET, Distribution, Shape, fits, known_lengths, to_float
+from vibayes.distributions.base import (
+    UNSET,
+    Distribution,
+    Shape,
+    distribution_of,
+    fits,
+    known_lengths,
+    to_float,
+)
 from vibayes.distributions.transforms import Transform
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.model import context
@@ -379,6 +387,21 @@ class Model:
                     f"{label}: total_size {whole} is less than the {part} observations that axis "
                     f"{axis} of the data has"
                 )
+
+    def check_shapes(self) -> None:
+        """Raise if data that were exchanged do not fit each other any more.
+
+        Raises
+        ------
+        ShapeError
+            If the data of an observed variable do not fit its parameters or its dimensions.
+        """
+        for rv in self.observed_RVs:
+            dist, observed = distribution_of(rv), self.rvs_to_values[rv]
+            label = f"{type(dist).__name__}({rv.name!r})"
+            check_observed_shape(dist, observed, label)
+            if dims := self.named_vars_to_dims.get(rv.name):
+                self.check_lengths(known_shape(observed), dims, label)
 
     def _value_variable(
         self,

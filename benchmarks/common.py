@@ -1,0 +1,55 @@
+"""What the workers share: the data, the clock, and the line that the runner reads."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+__all__ = ["DRAWS", "N", "REPEATS", "gamma_data", "logistic_data", "main", "result", "seconds_of"]
+
+N = 10_000  # steps of a fit
+DRAWS = 1_000  # of the posterior
+REPEATS = 3  # timings in a worker, whose median counts
+
+
+def gamma_data() -> np.ndarray:
+    """Return 200 draws of a gamma distribution."""
+    return np.random.default_rng(42).gamma(2, 0.5, size=200)
+
+
+def logistic_data() -> tuple[np.ndarray, np.ndarray]:
+    """Return 5,000 rows of 20 predictors, and their responses: 0 or 1, as integers."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((5_000, 20))
+    logit_p = -0.5 + X @ rng.normal(0, 0.5, size=20)
+    return X, rng.binomial(1, 1 / (1 + np.exp(-logit_p)))
+
+
+def seconds_of(function: Callable[..., Any], *args: Any, **kwargs: Any) -> float:
+    """Return how long a call takes."""
+    began = time.perf_counter()
+    function(*args, **kwargs)
+    return time.perf_counter() - began
+
+
+def result(values: list[float], losses: Any) -> dict[str, float]:
+    """Return what a case found: the median of its values, and the mean loss.
+
+    The libraries' losses differ by Monte Carlo error and by how far their optimizers got; much
+    more would mean that they do not do the same work.
+    """
+    loss = float(np.mean(losses))
+    if not np.isfinite(loss):
+        raise FloatingPointError(f"the mean loss is {loss}")
+    return {"value": median(values), "loss": loss}
+
+
+def main(functions: dict[str, Callable[[], dict[str, Any]]]) -> None:
+    """Call the function named on the command line; print what it returns as a line of JSON."""
+    print(json.dumps(functions[sys.argv[1]]()))
