@@ -11,7 +11,17 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["DRAWS", "N", "REPEATS", "gamma_data", "logistic_data", "main", "result", "seconds_of"]
+__all__ = [
+    "DRAWS",
+    "REPEATS",
+    "N",
+    "gamma_data",
+    "logistic_data",
+    "main",
+    "mean_loss",
+    "result",
+    "seconds_of",
+]
 
 N = 10_000  # steps of a fit
 DRAWS = 1_000  # of the posterior
@@ -39,15 +49,19 @@ def seconds_of(function: Callable[..., Any], *args: Any, **kwargs: Any) -> float
 
 
 def result(values: list[float], losses: Any) -> dict[str, float]:
-    """Return what a case found: the median of its values, and the mean loss.
+    """Return what a case found: the median of its values, and the mean loss."""
+    return {"value": median(values)} | mean_loss(losses)
 
-    The libraries' losses differ by Monte Carlo error and by how far their optimizers got; much
-    more would mean that they do not do the same work.
+
+def mean_loss(losses: Any) -> dict[str, float]:
+    """Return the mean loss, by which to see that the libraries do the same work.
+
+    They differ by Monte Carlo error and by how far their optimizers got.
     """
     loss = float(np.mean(losses))
     if not np.isfinite(loss):
         raise FloatingPointError(f"the mean loss is {loss}")
-    return {"value": median(values), "loss": loss}
+    return {"loss": loss}
 
 
 def main(functions: dict[str, Callable[[], dict[str, Any]]]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import subprocess
@@ -215,11 +216,10 @@ def format_value(value: float, unit: str) -> str:
     """Return a value with three digits; seconds with the prefix that suits them."""
     if not unit:
         return f"{value:.2f}"
-    for scale, prefix in ((1, ""), (1e-3, "m"), (1e-6, "µ")):
-        if value >= scale:
-            break
-    digits = max(0, 2 - len(str(int(value / scale))) + 1)
-    return f"{value / scale:.{digits}f} {prefix}{unit}"
+    prefix = min(max(math.floor(math.log10(value) / 3), -3), 0)
+    scaled = value / 1000.0**prefix
+    digits = 2 if scaled < 10 else 1 if scaled < 100 else 0
+    return f"{scaled:.{digits}f} {['', 'm', 'µ', 'n'][-prefix]}{unit}"
 
 
 def values_of(records: list[dict[str, Any]], case: Case) -> dict[Variant, list[float]]:
@@ -302,6 +302,8 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.rounds < 1:
         parser.error("--rounds must be at least 1")
+    if args.json and not args.json.resolve().parent.is_dir():
+        parser.error(f"--json: there is no folder {args.json.resolve().parent}")
     known = [case.name for case in CASES]
     wanted = known if args.cases is None else args.cases.split(",")
     if unknown := set(wanted) - set(known):

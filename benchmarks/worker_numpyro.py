@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-from common import DRAWS, REPEATS, N, gamma_data, logistic_data, main, result, seconds_of
+from common import DRAWS, REPEATS, N, gamma_data, logistic_data, main, mean_loss, result, seconds_of
 from numpyro.infer import SVI, Trace_ELBO
 from numpyro.infer.autoguide import AutoNormal
 
@@ -98,7 +98,7 @@ def start() -> dict[str, float]:
     fitted = fit(svi)
     draws = svi.guide.sample_posterior(jax.random.key(2), fitted.params, sample_shape=(DRAWS,))
     jax.block_until_ready(draws)
-    return result([0.0], fitted.losses)
+    return mean_loss(fitted.losses)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pymc as pm
 import pytensor
-from common import DRAWS, REPEATS, N, gamma_data, logistic_data, main, result, seconds_of
+from common import DRAWS, REPEATS, N, gamma_data, logistic_data, main, mean_loss, result, seconds_of
 
 
 def versions() -> dict[str, str]:
@@ -83,7 +83,7 @@ def start() -> dict[str, float]:
     with gamma():
         approx = pm.fit(N, random_seed=1, progressbar=False)
     approx.sample(DRAWS, random_seed=1)
-    return result([0.0], approx.hist)
+    return mean_loss(approx.hist)
 
 
 if __name__ == "__main__":

@@ -96,7 +96,6 @@ from pytensor.tensor import (
     repeat,
     reshape,
     round,
-    sgn,
     sigmoid,
     sin,
     sinh,
@@ -283,6 +282,7 @@ __all__ = [
 ]
 
 invlogit = sigmoid
+sgn = pt.sign
 
 SQRT_2 = 2.0**0.5
 

@@ -1,5 +1,6 @@
 """Transforms by themselves, and in a model: change of variables by numeric Jacobians."""
 
+import pickle
 from itertools import pairwise
 
 import numpy as np
@@ -118,6 +119,18 @@ def test_extreme_values(transform, length, holds, floatX):
                 assert not any(np.isnan(r).any() for r in results)
                 if abs(size) == largest:
                     assert all(np.isfinite(r).all() for r in results)
+
+
+@each_case
+def test_pickling(transform, length, holds):
+    """The instances that the module names stay the same objects, the others keep their state."""
+    again = pickle.loads(pickle.dumps(transform))
+    named = [getattr(tr, name) for name in tr.__all__]
+    assert again is transform or transform not in named
+    z = np.random.default_rng(7).normal(size=length)
+    np.testing.assert_array_equal(
+        *evaluate([t.backward(pt.as_tensor(z)) for t in (transform, again)])
+    )
 
 
 def test_log_exp_m1_keeps_precision():

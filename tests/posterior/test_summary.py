@@ -8,7 +8,7 @@ from vibayes.posterior.summary import format_table, summary_rows
 def test_rows_and_table():
     rng = np.random.default_rng(1)
     x = rng.normal(3, 2, size=(2, 5000))
-    v = rng.normal(size=(2, 5000, 2)) + [10, -10]
+    v = rng.normal([10, -10], size=(2, 5000, 2))
     posterior = xarray.Dataset(
         {"x": (("chain", "draw"), x), "v": (("chain", "draw", "side"), v)},
         coords={"side": ["left", "right"]},

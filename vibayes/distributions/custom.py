@@ -272,10 +272,11 @@ def as_param(value: Any) -> TensorVariable:
 def parse_signature(signature: str) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
     """Return the names of the core axes of each input, and of the output."""
     sides = signature.replace(" ", "").split("->")
-    inputs, outputs = ([split_names(g) for g in re.findall(r"\(([^()]*)\)", s)] for s in sides)
-    if len(sides) != 2 or len(outputs) != 1:
+    groups = [[split_names(g) for g in re.findall(r"\(([^()]*)\)", side)] for side in sides]
+    if len(groups) != 2 or len(groups[1]) != 1:
         raise ValueError(f"a signature looks like '(n),(n,n)->(n)', got {signature!r}")
-    return inputs, outputs[0]
+    inputs, (output,) = groups
+    return inputs, output
 
 
 def as_signature(ndims_params: Sequence[int], ndim_supp: int) -> str:

@@ -8,6 +8,7 @@ follow the Stan reference manual, chapter "Constraint transforms", where it has 
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,6 +67,11 @@ class Transform:
         """Return the shape of the unconstrained value of a variable of the given shape."""
         return shape
 
+    def __reduce__(self) -> Any:
+        """Pickle an instance that has a name in this module by that name, so that it stays one."""
+        name = next((n for n in __all__ if globals()[n] is self), None)
+        return name or (copyreg.__newobj__, (type(self),), vars(self))
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
@@ -74,9 +80,6 @@ class LogTransform(Transform):
     """Positive numbers: ``backward(v) = exp(v)``."""
 
     name = "log"
-
-    def __reduce__(self) -> str:
-        return "log"  # the one instance there is, also after unpickling
 
     def forward(self, value: TensorVariable) -> TensorVariable:
         return pt.log(value)
@@ -107,9 +110,6 @@ class LogOddsTransform(Transform):
     """Numbers between 0 and 1: ``backward(v) = 1 / (1 + exp(-v))``."""
 
     name = "logodds"
-
-    def __reduce__(self) -> str:
-        return "logodds"  # the one instance there is, also after unpickling
 
     def forward(self, value: TensorVariable) -> TensorVariable:
         return pt.log(value) - pt.log1p(-value)
@@ -173,9 +173,6 @@ class CircularTransform(Transform):
 
     name = "circular"
 
-    def __reduce__(self) -> str:
-        return "circular"  # the one instance there is, also after unpickling
-
     def forward(self, value: TensorVariable) -> TensorVariable:
         return value
 
@@ -205,9 +202,6 @@ class Ordered(Transform):
     def __init__(self, positive: bool = False, ascending: bool = True) -> None:
         self.positive = positive
         self.ascending = ascending
-
-    def __reduce__(self) -> str:
-        return "ordered"  # the one instance there is, also after unpickling
 
     def forward(self, value: TensorVariable) -> TensorVariable:
         if not self.ascending:
@@ -260,9 +254,6 @@ class SimplexTransform(Transform):
 
     name = "simplex"
     ndim_supp = 1
-
-    def __reduce__(self) -> str:
-        return "simplex"  # the one instance there is, also after unpickling
 
     def forward(self, value: TensorVariable) -> TensorVariable:
         log_share = pt.log(value)
