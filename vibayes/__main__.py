@@ -125,9 +125,9 @@ def plot(hist: np.ndarray, posterior: Any, rows: list[Row], path: Path) -> None:
     draws = np.concatenate([v.values.reshape(DRAWS, -1).T for v in posterior.data_vars.values()])
     for i, (row, x) in enumerate(zip(rows, draws, strict=True)):
         axes = figure.add_subplot(grid[1 + i // columns, i % columns])
-        axes.hist(x, bins=50, density=True, color="C0", alpha=0.6)
+        axes.hist(x, bins=50, density=True, color="C0", alpha=0.8)
         axes.axvline(row.mean, color="C1")
-        axes.axvspan(row.lower, row.upper, color="C1", alpha=0.15, linewidth=0)
+        axes.axvspan(row.lower, row.upper, color="C1", alpha=0.15, linewidth=0, zorder=0)
         axes.set_title(row.name, fontsize=10)
         axes.set_yticks([])
     figure.savefig(path, dpi=120)

@@ -123,17 +123,15 @@ class FitLoop:
                         self._look(callback)
                 progress.update(self.iteration - begun, self.losses)
         except (KeyboardInterrupt, StopIteration) as stop:
-            self._finish()
-            progress.close(self.iteration - begun, self.losses)
+            self._finish(progress, begun)
             if str(stop):
                 logger.info(str(stop))
             self._report("Interrupted at", end)
         except BaseException:
-            self._finish()
-            progress.close(self.iteration - begun, self.losses)
+            self._finish(progress, begun)
             raise
         else:
-            self._finish()
+            self._finish(progress, begun)
             self._report("Finished", end)
 
     # -- one chunk ----------------------------------------------------------------------------
@@ -193,8 +191,9 @@ class FitLoop:
             self._synced[key] = shared.get_value(borrow=True)
         self.approx.hist = self._all_losses()
 
-    def _finish(self) -> None:
+    def _finish(self, progress: Progress, begun: int) -> None:
         self._sync()
+        progress.close(self.iteration - begun, self.losses)
         # what is left behind must not be a view of memory that a later run shares
         for shared in self.shared.values():
             shared.set_value(shared.get_value(borrow=False), borrow=True)

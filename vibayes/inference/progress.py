@@ -55,10 +55,14 @@ class Progress:
         self._show(done, losses)
 
     def close(self, done: int, losses: np.ndarray) -> None:
-        """Show the end, also of a fit that ended early."""
-        if self._bar is not None and done < self.n:
+        """Show the end, also of a fit that ended early; what is said next is on a new line."""
+        if self._bar is None:
+            return
+        if done < self.n:
             self._show(done, losses)
             self._bar.on_interrupt()
+        if not in_notebook():
+            print()
 
     def _show(self, done: int, losses: np.ndarray) -> None:
         average = average_loss(losses)
@@ -75,6 +79,8 @@ def make_bar(n: int) -> Any:
 
 def someone_watches() -> bool:
     """Tell whether the output goes to a terminal or to a notebook."""
-    if "ipykernel" in sys.modules:
-        return True
-    return hasattr(sys.stdout, "isatty") and sys.stdout.isatty()
+    return in_notebook() or (hasattr(sys.stdout, "isatty") and sys.stdout.isatty())
+
+
+def in_notebook() -> bool:
+    return "ipykernel" in sys.modules
