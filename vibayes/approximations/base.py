@@ -21,6 +21,7 @@ from pytensor.graph.replace import graph_replace, vectorize_graph
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.compile import as_seed_sequence
+from vibayes.distributions.base import to_float
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.model.context import modelcontext
 from vibayes.model.core import Model
@@ -33,22 +34,35 @@ __all__ = ["Approximation", "Draws", "Group", "SingleGroupApproximation"]
 class Group:
     """Variables that one family approximates together.
 
-    A family implements :meth:`initial_params`, :meth:`transform` and :meth:`log_density`, and
-    ``mean``, ``std`` and ``cov`` where they exist. All of them act on the last axis, so that they
-    serve one draw and a stack of draws alike.
+    ``Group(variables, vfam="full_rank")`` makes a group of the family of that name, and
+    ``Group(variables, params={"mu": ..., "rho": ...})`` of the family that has these parameters.
+
+    A family implements :meth:`initial_params`, :meth:`param_shapes`, :meth:`transform` and
+    :meth:`log_density`, and ``mean``, ``std`` and ``cov`` where they exist. All of them act on
+    the last axis, so that they serve one draw and a stack of draws alike. It is known by its
+    ``short_name``, its ``aliases`` and its ``param_names`` from the moment it is defined.
 
     Parameters
     ----------
     group : sequence of TensorVariable, optional
-        Free random variables; all of the model's by default.
+        Free random variables; by default those of the model that no other group of the
+        approximation has.
+    vfam : str, optional
+        Name of the family; see :meth:`families`. Not needed for a subclass.
+    params : dict, optional
+        Parameters by name, as numbers or as expressions. They take the place of parameters of the
+        group's own and are not trained with it: name what they depend on in ``more_obj_params``
+        of the fit.
+    random_seed : int, optional
+        Seed for start values that are drawn.
     model : Model, optional
         The model; by default the one of the ``with`` block.
+    options : dict, optional
+        Further arguments of the family.
     start : dict, optional
         Where to start, by variable name; see :meth:`vibayes.Model.initial_point`.
     start_sigma : dict, optional
         Standard deviation to start from, by variable name, in the unconstrained space.
-    random_seed : int, optional
-        Seed for start values that are drawn.
 
     Attributes
     ----------
@@ -56,32 +70,102 @@ class Group:
         Length of the flat unconstrained vector.
     layout : FlatLayout
         Where each variable lies in it.
+    params_dict : dict of str to TensorVariable
+        All parameters.
     shared_params : dict of str to SharedVariable
-        The variational parameters.
+        Those that belong to the group, and are trained.
+
+    Raises
+    ------
+    ValueError
+        If there is no family of that name, or with these parameters.
+    ModelError
+        If a variable is not a continuous free random variable of the model.
     """
 
     short_name: ClassVar[str] = ""
+    aliases: ClassVar[tuple[str, ...]] = ()
+    param_names: ClassVar[frozenset[str]] = frozenset()
+    has_logq: ClassVar[bool] = True
+    _families: ClassVar[dict[str, type[Group]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in (cls.short_name, *cls.aliases):
+            if name:
+                Group._families[name] = cls
+
+    def __new__(
+        cls,
+        group: Sequence[TensorVariable] | None = None,
+        vfam: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Group:
+        return object.__new__(choose_family(vfam, params) if cls is Group else cls)
 
     def __init__(
         self,
         group: Sequence[TensorVariable] | None = None,
-        *,
+        vfam: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        random_seed: Any = None,
         model: Model | None = None,
+        options: Mapping[str, Any] | None = None,
+        *,
         start: Mapping[str, Any] | None = None,
         start_sigma: Mapping[str, Any] | None = None,
-        random_seed: Any = None,
     ) -> None:
         self.model = modelcontext(model)
-        self.variables = list(self.model.free_RVs if group is None else group)
+        self.options = dict(options or {})
+        self.variables: list[TensorVariable] = []
+        self._given = dict(params or {})
+        self._start = (random_seed, dict(start or {}), start_sigma)
+        if group is not None:
+            self.attach(group)
+
+    @classmethod
+    def families(cls) -> dict[str, type[Group]]:
+        """Return the known families by name and alias."""
+        return dict(Group._families)
+
+    def attach(self, variables: Sequence[TensorVariable]) -> None:
+        """Take on variables: lay them out, and make the parameters."""
+        self.variables = list(variables)
         check_continuous(self.model, self.variables)
         self.layout = FlatLayout([self.model.rvs_to_values[rv] for rv in self.variables])
-        point = self.model.initial_point(random_seed, start)
-        values = self.initial_params(self.layout.join(point), self._start_sigma(start_sigma))
+        self.shared_params: dict[str, SharedVariable] = {}
+        if self._given:
+            self.params_dict = self._given_params()
+            return
+        seed, start, sigma = self._start
+        point = self.model.initial_point(seed, start)
+        values = self.initial_params(self.layout.join(point), self._start_sigma(sigma))
         dtype = pytensor.config.floatX
-        self.shared_params: dict[str, SharedVariable] = {
+        self.shared_params = {
             name: pytensor.shared(np.asarray(value, dtype=dtype), name=name, shape=value.shape)
             for name, value in values.items()
         }
+        self.params_dict: dict[str, TensorVariable] = dict(self.shared_params)
+
+    def _given_params(self) -> dict[str, TensorVariable]:
+        """Return the parameters that the user has given, their shapes checked."""
+        if set(self._given) != self.param_names:
+            raise ValueError(
+                f"{type(self).__name__} has the parameters {sorted(self.param_names)}, got "
+                f"{sorted(self._given)}"
+            )
+        result = {}
+        for name, shape in self.param_shapes().items():
+            param = to_float(self._given[name])
+            if not same_shape(param.type.shape, shape):
+                raise ShapeError(
+                    f"parameter {name!r} of {type(self).__name__} must have shape {shape}, got "
+                    f"{param.type.shape}"
+                )
+            result[name] = param
+        return result
 
     def _start_sigma(self, start_sigma: Mapping[str, Any] | None) -> np.ndarray | None:
         """Return the standard deviations to start from as a flat vector, None by default."""
@@ -119,6 +203,10 @@ class Group:
         """
         raise NotImplementedError
 
+    def param_shapes(self) -> dict[str, tuple[int | None, ...]]:
+        """Return the shape of each parameter, None for a length that may be any."""
+        raise NotImplementedError
+
     def transform(self, noise: TensorVariable) -> TensorVariable:
         """Map standard normal noise to flat unconstrained values."""
         raise NotImplementedError
@@ -150,14 +238,20 @@ class Group:
         return self.layout.size
 
     @property
-    def params(self) -> list[TensorVariable]:
-        """The variational parameters as a list."""
+    def params(self) -> list[SharedVariable]:
+        """The parameters that belong to the group, as a list."""
         return list(self.shared_params.values())
 
     @property
     def key(self) -> Hashable:
         """Equal for groups of a model whose compiled functions can serve each other."""
-        return type(self), tuple(rv.name for rv in self.variables)
+        return (
+            type(self),
+            tuple(rv.name for rv in self.variables),
+            tuple(p.type for p in self.params),
+            tuple(self._given.values()) and tuple(map(id, self.params_dict.values())),
+            tuple(sorted(self.options.items())),
+        )
 
     def param_elements(self, name: str) -> list[str]:
         """Return the name of each element of a parameter, for messages."""
@@ -169,7 +263,7 @@ class Group:
         return [f"element {i}" for i in range(int(np.prod(shape, dtype=int)))]
 
     def draw(
-        self, rng: Variable, size: Any = None
+        self, rng: Variable, size: Any = None, deterministic: Any = False
     ) -> tuple[Variable, TensorVariable, TensorVariable]:
         """Return the generator's next state, noise, and flat unconstrained values.
 
@@ -179,10 +273,14 @@ class Group:
             Symbolic random generator.
         size
             Number of draws (an int or a symbolic scalar), or None for one without an axis.
+        deterministic
+            Whether the noise is zero, so that every draw is the centre: a bool, or a symbolic one.
         """
         shape = (self.ddim,) if size is None else (size, self.ddim)
         next_rng, noise = pt.random.normal(size=shape, rng=rng).owner.outputs
         noise = noise.astype(pytensor.config.floatX)
+        if deterministic is not False:
+            noise = pt.switch(deterministic, pt.zeros_like(noise), noise)
         return next_rng, noise, self.transform(noise)
 
 
@@ -190,7 +288,12 @@ def check_continuous(model: Model, variables: Iterable[TensorVariable]) -> None:
     """Raise if there is nothing to infer, or a variable that has no gradient."""
     variables = list(variables)
     if not variables:
-        raise ModelError("The model has no free random variables: there is nothing to infer.")
+        nothing = not model.free_RVs
+        raise ModelError(
+            "The model has no free random variables: there is nothing to infer."
+            if nothing
+            else "A group needs at least one variable; leave `group` out for all the rest."
+        )
     for rv in variables:
         if rv not in model.rvs_to_transforms:
             raise ModelError(f"{rv.name!r} is not a free random variable of the model")
@@ -274,6 +377,7 @@ class Approximation(PosteriorDraws):
         self.groups = list(groups)
         self.hist = np.zeros(0)
         self._seeds = as_seed_sequence(random_seed)
+        attach_rest(self.model, self.groups)
         check_cover(self.model, self.groups)
 
     @property
@@ -306,20 +410,24 @@ class Approximation(PosteriorDraws):
         """Return a new, independent stream of the approximation's seed."""
         return np.random.Generator(np.random.PCG64(self._seeds.spawn(1)[0]))
 
-    def draw(self, size: Any = None) -> tuple[Draws, dict[Variable, Variable]]:
+    def draw(
+        self, size: Any = None, deterministic: Any = False
+    ) -> tuple[Draws, dict[Variable, Variable]]:
         """Return symbolic draws, and the updates of the generators that they come from.
 
         Parameters
         ----------
         size
             Number of draws, or None for a single one without an axis.
+        deterministic
+            Whether every draw is the centre of the approximation: a bool, or a symbolic one.
         """
         z: dict[TensorVariable, TensorVariable] = {}
         logq: Any = 0.0
         updates: dict[Variable, Variable] = {}
         for i, group in enumerate(self.groups):
             rng = pytensor.shared(np.random.Generator(np.random.PCG64(0)), name=f"noise_{i}")
-            next_rng, noise, flat = group.draw(rng, size)
+            next_rng, noise, flat = group.draw(rng, size, deterministic)
             updates[rng] = next_rng
             logq = logq + group.log_density(noise, flat)
             z.update(split_draws(group.layout, flat, size))
@@ -354,6 +462,19 @@ def split_draws(
     return dict(zip(parts, batched, strict=True))
 
 
+def attach_rest(model: Model, groups: Sequence[Group]) -> None:
+    """Give the group that was made without variables all those that no other group has."""
+    open_groups = [group for group in groups if not group.variables]
+    if len(open_groups) > 1:
+        raise ModelError("Only one group can stand for all the rest of the variables")
+    for group in open_groups:
+        taken = {rv for other in groups for rv in other.variables}
+        rest = [rv for rv in model.free_RVs if rv not in taken]
+        if model.free_RVs and not rest:
+            raise ModelError("No variables are left for the group that is to have the rest")
+        group.attach(rest)
+
+
 def check_cover(model: Model, groups: Sequence[Group]) -> None:
     """Raise unless every free variable belongs to exactly one group."""
     seen: set[TensorVariable] = set()
@@ -364,6 +485,29 @@ def check_cover(model: Model, groups: Sequence[Group]) -> None:
             seen.add(rv)
     if missing := [rv.name for rv in model.free_RVs if rv not in seen]:
         raise ModelError(f"No group holds {', '.join(map(repr, missing))}")
+
+
+def choose_family(vfam: str | None, params: Mapping[str, Any] | None) -> type[Group]:
+    """Return the family of a name, or the one that has parameters of these names."""
+    known = ", ".join(sorted(Group._families))
+    if vfam is not None:
+        try:
+            return Group._families[vfam.lower()]
+        except KeyError:
+            raise ValueError(f"vfam {vfam!r} is unknown; known are {known}") from None
+    if params is None:
+        raise ValueError(f"Group: give vfam (one of {known}) or params")
+    for family in Group._families.values():
+        if family.param_names == set(params):
+            return family
+    raise ValueError(f"no family has the parameters {sorted(params)}; known families are {known}")
+
+
+def same_shape(shape: Sequence[int | None], wanted: Sequence[int | None]) -> bool:
+    """Tell whether two shapes agree where both are known."""
+    return len(shape) == len(wanted) and all(
+        None in (a, b) or a == b for a, b in zip(shape, wanted, strict=True)
+    )
 
 
 class SingleGroupApproximation(Approximation):
@@ -393,7 +537,7 @@ class SingleGroupApproximation(Approximation):
             start=start,
             start_sigma=start_sigma,
             random_seed=random_seed,
-            **options,
+            options=options,
         )
         super().__init__([group], model=model, random_seed=random_seed)
 

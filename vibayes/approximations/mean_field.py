@@ -27,6 +27,11 @@ class MeanFieldGroup(Group):
     """
 
     short_name: ClassVar[str] = "mean_field"
+    aliases: ClassVar[tuple[str, ...]] = ("mf",)
+    param_names: ClassVar[frozenset[str]] = frozenset({"mu", "rho"})
+
+    def param_shapes(self) -> dict[str, tuple[int | None, ...]]:
+        return {"mu": (self.ddim,), "rho": (self.ddim,)}
 
     def initial_params(self, start: np.ndarray, sigma: np.ndarray | None) -> dict[str, np.ndarray]:
         if sigma is None:
@@ -44,11 +49,11 @@ class MeanFieldGroup(Group):
 
     @property
     def mean(self) -> TensorVariable:
-        return self.shared_params["mu"]
+        return self.params_dict["mu"]
 
     @property
     def std(self) -> TensorVariable:
-        return pt.softplus(self.shared_params["rho"])
+        return pt.softplus(self.params_dict["rho"])
 
     @property
     def cov(self) -> TensorVariable:

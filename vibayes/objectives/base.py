@@ -41,6 +41,30 @@ class Operator:
         """Return the scalar to be made small."""
         raise NotImplementedError
 
+    def gradients(
+        self,
+        params: Sequence[Variable],
+        n_mc: int,
+        replace: Callable[[Sequence[Variable]], list[Variable]],
+    ) -> tuple[list[Variable], TensorVariable | None, dict[Variable, Variable]]:
+        """Return gradients, the loss if there is one, and the updates of random generators.
+
+        An operator that follows no loss overrides this method instead of :meth:`loss`.
+
+        Parameters
+        ----------
+        params
+            Shared variables to differentiate by.
+        n_mc
+            Number of draws.
+        replace
+            Applies the user's replacements to graphs; whatever depends on the model goes through
+            it.
+        """
+        draws, updates = self.approx.draw(None if n_mc == 1 else n_mc)
+        (loss,) = replace([to_float(self.loss(draws))])
+        return pytensor.grad(loss, params, disconnected_inputs="ignore"), loss, updates
+
     @property
     def key(self) -> Hashable:
         """Equal for operators that make the same loss."""
@@ -76,12 +100,13 @@ class Operator:
         score
             Whether to report the loss of each step.
         """
-        draws, updates = self.approx.draw(None if obj_n_mc == 1 else obj_n_mc)
-        loss = to_float(self.loss(draws))
-        if more_replacements:
-            loss = graph_replace(loss, dict(more_replacements), strict=False)
         params = [*self.approx.params, *more_obj_params]
-        grads = pytensor.grad(loss, params, disconnected_inputs="ignore")
+        swap = dict(more_replacements or {})
+
+        def replace(graphs: Sequence[Variable]) -> list[Variable]:
+            return graph_replace(list(graphs), swap, strict=False) if swap else list(graphs)
+
+        grads, loss, updates = self.gradients(params, obj_n_mc, replace)
         if total_grad_norm_constraint is not None:
             grads = total_norm_constraint(grads, total_grad_norm_constraint)
         updates |= dict(obj_optimizer(grads, params))
