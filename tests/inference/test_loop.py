@@ -177,6 +177,23 @@ def test_a_callback_may_change_parameters(model):
     np.testing.assert_allclose(inference.approx.mean.eval(), [7.0, 8.0], atol=0.2)
 
 
+def test_refine_takes_over_parameters_that_were_set_in_between(model):
+    inference = advi(model)
+    fit(inference, 10)
+    inference.approx.shared_params["mu"].set_value(np.array([7.0, 8.0]))
+    inference.refine(0, progressbar=False)
+    np.testing.assert_array_equal(inference.approx.mean.eval(), [7.0, 8.0])
+    inference.refine(1, progressbar=False)
+    np.testing.assert_allclose(inference.approx.mean.eval(), [7.0, 8.0], atol=0.2)
+
+
+def test_the_same_callback_twice(model):
+    seen = []
+    look = lambda approx, losses, i: seen.append(i)  # noqa: E731
+    fit(advi(model), 3, callbacks=[look, look])
+    assert seen == [1, 1, 2, 2, 3, 3]
+
+
 def test_score_false_records_nothing(model):
     a = fit(advi(model), 30, score=False)
     b = fit(advi(model), 30)

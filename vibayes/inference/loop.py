@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from pytensor.compile.sharedvalue import SharedVariable
 
 from vibayes.approximations.base import Approximation
-from vibayes.inference.callbacks import period
+from vibayes.inference.callbacks import Callback, period
 from vibayes.inference.progress import Progress, average_loss, logger
 from vibayes.inference.steps import CompiledSteps, State
 
@@ -107,18 +106,19 @@ class FitLoop:
             If the loss or a parameter stops being finite. The approximation then holds the last
             state that was finite.
         """
-        periods = {callback: period(callback) for callback in callbacks}
+        looks = [(callback, period(callback)) for callback in callbacks]
         end = self.iteration + n
         progress = Progress(n, progressbar)
         begun = self.iteration
         try:
+            self._take_changes()
             self._sync()
             for callback in callbacks:
-                if hasattr(callback, "start"):
+                if isinstance(callback, Callback):
                     callback.start(self.approx)
             while self.iteration < end:
-                self._advance(self._next_stop(end, periods.values()))
-                for callback, every in periods.items():
+                self._advance(self._next_stop(end, [every for _, every in looks]))
+                for callback, every in looks:
                     if self.iteration % every == 0:
                         self._look(callback)
                 progress.update(self.iteration - begun, self.losses)
@@ -136,7 +136,7 @@ class FitLoop:
 
     # -- one chunk ----------------------------------------------------------------------------
 
-    def _next_stop(self, end: int, periods: Any) -> int:
+    def _next_stop(self, end: int, periods: Sequence[int]) -> int:
         """Return the iteration at which the next chunk ends."""
         i = self.iteration
         stop = min([end, *(i - i % every + every for every in periods)])
@@ -163,22 +163,11 @@ class FitLoop:
         self._seconds_per_step = max(rate, slowest_growth)
 
     def _look(self, callback: Callable[..., None]) -> None:
-        """Let a callback look; take over what it changes in the shared variables."""
         self._sync()
-        state, i = self._done
-        callback(self.approx, self.losses, i)
-        changed = [
-            key
-            for key, shared in self.shared.items()
-            if shared.get_value(borrow=True) is not self._synced[key]
-        ]
-        if changed:
-            vectors = tuple(v.copy() for v in state.vectors)
-            for key in changed:
-                place = self.steps.places[key]
-                new = self.shared[key].get_value(borrow=True)
-                vectors[place.vector][place.start : place.stop] = new.ravel()
-            self._done = (State(vectors, state.generators), i)
+        try:
+            callback(self.approx, self.losses, self.iteration)
+        finally:
+            self._take_changes()
 
     # -- shared variables and history ---------------------------------------------------------
 
@@ -186,17 +175,31 @@ class FitLoop:
         """Write the state to the shared variables, so that everyone sees it."""
         state = self._done[0]
         for key, shared in self.shared.items():
-            value = self.steps.value(state, key)
-            shared.set_value(value, borrow=True)
+            shared.set_value(self.steps.value(state, key), borrow=True)
             self._synced[key] = shared.get_value(borrow=True)
         self.approx.hist = self._all_losses()
+
+    def _take_changes(self) -> None:
+        """Take over what someone has changed in the shared variables since they were written."""
+        state, i = self._done
+        changed = [
+            (self.steps.places[key], self.shared[key].get_value(borrow=True))
+            for key, written in self._synced.items()
+            if self.shared[key].get_value(borrow=True) is not written
+        ]
+        if changed:
+            vectors = tuple(v.copy() for v in state.vectors)
+            for place, value in changed:
+                vectors[place.vector][place.start : place.stop] = value.ravel()
+            self._done = (State(vectors, state.generators), i)
 
     def _finish(self, progress: Progress, begun: int) -> None:
         self._sync()
         progress.close(self.iteration - begun, self.losses)
         # what is left behind must not be a view of memory that a later run shares
-        for shared in self.shared.values():
+        for key, shared in self.shared.items():
             shared.set_value(shared.get_value(borrow=False), borrow=True)
+            self._synced[key] = shared.get_value(borrow=True)
         self.approx.hist = np.array(self._all_losses())
 
     def _record(self, i: int, losses: np.ndarray) -> None:
