@@ -44,6 +44,17 @@ CASES = [
     Case("mixture_step", "a step of ADVI, a mixture of two normals, 1 parameter and no data"),
     Case("logistic_step", "a step of ADVI, logistic regression, 5,000 rows, 21 parameters"),
     Case("gamma_step_10mc", "a step as in gamma_step, with 10 Monte Carlo draws"),
+    Case(
+        "svgd_step",
+        "a step of SVGD, 1,000 particles, the mixture of two normals",
+        libraries=("vibayes", "pymc"),
+    ),
+    Case(
+        "full_rank",
+        "a full-rank step over a mean-field step, a normal with 50 dimensions",
+        unit="",
+        libraries=("vibayes",),
+    ),
     Case("refit", "a whole fit of 10,000 steps of a model that this process has fitted before"),
     Case(
         "convergence_check",

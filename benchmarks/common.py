@@ -14,6 +14,7 @@ import numpy as np
 __all__ = [
     "DRAWS",
     "REPEATS",
+    "SVGD_STEPS",
     "N",
     "gamma_data",
     "logistic_data",
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 N = 10_000  # steps of a fit
+SVGD_STEPS = 300
 DRAWS = 1_000  # of the posterior
 REPEATS = 3  # timings in a worker, whose median counts
 

@@ -11,7 +11,18 @@ from typing import Any
 import numpy as np
 import pymc as pm
 import pytensor
-from common import DRAWS, REPEATS, N, gamma_data, logistic_data, main, mean_loss, result, seconds_of
+from common import (
+    DRAWS,
+    REPEATS,
+    SVGD_STEPS,
+    N,
+    gamma_data,
+    logistic_data,
+    main,
+    mean_loss,
+    result,
+    seconds_of,
+)
 
 
 def versions() -> dict[str, str]:
@@ -70,6 +81,22 @@ def logistic_step() -> dict[str, float]:
 
 def gamma_step_10mc() -> dict[str, float]:
     return time_steps(gamma(), obj_n_mc=10)
+
+
+def svgd_step() -> dict[str, float]:
+    with mixture():
+        inference = pm.SVGD(n_particles=1_000, random_seed=1)
+        step = inference.objective.step_function(
+            score=False, obj_optimizer=pm.sgd(learning_rate=0.01)
+        )
+
+    def loop() -> None:
+        for _ in range(SVGD_STEPS):
+            step()
+
+    loop()
+    values = [seconds_of(loop) / SVGD_STEPS for _ in range(REPEATS)]
+    return result(values, inference.approx.histogram.eval().mean())
 
 
 def refit() -> dict[str, float]:

@@ -6,7 +6,18 @@ from typing import Any
 
 import numpy as np
 import pytensor
-from common import DRAWS, REPEATS, N, gamma_data, logistic_data, main, mean_loss, result, seconds_of
+from common import (
+    DRAWS,
+    REPEATS,
+    SVGD_STEPS,
+    N,
+    gamma_data,
+    logistic_data,
+    main,
+    mean_loss,
+    result,
+    seconds_of,
+)
 
 import vibayes as vb
 
@@ -61,6 +72,30 @@ def logistic_step() -> dict[str, float]:
 
 def gamma_step_10mc() -> dict[str, float]:
     return time_steps(gamma(), obj_n_mc=10)
+
+
+def svgd_step() -> dict[str, float]:
+    n = SVGD_STEPS
+    inference = vb.SVGD(n_particles=1_000, model=mixture(), random_seed=1)
+    values = []
+    for _ in range(1 + REPEATS):
+        inference.fit(n, obj_optimizer=vb.sgd(learning_rate=0.01), progressbar=False)
+        values.append(inference.run_seconds / n)
+    return result(values[1:], inference.approx.histogram.eval().mean())
+
+
+def full_rank() -> dict[str, float]:
+    with vb.Model() as model:
+        vb.Normal("x", 0, np.linspace(0.5, 2, 50), shape=50)
+    fits = [cls(model=model, random_seed=1) for cls in (vb.FullRankADVI, vb.ADVI)]
+    ratios = []
+    for _ in range(1 + REPEATS):
+        seconds = []
+        for inference in fits:
+            inference.fit(N, progressbar=False)
+            seconds.append(inference.run_seconds)
+        ratios.append(seconds[0] / seconds[1])
+    return result(ratios[1:], fits[0].hist[-N:])
 
 
 def refit() -> dict[str, float]:

@@ -2,7 +2,11 @@
 
 from vibayes import callbacks, datasets, distributions, math, updates
 from vibayes.approximations.base import Approximation, Group
+from vibayes.approximations.empirical import Empirical
+from vibayes.approximations.full_rank import FullRank
+from vibayes.approximations.low_rank import LowRank
 from vibayes.approximations.mean_field import MeanField
+from vibayes.approximations.normalizing_flow import NormalizingFlow
 from vibayes.distributions import (
     AR,
     AsymmetricLaplace,
@@ -71,11 +75,17 @@ from vibayes.distributions import (
     logp,
 )
 from vibayes.inference.fit import fit
-from vibayes.inference.inference import ADVI, Inference, KLqp
+from vibayes.inference.inference import ADVI, NFVI, FullRankADVI, Inference, KLqp, LowRankADVI
+from vibayes.inference.svgd import SVGD
 from vibayes.model.context import modelcontext
 from vibayes.model.core import Deterministic, Model, Potential
 from vibayes.model.data import Data, set_data
 from vibayes.model.draw import draw, floatX
+from vibayes.objectives.base import Operator
+from vibayes.objectives.kl import KL
+from vibayes.objectives.renyi import IWELBO, Renyi
+from vibayes.objectives.stein import KSD, Stein
+from vibayes.posterior.nodes import sample_approx
 from vibayes.updates import (
     adadelta,
     adagrad,
@@ -96,6 +106,11 @@ from vibayes.version import __version__
 __all__ = [
     "ADVI",
     "AR",
+    "IWELBO",
+    "KL",
+    "KSD",
+    "NFVI",
+    "SVGD",
     "Approximation",
     "AsymmetricLaplace",
     "Bernoulli",
@@ -115,9 +130,12 @@ __all__ = [
     "Discrete",
     "DiscreteUniform",
     "Distribution",
+    "Empirical",
     "ExGaussian",
     "Exponential",
     "Flat",
+    "FullRank",
+    "FullRankADVI",
     "Gamma",
     "GaussianRandomWalk",
     "Geometric",
@@ -138,6 +156,8 @@ __all__ = [
     "Logistic",
     "LogitNormal",
     "Lognormal",
+    "LowRank",
+    "LowRankADVI",
     "MeanField",
     "Mixture",
     "Model",
@@ -148,13 +168,17 @@ __all__ = [
     "NegativeBinomial",
     "Normal",
     "NormalMixture",
+    "NormalizingFlow",
+    "Operator",
     "OrderedLogistic",
     "OrderedProbit",
     "Pareto",
     "Poisson",
     "Potential",
+    "Renyi",
     "Rice",
     "SkewNormal",
+    "Stein",
     "StudentT",
     "Triangular",
     "Truncated",
@@ -189,6 +213,7 @@ __all__ = [
     "nesterov_momentum",
     "norm_constraint",
     "rmsprop",
+    "sample_approx",
     "set_data",
     "sgd",
     "total_norm_constraint",

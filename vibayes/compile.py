@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytensor
+import pytensor.tensor as pt
 from pytensor.compile.mode import Mode
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
@@ -130,6 +131,18 @@ def reseeded(
     replaced = graph_replace([*outputs, *advanced], new, strict=False)
     movers = [new[rng] for rng in old if rng.default_update is not None]
     return replaced[: len(outputs)], dict(zip(movers, replaced[len(outputs) :], strict=True))
+
+
+def as_replacements(replacements: Mapping[Variable, Any] | None) -> dict[Variable, Variable]:
+    """Return replacements whose values are variables of types that fit."""
+    result = {}
+    for old, new in (replacements or {}).items():
+        if not isinstance(old, Variable):
+            raise TypeError(f"more_replacements: {old!r} is not a PyTensor variable")
+        if not isinstance(new, Variable):
+            new = pytensor.shared(np.asarray(new, dtype=old.dtype))
+        result[old] = pt.as_tensor_variable(new)
+    return result
 
 
 def as_seed_sequence(random_seed: Any) -> np.random.SeedSequence:

@@ -64,6 +64,13 @@ def test_fits_do_not_influence_each_other(model):
     assert len(a.hist) == 10
 
 
+def test_nodes_built_before_a_fit_do_not_change_it(model):
+    inference = advi(model)
+    inference.approx.sample_node(model["x"], size=3)
+    fit(inference, 10)
+    np.testing.assert_array_equal(inference.hist, fit(advi(model), 10).hist)
+
+
 def test_refine_before_fit_is_an_error(model):
     with pytest.raises(TypeError, match="call fit first"):
         advi(model).refine(10)

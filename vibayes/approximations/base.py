@@ -16,6 +16,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.gradient import disconnected_grad
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace, vectorize_graph
 from pytensor.tensor.variable import TensorVariable
@@ -27,6 +28,7 @@ from vibayes.model.context import modelcontext
 from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
 from vibayes.posterior.draws import PosteriorDraws
+from vibayes.posterior.nodes import PosteriorNodes
 
 __all__ = ["Approximation", "Draws", "Group", "SingleGroupApproximation"]
 
@@ -86,6 +88,7 @@ class Group:
     short_name: ClassVar[str] = ""
     aliases: ClassVar[tuple[str, ...]] = ()
     param_names: ClassVar[frozenset[str]] = frozenset()
+    option_names: ClassVar[frozenset[str]] = frozenset()
     has_logq: ClassVar[bool] = True
     _families: ClassVar[dict[str, type[Group]]] = {}
 
@@ -119,6 +122,9 @@ class Group:
     ) -> None:
         self.model = modelcontext(model)
         self.options = dict(options or {})
+        if unknown := sorted(self.options.keys() - self.option_names):
+            known = ", ".join(sorted(self.option_names)) or "none"
+            raise TypeError(f"{type(self).__name__} has no option {unknown[0]!r}; it has: {known}")
         self.variables: list[TensorVariable] = []
         self._given = dict(params or {})
         self._start = (random_seed, dict(start or {}), start_sigma)
@@ -215,6 +221,12 @@ class Group:
         """Return log q of ``z = transform(noise)``, one number a draw."""
         raise NotImplementedError
 
+    def log_density_at(self, z: TensorVariable) -> TensorVariable:
+        """Return log q of any flat values, as a function of these and of the parameters."""
+        raise NotImplementedError(
+            f"{type(self).__name__} knows its density only along its own draws"
+        )
+
     @property
     def mean(self) -> TensorVariable:
         """Mean of the flat unconstrained vector."""
@@ -236,6 +248,11 @@ class Group:
     def ddim(self) -> int:
         """Length of the flat unconstrained vector."""
         return self.layout.size
+
+    @property
+    def noise_size(self) -> Any:
+        """Length of the noise that makes one draw."""
+        return self.ddim
 
     @property
     def params(self) -> list[SharedVariable]:
@@ -276,10 +293,12 @@ class Group:
         deterministic
             Whether the noise is zero, so that every draw is the centre: a bool, or a symbolic one.
         """
-        shape = (self.ddim,) if size is None else (size, self.ddim)
+        shape = (self.noise_size,) if size is None else (size, self.noise_size)
         next_rng, noise = pt.random.normal(size=shape, rng=rng).owner.outputs
         noise = noise.astype(pytensor.config.floatX)
-        if deterministic is not False:
+        if deterministic is True:
+            noise = pt.zeros_like(noise)
+        elif deterministic is not False:
             noise = pt.switch(deterministic, pt.zeros_like(noise), noise)
         return next_rng, noise, self.transform(noise)
 
@@ -314,15 +333,15 @@ class Draws:
     approx : Approximation
     z : dict of TensorVariable to TensorVariable
         Unconstrained values by value variable.
-    logq : TensorVariable
-        Log density of the approximation at each draw.
+    drawn : list of tuple
+        For each group, the noise and the flat unconstrained values that it became.
     size : int or None
         Number of draws, None for a single one without an axis.
     """
 
     approx: Approximation
     z: dict[TensorVariable, TensorVariable]
-    logq: TensorVariable
+    drawn: list[tuple[TensorVariable, TensorVariable]]
     size: Any
 
     def of(self, graphs: Sequence[Variable]) -> list[Variable]:
@@ -330,6 +349,30 @@ class Draws:
         if self.size is None:
             return graph_replace(list(graphs), self.z, strict=False)
         return vectorize_graph(list(graphs), self.z)
+
+    @cached_property
+    def logq(self) -> TensorVariable:
+        """Log density of the approximation at each draw, if all of its groups have one."""
+        logq: Any = 0.0
+        for group, (noise, flat) in zip(self.approx.groups, self.drawn, strict=True):
+            logq = logq + group.log_density(noise, flat)
+        return logq
+
+    @cached_property
+    def path_logq(self) -> TensorVariable:
+        """``logq``, with a gradient that reaches the parameters by way of the draws alone.
+
+        Leaving out the derivative of log q by the parameters at a fixed draw, whose expectation is
+        zero, leaves the expected gradient as it is, and makes its variance vanish where the
+        approximation is the posterior ("sticking the landing", Roeder et al. 2017).
+        """
+        total: Any = 0.0
+        for group, (_, z) in zip(self.approx.groups, self.drawn, strict=True):
+            at = z.type()
+            frozen = {p: disconnected_grad(p) for p in group.params}
+            density = graph_replace(group.log_density_at(at), frozen, strict=False)
+            total = total + graph_replace(density, {at: z})
+        return total
 
     @cached_property
     def logp(self) -> TensorVariable:
@@ -352,7 +395,7 @@ class Draws:
         return self._prior_and_data[1]
 
 
-class Approximation(PosteriorDraws):
+class Approximation(PosteriorDraws, PosteriorNodes):
     """An approximate posterior, made of groups that cover the free variables of a model.
 
     Parameters
@@ -376,7 +419,8 @@ class Approximation(PosteriorDraws):
         self.model = modelcontext(model)
         self.groups = list(groups)
         self.hist = np.zeros(0)
-        self._seeds = as_seed_sequence(random_seed)
+        # streams of their own: to build a node before a fit does not change the fit's noise
+        self._seeds, self._node_seeds = as_seed_sequence(random_seed).spawn(2)
         attach_rest(self.model, self.groups)
         check_cover(self.model, self.groups)
 
@@ -406,9 +450,16 @@ class Approximation(PosteriorDraws):
         """Equal for approximations of a model whose compiled functions can serve each other."""
         return type(self), tuple(group.key for group in self.groups)
 
-    def spawn_generator(self) -> np.random.Generator:
-        """Return a new, independent stream of the approximation's seed."""
-        return np.random.Generator(np.random.PCG64(self._seeds.spawn(1)[0]))
+    def spawn_generator(self, for_nodes: bool = False) -> np.random.Generator:
+        """Return a new, independent stream of the approximation's seed.
+
+        Parameters
+        ----------
+        for_nodes
+            Whether it is for a node to draw from, rather than for a fit.
+        """
+        seeds = self._node_seeds if for_nodes else self._seeds
+        return np.random.Generator(np.random.PCG64(seeds.spawn(1)[0]))
 
     def draw(
         self, size: Any = None, deterministic: Any = False
@@ -423,15 +474,15 @@ class Approximation(PosteriorDraws):
             Whether every draw is the centre of the approximation: a bool, or a symbolic one.
         """
         z: dict[TensorVariable, TensorVariable] = {}
-        logq: Any = 0.0
+        drawn = []
         updates: dict[Variable, Variable] = {}
         for i, group in enumerate(self.groups):
             rng = pytensor.shared(np.random.Generator(np.random.PCG64(0)), name=f"noise_{i}")
             next_rng, noise, flat = group.draw(rng, size, deterministic)
             updates[rng] = next_rng
-            logq = logq + group.log_density(noise, flat)
+            drawn.append((noise, flat))
             z.update(split_draws(group.layout, flat, size))
-        return Draws(self, z, logq, size), updates
+        return Draws(self, z, drawn, size), updates
 
     def name_elements(self, param: Variable) -> list[str]:
         """Return the name of each element of a variational parameter, for messages."""

@@ -47,6 +47,9 @@ class MeanFieldGroup(Group):
     def log_density(self, noise: TensorVariable, z: TensorVariable) -> TensorVariable:
         return (-0.5 * noise**2 - pt.log(self.std) - LOG_SQRT_2PI).sum(axis=-1)
 
+    def log_density_at(self, z: TensorVariable) -> TensorVariable:
+        return self.log_density((z - self.mean) / self.std, z)
+
     @property
     def mean(self) -> TensorVariable:
         return self.params_dict["mu"]

@@ -6,12 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from vibayes.approximations.base import Approximation
-from vibayes.inference.inference import ADVI, Inference
+from vibayes.inference.inference import ADVI, NFVI, FullRankADVI, Inference, LowRankADVI
+from vibayes.inference.svgd import SVGD
 from vibayes.model.core import Model
 
 __all__ = ["fit"]
 
-METHODS: dict[str, type[Inference]] = {"advi": ADVI}
+METHODS: dict[str, type[Inference]] = {
+    "advi": ADVI,
+    "fullrank_advi": FullRankADVI,
+    "lowrank_advi": LowRankADVI,
+    "nfvi": NFVI,
+    "svgd": SVGD,
+}
 
 
 def fit(
@@ -31,7 +38,9 @@ def fit(
     n
         Number of iterations.
     method
-        ``"advi"``, an inference class, or an inference object, which is fitted as it is.
+        ``"advi"``, ``"fullrank_advi"``, ``"lowrank_advi"``, ``"svgd"``, ``"nfvi"`` or
+        ``"nfvi=FORMULA"`` (such as ``"nfvi=planar*8"``), an inference class, or an inference
+        object, which is fitted as it is.
     model
         The model; by default the one of the ``with`` block.
     random_seed
@@ -78,13 +87,20 @@ def fit(
             )
         return method.fit(n, **kwargs)
     if isinstance(method, str):
-        try:
-            method = METHODS[method.lower()]
-        except KeyError:
-            known = ", ".join(map(repr, METHODS))
-            raise ValueError(f"method {method!r} is unknown; known are {known}") from None
+        method, of_name = named_method(method)
+        options = of_name | options
     for name, value in {"start": start, "start_sigma": start_sigma}.items():
         if value is not None:
             options.setdefault(name, value)
     inference = method(model=model, random_seed=random_seed, **options)
     return inference.fit(n, **kwargs)
+
+
+def named_method(name: str) -> tuple[type[Inference], dict[str, Any]]:
+    """Return the inference class of a name, and the arguments that the name holds."""
+    key, _, formula = name.partition("=")
+    inference = METHODS.get(key.lower())
+    if inference is None or (formula and inference is not NFVI):
+        known = ", ".join(map(repr, METHODS))
+        raise ValueError(f"method {name!r} is unknown; known are {known} and 'nfvi=FORMULA'")
+    return inference, {"flow": formula} if formula else {}

@@ -8,15 +8,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytensor
-import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.random.type import RandomType
 
-from vibayes.approximations.base import Approximation
+from vibayes.approximations.base import Approximation, SingleGroupApproximation
+from vibayes.approximations.full_rank import FullRank
+from vibayes.approximations.low_rank import LowRank
 from vibayes.approximations.mean_field import MeanField
-from vibayes.compile import evaluate, resolve_mode
+from vibayes.approximations.normalizing_flow import NormalizingFlow
+from vibayes.compile import as_replacements, evaluate, resolve_mode
 from vibayes.exceptions import SamplingError
 from vibayes.inference.loop import FitLoop
 from vibayes.inference.steps import CompiledSteps, State
@@ -25,7 +27,7 @@ from vibayes.objectives.base import Operator
 from vibayes.objectives.kl import KL
 from vibayes.updates import adagrad_window
 
-__all__ = ["ADVI", "Inference", "KLqp"]
+__all__ = ["ADVI", "NFVI", "FullRankADVI", "Inference", "KLqp", "LowRankADVI"]
 
 
 class Inference:
@@ -291,8 +293,8 @@ def explain_draw(
 
     The generators' state is part of the fit's state, so that the very draw can be had again.
     """
-    if options["more_replacements"]:
-        return ""  # the step does not see the model's own data
+    if options["more_replacements"] or not steps.own_generators:
+        return ""  # the step does not see the model's own data, or draws nothing (particles)
     n_mc = options["obj_n_mc"]
     draws, updates = approx.draw(n_mc)
     givens = dict(zip(updates, generators_of(steps, state), strict=True))
@@ -357,18 +359,6 @@ def check_shared(variables: Any, name: str) -> list[SharedVariable]:
     return list(variables)
 
 
-def as_replacements(replacements: Mapping[Variable, Any] | None) -> dict[Variable, Variable]:
-    """Return replacements whose values are variables of types that fit."""
-    result = {}
-    for old, new in (replacements or {}).items():
-        if not isinstance(old, Variable):
-            raise TypeError(f"more_replacements: {old!r} is not a PyTensor variable")
-        if not isinstance(new, Variable):
-            new = pytensor.shared(np.asarray(new, dtype=old.dtype))
-        result[old] = pt.as_tensor_variable(new)
-    return result
-
-
 class KLqp(Inference):
     r"""Make the Kullback-Leibler divergence from the approximation to the posterior small.
 
@@ -379,13 +369,58 @@ class KLqp(Inference):
     beta : float, default 1
         Weight of the divergence from the prior: :math:`E_q[-\log p(y \mid z)] + \beta\,
         KL(q \| p(z))`.
+    path_derivative : bool, default False
+        Whether to use the path-derivative gradient ("sticking the landing").
     """
 
-    def __init__(self, approx: Approximation, beta: float = 1.0) -> None:
-        super().__init__(KL(approx, beta=beta))
+    def __init__(
+        self, approx: Approximation, beta: float = 1.0, path_derivative: bool = False
+    ) -> None:
+        super().__init__(KL(approx, beta=beta, path_derivative=path_derivative))
 
 
-class ADVI(KLqp):
+class FamilyInference(KLqp):
+    """ADVI with one family for all variables.
+
+    Parameters
+    ----------
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    random_seed : int, optional
+        Seed of everything random in the fit.
+    start : dict, optional
+        Where to start, by variable name.
+    start_sigma : dict, optional
+        Standard deviations to start from, by variable name, in the unconstrained space.
+    beta : float, default 1
+        Weight of the divergence from the prior.
+    path_derivative : bool, default False
+        Whether to use the path-derivative gradient ("sticking the landing").
+    **options
+        Further arguments of the approximation.
+    """
+
+    short_name: ClassVar[str] = ""
+    approximation: ClassVar[type[SingleGroupApproximation]]
+
+    def __init__(
+        self,
+        *,
+        model: Model | None = None,
+        random_seed: Any = None,
+        start: Mapping[str, Any] | None = None,
+        start_sigma: Mapping[str, Any] | None = None,
+        beta: float = 1.0,
+        path_derivative: bool = False,
+        **options: Any,
+    ) -> None:
+        approx = self.approximation(
+            model=model, start=start, start_sigma=start_sigma, random_seed=random_seed, **options
+        )
+        super().__init__(approx, beta=beta, path_derivative=path_derivative)
+
+
+class ADVI(FamilyInference):
     """Automatic differentiation variational inference, with a mean-field approximation.
 
     Parameters
@@ -400,6 +435,8 @@ class ADVI(KLqp):
         Standard deviations to start from, by variable name, in the unconstrained space.
     beta : float, default 1
         Weight of the divergence from the prior.
+    path_derivative : bool, default False
+        Whether to use the path-derivative gradient ("sticking the landing").
 
     References
     ----------
@@ -415,18 +452,72 @@ class ADVI(KLqp):
     {'mu': mu, 'rho': rho}
     """
 
-    short_name: ClassVar[str] = "advi"
+    short_name = "advi"
+    approximation = MeanField
 
-    def __init__(
-        self,
-        *,
-        model: Model | None = None,
-        random_seed: Any = None,
-        start: Mapping[str, Any] | None = None,
-        start_sigma: Mapping[str, Any] | None = None,
-        beta: float = 1.0,
-    ) -> None:
-        approx = MeanField(
-            model=model, start=start, start_sigma=start_sigma, random_seed=random_seed
-        )
-        super().__init__(approx, beta=beta)
+
+class FullRankADVI(FamilyInference):
+    """ADVI with a full-rank normal approximation, which holds correlations.
+
+    Parameters
+    ----------
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    random_seed : int, optional
+        Seed of everything random in the fit.
+    start : dict, optional
+        Where to start, by variable name.
+    start_sigma : dict, optional
+        Standard deviations to start from, by variable name, in the unconstrained space.
+    beta : float, default 1
+        Weight of the divergence from the prior.
+    path_derivative : bool, default False
+        Whether to use the path-derivative gradient ("sticking the landing").
+
+    References
+    ----------
+    Kucukelbir et al. (2017), Automatic Differentiation Variational Inference, JMLR 18(14).
+    """
+
+    short_name = "fullrank_advi"
+    approximation = FullRank
+
+
+class LowRankADVI(FamilyInference):
+    """ADVI with a normal approximation whose covariance is diagonal plus low rank.
+
+    Parameters
+    ----------
+    rank : int, optional
+        Rank of the part beside the diagonal; see :class:`vibayes.LowRank`.
+    model, random_seed, start, start_sigma, beta, path_derivative
+        As for :class:`ADVI`.
+
+    References
+    ----------
+    Ong, Nott and Smith (2018), Gaussian variational approximation with a factor covariance
+    structure, JCGS 27(3).
+    """
+
+    short_name = "lowrank_advi"
+    approximation = LowRank
+
+
+class NFVI(FamilyInference):
+    """Variational inference with normalizing flows.
+
+    Parameters
+    ----------
+    flow : str, Flow or sequence of Flow
+        Flows, as a formula such as ``"planar*8"`` or as objects; see
+        :class:`vibayes.NormalizingFlow`.
+    model, random_seed, start, start_sigma, beta, path_derivative
+        As for :class:`ADVI`.
+
+    References
+    ----------
+    Rezende and Mohamed (2015), Variational Inference with Normalizing Flows, arXiv:1505.05770.
+    """
+
+    short_name = "nfvi"
+    approximation = NormalizingFlow

@@ -666,6 +666,10 @@ class Model:
     def _repr_html_(self) -> str:
         return model_html(self)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: everything but the compiled functions."""
+        return self.__dict__ | {"_cache": {}}
+
     def __hash__(self) -> int:
         return id(self)
 

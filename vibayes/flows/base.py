@@ -1,0 +1,106 @@
+"""What a flow is: a bijection with parameters, and the log determinant of its Jacobian.
+
+Rezende and Mohamed (2015), Variational Inference with Normalizing Flows,
+https://arxiv.org/abs/1505.05770
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.tensor.variable import TensorVariable
+
+__all__ = ["Flow", "Params"]
+
+Params = Mapping[str, TensorVariable]
+
+
+class Flow:
+    """A bijection of the d-dimensional space onto itself.
+
+    A flow holds no parameters: it says which it has, and computes with those that it is given. So
+    one object can stand at several places of a formula.
+
+    A subclass implements :meth:`initial_params`, :meth:`forward`, and :meth:`inverse` where there
+    is one. Formulas know it by its ``short_name`` and its ``aliases`` from the moment it is
+    defined. Flows of one class with the same attributes are equal, and have to compute the same.
+    """
+
+    short_name: ClassVar[str] = ""
+    aliases: ClassVar[tuple[str, ...]] = ()
+    known: ClassVar[dict[str, type[Flow]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in (cls.short_name, *cls.aliases):
+            if name:
+                Flow.known[name] = cls
+
+    def initial_params(self, d: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Return the parameters to start from, by name.
+
+        They make a flow that is close to the identity, but where no gradient vanishes for all
+        draws.
+
+        Parameters
+        ----------
+        d
+            Number of dimensions.
+        rng
+            Source of the values that are drawn.
+        """
+        raise NotImplementedError
+
+    def forward(self, z: TensorVariable, params: Params) -> tuple[TensorVariable, TensorVariable]:
+        r"""Return :math:`z' = f(z)` and :math:`\log |\det \partial f / \partial z|`.
+
+        Parameters
+        ----------
+        z
+            Shape (d,) or (n, d), d known.
+        params
+            The parameters by name.
+
+        Returns
+        -------
+        z : TensorVariable
+            The shape of ``z``.
+        log_det : TensorVariable
+            Shape () or (n,); always () where the Jacobian is the same everywhere.
+        """
+        raise NotImplementedError
+
+    def inverse(self, z: TensorVariable, params: Params) -> TensorVariable:
+        """Return the point that :meth:`forward` maps to ``z``.
+
+        Raises
+        ------
+        NotImplementedError
+            If the flow has no inverse in closed form.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no inverse in closed form")
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+def dimension(z: TensorVariable) -> int:
+    """Return the length of the last axis, which has to be known."""
+    d = z.type.shape[-1]
+    if d is None:
+        raise ValueError(f"The number of dimensions of {z} must be known: use pt.specify_shape")
+    return d
+
+
+def soft_clip(x: TensorVariable, bound: float) -> TensorVariable:
+    """Return x near zero, and never more than ``bound`` from it."""
+    return bound * pt.tanh(x / bound)
