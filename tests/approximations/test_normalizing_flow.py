@@ -259,12 +259,12 @@ def correlated_model():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_recovers_a_correlated_normal(correlated_model, seed):
-    formula = "full_affine-loc" if seed % 2 else "scale-hh*2-loc"
-    approx = converged(NormalizingFlow(formula, model=correlated_model, random_seed=seed), 400)
+    approx = NormalizingFlow("full_affine", model=correlated_model, random_seed=seed)
+    converged(approx, 1500)
     z, logq, logp = drawing(approx, 20_000)()
     assert (logp - logq).mean() == pytest.approx(0, abs=0.01)
     np.testing.assert_allclose(z.mean(axis=0), 0, atol=0.05)
-    np.testing.assert_allclose(np.cov(z.T), [[1, 0.95], [0.95, 0.95**2 + 0.09]], atol=0.07)
+    np.testing.assert_allclose(np.cov(z.T), [[1, 0.95], [0.95, 0.95**2 + 0.09]], atol=0.06)
 
 
 def test_second_fit_compiles_nothing():
@@ -304,8 +304,8 @@ def mean_field_elbo():
     [
         ("correlated", "full_affine", 1.1),
         ("correlated", "scale-hh", 1.1),
-        ("banana", "affine_coupling", 0.45),
-        ("banana", "iaf", 0.45),
+        ("banana", "affine_coupling", 0.3),
+        ("banana", "iaf", 0.3),
         ("banana", "scale-planar*8", 0.45),
         ("funnel", "affine_coupling", 0.4),
         ("funnel", "iaf", 0.4),
@@ -315,7 +315,7 @@ def mean_field_elbo():
     ],
 )
 def test_beats_the_mean_field(target, formula, margin, seed, mean_field_elbo):
-    approx = converged(NormalizingFlow(formula, model=TARGETS[target](), random_seed=seed), 700)
+    approx = converged(NormalizingFlow(formula, model=TARGETS[target](), random_seed=seed), 1500)
     assert elbo(approx) > mean_field_elbo[target] + margin
 
 

@@ -86,7 +86,8 @@ def test_more_replacements(model):
         model=other,
         random_seed=1,
         start={"x": -1.0},
-        obj_optimizer=vb.adam(learning_rate=0.05),
+        obj_optimizer=vb.adam(learning_rate=0.02),
+        obj_n_mc=10,
         more_replacements={full: np.array([-1.0, -1.0, -1.0])},
         **FAST,
     )

@@ -6,8 +6,6 @@ import pytest
 from scipy import stats
 
 import vibayes as vb
-from vibayes.approximations.empirical import Empirical
-from vibayes.inference.svgd import SVGD
 
 W, MU, SIGMA = np.array([0.2, 0.8]), np.array([-0.3, 0.5]), np.array([0.1, 0.1])
 SGD = vb.sgd(learning_rate=0.01)  # one compilation for all tests
@@ -24,7 +22,7 @@ def svgd_fit(model, seed, n=300):
     with model:
         return vb.fit(
             n,
-            method=SVGD,
+            method="svgd",
             inf_kwargs=dict(n_particles=1000),
             obj_optimizer=SGD,
             random_seed=seed,
@@ -91,7 +89,7 @@ def test_trace_as_approximation(model):
     rng = np.random.default_rng(0)
     draws = rng.normal(MU, SIGMA, size=(4, 500, 2))
     x = np.where(rng.uniform(size=(4, 500)) < W[0], draws[..., 0], draws[..., 1])
-    trace_approx = Empirical({"x": x.ravel()}, model=model)
+    trace_approx = vb.Empirical({"x": x.ravel()}, model=model)
     again = trace_approx.sample(50000, random_seed=1).posterior["x"].values
     assert (again < 0.1).mean() == pytest.approx((x < 0.1).mean(), abs=0.01)
     assert (again**2).mean() == pytest.approx((x**2).mean(), abs=0.003)

@@ -382,7 +382,10 @@ def at_draws(
         for rng, state in zip(own, drawn[count:], strict=True)
         if state is not rng.default_update
     }
-    new = {rng: pytensor.shared(draws.approx.spawn_generator(for_nodes=True), name=rng.name) for rng in states}
+    new = {
+        rng: pytensor.shared(draws.approx.spawn_generator(for_nodes=True), name=rng.name)
+        for rng in states
+    }
     replaced = swapped([*results, *states.values()], new)
     for rng, state in zip(new.values(), replaced[count:], strict=True):
         rng.default_update = state
