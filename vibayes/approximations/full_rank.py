@@ -22,7 +22,8 @@ from pytensor.tensor.variable import TensorVariable
 from scipy import linalg
 
 from vibayes.approximations.base import Group, SingleGroupApproximation
-from vibayes.approximations.mean_field import DEFAULT_SIGMA, LOG_SQRT_2PI
+from vibayes.approximations.mean_field import DEFAULT_SIGMA
+from vibayes.distributions.dist_math import LOG_SQRT_2PI
 from vibayes.distributions.multivariate import expand_packed_triangular
 
 __all__ = [

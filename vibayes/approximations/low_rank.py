@@ -19,7 +19,8 @@ from scipy import linalg
 from scipy.linalg import lapack
 
 from vibayes.approximations.base import Group, SingleGroupApproximation
-from vibayes.approximations.mean_field import DEFAULT_SIGMA, LOG_SQRT_2PI
+from vibayes.approximations.mean_field import DEFAULT_SIGMA
+from vibayes.distributions.dist_math import LOG_SQRT_2PI
 
 __all__ = ["LowRank", "LowRankGroup"]
 

@@ -12,10 +12,10 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.approximations.base import Group, SingleGroupApproximation
+from vibayes.distributions.dist_math import LOG_SQRT_2PI
 
 __all__ = ["MeanField", "MeanFieldGroup"]
 
-LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)
 DEFAULT_SIGMA = np.log(2.0)  # rho = 0
 
 

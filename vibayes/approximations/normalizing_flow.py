@@ -6,7 +6,6 @@ https://arxiv.org/abs/1505.05770
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -16,12 +15,12 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes.approximations.base import Group, SingleGroupApproximation
 from vibayes.compile import as_seed_sequence
+from vibayes.distributions.dist_math import LOG_SQRT_2PI
 from vibayes.flows import Flow, LocFlow, as_flows, as_formula
 from vibayes.model.core import Model
 
 __all__ = ["NormalizingFlow", "NormalizingFlowGroup"]
 
-LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 DEFAULT_FLOW = "scale-loc"
 
 
