@@ -76,15 +76,16 @@ from vibayes.distributions import (
 )
 from vibayes.inference.fit import fit
 from vibayes.inference.inference import ADVI, NFVI, FullRankADVI, Inference, KLqp, LowRankADVI
-from vibayes.inference.svgd import SVGD
+from vibayes.inference.svgd import ASVGD, SVGD, ImplicitGradient
 from vibayes.model.context import modelcontext
 from vibayes.model.core import Deterministic, Model, Potential
 from vibayes.model.data import Data, set_data
 from vibayes.model.draw import draw, floatX
-from vibayes.objectives.base import Operator
+from vibayes.objectives.base import ObjectiveFunction, Operator
 from vibayes.objectives.kl import KL
 from vibayes.objectives.renyi import IWELBO, Renyi
 from vibayes.objectives.stein import KSD, Stein
+from vibayes.objectives.test_function import TestFunction
 from vibayes.posterior.nodes import sample_approx
 from vibayes.updates import (
     adadelta,
@@ -106,6 +107,7 @@ from vibayes.version import __version__
 __all__ = [
     "ADVI",
     "AR",
+    "ASVGD",
     "IWELBO",
     "KL",
     "KSD",
@@ -146,6 +148,7 @@ __all__ = [
     "HalfNormal",
     "HalfStudentT",
     "HyperGeometric",
+    "ImplicitGradient",
     "Inference",
     "InverseGamma",
     "KLqp",
@@ -169,6 +172,7 @@ __all__ = [
     "Normal",
     "NormalMixture",
     "NormalizingFlow",
+    "ObjectiveFunction",
     "Operator",
     "OrderedLogistic",
     "OrderedProbit",
@@ -180,6 +184,7 @@ __all__ = [
     "SkewNormal",
     "Stein",
     "StudentT",
+    "TestFunction",
     "Triangular",
     "Truncated",
     "TruncatedNormal",

@@ -13,6 +13,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors, graph_inputs, io_toposort
+from pytensor.link.vm import VMLinker
 from pytensor.scalar.basic import Identity
 from pytensor.scan.op import Scan
 from pytensor.tensor.elemwise import Elemwise
@@ -44,6 +45,19 @@ def resolve_mode(backend: str | None = None, mode: Any = None) -> Any:
     if backend not in ("c", "py"):
         raise ValueError(f"backend must be 'numba', 'c' or 'py', got {backend!r}")
     return "CVM" if backend == "c" else EVALUATE_MODE
+
+
+def profiling_mode(mode: Any = None) -> Any:
+    """Return a mode that runs a graph operation by operation, so that each can be timed.
+
+    Parameters
+    ----------
+    mode : str or Mode, optional
+        A PyTensor mode, instead of NumPy's.
+    """
+    if mode is not None:
+        return mode
+    return Mode(linker=VMLinker(use_cloop=False, c_thunks=False), optimizer="fast_compile")
 
 
 def drawing_mode(outputs: Sequence[Variable], random: Sequence[Variable]) -> Any:

@@ -161,7 +161,9 @@ def test_numba_gives_what_numpy_gives(rng):
 def test_a_step_makes_no_matrix():
     with vb.Model() as model:
         vb.Normal("x", shape=9)
-    step = KL(FullRank(model=model)).step(obj_optimizer=vb.adam(learning_rate=0.1))
+    step = vb.ObjectiveFunction(KL(FullRank(model=model))).step(
+        obj_optimizer=vb.adam(learning_rate=0.1)
+    )
     graph = ancestors([step.loss, *step.updates.values()])
     assert not [v for v in graph if getattr(v.type, "ndim", 0) > 1]
 

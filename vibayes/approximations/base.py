@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,7 +18,7 @@ import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.gradient import disconnected_grad
 from pytensor.graph.basic import Variable
-from pytensor.graph.replace import graph_replace, vectorize_graph
+from pytensor.graph.replace import clone_replace, graph_replace, vectorize_graph
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.compile import as_seed_sequence
@@ -26,6 +26,7 @@ from vibayes.distributions.base import to_float
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.model.context import modelcontext
 from vibayes.model.core import Model
+from vibayes.model.density import total_scale
 from vibayes.model.flat import FlatLayout
 from vibayes.posterior.draws import PosteriorDraws
 from vibayes.posterior.nodes import PosteriorNodes
@@ -50,17 +51,22 @@ class Group:
         Free random variables; by default those of the model that no other group of the
         approximation has.
     vfam : str, optional
-        Name of the family; see :meth:`families`. Not needed for a subclass.
+        Name of the family (see :meth:`families`), or a formula of flows such as
+        ``"scale-planar*8"``. Not needed for a subclass.
     params : dict, optional
         Parameters by name, as numbers or as expressions. They take the place of parameters of the
         group's own and are not trained with it: name what they depend on in ``more_obj_params``
-        of the fit.
+        of the fit. In a group of one variable they may have the variable's shape.
     random_seed : int, optional
         Seed for start values that are drawn.
     model : Model, optional
         The model; by default the one of the ``with`` block.
     options : dict, optional
         Further arguments of the family.
+    local : bool, default False
+        Whether the variables belong to the observations of a minibatch, so that there are new
+        ones in each: ``params`` are then functions of the minibatch (an encoder), and the log
+        density is scaled by the variables' ``total_size``, as their prior is.
     start : dict, optional
         Where to start, by variable name; see :meth:`vibayes.Model.initial_point`.
     start_sigma : dict, optional
@@ -91,6 +97,8 @@ class Group:
     option_names: ClassVar[frozenset[str]] = frozenset()
     has_logq: ClassVar[bool] = True
     _families: ClassVar[dict[str, type[Group]]] = {}
+    # of the only variable, where the parameters know it: a minibatch may have another length
+    _event_shape: tuple[Any, ...] | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -116,10 +124,17 @@ class Group:
         random_seed: Any = None,
         model: Model | None = None,
         options: Mapping[str, Any] | None = None,
+        local: bool = False,
         *,
         start: Mapping[str, Any] | None = None,
         start_sigma: Mapping[str, Any] | None = None,
     ) -> None:
+        if local and not (params and group):
+            raise ValueError(
+                "A local group needs its variables and params: functions of the minibatch, such "
+                "as {'mu': ..., 'rho': ...}"
+            )
+        self.local = bool(local)
         self.model = modelcontext(model)
         self.options = dict(options or {})
         if unknown := sorted(self.options.keys() - self.option_names):
@@ -135,6 +150,11 @@ class Group:
     def families(cls) -> dict[str, type[Group]]:
         """Return the known families by name and alias."""
         return dict(Group._families)
+
+    @classmethod
+    def accepts(cls, vfam: str) -> bool:
+        """Tell whether a string that is no name of a family describes a member of this one."""
+        return False
 
     def attach(self, variables: Sequence[TensorVariable]) -> None:
         """Take on variables: lay them out, and make the parameters."""
@@ -165,6 +185,9 @@ class Group:
         result = {}
         for name, shape in self.param_shapes().items():
             param = to_float(self._given[name])
+            if self._has_shape_of_variable(param, shape):
+                self._event_shape = tuple(param.shape)
+                param = param.ravel()
             if not same_shape(param.type.shape, shape):
                 raise ShapeError(
                     f"parameter {name!r} of {type(self).__name__} must have shape {shape}, got "
@@ -172,6 +195,13 @@ class Group:
                 )
             result[name] = param
         return result
+
+    def _has_shape_of_variable(self, param: TensorVariable, shape: Sequence[int | None]) -> bool:
+        """Tell whether a parameter with one number a dimension has the shape of the variable."""
+        if len(self.variables) != 1 or tuple(shape) != (self.ddim,):
+            return False
+        (slot,) = self.layout.slots
+        return len(slot.shape) != 1 and same_shape(param.type.shape, slot.shape)
 
     def _start_sigma(self, start_sigma: Mapping[str, Any] | None) -> np.ndarray | None:
         """Return the standard deviations to start from as a flat vector, None by default."""
@@ -254,6 +284,21 @@ class Group:
         """Length of the noise that makes one draw."""
         return self.ddim
 
+    def split(self, flat: TensorVariable, size: Any) -> dict[TensorVariable, TensorVariable]:
+        """Map each value variable to its part of flat draws.
+
+        Parameters
+        ----------
+        flat
+            Draws of the flat unconstrained vector.
+        size
+            Number of draws, or None for a single one without an axis.
+        """
+        if self._event_shape is None:
+            return split_draws(self.layout, flat, size)
+        lead = () if size is None else (size,)
+        return {self.layout.value_vars[0]: flat.reshape((*lead, *self._event_shape))}
+
     @property
     def params(self) -> list[SharedVariable]:
         """The parameters that belong to the group, as a list."""
@@ -266,8 +311,9 @@ class Group:
             type(self),
             tuple(rv.name for rv in self.variables),
             tuple(p.type for p in self.params),
-            tuple(self._given.values()) and tuple(map(id, self.params_dict.values())),
+            tuple(self.params_dict.values()) if self._given else (),
             tuple(sorted(self.options.items())),
+            self.local,
         )
 
     def param_elements(self, name: str) -> list[str]:
@@ -346,16 +392,52 @@ class Draws:
 
     def of(self, graphs: Sequence[Variable]) -> list[Variable]:
         """Return graphs of the model's value variables, evaluated at each draw."""
-        if self.size is None:
+        if self.size is not None:
+            return vectorize_graph(list(graphs), self.z)
+        if all(value.type.is_super(z.type) for value, z in self.z.items()):
             return graph_replace(list(graphs), self.z, strict=False)
-        return vectorize_graph(list(graphs), self.z)
+        # local variables of a minibatch of another length
+        return clone_replace(list(graphs), self.z, rebuild_strict=False)
+
+    @cached_property
+    def flat(self) -> TensorVariable:
+        """The flat unconstrained vectors of all groups, one after the other."""
+        parts = [z for _, z in self.drawn]
+        return parts[0] if len(parts) == 1 else pt.concatenate(parts, axis=-1)
+
+    @cached_property
+    def score(self) -> TensorVariable:
+        """Gradient of :attr:`logp` by :attr:`flat`, at each draw."""
+        parts = [z for _, z in self.drawn]
+        grads = pytensor.grad(self.logp.sum(), parts, disconnected_inputs="ignore")
+        return grads[0] if len(grads) == 1 else pt.concatenate(grads, axis=-1)
+
+    def scale_of(self, rv: TensorVariable) -> TensorVariable | float:
+        """Return the factor by which ``total_size`` scales the log density of a variable."""
+        total = self.approx.model.rvs_to_total_sizes.get(rv)
+        if total is None:
+            return 1.0
+        value = self.approx.model.rvs_to_values[rv]
+        if value in self.z:
+            value = self.z[value] if self.size is None else self.z[value][0]
+        return total_scale(total, value)
+
+    @cached_property
+    def normalizing_constant(self) -> TensorVariable | float:
+        """The largest factor by which ``total_size`` scales a variable; 1 without minibatches."""
+        scales = [self.scale_of(rv) for rv in self.approx.model.rvs_to_total_sizes]
+        return reduce(pt.maximum, scales) if scales else 1.0
+
+    def _logq_scale(self, group: Group) -> TensorVariable | float:
+        """Return the factor by which the density of local variables stands for that of all."""
+        return self.scale_of(group.variables[0]) if group.local else 1.0
 
     @cached_property
     def logq(self) -> TensorVariable:
         """Log density of the approximation at each draw, if all of its groups have one."""
         logq: Any = 0.0
         for group, (noise, flat) in zip(self.approx.groups, self.drawn, strict=True):
-            logq = logq + group.log_density(noise, flat)
+            logq = logq + group.log_density(noise, flat) * self._logq_scale(group)
         return logq
 
     @cached_property
@@ -369,9 +451,9 @@ class Draws:
         total: Any = 0.0
         for group, (_, z) in zip(self.approx.groups, self.drawn, strict=True):
             at = z.type()
-            frozen = {p: disconnected_grad(p) for p in group.params}
+            frozen = {p: disconnected_grad(p) for p in group.params_dict.values()}
             density = graph_replace(group.log_density_at(at), frozen, strict=False)
-            total = total + graph_replace(density, {at: z})
+            total = total + graph_replace(density, {at: z}) * self._logq_scale(group)
         return total
 
     @cached_property
@@ -406,6 +488,13 @@ class Approximation(PosteriorDraws, PosteriorNodes):
         The model; by default the one of the ``with`` block.
     random_seed : int, optional
         Seed of the noise that a fit draws.
+    cost_part_grad_scale : float or scalar variable, default 1
+        Factor of the part of the gradient that comes from the derivative of log q by the
+        parameters at a fixed draw. Its expectation is zero: 0 leaves it out (the path derivative
+        of Roeder et al. 2017), and a shared variable can go from 1 to 0 during a fit.
+    scale_cost_to_minibatch : bool, default False
+        Whether the loss is divided by the largest factor by which ``total_size`` scales a
+        variable, so that it is of the size of the minibatch.
 
     Attributes
     ----------
@@ -414,9 +503,17 @@ class Approximation(PosteriorDraws, PosteriorNodes):
     """
 
     def __init__(
-        self, groups: Sequence[Group], *, model: Model | None = None, random_seed: Any = None
+        self,
+        groups: Sequence[Group],
+        *,
+        model: Model | None = None,
+        random_seed: Any = None,
+        cost_part_grad_scale: Any = 1.0,
+        scale_cost_to_minibatch: bool = False,
     ) -> None:
         self.model = modelcontext(model)
+        self.cost_part_grad_scale = check_scale(cost_part_grad_scale)
+        self.scale_cost_to_minibatch = bool(scale_cost_to_minibatch)
         self.groups = list(groups)
         self.hist = np.zeros(0)
         # streams of their own: to build a node before a fit does not change the fit's noise
@@ -448,7 +545,12 @@ class Approximation(PosteriorDraws, PosteriorNodes):
     @property
     def key(self) -> Hashable:
         """Equal for approximations of a model whose compiled functions can serve each other."""
-        return type(self), tuple(group.key for group in self.groups)
+        return (
+            type(self),
+            tuple(group.key for group in self.groups),
+            self.cost_part_grad_scale,
+            self.scale_cost_to_minibatch,
+        )
 
     def spawn_generator(self, for_nodes: bool = False) -> np.random.Generator:
         """Return a new, independent stream of the approximation's seed.
@@ -481,7 +583,7 @@ class Approximation(PosteriorDraws, PosteriorNodes):
             next_rng, noise, flat = group.draw(rng, size, deterministic)
             updates[rng] = next_rng
             drawn.append((noise, flat))
-            z.update(split_draws(group.layout, flat, size))
+            z.update(group.split(flat, size))
         return Draws(self, z, drawn, size), updates
 
     def name_elements(self, param: Variable) -> list[str]:
@@ -499,6 +601,17 @@ class Approximation(PosteriorDraws, PosteriorNodes):
             for group in self.groups
         )
         return f"<{type(self).__name__}: {inner}, {self.ddim} dimensions>"
+
+
+def check_scale(scale: Any) -> float | TensorVariable:
+    """Return a factor as a number or as a scalar variable."""
+    if isinstance(scale, Variable):
+        if scale.type.ndim:
+            raise ShapeError(f"cost_part_grad_scale must be a scalar, got {scale.type}")
+        return scale
+    if not np.isfinite(scale) or scale < 0:
+        raise ValueError(f"cost_part_grad_scale must be a number of at least 0, got {scale!r}")
+    return float(scale)
 
 
 def split_draws(
@@ -542,10 +655,12 @@ def choose_family(vfam: str | None, params: Mapping[str, Any] | None) -> type[Gr
     """Return the family of a name, or the one that has parameters of these names."""
     known = ", ".join(sorted(Group._families))
     if vfam is not None:
-        try:
+        if vfam.lower() in Group._families:
             return Group._families[vfam.lower()]
-        except KeyError:
-            raise ValueError(f"vfam {vfam!r} is unknown; known are {known}") from None
+        for family in Group._families.values():
+            if family.accepts(vfam):
+                return family
+        raise ValueError(f"vfam {vfam!r} is unknown; known are {known}, and formulas of flows")
     if params is None:
         raise ValueError(f"Group: give vfam (one of {known}) or params")
     for family in Group._families.values():
@@ -561,11 +676,38 @@ def same_shape(shape: Sequence[int | None], wanted: Sequence[int | None]) -> boo
     )
 
 
+def local_groups(local_rv: Mapping[TensorVariable, Any], model: Model) -> list[Group]:
+    """Return a local group for each variable of ``local_rv``.
+
+    Raises
+    ------
+    TypeError
+        If the parameters are neither a dict nor the pair of mu and rho.
+    """
+    groups = []
+    for rv, params in local_rv.items():
+        if not isinstance(params, Mapping):
+            if not isinstance(params, tuple | list) or len(params) != 2:
+                raise TypeError(
+                    f"local_rv of {rv.name!r} must be (mu, rho) or a dict of parameters, got "
+                    f"{params!r}"
+                )
+            params = dict(zip(("mu", "rho"), params, strict=True))
+        groups.append(Group([rv], params=params, local=True, model=model))
+    return groups
+
+
 class SingleGroupApproximation(Approximation):
     """An approximation of all variables by one family.
 
     Parameters
     ----------
+    local_rv : dict, optional
+        Variables that belong to the observations of a minibatch, with their parameters as
+        functions of it: ``{z: (mu, rho)}`` or ``{z: {"mu": mu, "rho": rho}}``. Each gets a local
+        :class:`Group`; the family has the other variables.
+    cost_part_grad_scale, scale_cost_to_minibatch
+        As for :class:`Approximation`.
     model, start, start_sigma, random_seed
         As for :class:`Group`.
     """
@@ -574,14 +716,17 @@ class SingleGroupApproximation(Approximation):
 
     def __init__(
         self,
-        *,
+        local_rv: Mapping[TensorVariable, Any] | None = None,
         model: Model | None = None,
+        cost_part_grad_scale: Any = 1.0,
+        scale_cost_to_minibatch: bool = False,
+        random_seed: Any = None,
         start: Mapping[str, Any] | None = None,
         start_sigma: Mapping[str, Any] | None = None,
-        random_seed: Any = None,
         **options: Any,
     ) -> None:
         model = modelcontext(model)
+        local = local_groups(local_rv or {}, model)
         group = self.family(
             None,
             model=model,
@@ -590,7 +735,14 @@ class SingleGroupApproximation(Approximation):
             random_seed=random_seed,
             options=options,
         )
-        super().__init__([group], model=model, random_seed=random_seed)
+        only_local = local and len(local) == len(model.free_RVs)
+        super().__init__(
+            local if only_local else [group, *local],
+            model=model,
+            random_seed=random_seed,
+            cost_part_grad_scale=cost_part_grad_scale,
+            scale_cost_to_minibatch=scale_cost_to_minibatch,
+        )
 
     @property
     def mean(self) -> TensorVariable:

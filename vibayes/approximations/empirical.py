@@ -18,6 +18,7 @@ from vibayes.approximations.base import (
     Approximation,
     Group,
     SingleGroupApproximation,
+    local_groups,
     split_draws,
 )
 from vibayes.compile import as_seed_sequence, evaluate
@@ -58,6 +59,7 @@ class EmpiricalGroup(Group):
         random_seed: Any = None,
         model: Model | None = None,
         options: Mapping[str, Any] | None = None,
+        local: bool = False,
         *,
         trace: Any = None,
         size: int | None = None,
@@ -70,7 +72,15 @@ class EmpiricalGroup(Group):
         if params is None:
             self._check_source()
         super().__init__(
-            group, vfam, params, random_seed, model, given, start=start, start_sigma=start_sigma
+            group,
+            vfam,
+            params,
+            random_seed,
+            model,
+            given,
+            local,
+            start=start,
+            start_sigma=start_sigma,
         )
 
     def _check_source(self) -> None:
@@ -166,6 +176,8 @@ class Empirical(SingleGroupApproximation):
         Number of particles, instead of ``trace``.
     jitter : float, default 1
         Standard deviation, in the unconstrained space, of ``size`` particles about the start.
+    local_rv : dict, optional
+        As for :class:`~vibayes.approximations.base.SingleGroupApproximation`.
     start : dict, optional
         Where to start, by variable name.
     start_sigma : dict, optional
@@ -202,14 +214,16 @@ class Empirical(SingleGroupApproximation):
         self,
         trace: Any = None,
         size: int | None = None,
-        *,
         jitter: float = 1.0,
+        local_rv: Mapping[TensorVariable, Any] | None = None,
+        model: Model | None = None,
+        *,
         start: Mapping[str, Any] | None = None,
         start_sigma: Mapping[str, Any] | None = None,
-        model: Model | None = None,
         random_seed: Any = None,
     ) -> None:
         model = modelcontext(model)
+        local = local_groups(local_rv or {}, model)
         group = EmpiricalGroup(
             model=model,
             random_seed=random_seed,
@@ -219,7 +233,7 @@ class Empirical(SingleGroupApproximation):
             start=start,
             start_sigma=start_sigma,
         )
-        Approximation.__init__(self, [group], model=model, random_seed=random_seed)
+        Approximation.__init__(self, [group, *local], model=model, random_seed=random_seed)
 
     @property
     def histogram(self) -> TensorVariable:

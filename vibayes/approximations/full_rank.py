@@ -107,6 +107,8 @@ class FullRank(SingleGroupApproximation):
 
     Parameters
     ----------
+    local_rv, cost_part_grad_scale, scale_cost_to_minibatch
+        As for :class:`~vibayes.approximations.base.SingleGroupApproximation`.
     model : Model, optional
         The model; by default the one of the ``with`` block.
     start : dict, optional

@@ -144,6 +144,8 @@ class LowRank(SingleGroupApproximation):
     ----------
     rank : int, optional
         Rank of the low-rank part, 1 to d; by default the smaller of 5 and d.
+    local_rv, cost_part_grad_scale, scale_cost_to_minibatch
+        As for :class:`~vibayes.approximations.base.SingleGroupApproximation`.
     model : Model, optional
         The model; by default the one of the ``with`` block.
     start : dict, optional

@@ -5,7 +5,7 @@ Kucukelbir et al. (2017), Automatic Differentiation Variational Inference, JMLR 
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytensor.tensor as pt
@@ -41,6 +41,12 @@ class MeanFieldGroup(Group):
             rho = sigma + np.log(-np.expm1(-sigma))  # the inverse of softplus
         return {"mu": start, "rho": rho}
 
+    @property
+    def noise_size(self) -> Any:
+        """Length of the noise: that of ``mu``, which may be made of a minibatch of any length."""
+        length = self.mean.type.shape[0]
+        return self.mean.shape[0] if length is None else length
+
     def transform(self, noise: TensorVariable) -> TensorVariable:
         return self.mean + self.std * noise
 
@@ -68,6 +74,8 @@ class MeanField(SingleGroupApproximation):
 
     Parameters
     ----------
+    local_rv, cost_part_grad_scale, scale_cost_to_minibatch
+        As for :class:`~vibayes.approximations.base.SingleGroupApproximation`.
     model : Model, optional
         The model; by default the one of the ``with`` block.
     start : dict, optional

@@ -43,6 +43,30 @@ class NormalizingFlowGroup(Group):
     option_names: ClassVar[frozenset[str]] = frozenset({"flow"})
     _last: tuple[Any, Any, Any] = (None, None, None)  # noise, z, log_det of the latest pass
 
+    def __init__(
+        self,
+        group: Sequence[TensorVariable] | None = None,
+        vfam: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        random_seed: Any = None,
+        model: Model | None = None,
+        options: Mapping[str, Any] | None = None,
+        local: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        options = dict(options or {})
+        if vfam is not None and vfam.lower() not in self.families():
+            options.setdefault("flow", vfam)
+        super().__init__(group, vfam, params, random_seed, model, options, local, **kwargs)
+
+    @classmethod
+    def accepts(cls, vfam: str) -> bool:
+        """Tell whether a string is a formula of flows."""
+        try:
+            return bool(as_flows(vfam))
+        except ValueError:
+            return False
+
     def attach(self, variables: Sequence[TensorVariable]) -> None:
         flows = as_flows(self.options.get("flow", DEFAULT_FLOW))
         self.flows = flows if isinstance(flows[-1], LocFlow) else (*flows, LocFlow())
@@ -126,6 +150,8 @@ class NormalizingFlow(SingleGroupApproximation):
     flow : str, Flow or list of Flow, default "scale-loc"
         What noise goes through, from left to right: a formula such as ``"scale-planar*8-loc"``,
         or flows. The default is the mean field. A ``loc`` is added at the end if there is none.
+    local_rv, cost_part_grad_scale, scale_cost_to_minibatch
+        As for :class:`~vibayes.approximations.base.SingleGroupApproximation`.
     model : Model, optional
         The model; by default the one of the ``with`` block.
     start : dict, optional
@@ -162,15 +188,11 @@ class NormalizingFlow(SingleGroupApproximation):
     def __init__(
         self,
         flow: str | Flow | Sequence[Flow] = DEFAULT_FLOW,
-        *,
+        local_rv: Mapping[TensorVariable, Any] | None = None,
         model: Model | None = None,
-        start: Mapping[str, Any] | None = None,
-        start_sigma: Mapping[str, Any] | None = None,
-        random_seed: Any = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            model=model, start=start, start_sigma=start_sigma, random_seed=random_seed, flow=flow
-        )
+        super().__init__(local_rv, model, flow=flow, **kwargs)
 
     @property
     def formula(self) -> str:

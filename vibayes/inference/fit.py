@@ -7,7 +7,7 @@ from typing import Any
 
 from vibayes.approximations.base import Approximation
 from vibayes.inference.inference import ADVI, NFVI, FullRankADVI, Inference, LowRankADVI
-from vibayes.inference.svgd import SVGD
+from vibayes.inference.svgd import ASVGD, SVGD
 from vibayes.model.core import Model
 
 __all__ = ["fit"]
@@ -18,6 +18,7 @@ METHODS: dict[str, type[Inference]] = {
     "lowrank_advi": LowRankADVI,
     "nfvi": NFVI,
     "svgd": SVGD,
+    "asvgd": ASVGD,
 }
 
 
@@ -38,9 +39,9 @@ def fit(
     n
         Number of iterations.
     method
-        ``"advi"``, ``"fullrank_advi"``, ``"lowrank_advi"``, ``"svgd"``, ``"nfvi"`` or
-        ``"nfvi=FORMULA"`` (such as ``"nfvi=planar*8"``), an inference class, or an inference
-        object, which is fitted as it is.
+        ``"advi"``, ``"fullrank_advi"``, ``"lowrank_advi"``, ``"svgd"``, ``"asvgd"``,
+        ``"nfvi"`` or ``"nfvi=FORMULA"`` (such as ``"nfvi=planar*8"``), an inference class, or an
+        inference object, which is fitted as it is.
     model
         The model; by default the one of the ``with`` block.
     random_seed

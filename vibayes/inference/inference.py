@@ -12,18 +12,20 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.random.type import RandomType
+from pytensor.tensor.variable import TensorVariable
 
 from vibayes.approximations.base import Approximation, SingleGroupApproximation
 from vibayes.approximations.full_rank import FullRank
 from vibayes.approximations.low_rank import LowRank
 from vibayes.approximations.mean_field import MeanField
-from vibayes.approximations.normalizing_flow import NormalizingFlow
-from vibayes.compile import as_replacements, evaluate, resolve_mode
+from vibayes.approximations.normalizing_flow import DEFAULT_FLOW, NormalizingFlow
+from vibayes.compile import as_replacements, evaluate, profiling_mode, resolve_mode
 from vibayes.exceptions import SamplingError
+from vibayes.flows import Flow
 from vibayes.inference.loop import FitLoop
-from vibayes.inference.steps import CompiledSteps, State
+from vibayes.inference.steps import CompiledSteps, State, as_next_value, with_default_updates
 from vibayes.model.core import Model
-from vibayes.objectives.base import Operator
+from vibayes.objectives.base import ObjectiveFunction, Operator, StepGraph
 from vibayes.objectives.kl import KL
 from vibayes.updates import adagrad_window
 
@@ -35,19 +37,24 @@ class Inference:
 
     Parameters
     ----------
-    objective : Operator
+    objective : Operator or ObjectiveFunction
         The objective, which knows its approximation.
 
     Attributes
     ----------
+    objective : ObjectiveFunction
+        The objective.
     approx : Approximation
         What is fitted.
     hist : numpy.ndarray
         The loss at each iteration so far.
     """
 
-    def __init__(self, objective: Operator) -> None:
+    def __init__(self, objective: Operator | ObjectiveFunction) -> None:
+        if isinstance(objective, Operator):
+            objective = ObjectiveFunction(objective)
         self.objective = objective
+        self._own_steps: dict[Hashable, Any] = {}
         self._loop: FitLoop | None = None
 
     @property
@@ -78,8 +85,11 @@ class Inference:
         progressbar: bool = True,
         *,
         obj_n_mc: int = 1,
+        tf_n_mc: int = 1,
         obj_optimizer: Callable[..., Mapping[Variable, Variable]] | None = None,
+        test_optimizer: Callable[..., Mapping[Variable, Variable]] | None = None,
         more_obj_params: Sequence[SharedVariable] | None = None,
+        more_tf_params: Sequence[SharedVariable] | None = None,
         more_updates: Mapping[SharedVariable, Variable] | None = None,
         more_replacements: Mapping[Variable, Any] | None = None,
         total_grad_norm_constraint: float | None = None,
@@ -102,11 +112,17 @@ class Inference:
             Whether to show a progress bar, if there is a terminal or a notebook to show it in.
         obj_n_mc
             Number of Monte Carlo draws that estimate the objective at each iteration.
+        tf_n_mc
+            Number of Monte Carlo draws by which a test function with parameters is trained.
         obj_optimizer
             Optimizer, such as ``vb.adam(learning_rate=0.01)``;
             ``vb.adagrad_window()`` by default.
+        test_optimizer
+            Optimizer of the parameters of a test function; ``vb.adagrad_window()`` by default.
         more_obj_params
             Shared variables to be optimized beside the variational parameters.
+        more_tf_params
+            Shared variables to be optimized beside the parameters of a test function.
         more_updates
             Shared variables that change in other ways, with their values after a step.
         more_replacements
@@ -139,16 +155,18 @@ class Inference:
         """
         n = check_whole(n, "n", least=0)
         callbacks = list(callbacks or [])
-        options = dict(
-            obj_n_mc=check_whole(obj_n_mc, "obj_n_mc", least=1),
-            obj_optimizer=check_optimizer(obj_optimizer),
-            more_obj_params=check_shared(more_obj_params or (), "more_obj_params"),
-            more_updates=dict(more_updates or {}),
-            more_replacements=as_replacements(more_replacements),
+        options = step_options(
+            score=score,
+            obj_n_mc=obj_n_mc,
+            tf_n_mc=tf_n_mc,
+            obj_optimizer=obj_optimizer,
+            test_optimizer=test_optimizer,
+            more_obj_params=more_obj_params,
+            more_tf_params=more_tf_params,
+            more_updates=more_updates,
+            more_replacements=more_replacements,
             total_grad_norm_constraint=total_grad_norm_constraint,
-            score=True if score is None else bool(score),
         )
-        check_shared(options["more_updates"], "more_updates")
         mode = resolve_mode(backend, dict(compile_kwargs or {}).get("mode"))
         self._loop = self._start(options, mode)
         self._loop.run(n, callbacks, progressbar)
@@ -181,6 +199,36 @@ class Inference:
         self._loop.run(check_whole(n, "n", least=0), list(callbacks or []), progressbar)
         return self.approx
 
+    def run_profiling(self, n: int = 1000, score: bool | None = None, **kwargs: Any) -> Any:
+        """Return where the time of a step goes, operation by operation.
+
+        The operations run one by one, in NumPy: their shares tell what is worth changing in a
+        model, but in a fit, where they are compiled together, all are faster. The approximation
+        stays as it is.
+
+        Parameters
+        ----------
+        n
+            Number of steps.
+        score
+            Whether to include the loss; yes by default.
+        **kwargs
+            Further arguments of :meth:`fit`; of ``compile_kwargs`` the ``mode``.
+
+        Returns
+        -------
+        pytensor.compile.profiling.ProfileStats
+            ``.summary()`` prints it.
+        """
+        n = check_whole(n, "n", least=1)
+        mode = profiling_mode(dict(kwargs.pop("compile_kwargs", None) or {}).get("mode"))
+        self.approx.model.check_shapes()
+        graph = with_default_updates(self.objective.step(**step_options(score=score, **kwargs)))
+        step = one_step(graph, mode, self.approx.spawn_generator)
+        for _ in range(n):
+            step()
+        return step.profile
+
     # -- compiled steps -----------------------------------------------------------------------
 
     def _start(self, options: dict[str, Any], mode: Any) -> FitLoop:
@@ -189,7 +237,12 @@ class Inference:
         approx.model.check_shapes()
         steps, made_from = self._compiled_steps(options, mode)
         shared = dict(zip(made_from, approx.params, strict=True))
-        given = [*options["more_obj_params"], *options["more_updates"]]
+        given = [
+            *self.objective.op.test_params,
+            *options["more_obj_params"],
+            *options["more_tf_params"],
+            *options["more_updates"],
+        ]
         shared |= {v: v for v in given if not isinstance(v.type, RandomType)}
         values = {key: variable.get_value(borrow=True) for key, variable in shared.items()}
         state = steps.state(values, self._generators(steps))
@@ -205,9 +258,13 @@ class Inference:
         """Return the steps, and the parameters that their graph was made from.
 
         They are kept with the model: a second fit that differs in nothing but numbers builds no
-        graph and compiles nothing.
+        graph and compiles nothing. Graphs that a user wrote may refer to the parameters of this
+        very approximation: steps that hold some are kept here.
         """
-        cache = self.approx.model._cache
+        own = self.objective.key is None or any(
+            options[name] for name in ("more_obj_params", "more_tf_params", "more_updates")
+        )
+        cache = self._own_steps if own else self.approx.model._cache
         key = ("steps", self._key(options), mode, pytensor.config.floatX)
         if key not in cache:
             graph = self.objective.step(**options)
@@ -215,18 +272,17 @@ class Inference:
         return cache[key]
 
     def _key(self, options: dict[str, Any]) -> Hashable:
-        optimizer = options["obj_optimizer"]
-        own = bool(options["more_obj_params"] or options["more_updates"])
+        optimizers = [options["obj_optimizer"], options["test_optimizer"]]
         return (
             self.approx.key,
             self.objective.key,
-            # graphs that a user wrote may refer to the parameters of this very approximation
-            id(self.approx) if own else None,
-            getattr(optimizer, "key", optimizer),
+            tuple(getattr(optimizer, "key", optimizer) for optimizer in optimizers),
             tuple(options["more_obj_params"]),
+            tuple(options["more_tf_params"]),
             tuple(options["more_updates"].items()),
             tuple(options["more_replacements"].items()),
             options["obj_n_mc"],
+            options["tf_n_mc"],
             options["total_grad_norm_constraint"],
             options["score"],
         )
@@ -335,19 +391,65 @@ def describe_value(value: Any) -> str:
     return f"{value.size} values between {value.min():.4g} and {value.max():.4g}"
 
 
+def step_options(
+    *,
+    score: bool | None = None,
+    obj_n_mc: int = 1,
+    tf_n_mc: int = 1,
+    obj_optimizer: Any = None,
+    test_optimizer: Any = None,
+    more_obj_params: Sequence[SharedVariable] | None = None,
+    more_tf_params: Sequence[SharedVariable] | None = None,
+    more_updates: Mapping[SharedVariable, Variable] | None = None,
+    more_replacements: Mapping[Variable, Any] | None = None,
+    total_grad_norm_constraint: float | None = None,
+) -> dict[str, Any]:
+    """Return the arguments of an objective's step, checked; see :meth:`Inference.fit`."""
+    check_shared(more_updates or (), "more_updates")
+    return dict(
+        score=True if score is None else bool(score),
+        obj_n_mc=check_whole(obj_n_mc, "obj_n_mc", least=1),
+        tf_n_mc=check_whole(tf_n_mc, "tf_n_mc", least=1),
+        obj_optimizer=check_optimizer(obj_optimizer, "obj_optimizer"),
+        test_optimizer=check_optimizer(test_optimizer, "test_optimizer"),
+        more_obj_params=check_shared(more_obj_params or (), "more_obj_params"),
+        more_tf_params=check_shared(more_tf_params or (), "more_tf_params"),
+        more_updates=dict(more_updates or {}),
+        more_replacements=as_replacements(more_replacements),
+        total_grad_norm_constraint=total_grad_norm_constraint,
+    )
+
+
+def one_step(
+    graph: StepGraph, mode: Any, spawn_generator: Callable[[], np.random.Generator]
+) -> Any:
+    """Return a profiled function of one step, on copies of what the step changes."""
+    copies: dict[Variable, SharedVariable] = {}
+    for key in graph.updates:
+        if isinstance(key.type, RandomType):
+            copies[key] = pytensor.shared(spawn_generator(), name=key.name)
+        else:
+            value = key.get_value()
+            copies[key] = pytensor.shared(value, name=key.name, shape=value.shape)
+    targets = [as_next_value(key, update) for key, update in graph.updates.items()]
+    targets += [] if graph.loss is None else [graph.loss]
+    targets = graph_replace(targets, copies, strict=False)
+    updates = dict(zip(copies.values(), targets, strict=False))
+    return pytensor.function([], targets[len(updates) :], updates=updates, mode=mode, profile=True)
+
+
 def check_whole(value: Any, name: str, least: int) -> int:
     if isinstance(value, bool) or int(value) != value or value < least:
         raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
     return int(value)
 
 
-def check_optimizer(optimizer: Any) -> Callable[..., Any]:
+def check_optimizer(optimizer: Any, name: str) -> Callable[..., Any]:
     if optimizer is None:
         return adagrad_window
     if not callable(optimizer):
         raise TypeError(
-            f"obj_optimizer must be an optimizer such as vb.adam(learning_rate=0.01), got "
-            f"{optimizer!r}"
+            f"{name} must be an optimizer such as vb.adam(learning_rate=0.01), got {optimizer!r}"
         )
     return optimizer
 
@@ -384,8 +486,16 @@ class FamilyInference(KLqp):
 
     Parameters
     ----------
+    local_rv : dict, optional
+        Variables that belong to the observations of a minibatch, with their parameters as
+        functions of it: ``{z: (mu, rho)}``. The parameters of these functions go into
+        ``more_obj_params`` of :meth:`fit`.
     model : Model, optional
         The model; by default the one of the ``with`` block.
+    cost_part_grad_scale : float or scalar variable, default 1
+        Factor of that part of the gradient whose expectation is zero: 0 is the path derivative.
+    scale_cost_to_minibatch : bool, default False
+        Whether the loss is of the size of a minibatch, and not of the whole data.
     random_seed : int, optional
         Seed of everything random in the fit.
     start : dict, optional
@@ -405,17 +515,27 @@ class FamilyInference(KLqp):
 
     def __init__(
         self,
-        *,
+        local_rv: Mapping[TensorVariable, Any] | None = None,
         model: Model | None = None,
+        cost_part_grad_scale: Any = 1.0,
+        scale_cost_to_minibatch: bool = False,
         random_seed: Any = None,
         start: Mapping[str, Any] | None = None,
         start_sigma: Mapping[str, Any] | None = None,
+        *,
         beta: float = 1.0,
         path_derivative: bool = False,
         **options: Any,
     ) -> None:
         approx = self.approximation(
-            model=model, start=start, start_sigma=start_sigma, random_seed=random_seed, **options
+            local_rv=local_rv,
+            model=model,
+            cost_part_grad_scale=cost_part_grad_scale,
+            scale_cost_to_minibatch=scale_cost_to_minibatch,
+            random_seed=random_seed,
+            start=start,
+            start_sigma=start_sigma,
+            **options,
         )
         super().__init__(approx, beta=beta, path_derivative=path_derivative)
 
@@ -425,8 +545,8 @@ class ADVI(FamilyInference):
 
     Parameters
     ----------
-    model : Model, optional
-        The model; by default the one of the ``with`` block.
+    local_rv, model, cost_part_grad_scale, scale_cost_to_minibatch
+        As for :class:`FamilyInference`.
     random_seed : int, optional
         Seed of everything random in the fit.
     start : dict, optional
@@ -461,18 +581,9 @@ class FullRankADVI(FamilyInference):
 
     Parameters
     ----------
-    model : Model, optional
-        The model; by default the one of the ``with`` block.
-    random_seed : int, optional
-        Seed of everything random in the fit.
-    start : dict, optional
-        Where to start, by variable name.
-    start_sigma : dict, optional
-        Standard deviations to start from, by variable name, in the unconstrained space.
-    beta : float, default 1
-        Weight of the divergence from the prior.
-    path_derivative : bool, default False
-        Whether to use the path-derivative gradient ("sticking the landing").
+    local_rv, model, cost_part_grad_scale, scale_cost_to_minibatch, random_seed, start, \
+start_sigma, beta, path_derivative
+        As for :class:`ADVI`.
 
     References
     ----------
@@ -490,7 +601,8 @@ class LowRankADVI(FamilyInference):
     ----------
     rank : int, optional
         Rank of the part beside the diagonal; see :class:`vibayes.LowRank`.
-    model, random_seed, start, start_sigma, beta, path_derivative
+    local_rv, model, cost_part_grad_scale, scale_cost_to_minibatch, random_seed, start, \
+start_sigma, beta, path_derivative
         As for :class:`ADVI`.
 
     References
@@ -511,7 +623,8 @@ class NFVI(FamilyInference):
     flow : str, Flow or sequence of Flow
         Flows, as a formula such as ``"planar*8"`` or as objects; see
         :class:`vibayes.NormalizingFlow`.
-    model, random_seed, start, start_sigma, beta, path_derivative
+    local_rv, model, cost_part_grad_scale, scale_cost_to_minibatch, random_seed, start, \
+start_sigma, beta, path_derivative
         As for :class:`ADVI`.
 
     References
@@ -521,3 +634,12 @@ class NFVI(FamilyInference):
 
     short_name = "nfvi"
     approximation = NormalizingFlow
+
+    def __init__(
+        self,
+        flow: str | Flow | Sequence[Flow] = DEFAULT_FLOW,
+        local_rv: Mapping[TensorVariable, Any] | None = None,
+        model: Model | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(local_rv, model, flow=flow, **kwargs)

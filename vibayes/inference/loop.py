@@ -19,6 +19,13 @@ CHUNK_SECONDS = 0.2  # well below the half second that Ctrl-C may have to wait
 GROWTH = 4
 
 
+class Losses(np.ndarray):
+    """Losses of a fit, which format as the latest of them: ``f"{losses:.2f}"``."""
+
+    def __format__(self, spec: str) -> str:
+        return format(float(self[-1]), spec) if spec and self.size else super().__format__(spec)
+
+
 class History:
     """Losses that grow by chunks, without a copy of everything at each."""
 
@@ -39,7 +46,7 @@ class History:
         self.length = min(self.length, length)
 
     def view(self, start: int, stop: int) -> np.ndarray:
-        return self._buffer[start:stop]
+        return self._buffer[start:stop].view(Losses)
 
 
 class FitLoop:

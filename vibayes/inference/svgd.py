@@ -1,8 +1,8 @@
-"""Stein variational gradient descent: particles that move to the posterior together."""
+"""Stein variational gradient descent: draws that move to the posterior together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,18 +12,124 @@ from pytensor.graph.replace import graph_replace, vectorize_graph
 
 from vibayes.approximations.base import Approximation, split_draws
 from vibayes.approximations.empirical import Empirical
+from vibayes.approximations.full_rank import FullRank
 from vibayes.compile import EVALUATE_MODE
 from vibayes.exceptions import SamplingError
 from vibayes.inference.inference import Inference
 from vibayes.inference.loop import FitLoop
 from vibayes.model.core import Model
+from vibayes.objectives.base import Operator
 from vibayes.objectives.kernels import Kernel, rbf
 from vibayes.objectives.stein import KSD
 
-__all__ = ["SVGD"]
+__all__ = ["ASVGD", "SVGD", "ImplicitGradient"]
 
 
-class SVGD(Inference):
+class ImplicitGradient(Inference):
+    """Let the draws of any approximation follow a direction that needs no density of them.
+
+    The parameters of the approximation change so that its draws move as the operator says. So the
+    approximation may be one that can only be drawn from: a :class:`~vibayes.Group` without a log
+    density, such as a neural network of noise.
+
+    Parameters
+    ----------
+    approx : Approximation
+        What is fitted.
+    estimator : type of Operator, default KSD
+        Makes the direction of an approximation and a kernel.
+    kernel : Kernel, callable or str, default rbf
+        As for :class:`vibayes.objectives.stein.KSD`.
+    **kwargs
+        Further arguments of the estimator, such as ``temperature``.
+
+    Notes
+    -----
+    ``obj_n_mc`` of the fit is the number of draws that move at each iteration; one alone has
+    nothing that it could keep apart from, and finds a mode.
+
+    References
+    ----------
+    Feng, Wang, Liu (2017), Learning to Draw Samples with Amortized Stein Variational Gradient
+    Descent, arXiv:1707.06626.
+    """
+
+    def __init__(
+        self,
+        approx: Approximation,
+        estimator: type[Operator] = KSD,
+        kernel: Kernel | Callable[..., Any] | str = rbf,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(estimator(approx, kernel, **kwargs))
+
+
+class ASVGD(ImplicitGradient):
+    """Amortized Stein variational gradient descent: an approximation learns what particles do.
+
+    Parameters
+    ----------
+    approx : Approximation, optional
+        What is fitted; a full-rank normal by default.
+    estimator, kernel
+        As for :class:`ImplicitGradient`.
+    model, start, start_sigma, random_seed
+        As for :class:`vibayes.FullRank`, if ``approx`` is not given.
+    temperature : float, default 1
+        Above 1 the draws spread out more.
+
+    Notes
+    -----
+    In high dimensions the kernel sees little: the widths come out too small.
+
+    References
+    ----------
+    Feng, Wang, Liu (2017), Learning to Draw Samples with Amortized Stein Variational Gradient
+    Descent, arXiv:1707.06626.
+    """
+
+    short_name: ClassVar[str] = "asvgd"
+
+    def __init__(
+        self,
+        approx: Approximation | None = None,
+        estimator: type[Operator] = KSD,
+        kernel: Kernel | Callable[..., Any] | str = rbf,
+        *,
+        model: Model | None = None,
+        start: Mapping[str, Any] | None = None,
+        start_sigma: Mapping[str, Any] | None = None,
+        random_seed: Any = None,
+        temperature: float = 1.0,
+    ) -> None:
+        own = dict(model=model, start=start, start_sigma=start_sigma, random_seed=random_seed)
+        if approx is None:
+            approx = FullRank(**own)
+        elif extra := [name for name, value in own.items() if value is not None]:
+            raise TypeError(f"{extra[0]} has no effect on an approximation that is made already")
+        super().__init__(approx, estimator, kernel, temperature=temperature)
+
+    def fit(
+        self,
+        n: int = 10_000,
+        score: bool | None = None,
+        callbacks: Sequence[Callable[..., None]] | None = None,
+        progressbar: bool = True,
+        *,
+        obj_n_mc: int = 500,
+        **kwargs: Any,
+    ) -> Approximation:
+        """Fit the approximation, by ``obj_n_mc`` draws at each iteration.
+
+        Parameters
+        ----------
+        n, score, callbacks, progressbar, obj_n_mc, **kwargs
+            As for :meth:`vibayes.Inference.fit`.
+        """
+        return super().fit(n, score, callbacks, progressbar, obj_n_mc=obj_n_mc, **kwargs)
+
+
+class SVGD(ImplicitGradient):
     r"""Stein variational gradient descent.
 
     All particles move at once, to where the density rises and away from each other:
@@ -50,6 +156,8 @@ class SVGD(Inference):
         Standard deviations to start from instead of ``jitter``, by variable name.
     random_seed : int, optional
         Seed of the jitter.
+    estimator : type of Operator, default KSD
+        As for :class:`ImplicitGradient`.
     kernel : Kernel, callable or str, default rbf
         As for :class:`vibayes.objectives.stein.KSD`.
     temperature : float, default 1
@@ -83,11 +191,12 @@ class SVGD(Inference):
         self,
         n_particles: int = 100,
         jitter: float = 1.0,
-        *,
         model: Model | None = None,
         start: Mapping[str, Any] | None = None,
-        start_sigma: Mapping[str, Any] | None = None,
         random_seed: Any = None,
+        estimator: type[Operator] = KSD,
+        *,
+        start_sigma: Mapping[str, Any] | None = None,
         kernel: Kernel | Callable[..., Any] | str = rbf,
         temperature: float = 1.0,
     ) -> None:
@@ -99,7 +208,7 @@ class SVGD(Inference):
             start_sigma=start_sigma,
             random_seed=random_seed,
         )
-        super().__init__(KSD(approx, kernel, temperature))
+        super().__init__(approx, estimator, kernel, temperature=temperature)
 
     def _start(self, options: dict[str, Any], mode: Any) -> FitLoop:
         check_particles(self.approx, options["more_replacements"])

@@ -1,8 +1,18 @@
 """Objectives: what a fit makes small."""
 
-from vibayes.objectives.base import Operator
+from vibayes.objectives.base import ObjectiveFunction, Operator
 from vibayes.objectives.kl import KL
 from vibayes.objectives.renyi import IWELBO, Renyi
 from vibayes.objectives.stein import KSD, Stein
+from vibayes.objectives.test_function import TestFunction
 
-__all__ = ["IWELBO", "KL", "KSD", "Operator", "Renyi", "Stein"]
+__all__ = [
+    "IWELBO",
+    "KL",
+    "KSD",
+    "ObjectiveFunction",
+    "Operator",
+    "Renyi",
+    "Stein",
+    "TestFunction",
+]

@@ -25,10 +25,12 @@ from pytensor.graph.op import Op
 from pytensor.tensor.variable import TensorVariable
 from scipy.spatial.distance import pdist, squareform
 
+from vibayes.objectives.test_function import TestFunction
+
 __all__ = ["IMQ", "RBF", "CallableKernel", "Kernel", "RadialKernel", "as_kernel", "imq", "rbf"]
 
 
-class Kernel:
+class Kernel(TestFunction):
     """Base of the kernels.
 
     Called with particles a kernel returns its matrices. Called with settings it returns a kernel

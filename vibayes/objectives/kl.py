@@ -27,7 +27,8 @@ class KL(Operator):
     path_derivative : bool, default False
         Whether the gradient leaves out the derivative of log q by the parameters at a fixed draw
         (Roeder et al. 2017). The expectation is the same; near a posterior that the family holds,
-        the variance is far smaller. The family must know its density at any value.
+        the variance is far smaller. The family must know its density at any value. False leaves
+        it to the approximation's ``cost_part_grad_scale``, of which True is the case 0.
     """
 
     def __init__(
@@ -44,7 +45,14 @@ class KL(Operator):
         return type(self), self.beta, self.path_derivative
 
     def loss(self, draws: Draws) -> TensorVariable:
-        logq = draws.path_logq if self.path_derivative else draws.logq
+        logq = self._logq(draws)
         if self.beta == 1.0:  # one graph of the joint density is smaller than two of its parts
             return (logq - draws.logp).mean()
         return (self.beta * (logq - draws.varlogp) - draws.datalogp).mean()
+
+    def _logq(self, draws: Draws) -> TensorVariable:
+        """Return log q, the derivative by the parameters at a fixed draw scaled."""
+        scale = 0.0 if self.path_derivative else self.approx.cost_part_grad_scale
+        if isinstance(scale, float) and scale in (0.0, 1.0):
+            return draws.logq if scale else draws.path_logq
+        return draws.path_logq + scale * (draws.logq - draws.path_logq)

@@ -9,10 +9,10 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
-from pytensor.graph.replace import graph_replace, vectorize_graph
+from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.approximations.base import Approximation, split_draws
+from vibayes.approximations.base import Approximation, Draws
 from vibayes.approximations.empirical import EmpiricalGroup
 from vibayes.objectives.base import Operator
 from vibayes.objectives.kernels import Kernel, as_kernel, rbf
@@ -57,8 +57,8 @@ class KSD(Operator):
         kernel: Kernel | Callable[..., Any] | str = rbf,
         temperature: float = 1.0,
     ) -> None:
-        super().__init__(approx)
         self.kernel = as_kernel(kernel)
+        super().__init__(approx, self.kernel)
         self.temperature = float(temperature)
         if not 0 < self.temperature < np.inf:
             raise ValueError(f"temperature must be a positive number, got {temperature!r}")
@@ -105,10 +105,13 @@ class KSD(Operator):
         n = particles[0].shape[0]
         z = {}
         for group, flat in zip(self.approx.groups, particles, strict=True):
-            z |= split_draws(group.layout, flat, n)
+            z |= group.split(flat, n)
         # differentiated by variables without a past, which no replacement can touch
         roots = {var: part.type() for var, part in z.items()}
-        (logp,) = replace(vectorize_graph([self.approx.model.logp()], roots))
+        draws = Draws(self.approx, roots, [], n)
+        scaled = self.approx.scale_cost_to_minibatch
+        logp = draws.logp / draws.normalizing_constant if scaled else draws.logp
+        (logp,) = replace([logp])
         grads = pytensor.grad(logp.sum(), list(roots.values()), disconnected_inputs="ignore")
         score = pt.concatenate([g.reshape((n, -1)) for g in grads], axis=1)
         return graph_replace(score, {roots[var]: part for var, part in z.items()}, strict=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, reduce
+from functools import cached_property
 from itertools import chain
 from operator import index
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,6 @@ from pytensor.tensor.variable import TensorVariable
 from vibayes.compile import as_replacements, random_generators
 from vibayes.distributions.base import to_float
 from vibayes.exceptions import ModelError
-from vibayes.model.density import total_scale
 
 if TYPE_CHECKING:
     from vibayes.approximations.base import Approximation, Draws
@@ -89,6 +88,10 @@ class PosteriorNodes:
             return values
 
         draws = fresh_draws(self, size, deterministic)
+        if swap:  # parameters of local variables may be functions of what is replaced
+            draws = replace(
+                draws, z=dict(zip(draws.z, swapped([*draws.z.values()], swap), strict=True))
+            )
         return like(node, at_draws(draws, as_nodes(node), of_values))
 
     def apply_replacements(
@@ -243,12 +246,7 @@ class PosteriorNodes:
     @property
     def symbolic_normalizing_constant(self: Approximation) -> TensorVariable:
         """The largest factor by which ``total_size`` scales a variable; 1 without minibatches."""
-        model = self.model
-        scales = [
-            total_scale(total, model.rvs_to_values[rv])
-            for rv, total in model.rvs_to_total_sizes.items()
-        ]
-        return reduce(pt.maximum, scales, pt.constant(1.0, dtype=pytensor.config.floatX))
+        return pt.as_tensor_variable(self._one_draw.normalizing_constant)
 
     @property
     def logq_norm(self: Approximation) -> TensorVariable:
