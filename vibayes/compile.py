@@ -12,18 +12,16 @@ from pytensor.compile.mode import Mode
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
-from pytensor.graph.traversal import ancestors, graph_inputs, io_toposort
+from pytensor.graph.traversal import ancestors
 from pytensor.link.vm import VMLinker
-from pytensor.scalar.basic import Identity
-from pytensor.scan.op import Scan
-from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.random.type import RandomType
 
 from vibayes.linker import numba_mode
+from vibayes.numpy_linker import numpy_mode
 
-# NumPy runs the graph node by node: a call costs more than a compiled one, but nothing is
-# compiled. Right for what is evaluated once.
-EVALUATE_MODE = Mode(linker="py", optimizer="fast_compile")
+# NumPy runs the graph operation by operation: a call on few numbers costs more than a compiled
+# one, but nothing is compiled. Right for what is evaluated a few times, or on large arrays.
+EVALUATE_MODE = numpy_mode()
 
 
 def resolve_mode(backend: str | None = None, mode: Any = None) -> Any:
@@ -32,7 +30,8 @@ def resolve_mode(backend: str | None = None, mode: Any = None) -> Any:
     Parameters
     ----------
     backend : {"numba", "c", "py"}, optional
-        The linker; numba by default.
+        The linker; numba by default. "py" calls NumPy, operation by operation: it needs no
+        compilation, and its steps cost microseconds for each operation.
     mode : str or Mode, optional
         A PyTensor mode, instead of ``backend``.
     """
@@ -63,9 +62,6 @@ def profiling_mode(mode: Any = None) -> Any:
 def drawing_mode(outputs: Sequence[Variable], random: Sequence[Variable]) -> Any:
     """Return the mode for a graph of many draws at once.
 
-    NumPy does whole arrays at full speed and needs no compilation. Only operations on draws that
-    it would have to do element by element, or step by step, are worth compiling.
-
     Parameters
     ----------
     outputs
@@ -73,20 +69,7 @@ def drawing_mode(outputs: Sequence[Variable], random: Sequence[Variable]) -> Any
     random
         The inputs that differ from draw to draw: random generators.
     """
-    differing = set(random)
-    for node in io_toposort(graph_inputs(outputs), outputs):
-        if differing.intersection(node.inputs):
-            differing.update(node.outputs)
-            if is_slow_in_numpy(node.op):
-                return resolve_mode()
     return EVALUATE_MODE
-
-
-def is_slow_in_numpy(op: Any) -> bool:
-    if isinstance(op, Elemwise):
-        known = getattr(op.scalar_op, "nfunc_spec", None) is not None
-        return not known and not isinstance(op.scalar_op, Identity)
-    return isinstance(op, Scan)
 
 
 def evaluate(
