@@ -81,6 +81,8 @@ from vibayes.model.context import modelcontext
 from vibayes.model.core import Deterministic, Model, Potential
 from vibayes.model.data import Data, set_data
 from vibayes.model.draw import draw, floatX
+from vibayes.model.minibatch import Minibatch
+from vibayes.model.random_stream import at_rng, tt_rng
 from vibayes.objectives.base import ObjectiveFunction, Operator
 from vibayes.objectives.kl import KL
 from vibayes.objectives.renyi import IWELBO, Renyi
@@ -162,6 +164,7 @@ __all__ = [
     "LowRank",
     "LowRankADVI",
     "MeanField",
+    "Minibatch",
     "Mixture",
     "Model",
     "Moyal",
@@ -204,6 +207,7 @@ __all__ = [
     "adamax",
     "apply_momentum",
     "apply_nesterov_momentum",
+    "at_rng",
     "callbacks",
     "datasets",
     "distributions",
@@ -222,5 +226,6 @@ __all__ = [
     "set_data",
     "sgd",
     "total_norm_constraint",
+    "tt_rng",
     "updates",
 ]

@@ -1,6 +1,15 @@
 """Errors that vibayes raises; each derives from the built-in exception that fits."""
 
-__all__ = ["ImputationError", "ModelError", "ParameterError", "SamplingError", "ShapeError"]
+__all__ = [
+    "ApproximationWarning",
+    "ConvergenceWarning",
+    "ImputationError",
+    "ModelError",
+    "ParameterError",
+    "SamplingError",
+    "ShapeError",
+    "StreamError",
+]
 
 
 class ModelError(ValueError):
@@ -21,3 +30,37 @@ class ImputationError(ValueError):
 
 class SamplingError(ValueError):
     """The log density is not finite where a fit is to start."""
+
+
+class StreamError(RuntimeError):
+    """Data that are read while a fit runs cannot be read, or are not what they should be.
+
+    Parameters
+    ----------
+    source : str
+        Where the data come from.
+    block : int
+        Number of the block, counted from 0.
+    row : int
+        Number of the row in the source, counted from 0.
+    what : str
+        What is wrong.
+    """
+
+    def __init__(self, source: str, block: int, row: int, what: str) -> None:
+        super().__init__(source, block, row, what)
+        self.source = source
+        self.block = block
+        self.row = row
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.source}, block {self.block}, row {self.row}: {self.what}"
+
+
+class ConvergenceWarning(UserWarning):
+    """A fit ended before it had converged."""
+
+
+class ApproximationWarning(UserWarning):
+    """A fit converged, but its family does not hold the posterior."""

@@ -20,13 +20,14 @@ from vibayes.approximations.low_rank import LowRank
 from vibayes.approximations.mean_field import MeanField
 from vibayes.approximations.normalizing_flow import DEFAULT_FLOW, NormalizingFlow
 from vibayes.compile import as_replacements, evaluate, profiling_mode, resolve_mode
-from vibayes.exceptions import SamplingError
 from vibayes.flows import Flow
 from vibayes.inference.loop import FitLoop
 from vibayes.inference.steps import CompiledSteps, State, as_next_value, with_default_updates
 from vibayes.model.core import Model
+from vibayes.model.initial import check_point, describe_value
 from vibayes.objectives.base import ObjectiveFunction, Operator, StepGraph
 from vibayes.objectives.kl import KL
+from vibayes.streaming.feed import Feeds
 from vibayes.updates import adagrad_window
 
 __all__ = ["ADVI", "NFVI", "FullRankADVI", "Inference", "KLqp", "LowRankADVI"]
@@ -76,6 +77,11 @@ class Inference:
     def run_seconds(self) -> float:
         """Time that the steps of the last fit took."""
         return 0.0 if self._loop is None else self._loop.run_seconds
+
+    @property
+    def wait_seconds(self) -> float:
+        """Time that the steps of the last fit waited for data that are not in memory."""
+        return 0.0 if self._loop is None else self._loop.feeds.wait_seconds
 
     def fit(
         self,
@@ -147,6 +153,9 @@ class Inference:
             that was finite, and ``hist`` the losses up to there.
         SamplingError
             If the log density is not finite where the fit starts.
+        StreamError
+            If data that are not in memory cannot be read. The approximation holds the state that
+            it had before them; when the cause is mended, :meth:`refine` goes on.
 
         Notes
         -----
@@ -246,11 +255,15 @@ class Inference:
         shared |= {v: v for v in given if not isinstance(v.type, RandomType)}
         values = {key: variable.get_value(borrow=True) for key, variable in shared.items()}
         state = steps.state(values, self._generators(steps))
+        feeds = Feeds(steps.windows, self._whole_number() if steps.windows else 0)
         steps.compile(state)
         check_start(self, steps, state)
-        return FitLoop(
-            approx, steps, shared, state, partial(explain_draw, approx, steps, made_from, options)
-        )
+        explain = partial(explain_draw, approx, steps, made_from, options)
+        return FitLoop(approx, steps, shared, state, explain, feeds)
+
+    def _whole_number(self) -> int:
+        """Return a random whole number that depends on the approximation's seed."""
+        return int(self.approx.spawn_generator().integers(2**63))
 
     def _compiled_steps(
         self, options: dict[str, Any], mode: Any
@@ -290,20 +303,27 @@ class Inference:
     def _generators(self, steps: CompiledSteps) -> dict[SharedVariable, np.random.Generator]:
         """Return generators for a fit, all from the approximation's seed.
 
-        Generators that the model brings along (of minibatches) get streams that depend on their
-        own state too, so that those which were equal stay equal.
+        Generators that the model brings along (of minibatches) get streams that depend on what
+        tells them apart too: their identity, or else their state.
         """
         generators = {key: self.approx.spawn_generator() for key in steps.own_generators}
-        base = int(self.approx.spawn_generator().integers(2**63))
+        base = self._whole_number()
         for key in steps.generators:
             if key not in generators:
-                own = key.get_value(borrow=True).bit_generator.state["state"]
-                seed = np.random.SeedSequence([base, *(int(v) for v in own.values())])
+                seed = np.random.SeedSequence([base, *identity(key)])
                 generators[key] = np.random.Generator(np.random.PCG64(seed))
         return generators
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.approx!r}>"
+
+
+def identity(generator: SharedVariable) -> tuple[int, ...]:
+    """Return whole numbers that tell a random generator of the model from others."""
+    if hasattr(generator.tag, "identity"):
+        return generator.tag.identity
+    own = generator.get_value(borrow=True).bit_generator.state["state"]
+    return tuple(int(value) for value in own.values())
 
 
 def check_start(inference: Inference, steps: CompiledSteps, state: State) -> None:
@@ -313,29 +333,8 @@ def check_start(inference: Inference, steps: CompiledSteps, state: State) -> Non
     loss = steps.run(state, 1)[1][0]
     if np.isfinite(loss):
         return
-    model = inference.approx.model
-    point = model.initial_point()
-    logps = model.point_logps(point, round_vals=None)
-    bad = {name: value for name, value in logps.items() if not np.isfinite(value)}
-    if not bad:
-        return  # a draw went astray, not the start: the loop reports that
-    where = model.replace_rvs_by_values([v for v in model.basic_RVs if v.name in bad])
-    values = dict(zip(bad, evaluate_at(model, where, point), strict=False))
-    lines = [
-        f"  {name}: log density {logp} at {describe_value(values.get(name))}"
-        for name, logp in bad.items()
-    ]
-    raise SamplingError(
-        "The log density is not finite where the fit starts:\n"
-        + "\n".join(lines)
-        + "\nCheck those variables' parameters and data, or start elsewhere: initval=, or start=."
-    )
-
-
-def evaluate_at(
-    model: Model, graphs: Sequence[Variable], point: Mapping[str, np.ndarray]
-) -> list[np.ndarray]:
-    return evaluate(graphs, {v: point[v.name] for v in model.value_vars})
+    check_point(inference.approx.model, inference.approx.model.initial_point())
+    # otherwise a draw went astray, not the start: the loop reports that
 
 
 def explain_draw(
@@ -380,15 +379,6 @@ def generators_of(steps: CompiledSteps, state: State) -> list[np.random.Generato
             generator.bit_generator.state = at
             generators.append(generator)
     return generators
-
-
-def describe_value(value: Any) -> str:
-    if value is None:
-        return "the start"
-    value = np.asarray(value)
-    if value.size <= 5:
-        return str(value.tolist())
-    return f"{value.size} values between {value.min():.4g} and {value.max():.4g}"
 
 
 def step_options(

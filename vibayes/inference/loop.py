@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from pytensor.compile.sharedvalue import SharedVariable
@@ -12,6 +13,7 @@ from vibayes.approximations.base import Approximation
 from vibayes.inference.callbacks import Callback, period
 from vibayes.inference.progress import Progress, average_loss, logger
 from vibayes.inference.steps import CompiledSteps, State
+from vibayes.streaming.feed import Feeds
 
 __all__ = ["FitLoop"]
 
@@ -65,6 +67,8 @@ class FitLoop:
         Where to begin.
     explain : callable
         Given a state from which the next step fails, says in words which variables are to blame.
+    feeds : Feeds
+        What brings the rows of streamed minibatches.
 
     Attributes
     ----------
@@ -81,11 +85,13 @@ class FitLoop:
         shared: dict[SharedVariable, SharedVariable],
         state: State,
         explain: Callable[[State], str],
+        feeds: Feeds,
     ) -> None:
         self.approx = approx
         self.steps = steps
         self.shared = shared
         self.explain = explain
+        self.feeds = feeds
         self.run_seconds = 0.0
         self._history = History(approx.hist)
         self._earlier = len(approx.hist)
@@ -112,6 +118,8 @@ class FitLoop:
         FloatingPointError
             If the loss or a parameter stops being finite. The approximation then holds the last
             state that was finite.
+        StreamError
+            If data cannot be read. The approximation then holds the state before that.
         """
         looks = [(callback, period(callback)) for callback in callbacks]
         end = self.iteration + n
@@ -140,6 +148,8 @@ class FitLoop:
         else:
             self._finish(progress, begun)
             self._report("Finished", end)
+        finally:
+            self.feeds.stop()
 
     # -- one chunk ----------------------------------------------------------------------------
 
@@ -147,7 +157,7 @@ class FitLoop:
         """Return the iteration at which the next chunk ends."""
         i = self.iteration
         stop = min([end, *(i - i % every + every for every in periods)])
-        return min(stop, i + self._affordable_steps())
+        return i + self.feeds.steps_ready(i, min(stop - i, self._affordable_steps()))
 
     def _affordable_steps(self) -> int:
         if not self._seconds_per_step:
@@ -156,6 +166,7 @@ class FitLoop:
 
     def _advance(self, stop: int) -> None:
         state, i = self._done
+        state = replace(state, windows=self.feeds.windows(i))
         began = time.perf_counter()
         after, losses = self.steps.run(state, stop - i)
         seconds = time.perf_counter() - began
@@ -198,7 +209,7 @@ class FitLoop:
             vectors = tuple(v.copy() for v in state.vectors)
             for place, value in changed:
                 vectors[place.vector][place.start : place.stop] = value.ravel()
-            self._done = (State(vectors, state.generators), i)
+            self._done = (replace(state, vectors=vectors), i)
 
     def _finish(self, progress: Progress, begun: int) -> None:
         self._sync()

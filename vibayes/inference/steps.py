@@ -41,10 +41,21 @@ LARGEST_EMBEDDED_CONSTANT = 16
 
 @dataclass(frozen=True)
 class State:
-    """Everything that a step changes: numbers as one vector a dtype, generators as their state."""
+    """What a step starts from.
+
+    Attributes
+    ----------
+    vectors : tuple of numpy.ndarray
+        All numbers that a step changes, one vector a dtype.
+    generators : tuple of dict
+        The states of the random generators.
+    windows : tuple of numpy.ndarray
+        The data of streamed minibatches, which a step reads and does not change.
+    """
 
     vectors: tuple[np.ndarray, ...]
     generators: tuple[dict[str, Any], ...]
+    windows: tuple[np.ndarray, ...] = ()
 
     def is_finite(self) -> bool:
         """Tell whether all numbers are finite."""
@@ -82,6 +93,8 @@ class CompiledSteps:
         The tensors that a step changes.
     generators : list of SharedVariable
         The random generators that a step advances.
+    windows : list of SharedVariable
+        The windows of streamed minibatches that a step reads.
     compile_seconds : float
         Time that building and compiling took, 0 until :meth:`compile` is done.
     """
@@ -95,8 +108,11 @@ class CompiledSteps:
         self.generators = [k for k in keys if isinstance(k.type, RandomType)]
         self.numbers = [k for k in keys if not isinstance(k.type, RandomType)]
         self.own_generators = [k for k in self.generators if k in graph.updates]
+        self.windows = windows_in(self._graph)
         self.dtypes, self.places = lay_out(self.numbers)
-        self.start_values = {k: k.get_value() for k in self.numbers}
+        self.start_values = {
+            k: getattr(k.tag, "start_value", k.get_value(borrow=True)).copy() for k in self.numbers
+        }
         self._function: Any = None
         self._lock = threading.Lock()
         self._buffers = [np.random.Generator(np.random.PCG64(0)) for _ in self.generators]
@@ -117,13 +133,16 @@ class CompiledSteps:
             was built.
         generators
             Random generators, all of them.
+
+        Streamed minibatches show their first rows.
         """
         vectors = [np.empty(self._length(i), dtype) for i, dtype in enumerate(self.dtypes)]
         for key, place in self.places.items():
             value = values.get(key, self.start_values[key])
             vectors[place.vector][place.start : place.stop] = np.ravel(value)
         states = [generators[k].bit_generator.state for k in self.generators]
-        return State(tuple(vectors), tuple(states))
+        windows = [window.get_value(borrow=True) for window in self.windows]
+        return State(tuple(vectors), tuple(states), tuple(windows))
 
     def value(self, state: State, key: SharedVariable) -> np.ndarray:
         """Return the value of a tensor in a state: a view, not to be written to."""
@@ -139,14 +158,14 @@ class CompiledSteps:
         with self._lock:
             for generator, at in zip(self._buffers, state.generators, strict=True):
                 generator.bit_generator.state = at
-            outputs = self._function(np.int64(n), *state.vectors, *self._buffers)
+            outputs = self._function(np.int64(n), *state.vectors, *self._buffers, *state.windows)
             # each output vector is new memory: nothing that a caller holds is ever overwritten
             count = len(state.vectors)
             vectors = tuple(outputs[:count])
             advanced = outputs[count : count + len(self._buffers)]
             states = tuple(g.bit_generator.state for g in advanced)
         losses = outputs[-1] if self.has_loss else np.full(n, np.nan)
-        return State(vectors, states), losses
+        return State(vectors, states, state.windows), losses
 
     def compile(self, state: State) -> None:
         """Compile, unless that is done; ``state`` is used for a first call and not changed."""
@@ -171,7 +190,8 @@ class CompiledSteps:
         targets = lift_constants(targets)
 
         def step(*args: Variable) -> list[Variable]:
-            return graph_replace(targets, dict(zip(keys, args, strict=False)), strict=False)
+            inner = dict(zip([*keys, *self.windows], args, strict=True))
+            return graph_replace(targets, inner, strict=False)
 
         n = ps.int64("n")
         vectors = [
@@ -179,6 +199,7 @@ class CompiledSteps:
             for i, dtype in enumerate(self.dtypes)
         ]
         generators = [key.type() for key in self.generators]
+        windows = [window.type() for window in self.windows]
         first = [self.places[key].of(vectors) for key in self.numbers]
         with warnings.catch_warnings():
             # Without a compiler the loop's body has to be told so; PyTensor 3.3 deprecates the
@@ -187,6 +208,7 @@ class CompiledSteps:
             traces = pytensor.scan(
                 step,
                 outputs_info=[*first, *generators, *([None] if graph.loss is not None else [])],
+                non_sequences=windows,
                 n_steps=pt.tensor_from_scalar(n),
                 mode=EVALUATE_MODE if self.mode is EVALUATE_MODE else None,
                 return_updates=False,
@@ -198,6 +220,7 @@ class CompiledSteps:
         outputs += traces[count : count + len(generators)]
         outputs += traces[count + len(generators) :]
         inputs = [n, *vectors, *(In(g, mutable=True, borrow=True) for g in generators)]
+        inputs += windows
         return pytensor.function(inputs, outputs, mode=self.mode, trust_input=True)
 
     def _join(self, vector: int, values: Mapping[SharedVariable, TensorVariable]) -> TensorVariable:
@@ -237,6 +260,12 @@ def with_default_updates(graph: StepGraph) -> StepGraph:
         updates |= found
         todo = list(found.values())
     return StepGraph(updates, graph.loss)
+
+
+def windows_in(graph: StepGraph) -> list[SharedVariable]:
+    """Return the windows of streamed minibatches that a step reads."""
+    targets = [*graph.updates.values(), *([] if graph.loss is None else [graph.loss])]
+    return [v for v in ancestors(targets) if hasattr(v.tag, "streamed")]
 
 
 def as_next_value(key: SharedVariable, update: Variable) -> Variable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -31,6 +32,13 @@ from vibayes.model.data import as_labels
 from vibayes.model.density import constrained_values, expand_total_size, logp_terms
 from vibayes.model.display import model_html, model_text
 from vibayes.model.initial import initial_point
+from vibayes.model.minibatch import (
+    Minibatch,
+    batch_lengths,
+    check_same_rows,
+    minibatches_in,
+    whole_lengths,
+)
 from vibayes.model.observed import as_observed, known_value
 
 __all__ = ["Deterministic", "Model", "Potential"]
@@ -301,12 +309,13 @@ class Model:
         self._check_name(name)
         if name in self.named_vars:
             raise ModelError(f"The model already has a variable named {name!r}")
+        if observed is not None:
+            observed = as_observed(observed, label, dist.discrete)
         dims = self._known_dims(dims, label)
         if shape is None and size is None and dims is not None:
             shape = self._shape_of_dims(dims, observed, label)
         batch = dist.batch_size(shape, size, label)
         if observed is not None:
-            observed = as_observed(observed, label, dist.discrete)
             check_observed_shape(dist, observed, label)
             if batch is None:
                 full = known_lengths(observed, observed.type.ndim)
@@ -315,10 +324,13 @@ class Model:
         rv = dist.make_rv(batch, name)
         if dims is not None:
             dims = self.normalize_dims(dims, rv.type.ndim, label)
-            self.check_lengths(rv.type.shape, dims, label)
+            if observed is None:
+                self.check_lengths(rv.type.shape, dims, label)
         total = None if total_size is None else expand_total_size(total_size, rv.type.ndim, label)
         if observed is not None:
             self._check_observed(rv, observed, dims, total, label)
+            if total is None:
+                warn_of_minibatches(observed, label)
             value = observed
         else:
             transform = dist.default_transform if transform is UNSET else transform
@@ -333,7 +345,7 @@ class Model:
             self._record("rvs_to_total_sizes", rv, total)
         if observed is not None:
             self._append("observed_RVs", rv)
-            for dim, length in zip(dims or (), known_shape(observed), strict=False):
+            for dim, length in zip(dims or (), whole_shape(observed), strict=False):
                 if dim is not None and dim not in self._dim_lengths:
                     self.add_coord(dim, length=length)
         else:
@@ -347,9 +359,12 @@ class Model:
     ) -> tuple[Any, ...] | None:
         """Return the lengths of dims: plain numbers, or following ``set_data`` if observed.
 
-        None stands for the shape of the data, where these are to tell a length.
+        None stands for the shape of the data, where these are to tell a length: of a minibatch,
+        whose dims have the lengths of the whole data.
         """
-        if observed is not None and any(dim not in self._dim_lengths for dim in dims):
+        if observed is not None and (
+            any(dim not in self._dim_lengths for dim in dims) or minibatches_in([observed])
+        ):
             return None
         for dim in dims:
             if dim is None:
@@ -380,7 +395,7 @@ class Model:
                 f"{label}: the observed data have shape {tuple(shape)}, the variable has {static}"
             )
         if dims is not None:
-            self.check_lengths(shape, dims, label)
+            self.check_lengths(whole_shape(observed), dims, label)
         for axis, (whole, part) in enumerate(zip(total or (), shape, strict=False)):
             if None not in (whole, part) and whole < part:
                 raise ValueError(
@@ -394,14 +409,16 @@ class Model:
         Raises
         ------
         ShapeError
-            If the data of an observed variable do not fit its parameters or its dimensions.
+            If the data of an observed variable do not fit its parameters or its dimensions, or
+            the data of minibatches that show the same rows have different lengths.
         """
         for rv in self.observed_RVs:
             dist, observed = distribution_of(rv), self.rvs_to_values[rv]
             label = f"{type(dist).__name__}({rv.name!r})"
             check_observed_shape(dist, observed, label)
             if dims := self.named_vars_to_dims.get(rv.name):
-                self.check_lengths(known_shape(observed), dims, label)
+                self.check_lengths(whole_shape(observed), dims, label)
+        check_same_rows(self.minibatches)
 
     def _value_variable(
         self,
@@ -451,6 +468,35 @@ class Model:
     def value_vars(self) -> list[TensorVariable]:
         """Value variables of the free random variables, in the order of their making."""
         return [self.rvs_to_values[rv] for rv in self.free_RVs]
+
+    @property
+    def minibatches(self) -> list[Minibatch]:
+        """Minibatches on which the log density or a deterministic depends."""
+        if "minibatches" not in self._cache:
+            self._cache["minibatches"] = minibatches_in(
+                [*self.basic_RVs, *self.deterministics, *self.logp(sum=False)]
+            )
+        return self._cache["minibatches"]
+
+    def whole_data_replacements(self) -> dict[TensorVariable, SharedVariable]:
+        """Return replacements that put the whole data in the place of each minibatch.
+
+        They are for ``more_replacements`` of ``sample_node`` and of a fit, and for
+        ``pytensor.graph.graph_replace``. In a log density they also undo the scaling by
+        ``total_size``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import vibayes as vb
+        >>> from pytensor.graph import graph_replace
+        >>> with vb.Model() as model:
+        ...     mu = vb.Normal("mu")
+        ...     x = vb.Minibatch(np.zeros(1000), batch_size=10)
+        ...     likelihood = vb.Normal("likelihood", mu, 1, observed=x, total_size=1000)
+        >>> logp = graph_replace(model.logp(), model.whole_data_replacements())
+        """
+        return {m.minibatch: m.shared for m in self.minibatches}
 
     @property
     def values_to_rvs(self) -> dict[TensorVariable, TensorVariable]:
@@ -680,7 +726,36 @@ class Model:
 def known_shape(variable: TensorVariable) -> tuple[int | None, ...]:
     """Return the shape of data, None for lengths that are known only at run time."""
     value = known_value(variable)
-    return variable.type.shape if value is None else value.shape
+    if value is not None:
+        return value.shape
+    if minibatches_in([variable]):
+        return batch_lengths(lengths_of(variable))
+    return variable.type.shape
+
+
+def whole_shape(variable: TensorVariable) -> tuple[int | None, ...]:
+    """Return the shape of data, with the whole data in the place of minibatches."""
+    if minibatches_in([variable]):
+        return whole_lengths(lengths_of(variable))
+    return known_shape(variable)
+
+
+def lengths_of(variable: TensorVariable) -> list[TensorVariable]:
+    return [variable.shape[axis] for axis in range(variable.type.ndim)]
+
+
+def warn_of_minibatches(observed: TensorVariable, label: str) -> None:
+    """Warn that observed minibatches would count as if they were all data."""
+    sampled = [m for m in minibatches_in([observed]) if m.is_sampled]
+    if sampled:
+        warnings.warn(
+            f"{label}: the observed data are a minibatch, but total_size is not set: the "
+            f"likelihood would count the {known_shape(observed)[0]} observations of a batch as if "
+            f"they were all. Say of how many they are a part, such as "
+            f"total_size={whole_shape(observed)}.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def check_observed_shape(dist: Distribution, observed: TensorVariable, label: str) -> None:
@@ -692,7 +767,7 @@ def check_observed_shape(dist: Distribution, observed: TensorVariable, label: st
         )
     batch = dist.static_batch_shape
     if None in batch:
-        batch = tuple(int(n) for n in evaluate(dist.batch_shape))
+        batch = batch_lengths([pt.as_tensor_variable(n) for n in dist.batch_shape])
     if not fits(batch, shape[: len(shape) - dist.ndim_supp]):
         raise ShapeError(
             f"{label}: the observed data have shape {tuple(shape)}, but the parameters have batch "

@@ -112,3 +112,38 @@ def constant_start(value: Any, of_type: Any, name: str) -> TensorVariable:
             ) from None
     dtype = of_type.dtype if np.dtype(of_type.dtype).kind != "f" else pytensor.config.floatX
     return pt.constant(array.astype(dtype))
+
+
+def check_point(model: Model, point: Mapping[str, np.ndarray]) -> None:
+    """Raise if the log density of a variable is not finite at a point where a fit starts.
+
+    Raises
+    ------
+    SamplingError
+        Names the variables, with their values.
+    """
+    logps = model.point_logps(point, round_vals=None)
+    bad = {name: value for name, value in logps.items() if not np.isfinite(value)}
+    if not bad:
+        return
+    where = model.replace_rvs_by_values([v for v in model.basic_RVs if v.name in bad])
+    found = evaluate(where, {v: point[v.name] for v in model.value_vars})
+    values = dict(zip(bad, found, strict=False))
+    lines = [
+        f"  {name}: log density {logp} at {describe_value(values.get(name))}"
+        for name, logp in bad.items()
+    ]
+    raise SamplingError(
+        "The log density is not finite where the fit starts:\n"
+        + "\n".join(lines)
+        + "\nCheck those variables' parameters and data, or start elsewhere: initval=, or start=."
+    )
+
+
+def describe_value(value: Any) -> str:
+    if value is None:
+        return "the start"
+    value = np.asarray(value)
+    if value.size <= 5:
+        return str(value.tolist())
+    return f"{value.size} values between {value.min():.4g} and {value.max():.4g}"

@@ -12,6 +12,7 @@ from pytensor.graph.basic import Constant
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.exceptions import ImputationError
+from vibayes.model.minibatch import Minibatch
 
 __all__ = ["as_observed", "known_value"]
 
@@ -41,7 +42,7 @@ def as_observed(data: Any, label: str, discrete: bool) -> TensorVariable:
         If a discrete distribution is given numbers that are not whole.
     """
     if isinstance(data, TensorVariable | SharedVariable | Constant):
-        value = known_value(data)
+        value = known_value(data.shared if isinstance(data, Minibatch) else data)
         if value is not None:
             check_data(value, label, discrete)
         return data

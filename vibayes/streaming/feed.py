@@ -1,0 +1,206 @@
+"""What brings rows to a running fit: read and shuffled in the background, a window at a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pytensor.compile.sharedvalue import SharedVariable
+
+from vibayes.exceptions import ShapeError
+from vibayes.streaming.shuffle import ShuffledEpochs
+
+if TYPE_CHECKING:
+    from vibayes.streaming.stream import Stream
+
+__all__ = ["Feed", "Feeds"]
+
+SLOTS = 3  # one window in use, two ahead
+LONGEST_WAIT_FOR_READER = 1.0  # seconds
+LONGEST_DEAFNESS = 0.2  # seconds; where a lock cannot be interrupted, Ctrl-C has to wait for it
+
+
+class Feed:
+    """One stream for one fit.
+
+    A window is a stretch of rows, in contiguous memory, that lasts for some steps. What a window
+    holds depends on its number alone, so that an interrupted fit goes on as if nothing had been.
+
+    Parameters
+    ----------
+    stream : Stream
+        Where the rows come from.
+    seed : sequence of int
+        Seed of their order.
+
+    Attributes
+    ----------
+    wait_seconds : float
+        Time that steps have waited for rows.
+    """
+
+    def __init__(self, stream: Stream, seed: Sequence[int]) -> None:
+        self.wait_seconds = 0.0
+        self._steps = stream.window_steps
+        self._batch_size = stream.batch_size
+        self._rows = ShuffledEpochs(stream.layout, stream.total_size, stream.buffer_bytes, seed)
+        rows = self._steps * stream.batch_size
+        parts = stream.layout.parts
+        self._slots = [tuple(part.empty(rows) for part in parts) for _ in range(SLOTS)]
+        self._in_use = 0
+        self._complete = 0  # number of windows that have been filled
+        self._filled = 0  # rows of the window that comes next
+        self._error: BaseException | None = None
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._wanted = False
+
+    def steps_ready(self, step: int) -> int:
+        """Wait for the rows of a step; no earlier ones will be asked for again.
+
+        Returns
+        -------
+        int
+            For how many steps, from this one on, there are rows in the same window.
+
+        Raises
+        ------
+        StreamError
+            If the rows cannot be read. The next call tries again.
+        """
+        number, offset = divmod(step, self._steps)
+        began = time.perf_counter()
+        with self._changed:
+            self._in_use = number
+            self._changed.notify_all()
+            while (ready := self._steps_filled(number) - offset) <= 0:
+                self._check_reader()
+                self._changed.wait(LONGEST_DEAFNESS)
+        self.wait_seconds += time.perf_counter() - began
+        return ready
+
+    def window(self, step: int) -> tuple[np.ndarray, ...]:
+        """Return the window that holds the rows of a step."""
+        return self._slots[step // self._steps % SLOTS]
+
+    def _steps_filled(self, number: int) -> int:
+        """Return for how many steps a window holds rows."""
+        if number < self._complete:
+            return self._steps
+        return self._filled // self._batch_size if number == self._complete else 0
+
+    def _check_reader(self) -> None:
+        """See to it that there is a thread that reads, and raise what it could not do."""
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        self._wanted = True
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._read, name="vibayes-reader", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Let the thread end; a block that is being read is read to its end."""
+        with self._changed:
+            self._wanted = False
+            self._error = None
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._thread is None, LONGEST_WAIT_FOR_READER)
+
+    # -- the thread ---------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        while self._has_room():
+            try:
+                self._work()
+            except BaseException as error:
+                with self._changed:
+                    self._error, self._thread = error, None
+                    self._changed.notify_all()
+                return
+
+    def _has_room(self) -> bool:
+        """Wait until there is room for a window, and tell whether anyone wants it."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: not self._wanted or self._complete - self._in_use < SLOTS
+            )
+            if not self._wanted:
+                self._thread = None
+                self._changed.notify_all()
+            return self._wanted
+
+    def _work(self) -> None:
+        window = self._slots[self._complete % SLOTS]
+        filled = self._filled + self._rows.work(window, self._filled)
+        with self._changed:
+            self._filled = filled
+            if filled == len(window[0]):
+                self._filled = 0
+                self._complete += 1
+            self._changed.notify_all()
+
+
+class Feeds:
+    """The feeds of all streams that the steps of a fit read.
+
+    Parameters
+    ----------
+    windows : sequence of SharedVariable
+        The windows of minibatches that the steps read.
+    seed : int
+        Seed of the fit; streams have their own ones beside.
+
+    Raises
+    ------
+    ShapeError
+        If several streams look as if they were to show the same rows.
+    """
+
+    def __init__(self, windows: Sequence[SharedVariable], seed: int) -> None:
+        self._places = [window.tag.streamed for window in windows]
+        streams = list(dict.fromkeys(stream for stream, _ in self._places))
+        check_streams(streams)
+        self._feeds = {stream: Feed(stream, [seed, stream.random_seed]) for stream in streams}
+
+    @property
+    def wait_seconds(self) -> float:
+        """Time that steps have waited for rows."""
+        return sum(feed.wait_seconds for feed in self._feeds.values())
+
+    def steps_ready(self, step: int, most: int) -> int:
+        """Wait for the rows of a step.
+
+        Returns
+        -------
+        int
+            For how many steps, from this one on, there are rows in the same windows; ``most`` if
+            there are more.
+        """
+        return min([most, *(feed.steps_ready(step) for feed in self._feeds.values())])
+
+    def windows(self, step: int) -> tuple[np.ndarray, ...]:
+        """Return the values of the windows for a step."""
+        found = {stream: feed.window(step) for stream, feed in self._feeds.items()}
+        return tuple(found[stream][part] for stream, part in self._places)
+
+    def stop(self) -> None:
+        """End the threads that read."""
+        for feed in self._feeds.values():
+            feed.stop()
+
+
+def check_streams(streams: Sequence[Stream]) -> None:
+    """Raise if streams that are alike, and so might be meant to show the same rows, do not."""
+    seen: dict[tuple[int, int, int], Stream] = {}
+    for stream in streams:
+        other = seen.setdefault(stream.key, stream)
+        if other is not stream:
+            raise ShapeError(
+                f"{other} and {stream} have the same length, batch size and seed, but would show "
+                f"different rows. For the same rows make them together, X, y = vb.Minibatch(...); "
+                f"for different ones give them different values of random_seed."
+            )

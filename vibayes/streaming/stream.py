@@ -1,0 +1,309 @@
+"""Minibatches of data that are not in memory, as tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import index
+from typing import Any
+
+import numpy as np
+import pytensor
+from pytensor.compile.ops import view_op
+from pytensor.graph.basic import Apply
+from pytensor.tensor.variable import TensorVariable
+
+from vibayes.compile import as_seed_sequence
+from vibayes.exceptions import ModelError, ShapeError
+from vibayes.streaming.blocks import Layout, Part
+from vibayes.streaming.sources import as_source
+
+__all__ = ["Stream", "StreamedMinibatch", "streamed_minibatch"]
+
+BUFFER_BYTES = 2**27
+FINE_BUFFER_BYTES = 2**25  # half of it stays in the processor's cache, and holds 64 blocks
+WINDOW_BYTES = 2**23
+MOST_WINDOW_STEPS = 256
+
+
+class Stream:
+    """Rows of data that are not in memory, from which minibatches are taken.
+
+    Parameters
+    ----------
+    layout : Layout
+        The source, and what rows of it are like.
+    batch_size : int
+        Rows a step.
+    total_size : int
+        Rows in all.
+    buffer_bytes : int
+        Memory in which rows are shuffled.
+    random_seed : int
+        Seed of the order of the rows, beside that of the fit.
+    name : str
+        Name of the minibatch.
+
+    Attributes
+    ----------
+    total_size : int
+        Number of rows.
+    batch_size : int
+        Number of rows in a batch.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        batch_size: int,
+        total_size: int,
+        buffer_bytes: int,
+        random_seed: int,
+        name: str,
+    ) -> None:
+        self.layout = layout
+        self.batch_size = batch_size
+        self.total_size = total_size
+        self.buffer_bytes = buffer_bytes
+        self.random_seed = random_seed
+        self.name = name
+
+    @property
+    def window_steps(self) -> int:
+        """Number of batches that are handed to a fit at once."""
+        steps = WINDOW_BYTES // (self.batch_size * self.layout.row_bytes)
+        return max(1, min(steps, MOST_WINDOW_STEPS))
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        """Length, batch size and seed: equal for minibatches that look as if of the same rows."""
+        return self.total_size, self.batch_size, self.random_seed
+
+    def tensors(self) -> Any:
+        """Return a minibatch of each part: one, a tuple or a dict, as the blocks are."""
+        position = pytensor.shared(np.asarray(0, dtype="int64"), name="position_minibatch")
+        layout = self.layout
+        single = len(layout.parts) == 1
+        tensors = []
+        for i, (part, rows) in enumerate(zip(layout.parts, layout.first, strict=True)):
+            window = pytensor.shared(
+                np.resize(rows, (max(self.batch_size, len(rows)), *part.row_shape)),
+                name="window_minibatch",
+                shape=(None,) * rows.ndim,
+                borrow=True,
+            )
+            window.tag.streamed = (self, i)
+            if position.default_update is None:
+                batches = window.shape[0] // self.batch_size
+                position.default_update = (position + 1) % batches
+            start = position * self.batch_size
+            minibatch = window[start : start + self.batch_size]
+            name = self.name if single else f"{self.name}_{layout.keys[i] if layout.keys else i}"
+            tensors.append(StreamedMinibatch(self, part, minibatch, name))
+        if layout.keys is not None:
+            return dict(zip(layout.keys, tensors, strict=True))
+        return tensors[0] if layout.is_single else tuple(tensors)
+
+    def __str__(self) -> str:
+        return f"Minibatch({self.name!r}) of {self.layout.source.name}"
+
+
+class StreamedMinibatch(TensorVariable):
+    """Rows of data that are not in memory, the next ones at each step of a fit.
+
+    Outside of a fit it shows rows of the first block.
+
+    Parameters
+    ----------
+    stream : Stream
+        Where the rows come from.
+    part : Part
+        What it shows of each row.
+    minibatch : TensorVariable
+        The rows.
+    name : str
+        Name of the tensor.
+
+    Attributes
+    ----------
+    stream : Stream
+        Where the rows come from; ``stream.total_size`` is their number.
+    minibatch : TensorVariable
+        The rows: to have other data in an expression, replace this.
+    """
+
+    def __init__(self, stream: Stream, part: Part, minibatch: TensorVariable, name: str) -> None:
+        self.stream = stream
+        self.minibatch = minibatch
+        self._part = part
+        minibatch.name = name
+        super().__init__(minibatch.type, None, None, name=name)
+        Apply(view_op, [minibatch], [self])
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """Shape of a minibatch."""
+        return (self.stream.batch_size, *self._part.row_shape)
+
+    @property
+    def whole_shape(self) -> tuple[int, ...]:
+        """Shape of the whole data."""
+        return (self.stream.total_size, *self._part.row_shape)
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether it shows a part of the data, rather than all of them."""
+        return True
+
+    @property
+    def shared(self) -> Any:
+        """Not to be had: the whole data are not in memory.
+
+        Raises
+        ------
+        ModelError
+            Always.
+        """
+        raise ModelError(
+            f"{self.stream}: the whole data, {self.stream.total_size} rows, are not in memory. "
+            f"Replace the minibatch by a part of them, or by other data: "
+            f"more_replacements={{{self.name}.minibatch: array}}."
+        )
+
+    def clone(self, **kwargs: Any) -> TensorVariable:
+        """Return a new tensor variable of this name and type, which reads nothing."""
+        return self.type.make_variable(name=kwargs.pop("name", self.name))
+
+
+def streamed_minibatch(
+    *data: Any,
+    batch_size: int = 128,
+    total_size: int | None = None,
+    columns: Sequence[Any] | None = None,
+    dtype: Any = None,
+    name: str = "Minibatch",
+    random_seed: int | None = 42,
+    replace: bool = False,
+    buffer_bytes: int | None = None,
+    allow_nan: bool = False,
+    **unsupported: Any,
+) -> Any:
+    """Return minibatches of data that are not in memory; see :class:`vibayes.Minibatch`.
+
+    Parameters
+    ----------
+    *data
+        One source, or several arrays of the same length.
+    batch_size
+        Number of rows.
+    total_size
+        Number of rows in all, where the source does not know it: a function.
+    columns
+        Columns of a table, one entry a variable: a name or number for a vector, a list of such
+        for a matrix.
+    dtype
+        Dtype to cast to, or one for each variable.
+    name
+        Name of the tensor.
+    random_seed
+        Seed of the order, beside that of the fit.
+    replace
+        False: every row comes once an epoch.
+    buffer_bytes
+        Memory in which rows are shuffled; by default 32 MB where rows are read in small pieces
+        from all over the data (mapped files, plain arrays), else 128 MB.
+    allow_nan
+        Whether a NaN is nothing to stop at.
+
+    Returns
+    -------
+    StreamedMinibatch, or a tuple or dict of such
+        A tensor for an array, a tuple for several arrays, for ``columns``, and for a function
+        whose blocks are tuples, a dict where blocks are dicts or tables.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of the wrong type, or serves only for data in memory.
+    ValueError
+        If there are no data, or ``total_size`` is missing or wrong.
+    ShapeError
+        If a batch is more than the data have, or data have different lengths.
+    StreamError
+        If the first block cannot be read.
+    """
+    label = f"Minibatch({name!r})"
+    if given := [key for key, value in unsupported.items() if value is not None]:
+        raise TypeError(f"{label}: {given[0]} is for data in memory, these are read from a source")
+    if replace:
+        raise ValueError(
+            f"{label}: rows of data that are not in memory come once an epoch; replace=True is for "
+            f"data in memory"
+        )
+    columns = checked_columns(columns, data, label)
+    size = checked_size(batch_size, "batch_size", label)
+    source = as_source(data, columns, label)
+    total = checked_total(total_size, source.length, label, source.name)
+    if size > total:
+        raise ShapeError(f"{label}: batch_size {size} is more than the {total} rows of the data")
+    layout = Layout(source, columns, dtype, allow_nan)
+    if buffer_bytes is None:
+        buffer_bytes = FINE_BUFFER_BYTES if source.is_fine else BUFFER_BYTES
+    room = checked_size(buffer_bytes, "buffer_bytes", label)
+    return Stream(layout, size, total, room, checked_seed(random_seed, label), name).tensors()
+
+
+def checked_columns(columns: Any, data: Sequence[Any], label: str) -> list[Any] | None:
+    if columns is None:
+        return None
+    if isinstance(columns, str) or not isinstance(columns, Sequence) or not columns:
+        raise TypeError(
+            f"{label}: columns must be a list with one entry a variable, such as "
+            f"[['a', 'b'], 'y'], got {columns!r}"
+        )
+    if len(data) > 1:
+        raise TypeError(f"{label}: columns are those of one source, but there are {len(data)}")
+    return list(columns)
+
+
+def checked_size(value: Any, what: str, label: str) -> int:
+    """Return a whole number of at least 1."""
+    try:
+        number = None if isinstance(value, bool | np.bool_) else index(value)
+    except TypeError:
+        number = None
+    if number is None:
+        raise TypeError(
+            f"{label}: {what} must be a whole number where data are not in memory, got {value!r}"
+        )
+    if number < 1:
+        raise ValueError(f"{label}: {what} must be at least 1, got {value!r}")
+    return number
+
+
+def checked_total(total_size: Any, length: int | None, label: str, source: str) -> int:
+    """Return the number of rows: what the source knows, or else what is given."""
+    if total_size is None:
+        if length is None:
+            raise ValueError(
+                f"{label}: {source} does not tell how many rows there are; give total_size=..."
+            )
+        if length == 0:
+            raise ValueError(f"{label}: there are no data in {source}")
+        return length
+    total = checked_size(total_size, "total_size", label)
+    if length is not None and length != total:
+        raise ValueError(f"{label}: total_size is {total}, but {source} has {length} rows")
+    return total
+
+
+def checked_seed(random_seed: Any, label: str) -> int:
+    if random_seed is None:
+        return int(np.random.SeedSequence().entropy)
+    try:
+        seed = index(random_seed)
+        as_seed_sequence(seed)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{label}: random_seed must be a whole number of at least 0, got {random_seed!r}"
+        ) from None
+    return seed
