@@ -96,6 +96,8 @@ class Group:
     param_names: ClassVar[frozenset[str]] = frozenset()
     option_names: ClassVar[frozenset[str]] = frozenset()
     has_logq: ClassVar[bool] = True
+    several_modes: ClassVar[bool] = False
+    """Whether members of the family can have several modes."""
     _families: ClassVar[dict[str, type[Group]]] = {}
     # of the only variable, where the parameters know it: a minibatch may have another length
     _event_shape: tuple[Any, ...] | None = None
@@ -238,6 +240,19 @@ class Group:
             Standard deviations wanted, NaN or None for the family's own choice.
         """
         raise NotImplementedError
+
+    def params_near(self, mean: np.ndarray, root: np.ndarray) -> dict[str, np.ndarray]:
+        """Return parameters with which the family comes close to a normal distribution.
+
+        Parameters
+        ----------
+        mean
+            Its mean, (d,).
+        root
+            Cholesky factor of its covariance, (d, d), or its standard deviations, (d,).
+        """
+        sd = root if root.ndim == 1 else np.sqrt((root**2).sum(axis=1))
+        return self.initial_params(mean, sd)
 
     def param_shapes(self) -> dict[str, tuple[int | None, ...]]:
         """Return the shape of each parameter, None for a length that may be any."""
@@ -477,6 +492,25 @@ class Draws:
         return self._prior_and_data[1]
 
 
+@dataclass(frozen=True)
+class Ending:
+    """Why a fit ended.
+
+    Attributes
+    ----------
+    converged : bool or None
+        Whether it came to an end by its own test; None if it was told when to stop.
+    reason : str
+        In words.
+    findings : Findings, optional
+        What the fit found out about the posterior beside the approximation.
+    """
+
+    converged: bool | None
+    reason: str
+    findings: Any = None
+
+
 class Approximation(PosteriorDraws, PosteriorNodes):
     """An approximate posterior, made of groups that cover the free variables of a model.
 
@@ -500,6 +534,8 @@ class Approximation(PosteriorDraws, PosteriorNodes):
     ----------
     hist : numpy.ndarray
         Loss at each iteration: the negative ELBO, by one Monte Carlo estimate.
+    ending : Ending
+        Why the last fit ended.
     """
 
     def __init__(
@@ -516,6 +552,7 @@ class Approximation(PosteriorDraws, PosteriorNodes):
         self.scale_cost_to_minibatch = bool(scale_cost_to_minibatch)
         self.groups = list(groups)
         self.hist = np.zeros(0)
+        self.ending = Ending(None, "not fitted yet")
         # streams of their own: to build a node before a fit does not change the fit's noise
         self._seeds, self._node_seeds = as_seed_sequence(random_seed).spawn(2)
         attach_rest(self.model, self.groups)
@@ -594,6 +631,11 @@ class Approximation(PosteriorDraws, PosteriorNodes):
                     return group.param_elements(name)
         size = int(np.prod(param.type.shape, dtype=int))
         return [f"{param.name}[{i}]" for i in range(size)]
+
+    def element_names(self) -> list[str]:
+        """Return the name of each scalar of the unconstrained space, as the model orders them."""
+        layout = FlatLayout(self.model.value_vars)
+        return [layout.element(i) for i in range(layout.size)]
 
     def __repr__(self) -> str:
         inner = " & ".join(

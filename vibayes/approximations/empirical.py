@@ -21,6 +21,7 @@ from vibayes.approximations.base import (
     local_groups,
     split_draws,
 )
+from vibayes.arguments import check_whole
 from vibayes.compile import as_seed_sequence, evaluate
 from vibayes.exceptions import ShapeError
 from vibayes.model.context import modelcontext
@@ -47,6 +48,7 @@ class EmpiricalGroup(Group):
     short_name: ClassVar[str] = "empirical"
     param_names: ClassVar[frozenset[str]] = frozenset({"histogram"})
     has_logq: ClassVar[bool] = False
+    several_modes: ClassVar[bool] = True
 
     replacement: bool = True
     """Whether particles are drawn with replacement."""
@@ -89,10 +91,8 @@ class EmpiricalGroup(Group):
             raise ValueError(
                 "Empirical: give either trace (draws to take over) or size (number of particles)"
             )
-        if self._size is not None and (int(self._size) != self._size or self._size < 1):
-            raise ValueError(
-                f"Empirical: size must be a whole number of at least 1, got {self._size!r}"
-            )
+        if self._size is not None:
+            self._size = check_whole(self._size, "Empirical: size", 1)
         if not (np.isfinite(self._jitter) and self._jitter >= 0):
             raise ValueError(f"Empirical: jitter must be zero or more, got {self._jitter!r}")
 
@@ -110,7 +110,7 @@ class EmpiricalGroup(Group):
         if sigma is not None:
             spread = np.where(np.isnan(sigma), spread, sigma)
         rng = np.random.Generator(np.random.PCG64(as_seed_sequence(self._start[0])))
-        return {"histogram": start + spread * rng.standard_normal((int(self._size), self.ddim))}
+        return {"histogram": start + spread * rng.standard_normal((self._size, self.ddim))}
 
     @property
     def key(self) -> Hashable:

@@ -60,6 +60,10 @@ class FullRankGroup(Group):
         )
         return {"mu": start, "L_tril": packed}
 
+    def params_near(self, mean: np.ndarray, root: np.ndarray) -> dict[str, np.ndarray]:
+        root = np.diag(root) if root.ndim == 1 else root
+        return {"mu": mean, "L_tril": root[np.tri(self.ddim, dtype=bool)]}
+
     def transform(self, noise: TensorVariable) -> TensorVariable:
         return self.mean + lower_product(self.params_dict["L_tril"], noise)
 

@@ -15,11 +15,12 @@ from pytensor.gradient import DisconnectedType, disconnected_grad
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.op import Op
 from pytensor.tensor.variable import TensorVariable
-from scipy import linalg
+from scipy import linalg, optimize
 from scipy.linalg import lapack
 
 from vibayes.approximations.base import Group, SingleGroupApproximation
 from vibayes.approximations.mean_field import DEFAULT_SIGMA
+from vibayes.arguments import check_whole
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
 
 __all__ = ["LowRank", "LowRankGroup"]
@@ -61,12 +62,7 @@ class LowRankGroup(Group):
     def wanted_rank(self) -> int:
         """Return the rank asked for, or the default one."""
         rank = self.options.get("rank", min(DEFAULT_RANK, self.ddim))
-        if isinstance(rank, bool) or int(rank) != rank or not 1 <= rank <= self.ddim:
-            raise ValueError(
-                f"rank must be a whole number from 1 to {self.ddim}, the number of dimensions, "
-                f"got {rank!r}"
-            )
-        return int(rank)
+        return check_whole(rank, "rank", 1, self.ddim)
 
     def param_shapes(self) -> dict[str, tuple[int | None, ...]]:
         rank = self.wanted_rank() if "rank" in self.options else None
@@ -81,6 +77,12 @@ class LowRankGroup(Group):
         own = sigma * np.sqrt(1 - START_SHARE**2)
         rho = own + np.log(-np.expm1(-own))  # the inverse of softplus
         return {"mu": start, "rho": rho, "B": START_SHARE * sigma[:, None] * directions}
+
+    def params_near(self, mean: np.ndarray, root: np.ndarray) -> dict[str, np.ndarray]:
+        if root.ndim == 1:
+            return self.initial_params(mean, root)
+        own, B = nearest_low_rank(root, self.wanted_rank())
+        return {"mu": mean, "rho": own + np.log(-np.expm1(-own)), "B": B}
 
     @property
     def noise_size(self) -> Any:
@@ -165,6 +167,44 @@ class LowRank(SingleGroupApproximation):
 
     def __init__(self, rank: int | None = None, **kwargs: Any) -> None:
         super().__init__(**({} if rank is None else {"rank": rank}), **kwargs)
+
+
+def nearest_low_rank(root: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
+    r"""Return D and B of the normal that comes closest to one of any covariance.
+
+    What is made small is the divergence from the low-rank normal to the other one, of precision P:
+
+    .. math:: 2 KL = tr(P S) - \log |S| + const, \qquad S = \mathrm{diag}(D^2) + B B^T.
+
+    Parameters
+    ----------
+    root
+        Cholesky factor of the covariance, (d, d).
+    rank
+        Number of columns of B.
+    """
+    sd = np.sqrt((root**2).sum(axis=1))
+    d, scaled = len(sd), linalg.solve_triangular(root / sd[:, None], np.eye(len(sd)), lower=True)
+    P = scaled.T @ scaled  # precision, in units of the standard deviations
+    eigenvalues, vectors = np.linalg.eigh((root / sd[:, None]) @ (root / sd[:, None]).T)
+    B = vectors[:, -rank:] * np.sqrt(0.9 * eigenvalues[-rank:])
+    own = np.sqrt(np.maximum(1 - (B**2).sum(axis=1), 0.01))
+
+    def divergence(x: np.ndarray) -> tuple[float, np.ndarray]:
+        D, B = np.exp(x[:d]), x[d:].reshape(d, rank)
+        W = B / D[:, None]
+        small = np.eye(rank) + W.T @ W
+        V = W / D[:, None]
+        inverse_of_S = np.diag(D**-2) - V @ np.linalg.solve(small, V.T)
+        value = (P.diagonal() @ D**2) + (B * (P @ B)).sum()
+        value -= 2 * x[:d].sum() + np.linalg.slogdet(small)[1]
+        difference = P - inverse_of_S
+        by_D = 2 * difference.diagonal() * D**2
+        return value, np.concatenate([by_D, 2 * (difference @ B).ravel()])
+
+    begin = np.concatenate([np.log(own), B.ravel()])
+    x = optimize.minimize(divergence, begin, jac=True, method="L-BFGS-B").x
+    return sd * np.exp(x[:d]), sd[:, None] * x[d:].reshape(d, rank)
 
 
 def inverse_and_log_det(matrix: TensorVariable) -> list[TensorVariable]:

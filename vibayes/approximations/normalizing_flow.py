@@ -7,10 +7,11 @@ https://arxiv.org/abs/1505.05770
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pytensor.tensor as pt
+from pytensor.graph.basic import Variable
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.approximations.base import Group, SingleGroupApproximation
@@ -41,7 +42,7 @@ class NormalizingFlowGroup(Group):
     short_name: ClassVar[str] = "flow"
     aliases: ClassVar[tuple[str, ...]] = ("nf", "normalizing_flow")
     option_names: ClassVar[frozenset[str]] = frozenset({"flow"})
-    _last: tuple[Any, Any, Any] = (None, None, None)  # noise, z, log_det of the latest pass
+    several_modes: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -125,17 +126,31 @@ class NormalizingFlowGroup(Group):
         return z, log_det
 
     def transform(self, noise: TensorVariable) -> TensorVariable:
-        z, log_det = self.forward(noise)
-        self._last = noise, z, log_det
-        return z
+        return self.forward(noise)[0]
 
-    def log_density(self, noise: TensorVariable, z: TensorVariable) -> TensorVariable:
-        # A second pass would be merged with the first, but not the gradients that go back
-        # through the two: take the determinant of the pass that made z.
-        last_noise, last_z, log_det = self._last
-        if last_noise is not noise or last_z is not z:
-            _, log_det = self.forward(noise)
-        return (-0.5 * noise**2 - LOG_SQRT_2PI).sum(axis=-1) - log_det
+    def draw(
+        self, rng: Variable, size: Any = None, deterministic: Any = False
+    ) -> tuple[Variable, Pass, TensorVariable]:
+        """Return the generator's next state, noise with its log determinant, and flat values.
+
+        Two passes, one for the values and one for their density, would become one when they are
+        compiled, but not the gradients that go back through the two.
+        """
+        next_rng, noise, _ = super().draw(rng, size, deterministic)
+        z, log_det = self.forward(noise)
+        return next_rng, Pass(noise, log_det), z
+
+    def log_density(self, noise: TensorVariable | Pass, z: TensorVariable) -> TensorVariable:
+        if not isinstance(noise, Pass):
+            noise = Pass(noise, self.forward(noise)[1])
+        return (-0.5 * noise.noise**2 - LOG_SQRT_2PI).sum(axis=-1) - noise.log_det
+
+
+class Pass(NamedTuple):
+    """Noise that has gone through the flows, and the log determinant of its way."""
+
+    noise: TensorVariable
+    log_det: TensorVariable
 
 
 def param_name(place: int, flow: Flow, name: str) -> str:

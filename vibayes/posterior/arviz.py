@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from vibayes.model.core import Model
 
-__all__ = ["data_groups", "dataset", "inference_data"]
+__all__ = ["data_groups", "dataset", "inference_data", "stack_draws"]
 
 
 @cache
@@ -44,15 +44,20 @@ def inference_data(groups: Mapping[str, xarray.Dataset]) -> Any:
     Returns
     -------
     arviz.InferenceData or xarray.DataTree
+        A :class:`~vibayes.posterior.results.Results`, which also gives the draws of a variable by
+        its name.
     """
+    from vibayes.posterior.results import Results
+
     groups = {name: ds for name, ds in groups.items() if len(ds.data_vars)}
-    if arviz_generation() == 0:
-        import arviz
+    return Results(**groups) if arviz_generation() == 0 else Results.from_dict(groups)
 
-        return arviz.InferenceData(**groups)
-    from xarray import DataTree
 
-    return DataTree.from_dict(dict(groups))
+def stack_draws(array: xarray.DataArray) -> np.ndarray:
+    """Return the draws of a variable as an array, those of all chains along the first axis."""
+    lead = [dim for dim in ("chain", "draw", "sample") if dim in array.dims]
+    values = array.transpose(*lead, ...).values
+    return values.reshape(-1, *values.shape[len(lead) :]) if lead else values
 
 
 def dataset(

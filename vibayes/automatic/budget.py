@@ -1,0 +1,48 @@
+"""How long an automatic fit may take."""
+
+from __future__ import annotations
+
+import time
+
+__all__ = ["Budget"]
+
+
+class Budget:
+    """Time and steps that are left.
+
+    Parameters
+    ----------
+    seconds : float
+        Time from now.
+    steps : int
+        Number of steps, of whatever kind.
+    """
+
+    def __init__(self, seconds: float, steps: int) -> None:
+        for name, value in {"max_seconds": seconds, "max_steps": steps}.items():
+            if isinstance(value, bool) or not value > 0:
+                raise ValueError(f"{name} must be positive, got {value!r}")
+        self.seconds, self.steps = seconds, steps
+        self.begun = time.perf_counter()
+        self.taken = 0
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the beginning."""
+        return time.perf_counter() - self.begun
+
+    @property
+    def exhausted(self) -> str:
+        """What is used up, in words; empty as long as nothing is."""
+        if self.taken >= self.steps:
+            return f"the budget of {self.steps:,} steps was used up"
+        if self.elapsed >= self.seconds:
+            return f"the budget of {self.seconds:g} seconds was used up"
+        return ""
+
+    def step(self, count: int = 1) -> bool:
+        """Count steps, and tell whether they may be taken."""
+        if self.exhausted:
+            return False
+        self.taken += count
+        return True

@@ -1,0 +1,362 @@
+"""The judgement of an approximation: numbers, and a verdict in words."""
+
+from __future__ import annotations
+
+import html
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vibayes.automatic.importance import GOOD_KHAT, effective_size, smoothed
+from vibayes.exceptions import ApproximationWarning, ConvergenceWarning
+
+if TYPE_CHECKING:
+    from vibayes.approximations.base import Approximation, Ending
+    from vibayes.automatic.findings import Attempt, Findings
+
+__all__ = ["Diagnosis", "VariableCheck", "diagnose"]
+
+LARGEST_SHIFT = 0.15
+"""Largest difference of means, in posterior standard deviations, that passes unmentioned."""
+WIDTHS = 0.85, 1.18
+"""Ratios of standard deviations that pass unmentioned."""
+FEWEST = 200
+"""Smallest effective size by which importance weights can correct anything."""
+SHOWN = 8
+
+
+@dataclass(frozen=True)
+class VariableCheck:
+    """What better draws say about one scalar of the unconstrained space.
+
+    Attributes
+    ----------
+    name : str
+        Such as ``beta[2]``, or ``sigma_log__[0]`` for a transformed variable.
+    shift : float
+        Mean of the approximation minus that of the better draws, in their standard deviations.
+    ratio : float
+        Standard deviation of the approximation over theirs.
+    """
+
+    name: str
+    shift: float
+    ratio: float
+
+    @property
+    def good(self) -> bool:
+        """Whether mean and width agree."""
+        return abs(self.shift) <= LARGEST_SHIFT and WIDTHS[0] <= self.ratio <= WIDTHS[1]
+
+    def __str__(self) -> str:
+        return f"{self.name}: mean {self.shift:+.2f} sd off, width {self.ratio:.2f} of what it is"
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Judgement of an approximation.
+
+    Attributes
+    ----------
+    family : str
+        What was judged.
+    elbo, elbo_mcse : float
+        Evidence lower bound, and the Monte Carlo standard error of this estimate; NaN if the
+        approximation has no density.
+    khat : float
+        Pareto k of the importance weights: below 0.7 they can be relied on.
+    ess : float
+        Effective size of the weighted draws.
+    draws : int
+        Number of draws.
+    converged : bool or None
+        Whether the fit came to an end by its own test; None if it was told when to stop.
+    stopped : str
+        Why it stopped.
+    checked_by : str
+        What the single variables were compared with; empty if with nothing.
+    variables : tuple of VariableCheck
+        Each scalar of the unconstrained space; empty if there was nothing to compare with.
+    modes : int
+        Number of modes that hold mass, as far as the fit found them.
+    dropped : tuple of float
+        For each mode of negligible mass that was found: by how much its ELBO is lower.
+    attempts : tuple of Attempt
+        What ``method="auto"`` tried.
+    why_not : str
+        Why there is no judgement, if there is none.
+    """
+
+    family: str
+    elbo: float
+    elbo_mcse: float
+    khat: float
+    ess: float
+    draws: int
+    converged: bool | None
+    stopped: str
+    checked_by: str = ""
+    variables: tuple[VariableCheck, ...] = ()
+    modes: int = 1
+    dropped: tuple[float, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    why_not: str = ""
+
+    @property
+    def judged(self) -> bool:
+        """Whether there is something to judge by."""
+        return not self.why_not
+
+    @property
+    def reliable(self) -> bool:
+        """Whether the importance weights can be relied on."""
+        return self.khat < GOOD_KHAT and self.ess >= min(FEWEST, self.draws)
+
+    @property
+    def at_fault(self) -> list[VariableCheck]:
+        """Variables whose mean or width is off, the worst first."""
+        bad = [check for check in self.variables if not check.good]
+        return sorted(bad, key=lambda c: -max(abs(c.shift), abs(np.log(c.ratio))))
+
+    @property
+    def fits(self) -> bool:
+        """Whether the family holds the posterior, as far as can be told."""
+        return bool(self.checked_by) and not self.at_fault and self.modes == 1
+
+    @property
+    def good(self) -> bool:
+        """Whether there is nothing to warn of."""
+        return self.judged and self.fits and self.converged is not False
+
+    @property
+    def verdict(self) -> str:
+        """The judgement in words, with what to try next."""
+        if not self.judged:
+            return (
+                f"Cannot be judged: {self.why_not}. Compare it with another method, such as "
+                'vb.fit(method="auto").'
+            )
+        if self.converged is False:
+            return (
+                f"Not converged: {self.stopped}. Means and widths are not to be trusted. Give it "
+                "more time, reparameterize the model, or look for parameters of which the data "
+                "say nothing."
+            )
+        if self.modes > 1:
+            return (
+                f"The posterior has {self.modes} modes that hold mass, and this family has one. "
+                'Try method="auto" or "mixture".'
+            )
+        if not self.checked_by:
+            return (
+                f"This family does not hold the posterior: Pareto k is {self.khat:.2f}, and more "
+                f"than {GOOD_KHAT} is too much. Means may be wrong, and widths and correlations "
+                'probably are. Try method="auto".'
+            )
+        if self.at_fault:
+            return f"This family does not hold the posterior: {self._faults()}. {self._advice()}"
+        return "Good: nothing speaks against this approximation."
+
+    def _faults(self) -> str:
+        shifted = [c.name for c in self.at_fault if abs(c.shift) > LARGEST_SHIFT]
+        narrow = [c.name for c in self.at_fault if c.ratio < WIDTHS[0]]
+        wide = [c.name for c in self.at_fault if c.ratio > WIDTHS[1]]
+        faults = [f"the mean of {listed(shifted)} is off"] if shifted else []
+        faults += [f"{listed(narrow)}: too narrow"] if narrow else []
+        faults += [f"{listed(wide)}: too wide"] if wide else []
+        agree = "" if shifted else " (means agree)"
+        return "; ".join(faults) + agree
+
+    def _advice(self) -> str:
+        if self.reliable:
+            return 'Correct it by sample(importance=True), or try method="auto".'
+        return 'Try method="auto", or "fullrank_advi" if parameters are correlated.'
+
+    def warn(self, stacklevel: int = 2) -> None:
+        """Warn if there is something to warn of.
+
+        Parameters
+        ----------
+        stacklevel
+            As for :func:`warnings.warn`: whose line the warning names.
+        """
+        if not self.judged or self.good:
+            return
+        category = ConvergenceWarning if self.converged is False else ApproximationWarning
+        warnings.warn(self.verdict, category, stacklevel=stacklevel + 1)
+
+    # -- what is shown ------------------------------------------------------------------------
+
+    def _facts(self) -> list[tuple[str, str]]:
+        facts = [("approximation", self.family)]
+        if np.isfinite(self.elbo):
+            facts.append(("ELBO", f"{self.elbo:.2f} ± {self.elbo_mcse:.2f}"))
+        if not np.isnan(self.khat):
+            facts.append(("Pareto k", f"{self.khat:.2f} (good below {GOOD_KHAT})"))
+        if not np.isnan(self.ess):
+            facts.append(("effective draws", f"{self.ess:.0f} of {self.draws}"))
+        facts.append(("why it ended", self.stopped))
+        if self.checked_by:
+            facts.append(("compared with", self.checked_by))
+        if self.dropped:
+            lower = ", ".join(f"{difference:.1f}" for difference in sorted(self.dropped)[:3])
+            facts.append(("modes left out", f"{len(self.dropped)}, their ELBO lower by {lower}"))
+        return facts
+
+    def _table(self) -> list[tuple[str, ...]]:
+        rows = [("tried", "ELBO", "Pareto k", "effective", "seconds")] if self.attempts else []
+        rows += [
+            (a.name, shown(a.elbo, 1), shown(a.khat, 2), shown(a.ess, 0), shown(a.seconds, 1))
+            for a in self.attempts
+        ]
+        return rows
+
+    def __str__(self) -> str:
+        width = max(len(name) for name, _ in self._facts())
+        lines = [self.verdict, ""]
+        lines += [f"  {name:{width}}  {value}" for name, value in self._facts()]
+        if self.at_fault:
+            lines += ["", "  off by more than a little (unconstrained space):"]
+            lines += [f"    {check}" for check in self.at_fault[:SHOWN]]
+            if len(self.at_fault) > SHOWN:
+                lines.append(f"    … and {len(self.at_fault) - SHOWN} more")
+        if table := self._table():
+            first = max(len(row[0]) for row in table)
+            lines += [""]
+            lines += [
+                f"  {row[0]:{first}}" + "".join(f"  {cell:>9}" for cell in row[1:])
+                for row in table
+            ]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        colour = "seagreen" if self.good else "firebrick" if self.judged else "gray"
+        parts = [
+            f"<p style='border-left:4px solid {colour};padding-left:0.6em'>"
+            f"{html.escape(self.verdict)}</p>",
+            html_table([], self._facts()),
+        ]
+        if self.at_fault:
+            rows = [(c.name, f"{c.shift:+.2f}", f"{c.ratio:.2f}") for c in self.at_fault[:SHOWN]]
+            parts.append(html_table(["variable", "mean off by (sd)", "width, of what it is"], rows))
+        if table := self._table():
+            parts.append(html_table(table[0], table[1:]))
+        return f"<div>{''.join(parts)}</div>"
+
+
+def listed(names: list[str], most: int = 3) -> str:
+    """Return some names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def shown(value: float, decimals: int) -> str:
+    """Return a number, a dash for none."""
+    return "-" if not np.isfinite(value) else f"{value:.{decimals}f}"
+
+
+def html_table(head: Any, rows: Any) -> str:
+    """Return an HTML table of texts."""
+    align = "style='text-align:left'"
+    top = "".join(f"<th {align}>{html.escape(cell)}</th>" for cell in head)
+    body = "".join(
+        "<tr>" + "".join(f"<td {align}>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+        for row in rows
+    )
+    return f"<table>{f'<tr>{top}</tr>' if top else ''}{body}</table>"
+
+
+# -- how it is made -------------------------------------------------------------------------------
+
+
+def diagnose(approx: Approximation, draws: int, random_seed: Any) -> Diagnosis:
+    """Judge an approximation by importance weights; see :meth:`Approximation.diagnose`."""
+    ending = approx.ending
+    findings = ending.findings
+    common = common_facts(approx, ending)
+    try:
+        flat, logp, logq = approx.flat_draws(draws, random_seed)
+    except NotImplementedError as error:
+        return without_density(common, findings, str(error))
+    log_ratios = logp - logq
+    finite = np.isfinite(log_ratios)
+    log_weights, khat = smoothed(np.where(finite, log_ratios, -np.inf))
+    ess = effective_size(log_weights)
+    moments = flat.mean(axis=0), flat.std(axis=0)
+    checked_by, checks = "", ()
+    if findings is not None and findings.trusted:
+        checked_by = described(findings)
+        checks = compared(approx, *moments, findings.mean, findings.sd)
+    elif khat < GOOD_KHAT and ess >= min(FEWEST, draws):
+        weights = np.exp(log_weights)
+        mean = weights @ flat
+        checked_by = "its own draws, importance weighted"
+        checks = compared(approx, *moments, mean, np.sqrt(weights @ (flat - mean) ** 2))
+    if not finite.all() and not checks:
+        khat = np.inf
+    return Diagnosis(
+        **common,
+        elbo=float(log_ratios.mean()) if finite.all() else -np.inf,
+        elbo_mcse=float(log_ratios.std(ddof=1) / np.sqrt(draws)) if finite.all() else np.nan,
+        khat=khat,
+        ess=ess,
+        draws=draws,
+        checked_by=checked_by,
+        variables=checks,
+        modes=1 if findings is None or many_modes(approx) else findings.modes,
+    )
+
+
+def common_facts(approx: Approximation, ending: Ending) -> dict[str, Any]:
+    """Return what is known without evaluating anything."""
+    findings = ending.findings
+    return dict(
+        family=repr(approx),
+        converged=ending.converged,
+        stopped=ending.reason,
+        dropped=() if findings is None else findings.dropped,
+        attempts=() if findings is None else findings.attempts,
+    )
+
+
+def without_density(common: dict[str, Any], findings: Findings | None, why: str) -> Diagnosis:
+    """Return the judgement of draws, by how they were made."""
+    nothing = dict(elbo=np.nan, elbo_mcse=np.nan)
+    if findings is None:
+        return Diagnosis(**common, **nothing, khat=np.nan, ess=np.nan, draws=0, why_not=why)
+    return Diagnosis(
+        **common,
+        **nothing,
+        khat=findings.khat,
+        ess=findings.ess,
+        draws=findings.draws,
+        checked_by=described(findings) if findings.trusted else "",
+    )
+
+
+def described(findings: Findings) -> str:
+    """Return what draws of an exploration are."""
+    if np.isnan(findings.khat):
+        return f"{findings.draws} draws by Hamiltonian moves, which had settled"
+    return f"{findings.draws} weighted draws, Pareto k {findings.khat:.2f}"
+
+
+def many_modes(approx: Approximation) -> bool:
+    """Tell whether a family can hold several modes."""
+    return all(group.several_modes for group in approx.groups)
+
+
+def compared(
+    approx: Approximation,
+    mean: np.ndarray,
+    sd: np.ndarray,
+    true_mean: np.ndarray,
+    true_sd: np.ndarray,
+) -> tuple[VariableCheck, ...]:
+    """Compare the mean and the width of each scalar with better ones."""
+    true_sd = np.maximum(true_sd, np.finfo("float64").tiny)
+    names = approx.element_names()
+    rows = zip(names, (mean - true_mean) / true_sd, sd / true_sd, strict=True)
+    return tuple(VariableCheck(name, float(shift), float(ratio)) for name, shift, ratio in rows)

@@ -1,0 +1,382 @@
+"""Methods that choose a family, or fit one, without steps of an optimizer of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pytensor
+
+from vibayes.approximations.base import Approximation, Ending
+from vibayes.approximations.empirical import Empirical
+from vibayes.approximations.full_rank import FullRank
+from vibayes.approximations.gaussian_mixture import GaussianMixture
+from vibayes.approximations.mean_field import MeanField
+from vibayes.automatic.budget import Budget
+from vibayes.automatic.explore import (
+    LARGE,
+    Exploration,
+    best_along,
+    distinct_paths,
+    enlarge,
+    explore,
+    improve,
+    searched,
+)
+from vibayes.automatic.findings import Attempt, Findings
+from vibayes.automatic.importance import GOOD_KHAT, smoothed
+from vibayes.automatic.mixtures import ImportanceSampler, Mixture, WeightedDraws, fitted_mixture
+from vibayes.automatic.normals import FittedNormal, fit_mean_field, from_curvature
+from vibayes.automatic.parametric import draws_to_judge, set_params
+from vibayes.automatic.target import Target, centred_normals
+from vibayes.compile import as_seed_sequence
+from vibayes.model.context import modelcontext
+from vibayes.model.core import Model
+
+__all__ = ["AutoVI", "Laplace", "MixtureVI", "Pathfinder"]
+
+PARTICLES = 4000
+CLOSE_SHIFT, CLOSE_WIDTHS = 0.1, (0.9, 1.1)
+NEARLY_EXACT = 0.9  # share of effective draws
+
+
+class SearchMethod:
+    """A fit that searches the posterior itself, in place of taking steps of an optimizer.
+
+    Parameters
+    ----------
+    model : Model, optional
+        The model; by default the one of the ``with`` block. Minibatches stand for the whole data.
+    random_seed : int, optional
+        Seed of everything random in the fit.
+    start : dict, optional
+        Where to start, by variable name.
+
+    Attributes
+    ----------
+    approx : Approximation
+        The result of the last fit.
+    """
+
+    short_name: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        model: Model | None = None,
+        random_seed: Any = None,
+        start: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.model = modelcontext(model)
+        self.start = dict(start or {})
+        self._seeds = as_seed_sequence(random_seed)
+        self.approx: Approximation | None = None
+
+    def fit(
+        self,
+        n: None = None,
+        callbacks: Sequence[Callable[..., None]] | None = None,
+        progressbar: bool = True,
+        *,
+        diagnose: bool = False,
+        max_seconds: float = 600.0,
+        max_steps: int = 100_000,
+    ) -> Approximation:
+        """Search, and return the approximation.
+
+        Parameters
+        ----------
+        n
+            Not to be given: the search ends by itself.
+        callbacks
+            Not to be given: there are no steps of an approximation to be called after.
+        progressbar
+            Has no effect.
+        diagnose
+            Whether to judge the result and warn if it is not good.
+        max_seconds, max_steps
+            Budget: the search ends with the best that it has found, and says so.
+
+        Raises
+        ------
+        TypeError
+            If ``n`` or ``callbacks`` are given.
+        SamplingError
+            If the log density is not finite wherever the search begins.
+        """
+        for name, value in {"n": n, "callbacks": callbacks}.items():
+            if value:
+                raise TypeError(
+                    f'{name} has no effect on method="{self.short_name}", which ends by itself; '
+                    f"max_seconds and max_steps limit it"
+                )
+        self.model.check_shapes()
+        approx = self.approx = self._search(Budget(max_seconds, max_steps))
+        if diagnose:
+            approx.diagnose().warn(stacklevel=2)
+        return approx
+
+    def _search(self, budget: Budget) -> Approximation:
+        raise NotImplementedError
+
+    def _generator(self) -> np.random.Generator:
+        return np.random.Generator(np.random.PCG64(self._seeds.spawn(1)[0]))
+
+    def _target(self, **options: Any) -> Target:
+        seed = self._seeds.entropy
+        return Target(self.model, start=self.start, random_seed=seed, **options)
+
+    def _made(self, family: type[Approximation], **options: Any) -> Approximation:
+        return family(model=self.model, random_seed=self._seeds.spawn(1)[0], **options)
+
+    def _of_normal(self, family: type[Approximation], q: FittedNormal) -> Approximation:
+        approx = self._made(family)
+        set_params(approx.groups[0], q)
+        return approx
+
+    def _of_mixture(self, q: Mixture) -> Approximation:
+        approx = self._made(GaussianMixture, components=len(q))
+        values = {"log_weights": q.log_weights, "mu": q.means, "L": q.roots}
+        for name, shared in approx.groups[0].shared_params.items():
+            shared.set_value(np.asarray(values[name], dtype=pytensor.config.floatX))
+        return approx
+
+    def _of_draws(self, exploration: Exploration, rng: np.random.Generator) -> Approximation:
+        approx = self._made(Empirical, size=PARTICLES)
+        values = exploration.resampled(PARTICLES, rng).astype(pytensor.config.floatX)
+        approx.groups[0].shared_params["histogram"].set_value(values)
+        return approx
+
+
+class AutoVI(SearchMethod):
+    """The cheapest family that holds the posterior, found by trying.
+
+    Mean field, then full rank; where the model has a hierarchy whose data say little, the same in
+    non-centred coordinates; then mixtures of normals by adaptive importance sampling; then
+    Hamiltonian moves. If no family holds the posterior, but importance weights or moves do, the
+    result is :class:`vibayes.Empirical`, made of draws that are right.
+
+    Parameters
+    ----------
+    model, random_seed, start
+        As for :class:`SearchMethod`.
+
+    Notes
+    -----
+    ``approx.diagnose()`` tells what was tried.
+    """
+
+    short_name = "auto"
+
+    def _search(self, budget: Budget) -> Approximation:
+        rng = self._generator()
+        count = draws_to_judge(self.model)
+        exploration = explore(self._target(), rng, budget, count)
+        self._attempts: list[Attempt] = []
+        single, stopped = None, ""
+        try:
+            single = self._single_normal(exploration, rng, budget)
+            if single is None:
+                exploration = self._better(exploration, rng, budget)
+        except KeyboardInterrupt:
+            stopped = "it was interrupted"
+        enlarge(exploration)
+        approx = single or self._made_of(exploration, rng, budget)
+        converged = exploration.trusted and not stopped
+        reason = f"a good result was found after {budget.elapsed:.1f} seconds"
+        if not converged:
+            reason = stopped or budget.exhausted or "no family that was tried holds the posterior"
+        findings = Findings.of(exploration, tuple(self._attempts))
+        approx.ending = Ending(converged, reason, findings)
+        return approx
+
+    def _single_normal(
+        self, exploration: Exploration, rng: np.random.Generator, budget: Budget
+    ) -> Approximation | None:
+        """Return the mean field or the full rank, if it holds the posterior."""
+        best, target = exploration.best, exploration.target
+        mean_field = fit_mean_field(target, best, exploration.noise, budget)
+        values = mean_field.at(rng.standard_normal(exploration.noise.shape))
+        logp, logq = target.logp(values), mean_field.logq(values)
+        draws = WeightedDraws(values, *smoothed(logp - logq))
+        self._note("mean field", mean_field.elbo, draws, budget)
+        self._note("full rank", best.elbo, exploration.draws, budget)
+        if not exploration.trusted:
+            return None
+        if draws.khat < GOOD_KHAT and draws.size > NEARLY_EXACT * len(values):
+            return self._of_normal(MeanField, mean_field)
+        if is_close(best.mean, best.sd, exploration.draws):
+            return self._of_normal(FullRank, best)
+        return None
+
+    def _better(
+        self, exploration: Exploration, rng: np.random.Generator, budget: Budget
+    ) -> Exploration:
+        """Return an exploration whose draws are as good as can be had."""
+        if exploration.trusted:
+            return exploration
+        if standardized := centred_normals(self.model):
+            target = self._target(standardized=standardized)
+            other = explore(target, rng, budget, len(exploration.draws.values))
+            self._note("full rank, non-centred", other.best.elbo, other.draws, budget)
+            if other.best.elbo > exploration.best.elbo:
+                exploration = other
+        if not exploration.trusted:
+            improve(exploration, rng, budget)
+            name = "moved particles" if exploration.moved else mixture_name(exploration)
+            self._note(name, np.nan, exploration.draws, budget)
+        return exploration
+
+    def _made_of(
+        self, exploration: Exploration, rng: np.random.Generator, budget: Budget
+    ) -> Approximation:
+        """Return a mixture, if it holds the posterior itself, else draws."""
+        mixture = exploration.mixture
+        if exploration.trusted and not exploration.moved and len(mixture) > 1:
+            values = mixture.draw(len(exploration.noise), rng)
+            draws = WeightedDraws(
+                values, *smoothed(exploration.target.logp(values) - mixture.logq(values))
+            )
+            good = draws.khat < GOOD_KHAT and draws.size > 0.5 * len(values)
+            moments = values.mean(axis=0), values.std(axis=0)
+            if good and not exploration.target.is_standardized:
+                if is_close(*moments, exploration.draws):
+                    return self._of_mixture(mixture)
+        return self._of_draws(exploration, rng)
+
+    def _note(self, name: str, elbo: float, draws: WeightedDraws, budget: Budget) -> None:
+        self._attempts.append(Attempt(name, elbo, draws.khat, draws.size, budget.elapsed))
+
+
+def mixture_name(exploration: Exploration) -> str:
+    """Return what to call the result of adaptive importance sampling."""
+    count = len(exploration.mixture)
+    return f"mixture of {count} normals" if count > 1 else "more draws"
+
+
+def is_close(mean: np.ndarray, sd: np.ndarray, draws: WeightedDraws) -> bool:
+    """Tell whether moments are those of the draws, closely enough to be used in their place."""
+    shift, ratio = np.abs(mean - draws.mean) / draws.sd, sd / draws.sd
+    low, high = CLOSE_WIDTHS
+    return bool(shift.max() < CLOSE_SHIFT and ratio.min() > low and ratio.max() < high)
+
+
+class Laplace(SearchMethod):
+    """The normal of the curvature at the best mode.
+
+    Parameters
+    ----------
+    model, random_seed, start
+        As for :class:`SearchMethod`.
+
+    References
+    ----------
+    Tierney and Kadane (1986), Accurate approximations for posterior moments and marginal
+    densities, JASA 81(393).
+    """
+
+    short_name = "laplace"
+
+    def _search(self, budget: Budget) -> Approximation:
+        target, rng = self._target(), self._generator()
+        best = max(searched(target, rng, budget), key=lambda path: path.logp)
+        approx = self._of_normal(FullRank, from_curvature(best.z, best.curvature))
+        reason = "the search came to a mode" if best.converged else "no mode was found"
+        approx.ending = Ending(best.converged, budget.exhausted or reason)
+        return approx
+
+
+class Pathfinder(SearchMethod):
+    """Normals of highest ELBO along the ways to modes, importance resampled.
+
+    Multi-path Pathfinder (Zhang et al. 2022), with the curvature at each point computed, where
+    the paper estimates it by L-BFGS.
+
+    Parameters
+    ----------
+    model, random_seed, start
+        As for :class:`SearchMethod`.
+
+    References
+    ----------
+    Zhang et al. (2022), Pathfinder: Parallel quasi-Newton variational inference, JMLR 23(306).
+    """
+
+    short_name = "pathfinder"
+
+    def _search(self, budget: Budget) -> Approximation:
+        target, rng = self._target(), self._generator()
+        paths = distinct_paths(searched(target, rng, budget))
+        normals = [best_along(target, path, rng) for path in paths]
+        count = draws_to_judge(self.model)
+        mixture = Mixture.make(
+            np.zeros(len(normals)), [q.mean for q in normals], [q.root for q in normals]
+        )
+        sampler = ImportanceSampler(target, rng)
+        sampler.add(mixture, max(count, 200 * len(normals)))
+        draws = sampler.draws
+        exploration = Exploration(target, normals, [], np.empty(0), sampler, draws, mixture)
+        exploration.trusted = draws.khat < GOOD_KHAT
+        enlarge(exploration)
+        approx = self._of_draws(exploration, rng)
+        reason = f"{len(paths)} paths came to their ends"
+        converged = any(path.converged for path in paths)
+        approx.ending = Ending(
+            converged, budget.exhausted or reason, Findings.of(exploration)
+        )
+        return approx
+
+
+class MixtureVI(SearchMethod):
+    """A mixture of normals, fitted by adaptive importance sampling.
+
+    Parameters
+    ----------
+    model, random_seed, start
+        As for :class:`SearchMethod`.
+    components : int, optional
+        Number of normals; as many as are needed by default.
+
+    Raises
+    ------
+    ValueError
+        If the model has more than 100 unconstrained dimensions.
+    """
+
+    short_name = "mixture"
+
+    def __init__(
+        self,
+        model: Model | None = None,
+        random_seed: Any = None,
+        start: Mapping[str, Any] | None = None,
+        *,
+        components: int | None = None,
+    ) -> None:
+        super().__init__(model, random_seed, start)
+        if components is not None and (int(components) != components or components < 1):
+            raise ValueError(
+                f"components must be a whole number of at least 1, got {components!r}"
+            )
+        self.components = components
+
+    def _search(self, budget: Budget) -> Approximation:
+        target, rng = self._target(), self._generator()
+        if target.ddim > LARGE:
+            raise ValueError(
+                f'method="mixture" is for up to {LARGE} unconstrained dimensions, the model has '
+                f'{target.ddim}: try method="auto"'
+            )
+        exploration = explore(target, rng, budget, draws_to_judge(self.model))
+        improve(exploration, rng, budget)
+        enlarge(exploration)
+        mixture = exploration.mixture
+        if self.components is not None or exploration.moved:
+            most = self.components or len(mixture)
+            mixture = fitted_mixture(exploration.resampled(PARTICLES, rng), rng, most)
+        approx = self._of_mixture(mixture)
+        reason = f"the mixture stood still after {budget.elapsed:.1f} seconds"
+        if not exploration.trusted:
+            reason = budget.exhausted or "the weights of the draws did not become good"
+        approx.ending = Ending(exploration.trusted, reason, Findings.of(exploration))
+        return approx

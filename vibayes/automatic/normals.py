@@ -1,0 +1,309 @@
+"""The best normal approximation, by natural-gradient steps on draws that stay the same.
+
+With fixed draws the objective is deterministic: steps can be compared, and the end be recognized
+(sample average approximation; Burroni et al. 2024, Giordano et al. 2024). The draws' first two
+moments are exact, so that a normal posterior is found without any error from their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.linalg import solve_triangular
+from scipy.stats import norm, qmc
+
+from vibayes.automatic.budget import Budget
+from vibayes.automatic.target import Target
+from vibayes.distributions.dist_math import LOG_SQRT_2PI
+
+__all__ = [
+    "FittedNormal",
+    "fit_full_rank",
+    "fit_large",
+    "fit_mean_field",
+    "from_curvature",
+    "matched_normals",
+    "mirrored_normals",
+]
+
+MOST_SOBOL = 64  # dimensions up to which a Sobol sequence is better than random numbers
+LARGEST_FACTOR = 10.0  # by which a step may change a variance
+
+Observer = Callable[["FittedNormal"], None]
+
+
+@dataclass(frozen=True)
+class FittedNormal:
+    """A normal distribution N(mean, root root'), and how it was found.
+
+    Attributes
+    ----------
+    mean : numpy.ndarray
+        Mean, (d,).
+    root : numpy.ndarray
+        Square root of the covariance: lower triangular (d, d), or standard deviations (d,).
+    elbo : float
+        Evidence lower bound, on the draws that it was fitted to.
+    converged : bool
+        Whether the steps have come to an end.
+    iterations : int
+        Number of steps.
+    """
+
+    mean: np.ndarray
+    root: np.ndarray
+    elbo: float = -np.inf
+    converged: bool = False
+    iterations: int = 0
+
+    @property
+    def is_diagonal(self) -> bool:
+        """Whether the dimensions are independent."""
+        return self.root.ndim == 1
+
+    @property
+    def full_root(self) -> np.ndarray:
+        """The root as a matrix."""
+        return np.diag(self.root) if self.is_diagonal else self.root
+
+    @property
+    def sd(self) -> np.ndarray:
+        """Standard deviations."""
+        return self.root if self.is_diagonal else np.sqrt((self.root**2).sum(axis=1))
+
+    @property
+    def log_det_root(self) -> float:
+        """Log determinant of the root."""
+        diagonal = self.root if self.is_diagonal else self.root.diagonal()
+        return float(np.log(np.abs(diagonal)).sum())
+
+    @property
+    def entropy(self) -> float:
+        """Differential entropy."""
+        return self.log_det_root + len(self.mean) * (0.5 + LOG_SQRT_2PI)
+
+    def at(self, noise: np.ndarray) -> np.ndarray:
+        """Map standard normal draws (n, d) to draws of this distribution."""
+        return self.mean + (noise * self.root if self.is_diagonal else noise @ self.root.T)
+
+    def whitened(self, Z: np.ndarray) -> np.ndarray:
+        """Map draws (n, d) to standard normal ones."""
+        if self.is_diagonal:
+            return (Z - self.mean) / self.root
+        return solve_triangular(self.root, (Z - self.mean).T, lower=True, check_finite=False).T
+
+    def logq(self, Z: np.ndarray) -> np.ndarray:
+        """Return the log density (n,) at the rows of a matrix."""
+        squares = (self.whitened(Z) ** 2).sum(axis=1)
+        return -0.5 * squares - self.log_det_root - len(self.mean) * LOG_SQRT_2PI
+
+    def scored(self, target: Target, noise: np.ndarray) -> tuple[FittedNormal, np.ndarray]:
+        """Return this with its ELBO on some draws, and the gradients of log p there."""
+        logp, gradients = target(self.at(noise))
+        elbo = float(logp.mean()) + self.entropy if np.isfinite(logp).all() else -np.inf
+        return replace(self, elbo=elbo), gradients
+
+
+def matched_normals(count: int, d: int, rng: np.random.Generator) -> np.ndarray:
+    """Return at least ``count`` standard normal draws whose mean is 0 and covariance I exactly."""
+    half = max((count + 1) // 2, d + 1)
+    if d <= MOST_SOBOL:
+        seed = {"rng": rng} if "rng" in qmc.Sobol.__init__.__code__.co_varnames else {"seed": rng}
+        uniform = qmc.Sobol(d, scramble=True, **seed).random_base2(int(np.ceil(np.log2(half))))
+        noise = norm.ppf(np.clip(uniform[:half], 1e-12, 1 - 1e-12))
+    else:
+        noise = rng.standard_normal((half, d))
+    noise = np.concatenate([noise, -noise])
+    root = np.linalg.cholesky(noise.T @ noise / len(noise))
+    return solve_triangular(root, noise.T, lower=True).T
+
+
+def mirrored_normals(count: int, d: int, rng: np.random.Generator) -> np.ndarray:
+    """Return ``count`` standard normal draws, the second half the negative of the first."""
+    half = rng.standard_normal((count // 2, d))
+    return np.concatenate([half, -half])
+
+
+def from_curvature(mean: np.ndarray, curvature: np.ndarray) -> FittedNormal:
+    """Return the normal of a mean and a precision matrix, made positive definite if it is not."""
+    diagonal = np.abs(curvature.diagonal())
+    scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    scaled = curvature * np.outer(scale, scale)
+    try:
+        # the precision is R R' with R upper triangular, so that the root R'^-1 is lower
+        upper = np.linalg.cholesky(scaled[::-1, ::-1])[::-1, ::-1]
+    except np.linalg.LinAlgError:
+        eigenvalues, vectors = np.linalg.eigh(scaled)
+        eigenvalues = np.maximum(np.abs(eigenvalues), 1e-6 * np.abs(eigenvalues).max())
+        scaled = (vectors * eigenvalues) @ vectors.T
+        upper = np.linalg.cholesky(scaled[::-1, ::-1])[::-1, ::-1]
+    root = solve_triangular(upper, np.eye(len(mean)), lower=False).T
+    return FittedNormal(mean, scale[:, None] * root)
+
+
+def fit_full_rank(
+    target: Target,
+    begin: FittedNormal,
+    noise: np.ndarray,
+    budget: Budget,
+    iterations: int = 30,
+    tolerance: float = 0.02,
+    observe: Observer | None = None,
+) -> FittedNormal:
+    r"""Return the normal whose mean and precision are a fixed point of natural-gradient steps.
+
+    .. math:: m \leftarrow m + r\, \Sigma\, E[g], \qquad
+        \Sigma^{-1} \leftarrow (1 - r) \Sigma^{-1} + r B, \qquad
+        B = -E[\nabla g] = -E[\Sigma^{-1} (z - m) g']
+
+    with g the gradient of log p at a draw z (Khan & Rue 2023, the Bayesian learning rule; the
+    last equation is Stein's). The rate r is halved until the ELBO does not fall.
+    """
+    q, gradients = shrunk_until_finite(target, begin, noise)
+    if not np.isfinite(q.elbo):
+        return q
+    rate = 1.0
+    for iteration in range(iterations):
+        if observe is not None:
+            observe(q)
+        step, B = whitened_step(q, gradients, noise)
+        change = max(np.abs(step).max(), 0.5 * np.abs(B - np.eye(len(B))).max())
+        if change < tolerance:
+            return replace(q, converged=True, iterations=iteration)
+        eigenvalues, vectors = np.linalg.eigh(B)
+        for _ in range(6):
+            if not budget.step():
+                return replace(q, iterations=iteration)
+            trial = moved(q, step, eigenvalues, vectors, rate)
+            trial, trial_gradients = trial.scored(target, noise)
+            if trial.elbo >= q.elbo - 1e-9 * abs(q.elbo):
+                break
+            rate *= 0.5
+        else:
+            return replace(q, iterations=iteration)
+        gain = trial.elbo - q.elbo
+        q, gradients, rate = trial, trial_gradients, min(1.0, 2 * rate)
+        if gain < 1e-4 and change < 5 * tolerance:
+            return replace(q, converged=True, iterations=iteration)
+    return replace(q, iterations=iterations)
+
+
+def shrunk_until_finite(
+    target: Target, q: FittedNormal, noise: np.ndarray
+) -> tuple[FittedNormal, np.ndarray]:
+    """Return a normal narrow enough for log p to be finite at all of its draws."""
+    for _ in range(7):
+        scored, gradients = q.scored(target, noise)
+        if np.isfinite(scored.elbo):
+            break
+        q = FittedNormal(q.mean, 0.5 * q.root)
+    return scored, gradients
+
+
+def whitened_step(
+    q: FittedNormal, gradients: np.ndarray, noise: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the step of the mean and the new precision, in units in which q is N(0, I)."""
+    B = q.root.T @ (gradients.T @ noise) / -len(noise)
+    return q.root.T @ gradients.mean(axis=0), 0.5 * (B + B.T)
+
+
+def moved(
+    q: FittedNormal, step: np.ndarray, eigenvalues: np.ndarray, vectors: np.ndarray, rate: float
+) -> FittedNormal:
+    """Return the normal after a step of some rate, no variance changed by more than a factor."""
+    precision = np.clip((1 - rate) + rate * eigenvalues, 1 / LARGEST_FACTOR, LARGEST_FACTOR)
+    root = vectors / np.sqrt(precision)
+    # where the precision is to fall, the step that it suggests is too long to be trusted
+    shift = vectors @ ((vectors.T @ step) / np.maximum(precision, 0.3))
+    return FittedNormal(
+        q.mean + q.root @ (rate * shift), q.root @ np.linalg.cholesky(root @ root.T)
+    )
+
+
+def fit_large(
+    target: Target,
+    begin: FittedNormal,
+    noise: np.ndarray,
+    budget: Budget,
+    iterations: int = 8,
+    tolerance: float = 0.05,
+    observe: Observer | None = None,
+) -> FittedNormal:
+    """Return the best normal whose whitened dimensions may be moved and scaled, but not mixed.
+
+    For dimensions so many that the draws could not tell a covariance: correlations stay those of
+    the curvature at a mode. What a normal posterior would contribute cancels in the estimates.
+    """
+    q, gradients = shrunk_until_finite(target, begin, noise)
+    rate = 1.0
+    for iteration in range(iterations):
+        if observe is not None:
+            observe(q)
+        residual = gradients @ q.full_root + noise  # zero if q is the posterior
+        step, change = residual.mean(axis=0), -(residual * noise).mean(axis=0)
+        if np.abs(step).max() < tolerance and np.abs(change).max() < 2 * tolerance:
+            return replace(q, converged=True, iterations=iteration)
+        for _ in range(5):
+            if not budget.step():
+                return replace(q, iterations=iteration)
+            precision = np.clip(1 + rate * change, 0.2, 5.0)
+            trial = FittedNormal(q.mean + q.full_root @ (rate * step), q.root / np.sqrt(precision))
+            trial, trial_gradients = trial.scored(target, noise)
+            if trial.elbo >= q.elbo:
+                break
+            rate *= 0.5
+        else:
+            return replace(q, converged=True, iterations=iteration)
+        gain, q, gradients = trial.elbo - q.elbo, trial, trial_gradients
+        if gain < tolerance:
+            return replace(q, converged=True, iterations=iteration)
+    return replace(q, iterations=iterations)
+
+
+def fit_mean_field(
+    target: Target,
+    full: FittedNormal,
+    noise: np.ndarray,
+    budget: Budget,
+    iterations: int = 40,
+    tolerance: float = 0.01,
+    observe: Observer | None = None,
+) -> FittedNormal:
+    """Return the best independent normals, beginning at the best normal ``full``.
+
+    The mean moves by Cov g with the covariance of ``full``, a Newton step: steps of each variable
+    alone would hardly ever cross a strong correlation. Variances go to 1 / E[-Hessian_ii].
+    """
+    inverse = np.linalg.inv(full.full_root)
+    q = FittedNormal(full.mean, 1 / np.sqrt((inverse**2).sum(axis=0)))
+    q, gradients = shrunk_until_finite(target, q, noise)
+    if not np.isfinite(q.elbo):
+        return q
+    rate = 1.0
+    for iteration in range(iterations):
+        if observe is not None:
+            observe(q)
+        precision = -(gradients * noise).mean(axis=0) * q.root
+        step = full.full_root @ (full.full_root.T @ gradients.mean(axis=0))
+        change = max(np.abs(step / full.sd).max(), 0.5 * np.abs(precision - 1).max())
+        if change < tolerance:
+            return replace(q, converged=True, iterations=iteration)
+        for _ in range(8):
+            if not budget.step():
+                return replace(q, iterations=iteration)
+            factor = np.clip((1 - rate) + rate * precision, 1 / LARGEST_FACTOR, LARGEST_FACTOR)
+            trial = FittedNormal(q.mean + rate * step, q.root / np.sqrt(factor))
+            trial, trial_gradients = trial.scored(target, noise)
+            if trial.elbo >= q.elbo - 1e-9 * abs(q.elbo):
+                break
+            rate *= 0.5
+        else:
+            return replace(q, converged=change < 10 * tolerance, iterations=iteration)
+        gain = trial.elbo - q.elbo
+        q, gradients, rate = trial, trial_gradients, min(1.0, 2 * rate)
+        if gain < 1e-5 and change < 5 * tolerance:
+            return replace(q, converged=True, iterations=iteration)
+    return replace(q, iterations=iterations)

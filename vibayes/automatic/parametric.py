@@ -1,0 +1,121 @@
+"""Automatic fits of normal families, where the log density can be had as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytensor
+
+from vibayes.approximations.base import Approximation, Ending, Group
+from vibayes.approximations.full_rank import FullRankGroup
+from vibayes.approximations.low_rank import LowRankGroup
+from vibayes.approximations.mean_field import MeanFieldGroup
+from vibayes.automatic.budget import Budget
+from vibayes.automatic.explore import explore
+from vibayes.automatic.findings import Findings
+from vibayes.automatic.normals import FittedNormal, fit_mean_field
+from vibayes.automatic.target import Target, data_size
+from vibayes.inference.callbacks import Callback, period
+
+__all__ = [
+    "MOST_DENSE",
+    "Recorder",
+    "draws_to_judge",
+    "fit_normal_family",
+    "is_normal_family",
+    "set_params",
+]
+
+NORMAL_FAMILIES = MeanFieldGroup, FullRankGroup, LowRankGroup
+MOST_DENSE = 2000
+"""Dimensions up to which a matrix of all curvatures is computed."""
+MOST_OBSERVATIONS = 400_000_000  # whose log density is evaluated for a judgement
+
+
+def draws_to_judge(model: Any) -> int:
+    """Return how many draws to judge by: fewer for models that take long to evaluate."""
+    return int(np.clip(MOST_OBSERVATIONS // max(data_size(model), 1), 200, 1000))
+
+
+class Recorder:
+    """Puts each improvement into the approximation, records its loss, and calls callbacks.
+
+    Parameters
+    ----------
+    approx : Approximation
+        Of one group.
+    callbacks : sequence of callable
+        Called as ``callback(approx, losses, i)``.
+    """
+
+    def __init__(self, approx: Approximation, callbacks: Sequence[Callable[..., None]]) -> None:
+        self.approx = approx
+        self._callbacks = [(callback, period(callback)) for callback in callbacks]
+        self._losses: list[float] = []
+        self._earlier = approx.hist
+        for callback in callbacks:
+            if isinstance(callback, Callback):
+                callback.start(approx)
+
+    def __call__(self, q: FittedNormal) -> None:
+        """Take over a normal, if it is better than all before."""
+        if self._losses and -q.elbo > self._losses[-1]:
+            return
+        set_params(self.approx.groups[0], q)
+        self._losses.append(-q.elbo)
+        losses = np.array(self._losses)
+        self.approx.hist = np.concatenate([self._earlier, losses])
+        for callback, every in self._callbacks:
+            if len(losses) % every == 0:
+                callback(self.approx, losses, len(losses))
+
+
+def set_params(group: Group, q: FittedNormal) -> None:
+    """Set the parameters of a group to what comes closest to a normal."""
+    for name, value in group.params_near(q.mean, q.root).items():
+        shared = group.shared_params[name]
+        shared.set_value(np.asarray(value, dtype=pytensor.config.floatX))
+
+
+def fit_normal_family(
+    approx: Approximation, budget: Budget, callbacks: Sequence[Callable[..., None]] = ()
+) -> None:
+    """Fit a normal family from where it stands, until the steps come to an end.
+
+    The approximation holds the best state so far whenever a callback, the user or the budget ends
+    the fit.
+    """
+    rng = approx.spawn_generator()
+    group = approx.groups[0]
+    record = Recorder(approx, callbacks)
+    target = Target(approx.model, start=current_point(group))
+    approx.ending = Ending(False, "it was interrupted")
+    diagonal = isinstance(group, MeanFieldGroup)
+    exploration = explore(
+        target, rng, budget, draws_to_judge(approx.model), None if diagonal else record
+    )
+    best = exploration.best
+    if diagonal:
+        best = fit_mean_field(target, best, exploration.noise, budget, observe=record)
+    record(best)
+    findings = Findings.of(exploration)
+    reason = f"the steps came to an end after {budget.elapsed:.1f} seconds"
+    if not best.converged:
+        reason = budget.exhausted or "the steps did not come to an end"
+    approx.ending = Ending(best.converged, reason, findings)
+
+
+def current_point(group: Group) -> dict[str, np.ndarray]:
+    """Return where a normal family is centred, by the names of the unconstrained variables."""
+    return group.layout.point(group.shared_params["mu"].get_value())
+
+
+def is_normal_family(approx: Approximation) -> bool:
+    """Tell whether an approximation is one normal whose parameters are its own."""
+    if len(approx.groups) != 1:
+        return False
+    group = approx.groups[0]
+    return isinstance(group, NORMAL_FAMILIES) and set(group.shared_params) == group.param_names
+
