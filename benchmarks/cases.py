@@ -50,6 +50,16 @@ CASES = [
         libraries=("vibayes", "pymc"),
     ),
     Case(
+        "iris",
+        "500 steps of SVGD with a Tracker at each, 500 particles, multinomial regression on iris",
+        libraries=("vibayes", "pymc"),
+    ),
+    Case(
+        "minibatch_step",
+        "a step of ADVI on 500 of 40,000 rows of 100 columns, 200 parameters",
+        libraries=("vibayes", "pymc"),
+    ),
+    Case(
         "full_rank",
         "a full-rank step over a mean-field step, a normal with 50 dimensions",
         unit="",

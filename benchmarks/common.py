@@ -12,20 +12,26 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "BATCH_SIZE",
     "DRAWS",
+    "IRIS_STEPS",
     "REPEATS",
     "SVGD_STEPS",
     "N",
     "gamma_data",
+    "iris_data",
     "logistic_data",
     "main",
     "mean_loss",
+    "minibatch_data",
     "result",
     "seconds_of",
 ]
 
 N = 10_000  # steps of a fit
-SVGD_STEPS = 300
+SVGD_STEPS = 75  # four times in a worker
+IRIS_STEPS = (100, 400)  # with the default optimizer, then with adamax
+BATCH_SIZE = 500
 DRAWS = 1_000  # of the posterior
 REPEATS = 3  # timings in a worker, whose median counts
 
@@ -41,6 +47,22 @@ def logistic_data() -> tuple[np.ndarray, np.ndarray]:
     X = rng.standard_normal((5_000, 20))
     logit_p = -0.5 + X @ rng.normal(0, 0.5, size=20)
     return X, rng.binomial(1, 1 / (1 + np.exp(-logit_p)))
+
+
+def iris_data() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return 112 flowers to learn from and 38 to test: X_train, X_test, y_train, y_test."""
+    from sklearn.datasets import load_iris
+
+    X, y = load_iris(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(X))
+    train, test = order[:112], order[112:]
+    return X[train], X[test], y[train], y[test]
+
+
+def minibatch_data() -> np.ndarray:
+    """Return 40,000 rows of 100 columns of different location and scale."""
+    rng = np.random.default_rng(0)
+    return rng.random((40_000, 100)) * rng.integers(1, 10, size=100) + rng.random(100) * 10
 
 
 def seconds_of(function: Callable[..., Any], *args: Any, **kwargs: Any) -> float:

@@ -11,15 +11,20 @@ from typing import Any
 import numpy as np
 import pymc as pm
 import pytensor
+import pytensor.tensor as pt
 from common import (
+    BATCH_SIZE,
     DRAWS,
+    IRIS_STEPS,
     REPEATS,
     SVGD_STEPS,
     N,
     gamma_data,
+    iris_data,
     logistic_data,
     main,
     mean_loss,
+    minibatch_data,
     result,
     seconds_of,
 )
@@ -52,6 +57,33 @@ def logistic() -> pm.Model:
         slope = pm.Normal("slope", 0, 2.5, shape=X.shape[1])
         pm.Bernoulli("y", logit_p=intercept + X @ slope, observed=y)
     return model
+
+
+def minibatch() -> pm.Model:
+    data = minibatch_data()
+    X = pm.Minibatch(data, batch_size=BATCH_SIZE)
+    with pm.Model() as model:
+        mu = pm.Flat("mu", shape=100)
+        sd = pm.HalfNormal("sd", sigma=100, shape=100)
+        pm.Normal("likelihood", mu, sigma=sd, observed=X, total_size=len(data))
+    return model
+
+
+def iris_parts() -> tuple[pm.SVGD, Any, Any]:
+    """Return what is fitted, and its accuracy on the flowers to test and to learn from."""
+    X_train, X_test, y_train, y_test = iris_data()
+    Xt = pytensor.shared(X_train)
+    with pm.Model():
+        slope = pm.Normal("slope", 0, sigma=1e2, shape=(4, 3))
+        offset = pm.Normal("offset", sigma=1e4, shape=(3,))
+        p = pt.special.softmax(Xt.dot(slope) + offset, axis=-1)
+        pm.Categorical("obs", p=p, observed=y_train)
+        inference = pm.SVGD(n_particles=500, jitter=1, random_seed=1)
+    test_probs = inference.approx.sample_node(p, more_replacements={Xt: X_test}, size=100)
+    train_probs = inference.approx.sample_node(p)
+    test_accuracy = pt.eq(test_probs.argmax(-1), y_test).mean(-1)
+    train_accuracy = pt.eq(train_probs.argmax(-1), y_train).mean(-1)
+    return inference, test_accuracy.eval, train_accuracy.eval
 
 
 def time_steps(model: pm.Model, **options: Any) -> dict[str, float]:
@@ -97,6 +129,33 @@ def svgd_step() -> dict[str, float]:
     loop()
     values = [seconds_of(loop) / SVGD_STEPS for _ in range(REPEATS)]
     return result(values, inference.approx.histogram.eval().mean())
+
+
+def iris() -> dict[str, float]:
+    inference, test_accuracy, train_accuracy = iris_parts()
+    tracker = pm.variational.callbacks.Tracker(test=test_accuracy, train=train_accuracy)
+    optimizers = (pm.adagrad_window, pm.adamax(learning_rate=0.1))
+    steps = [
+        inference.objective.step_function(score=False, obj_optimizer=optimizer)
+        for optimizer in optimizers
+    ]
+    start = inference.approx.params[0].get_value()
+    for step in steps:
+        step()
+    tracker(inference.approx, None, 0)  # compiles
+    inference.approx.params[0].set_value(start)
+
+    def loop() -> None:
+        for step, n in zip(steps, IRIS_STEPS, strict=True):
+            for i in range(n):
+                step()
+                tracker(inference.approx, None, i)
+
+    return result([seconds_of(loop)], tracker["test"][-50:])
+
+
+def minibatch_step() -> dict[str, float]:
+    return time_steps(minibatch())
 
 
 def refit() -> dict[str, float]:

@@ -6,15 +6,20 @@ from typing import Any
 
 import numpy as np
 import pytensor
+import pytensor.tensor as pt
 from common import (
+    BATCH_SIZE,
     DRAWS,
+    IRIS_STEPS,
     REPEATS,
     SVGD_STEPS,
     N,
     gamma_data,
+    iris_data,
     logistic_data,
     main,
     mean_loss,
+    minibatch_data,
     result,
     seconds_of,
 )
@@ -47,6 +52,33 @@ def logistic() -> vb.Model:
         slope = vb.Normal("slope", 0, 2.5, shape=X.shape[1])
         vb.Bernoulli("y", logit_p=intercept + X @ slope, observed=y)
     return model
+
+
+def minibatch() -> vb.Model:
+    data = minibatch_data()
+    X = vb.Minibatch(data, batch_size=BATCH_SIZE)
+    with vb.Model() as model:
+        mu = vb.Flat("mu", shape=100)
+        sd = vb.HalfNormal("sd", sigma=100, shape=100)
+        vb.Normal("likelihood", mu, sigma=sd, observed=X, total_size=data.shape)
+    return model
+
+
+def iris_parts() -> tuple[vb.SVGD, Any, Any]:
+    """Return what is fitted, and its accuracy on the flowers to test and to learn from."""
+    X_train, X_test, y_train, y_test = iris_data()
+    Xt = pytensor.shared(X_train)
+    with vb.Model():
+        slope = vb.Normal("slope", 0, sigma=1e2, shape=(4, 3))
+        offset = vb.Normal("offset", sigma=1e4, shape=(3,))
+        p = pt.special.softmax(Xt.dot(slope) + offset, axis=-1)
+        vb.Categorical("obs", p=p, observed=y_train)
+        inference = vb.SVGD(n_particles=500, jitter=1, random_seed=1)
+    test_probs = inference.approx.sample_node(p, more_replacements={Xt: X_test}, size=100)
+    train_probs = inference.approx.sample_node(p)
+    test_accuracy = pt.eq(test_probs.argmax(-1), y_test).mean(-1)
+    train_accuracy = pt.eq(train_probs.argmax(-1), y_train).mean(-1)
+    return inference, test_accuracy.eval, train_accuracy.eval
 
 
 def time_steps(model: vb.Model, **options: Any) -> dict[str, float]:
@@ -82,6 +114,26 @@ def svgd_step() -> dict[str, float]:
         inference.fit(n, obj_optimizer=vb.sgd(learning_rate=0.01), progressbar=False)
         values.append(inference.run_seconds / n)
     return result(values[1:], inference.approx.histogram.eval().mean())
+
+
+def iris() -> dict[str, float]:
+    inference, test_accuracy, train_accuracy = iris_parts()
+    start = inference.approx.histogram.get_value()
+    optimizers = (None, vb.adamax(learning_rate=0.1))
+    values = []
+    for _ in range(2):  # the first time compiles
+        inference.approx.histogram.set_value(start)
+        tracker = vb.callbacks.Tracker(test=test_accuracy, train=train_accuracy)
+        seconds = 0.0
+        for n, optimizer in zip(IRIS_STEPS, optimizers, strict=True):
+            options = dict(obj_optimizer=optimizer, callbacks=[tracker], progressbar=False)
+            seconds += seconds_of(inference.fit, n, **options)
+        values.append(seconds)
+    return result(values[1:], tracker["test"][-50:])
+
+
+def minibatch_step() -> dict[str, float]:
+    return time_steps(minibatch())
 
 
 def full_rank() -> dict[str, float]:

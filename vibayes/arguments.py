@@ -1,0 +1,34 @@
+"""Arguments that many functions take: checked in one way, with messages of one form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["check_whole"]
+
+
+def check_whole(value: Any, name: str, least: int, most: int | None = None) -> int:
+    """Return a whole number as an int.
+
+    Parameters
+    ----------
+    value
+        What was given: any kind of number, such as ``1e4`` or one of NumPy's.
+    name
+        Name of the argument, for the message.
+    least, most
+        Smallest and largest number allowed; no largest one by default.
+
+    Raises
+    ------
+    ValueError
+        If it is no whole number, or not within the limits.
+    """
+    try:
+        whole = not isinstance(value, bool | str | bytes) and int(value) == value
+    except (TypeError, ValueError, OverflowError):  # no number, several, NaN, infinity
+        whole = False
+    if not whole or value < least or (most is not None and value > most):
+        limits = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"{name} must be a whole number {limits}, got {value!r}")
+    return int(value)
