@@ -15,25 +15,31 @@ import multiprocessing
 import os
 import resource
 import shutil
+import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+import pytensor
 
 CHUNK = 100_000
+WARM_UP = 2_000
+RATES = [1e-3, 1e-4, 1e-5]  # at the last, what a mean jumps about is less than its posterior sd
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=10**7)
     parser.add_argument("--columns", type=int, default=50)
-    parser.add_argument("--batch-size", type=int, default=500)
-    parser.add_argument("--steps", type=int, default=60_000)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--draws", type=int, default=1, help="of the parameters, a step")
+    parser.add_argument("--steps", type=int, default=90_000)
     parser.add_argument("--sample", type=int, default=200_000, help="rows of the fit in memory")
     parser.add_argument("--folder", type=Path, help="where to put the data for the time being")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that data are deleted
     needed = arguments.rows * (arguments.columns + 1) * 8
     folder = Path(tempfile.mkdtemp(prefix="vibayes-streaming-", dir=arguments.folder))
     try:
@@ -46,6 +52,8 @@ def main() -> None:
         )
         writer.start()
         writer.join()
+        if writer.exitcode:
+            sys.exit("the data could not be written")
         measure(folder, arguments)
     finally:
         shutil.rmtree(folder)
@@ -76,17 +84,18 @@ def measure(folder: Path, arguments: argparse.Namespace) -> None:
 
     size = arguments.batch_size
     inference = regression(vb, *vb.Minibatch(X, y, batch_size=size), rows, columns)
-    fit(vb, inference, 2_000)
+    rate = begin(vb, inference, arguments.draws)
     print(f"compilation              {inference.compile_seconds:8.1f} s")
-    memory.print("after 2,000 steps")
+    memory.print(f"after {WARM_UP:,} steps")
     run, wait, began = inference.run_seconds, inference.wait_seconds, time.perf_counter()
     own, all_threads = time.thread_time(), time.process_time()
-    inference.refine(arguments.steps, progressbar=False)
+    go_on(inference, rate, arguments.steps)
     wall = time.perf_counter() - began
     own, all_threads = time.thread_time() - own, time.process_time() - all_threads
     run, wait = inference.run_seconds - run, inference.wait_seconds - wait
     memory.print("at the end")
-    steps, epochs = arguments.steps, arguments.steps * size / rows
+    steps = arguments.steps
+    epochs = steps * size / rows
     print(f"{steps:,} warm steps of {size} rows, {epochs:.1f} epochs: {wall:.2f} s")
     print(f"    a step               {1e6 * run / steps:8.1f} µs")
     print(f"    waiting, a step      {1e6 * wait / steps:8.1f} µs, {wait / wall:.1%} of time")
@@ -97,7 +106,7 @@ def measure(folder: Path, arguments: argparse.Namespace) -> None:
     chosen = np.sort(np.random.default_rng(3).choice(rows, arguments.sample, replace=False))
     sample = np.asarray(X[chosen]), np.asarray(y[chosen])
     in_memory = regression(vb, *vb.Minibatch(*sample, batch_size=size), len(chosen), columns)
-    fit(vb, in_memory, steps + 2_000)
+    go_on(in_memory, begin(vb, in_memory, arguments.draws), steps)
     means, of_sample = (i.approx.mean.eval(mode="FAST_COMPILE") for i in (inference, in_memory))
     sd = in_memory.approx.std.eval(mode="FAST_COMPILE")
     print(f"in memory, {len(chosen):,} rows: a step {1e6 * in_memory.run_seconds / steps:.1f} µs")
@@ -115,8 +124,18 @@ def regression(vb, X, y, rows: int, columns: int):
     return vb.ADVI(model=model, random_seed=1, start_sigma={"beta": 0.01})
 
 
-def fit(vb, inference, n: int) -> None:
-    inference.fit(n, obj_optimizer=vb.adam(learning_rate=1e-3), progressbar=False)
+def begin(vb, inference, draws: int):
+    """Make the first steps, and return the learning rate, which can be set."""
+    rate = pytensor.shared(np.asarray(RATES[0], dtype=pytensor.config.floatX), name="rate")
+    optimizer = vb.adam(learning_rate=rate)
+    inference.fit(WARM_UP, obj_n_mc=draws, obj_optimizer=optimizer, progressbar=False)
+    return rate
+
+
+def go_on(inference, rate, steps: int) -> None:
+    for value in RATES:
+        rate.set_value(value)
+        inference.refine(steps // len(RATES), progressbar=False)
 
 
 class Memory:

@@ -23,5 +23,7 @@ def test_limits():
     assert check_whole(0, "n", 0) == 0
     assert check_whole(5, "rank", 1, 5) == 5
     for value in (0, 6):
-        with pytest.raises(ValueError, match=f"rank must be a whole number from 1 to 5, got {value}"):
+        with pytest.raises(
+            ValueError, match=f"rank must be a whole number from 1 to 5, got {value}"
+        ):
             check_whole(value, "rank", 1, 5)

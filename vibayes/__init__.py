@@ -4,9 +4,12 @@ from vibayes import callbacks, datasets, distributions, math, updates
 from vibayes.approximations.base import Approximation, Group
 from vibayes.approximations.empirical import Empirical
 from vibayes.approximations.full_rank import FullRank
+from vibayes.approximations.gaussian_mixture import GaussianMixture
 from vibayes.approximations.low_rank import LowRank
 from vibayes.approximations.mean_field import MeanField
 from vibayes.approximations.normalizing_flow import NormalizingFlow
+from vibayes.automatic.diagnosis import Diagnosis
+from vibayes.automatic.methods import AutoVI, LaplaceVI, MixtureVI, PathfinderVI
 from vibayes.distributions import (
     AR,
     AsymmetricLaplace,
@@ -74,6 +77,7 @@ from vibayes.distributions import (
     logcdf,
     logp,
 )
+from vibayes.exceptions import ApproximationWarning, ConvergenceWarning
 from vibayes.inference.fit import fit
 from vibayes.inference.inference import ADVI, NFVI, FullRankADVI, Inference, KLqp, LowRankADVI
 from vibayes.inference.svgd import ASVGD, SVGD, ImplicitGradient
@@ -116,7 +120,9 @@ __all__ = [
     "NFVI",
     "SVGD",
     "Approximation",
+    "ApproximationWarning",
     "AsymmetricLaplace",
+    "AutoVI",
     "Bernoulli",
     "Beta",
     "BetaBinomial",
@@ -126,9 +132,11 @@ __all__ = [
     "Censored",
     "ChiSquared",
     "Continuous",
+    "ConvergenceWarning",
     "CustomDist",
     "Data",
     "Deterministic",
+    "Diagnosis",
     "Dirichlet",
     "DirichletMultinomial",
     "Discrete",
@@ -141,6 +149,7 @@ __all__ = [
     "FullRank",
     "FullRankADVI",
     "Gamma",
+    "GaussianMixture",
     "GaussianRandomWalk",
     "Geometric",
     "Group",
@@ -157,6 +166,7 @@ __all__ = [
     "Kumaraswamy",
     "LKJCholeskyCov",
     "Laplace",
+    "LaplaceVI",
     "LogNormal",
     "Logistic",
     "LogitNormal",
@@ -166,6 +176,7 @@ __all__ = [
     "MeanField",
     "Minibatch",
     "Mixture",
+    "MixtureVI",
     "Model",
     "Moyal",
     "Multinomial",
@@ -180,6 +191,7 @@ __all__ = [
     "OrderedLogistic",
     "OrderedProbit",
     "Pareto",
+    "PathfinderVI",
     "Poisson",
     "Potential",
     "Renyi",

@@ -17,11 +17,13 @@ from pytensor.link.vm import VMLinker
 from pytensor.tensor.random.type import RandomType
 
 from vibayes.linker import numba_mode
-from vibayes.numpy_linker import numpy_mode
+from vibayes.numpy_linker import NumpyLinker, numpy_mode
 
 # NumPy runs the graph operation by operation: a call on few numbers costs more than a compiled
 # one, but nothing is compiled. Right for what is evaluated a few times, or on large arrays.
 EVALUATE_MODE = numpy_mode()
+# For parts of graphs that were rewritten for it already.
+AS_IT_IS = Mode(NumpyLinker(), None)
 
 
 def resolve_mode(backend: str | None = None, mode: Any = None) -> Any:

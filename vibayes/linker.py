@@ -1,11 +1,13 @@
 """Numba functions that are quick to compile and cheap to call.
 
-Two things differ from PyTensor's numba mode.
+Three things differ from PyTensor's numba mode.
 
 - PyTensor's linker wraps a compiled graph in a function of ``*args``; Numba then works out the
   type of the tuple at each call in Python, some 15 µs an array. With one named argument an input
   that happens in C. The fit loop calls its steps at each look of a callback, so that this is half
   of what a look costs.
+- Functions release the interpreter's lock while they run, so that a thread that reads data ahead,
+  or another fit, can run beside them.
 - From PyTensor 3.1 on a matrix product compiles for ten seconds and more. Numba's own ``np.dot``
   compiles in half a second and calls the same BLAS; it only wants to be told of a transposition
   instead of being handed a strided view, which it would copy.
@@ -45,9 +47,9 @@ class FixedArityNumbaLinker(NumbaLinker):
             src=f"def fixed_arity({arguments}): return inner({arguments})",
             function_name="fixed_arity",
             global_env={"__name__": __name__, "inner": inner},
-            cache_key=f"{cache_key}_fixed_arity",
+            cache_key=f"{cache_key}_fixed_arity_nogil",
         )
-        return numba_njit(function, final_function=True, cache=True)
+        return numba_njit(function, final_function=True, cache=True, nogil=True)
 
 
 class MatrixProduct(Op):

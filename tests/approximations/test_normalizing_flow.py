@@ -209,16 +209,22 @@ def test_one_pass_makes_draws_and_density(vector_model):
     nodes = [v.owner for v in ancestors([loss]) if v.owner is not None]
     tanh = [n for n in nodes if getattr(n.op, "scalar_op", None) == pytensor.scalar.tanh]
     assert len(tanh) == 5
-    # and a density that is asked of other noise makes a pass of its own
+
+
+def test_draws_do_not_get_into_each_others_way(vector_model):
+    """Whichever is made first, each has the density of its own noise."""
+    approx = NormalizingFlow(EVERY_FLOW, model=vector_model, random_seed=1)
     (group,) = approx.groups
-    noise, other = pt.vector(shape=(3,)), pt.vector(shape=(3,))
-    z = group.transform(noise)
-    values = pytensor.function(
-        [noise, other],
-        [group.log_density(noise, z), group.log_density(other, z)],
-        mode=EVALUATE_MODE,
-    )(np.zeros(3), np.ones(3))
-    assert values[0] != values[1]
+    _, first, z = group.draw(pytensor.shared(np.random.default_rng(1)), 4)
+    _, second, z_second = group.draw(pytensor.shared(np.random.default_rng(2)), 4)
+    by_draw = [group.log_density(first, z), group.log_density(second, z_second)]
+    by_noise = [
+        group.log_density(first.noise, group.transform(first.noise)),
+        group.log_density(second.noise, group.transform(second.noise)),
+    ]
+    values = pytensor.function([], [*by_draw, *by_noise], mode=EVALUATE_MODE)()
+    np.testing.assert_allclose(values[:2], values[2:])
+    assert not np.allclose(values[0], values[1])
 
 
 def test_single_draw_and_deterministic(vector_model):
@@ -309,14 +315,16 @@ def mean_field_elbo():
         ("banana", "scale-planar*8", 0.45),
         ("funnel", "affine_coupling", 0.4),
         ("funnel", "iaf", 0.4),
-        ("two_modes", "spline_coupling", 0.8),
+        ("two_modes", "scale-spline_coupling", 0.6),
         ("two_modes", "scale-planar*4", 0.8),
         ("two_modes", "scale-radial*4", 0.8),
     ],
 )
 def test_beats_the_mean_field(target, formula, margin, seed, mean_field_elbo):
-    approx = converged(NormalizingFlow(formula, model=TARGETS[target](), random_seed=seed), 1500)
-    assert elbo(approx) > mean_field_elbo[target] + margin
+    # from a narrow start a flow may settle in one of two modes
+    wide = {"x": 2.0} if target == "two_modes" else None
+    approx = NormalizingFlow(formula, model=TARGETS[target](), random_seed=seed, start_sigma=wide)
+    assert elbo(converged(approx, 1500)) > mean_field_elbo[target] + margin
 
 
 @pytest.mark.slow

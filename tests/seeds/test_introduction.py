@@ -2,7 +2,8 @@
 
 The text says what comes out; that is what is asserted. Fits are those of the text, but where the
 model is slow to compile: there a smaller fit without a compiler stands in by default, and the one
-of the text is marked slow.
+of the text is marked slow. Where the text leaves the number of iterations to the default, it is
+named: without, a fit here ends by itself.
 """
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy.special import softmax
 import vibayes as vb
 from vibayes.callbacks import CheckParametersConvergence
 
+N = 10_000  # iterations, where the text does not say
 W, MU, SD = np.array([0.2, 0.8]), np.array([-0.3, 0.5]), np.array([0.1, 0.1])
 VALLEY = (0.0, 0.2)  # between the modes, where the mixture has next to nothing
 
@@ -44,10 +46,10 @@ def gamma_model():
 
 def test_gamma(gamma_model):
     with gamma_model:
-        mean_field = vb.fit(obj_optimizer=vb.adagrad_window(learning_rate=1e-2), random_seed=1)
+        mean_field = vb.fit(N, obj_optimizer=vb.adagrad_window(learning_rate=1e-2), random_seed=1)
     assert isinstance(mean_field, vb.MeanField)
     assert "MeanField" in repr(mean_field)
-    assert len(mean_field.hist) == 10_000
+    assert len(mean_field.hist) == N
     # "Finished [100%]: Average Loss = 169.87"
     assert mean_field.hist[-1000:].mean() == pytest.approx(169.87, abs=0.15)
 
@@ -90,7 +92,7 @@ def test_deterministics():
 @pytest.mark.parametrize("seed", range(1, 6))
 def test_advi_misses_the_second_mode(model, seed):
     with model:
-        mean_field = vb.fit(method="advi", random_seed=seed)
+        mean_field = vb.fit(N, method="advi", random_seed=seed)
     # "Finished [100%]: Average Loss = 2.216"
     assert mean_field.hist[-1000:].mean() == pytest.approx(2.2, abs=0.4)
     x = mean_field.sample(1000, random_seed=seed).posterior["x"].values.ravel()
@@ -104,16 +106,17 @@ def test_advi_misses_the_second_mode(model, seed):
 
 def test_checking_convergence(model):
     with model:
-        relative = vb.fit(method="advi", callbacks=[CheckParametersConvergence()], random_seed=1)
-    assert len(relative.hist) == 10_000
+        relative = vb.fit(N, method="advi", callbacks=[CheckParametersConvergence()], random_seed=1)
+    assert len(relative.hist) == N
 
     with model:
         absolute = vb.fit(
+            N,
             method="advi",
             callbacks=[vb.callbacks.CheckParametersConvergence(diff="absolute")],
             random_seed=1,
         )
-    assert len(absolute.hist) < 10_000
+    assert len(absolute.hist) < N
     assert len(absolute.hist) % 100 == 0
     np.testing.assert_array_equal(absolute.hist, relative.hist[: len(absolute.hist)])
 
@@ -386,7 +389,7 @@ def test_a_callback_that_stops(caplog):
             raise StopIteration("I was slow, sorry")
 
     with model, caplog.at_level("INFO", "vibayes"):
-        advifit = vb.fit(callbacks=[stop_after_10], backend="py")
+        advifit = vb.fit(N, callbacks=[stop_after_10], backend="py")
     assert len(advifit.hist) == 10
     assert "I was slow, sorry" in caplog.text
     assert "Interrupted at 10 [0%]" in caplog.text

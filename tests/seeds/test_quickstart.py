@@ -279,7 +279,7 @@ def test_a_callback_that_stops(caplog):
             raise StopIteration("I was slow, sorry")
 
     with model, caplog.at_level("INFO", "vibayes"):
-        advifit = vb.fit(callbacks=[stop_after_10], backend="py")
+        advifit = vb.fit(10_000, callbacks=[stop_after_10], backend="py")
     assert len(advifit.hist) == 10
     assert "I was slow, sorry" in caplog.text
     assert "Interrupted at 10 [0%]" in caplog.text

@@ -11,7 +11,9 @@ from vibayes.streaming.sources import FunctionSource, IndexedSource
 def indexed(rows, block):
     """A source of the numbers from 0 on, any block of which can be read alone."""
     ends = [*range(block, rows, block), rows]
-    return IndexedSource("numbers", ends, lambda number, start, stop: np.arange(start, stop))
+    return IndexedSource(
+        "numbers", ends, lambda: lambda number, start, stop: np.arange(start, stop)
+    )
 
 
 def function(rows, block):
@@ -22,20 +24,19 @@ def function(rows, block):
     return FunctionSource(numbers, None)
 
 
-def epochs(source, rows, buffer_rows, seed=(1,)):
+def epochs(source, rows, buffer_rows, seed=(1,), batch=1):
     layout = Layout(source, None, None, False)
-    return ShuffledEpochs(layout, rows, 8 * buffer_rows, seed)
+    return ShuffledEpochs(layout, rows, batch, 8 * buffer_rows, seed)
 
 
-def take(shuffled, count, window_rows=None):
-    """Return the next rows, a window at a time."""
-    window_rows = window_rows or count
-    taken = []
+def take(shuffled, count):
+    """Return the next rows, as a fit uses them up."""
+    groups, taken, number = [shuffled.group(), shuffled.group()], [], 0
     while sum(map(len, taken)) < count:
-        window, filled = (np.full(window_rows, -1),), 0
-        while filled < window_rows:
-            filled += shuffled.work(window, filled)
-        taken.append(window[0])
+        group = groups[number % 2]
+        if shuffled.work(group):
+            taken.append(group.arrays[0][group.batch_order])
+            number += 1
     return np.concatenate(taken)[:count]
 
 
@@ -44,17 +45,17 @@ SIZES = [
     (7, 3, 4, 5),
     (10, 10, 100, 10),
     (100, 7, 30, 16),
-    (100, 33, 8, 250),
+    (100, 33, 8, 100),
     (101, 100, 20, 7),
     (97, 1, 10, 97),
 ]
 
 
 @pytest.mark.parametrize("make", [indexed, function])
-@pytest.mark.parametrize(("rows", "block", "buffer_rows", "window"), SIZES)
-def test_every_row_comes_once_an_epoch(make, rows, block, buffer_rows, window):
-    shuffled = epochs(make(rows, block), rows, buffer_rows)
-    taken = take(shuffled, 4 * rows, window).reshape(4, rows)
+@pytest.mark.parametrize(("rows", "block", "buffer_rows", "batch"), SIZES)
+def test_every_row_comes_once_an_epoch(make, rows, block, buffer_rows, batch):
+    shuffled = epochs(make(rows, block), rows, buffer_rows, batch=batch)
+    taken = take(shuffled, 4 * rows).reshape(4, rows)
     for epoch in taken:
         np.testing.assert_array_equal(np.sort(epoch), np.arange(rows))
 
@@ -62,21 +63,30 @@ def test_every_row_comes_once_an_epoch(make, rows, block, buffer_rows, window):
 def test_random_sizes():
     rng = np.random.default_rng(5)
     for _ in range(100):
-        rows, block, buffer_rows, window = rng.integers(1, 60, size=4)
+        rows, block, buffer_rows = rng.integers(1, 60, size=3).tolist()
+        batch = int(rng.integers(1, rows + 1))
         make = [indexed, function][rng.integers(2)]
-        shuffled = epochs(make(int(rows), int(block)), int(rows), int(buffer_rows))
-        for epoch in take(shuffled, 3 * rows, window).reshape(3, rows):
+        shuffled = epochs(make(rows, block), rows, buffer_rows, batch=batch)
+        for epoch in take(shuffled, 3 * rows).reshape(3, rows):
             np.testing.assert_array_equal(np.sort(epoch), np.arange(rows))
 
 
 @pytest.mark.parametrize("make", [indexed, function])
 def test_the_order_depends_on_the_seed_alone(make):
-    def rows(seed, window):
-        return take(epochs(make(200, 7), 200, 50, seed), 600, window)
+    def rows(*seed):
+        return take(epochs(make(200, 7), 200, 50, seed, batch=13), 600)
 
-    np.testing.assert_array_equal(rows((1, 2), 600), rows((1, 2), 13))
-    assert not np.array_equal(rows((1, 2), 600), rows((1, 3), 600))
-    assert not np.array_equal(rows((1, 2), 600), rows((2, 2), 600))
+    np.testing.assert_array_equal(rows(1, 2), rows(1, 2))
+    assert not np.array_equal(rows(1, 2), rows(1, 3))
+    assert not np.array_equal(rows(1, 2), rows(2, 2))
+
+
+@pytest.mark.parametrize("make", [indexed, function])
+def test_the_order_does_not_depend_on_the_size_of_batches(make):
+    def rows(batch):
+        return take(epochs(make(200, 7), 200, 400 + 2 * batch - 2, batch=batch), 600)
+
+    np.testing.assert_array_equal(rows(13), rows(1))
 
 
 def test_each_epoch_has_an_order_of_its_own():
@@ -104,10 +114,9 @@ def test_a_part_of_an_epoch_represents_sorted_data(seed):
 
 
 def test_the_buffer_keeps_to_its_size():
-    layout = Layout(indexed(1000, 10), None, None, False)
-    shuffled = ShuffledEpochs(layout, 1000, 8 * 60, (1,))
-    held = [shuffled._filling, shuffled._showing]
-    assert sum(array.nbytes for group in held for array in group._arrays) <= 8 * 60
+    for batch in (1, 7):
+        group = epochs(indexed(1000, 10), 1000, 60, batch=batch).group()
+        assert 2 * sum(array.nbytes for array in group.arrays) <= 8 * 60
 
 
 # -- faults -------------------------------------------------------------------------------------
@@ -143,47 +152,52 @@ BAD_BLOCKS = [
 def test_a_bad_block_is_named_and_read_again_when_mended(what, message, bad):
     function = Faulty(bad, what)
     shuffled = epochs(FunctionSource(function, None), 30, 12)
-    window, filled = (np.full(60, -1),), 0
-    with pytest.raises(StreamError, match=message) as error:  # noqa: PT012
-        while True:
-            filled += shuffled.work(window, filled)
+    with pytest.raises(StreamError, match=message) as error:
+        take(shuffled, 60)
     assert (error.value.block, error.value.row) == (bad, 5 * bad)
     assert "Faulty" in str(error.value)
+    number = shuffled._number
+    group = shuffled.group()
     with pytest.raises(StreamError, match=message):
-        shuffled.work(window, filled)
-    function.broken = False
-    while filled < 60:
-        filled += shuffled.work(window, filled)
+        shuffled.work(group)
+    assert shuffled._number == number
+
+
+@pytest.mark.parametrize("bad", [1, 3, 5])
+def test_reading_goes_on_where_it_failed(bad):
+    function = Faulty(bad, fail)
+    shuffled = epochs(FunctionSource(function, None), 30, 12)
+    groups, taken, errors = [shuffled.group(), shuffled.group()], [], 0
+    while len(taken) < 12:
+        try:
+            if shuffled.work(group := groups[len(taken) % 2]):
+                taken.append(group.arrays[0][group.batch_order])
+        except StreamError:
+            errors += 1
+            function.broken = errors < 3
+    assert errors == 3
     expected = take(epochs(FunctionSource(Faulty(-1, None), None), 30, 12), 60)
-    np.testing.assert_array_equal(window[0], expected)
+    np.testing.assert_array_equal(np.concatenate(taken)[:60], expected)
 
 
 def test_a_nan_is_named_by_its_row():
     X = np.ones((40, 3))
     X[27, 1] = np.nan
-    source = IndexedSource("X", [10, 20, 30, 40], lambda number, start, stop: X[start:stop])
+    source = IndexedSource("X", [10, 20, 30, 40], lambda: lambda number, start, stop: X[start:stop])
     layout = Layout(source, None, None, False)
     with pytest.raises(StreamError, match=r"X, block 2, row 27: the value is NaN, at \(1,\)") as e:
-        take_all(ShuffledEpochs(layout, 40, 400, (1,)), (np.empty((40, 3)),))
+        take(ShuffledEpochs(layout, 40, 1, 400, (1,)), 40)
     assert (e.value.source, e.value.block, e.value.row) == ("X", 2, 27)
     layout = Layout(source, None, None, True)
-    window = (np.empty((40, 3)),)
-    take_all(ShuffledEpochs(layout, 40, 400, (1,)), window)
-    assert np.isnan(window[0]).sum() == 1
-
-
-def take_all(shuffled, window):
-    filled = 0
-    while filled < len(window[0]):
-        filled += shuffled.work(window, filled)
+    values = take(ShuffledEpochs(layout, 40, 1, 400, (1,)), 40)
+    assert np.isnan(values).sum() == 1
 
 
 def test_infinity_is_no_nan():
     X = np.array([np.inf, -np.inf, 1.0])
-    layout = Layout(IndexedSource("X", [3], lambda *a: X), None, None, False)
-    window = (np.empty(3),)
-    take_all(ShuffledEpochs(layout, 3, 400, (1,)), window)
-    np.testing.assert_array_equal(np.sort(window[0]), [-np.inf, 1, np.inf])
+    layout = Layout(IndexedSource("X", [3], lambda: lambda *a: X), None, None, False)
+    values = take(ShuffledEpochs(layout, 3, 1, 400, (1,)), 3)
+    np.testing.assert_array_equal(np.sort(values), [-np.inf, 1, np.inf])
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ import vibayes as vb
 from vibayes.exceptions import ShapeError, StreamError
 from vibayes.streaming import sources
 from vibayes.streaming.blocks import Layout
-from vibayes.streaming.shuffle import ShuffledEpochs
+from vibayes.streaming.sample import sample_rows
 from vibayes.streaming.sources import as_source, is_streamed
+from vibayes.streaming.stream import Stream
 
 ROWS, COLUMNS = 1000, 3
 
@@ -21,7 +22,6 @@ def X():
 def _small_blocks(monkeypatch):
     monkeypatch.setattr(sources, "BLOCK_BYTES", 70 * COLUMNS * 8)
     monkeypatch.setattr(sources, "CHUNKED_BLOCK_BYTES", 70 * COLUMNS * 8)
-    monkeypatch.setattr(sources, "MAPPED_BYTES", 200 * COLUMNS * 8)
 
 
 def mapped(path, values, mode="r", offset=0, order="C"):
@@ -36,10 +36,8 @@ def read(*data, columns=None, **options):
     """Return the parts of an epoch, their rows in the order of the first part's first column."""
     layout = Layout(as_source(data, columns, "x"), columns, None, False)
     length = layout.source.length or options["rows"]
-    window = tuple(part.empty(length) for part in layout.parts)
-    shuffled, filled = ShuffledEpochs(layout, length, 20_000, (1,)), 0
-    while filled < length:
-        filled += shuffled.work(window, filled)
+    stream = Stream(layout, 1, length, 20_000, 1, "x")
+    window = sample_rows(stream, length, 1)
     key = window[0] if window[0].ndim == 1 else window[0][:, 0]
     order = np.argsort(key, kind="stable")
     assert not np.array_equal(order, np.arange(length))

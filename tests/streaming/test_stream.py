@@ -7,10 +7,11 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 from pytensor.graph import graph_replace
+from scipy import stats
 
 import vibayes as vb
 from vibayes.exceptions import ModelError, ShapeError, StreamError
-from vibayes.streaming import stream as stream_module
+from vibayes.streaming import sources
 
 ROWS, COLUMNS = 600, 2
 TRUTH = np.array([1.0, -0.5])
@@ -63,8 +64,7 @@ def readers():
 
 
 @pytest.fixture(autouse=True)
-def _small_windows(monkeypatch):
-    monkeypatch.setattr(stream_module, "MOST_WINDOW_STEPS", 7)
+def _readers_end():
     yield
     assert readers() == []
 
@@ -225,13 +225,6 @@ def test_chunks_callbacks_and_interrupts_change_nothing(model):
     parts.refine(23, progressbar=False)
     np.testing.assert_array_equal(parts.hist, whole.hist)
     np.testing.assert_array_equal(params(parts.approx), params(whole))
-
-
-@pytest.mark.parametrize("steps", [1, 3, 100])
-def test_the_size_of_windows_changes_nothing(model, monkeypatch, steps):
-    expected = fit(advi(model), 60).hist
-    monkeypatch.setattr(stream_module, "MOST_WINDOW_STEPS", steps)
-    np.testing.assert_array_equal(fit(advi(model), 60).hist, expected)
 
 
 def test_seeds(model):
@@ -492,6 +485,87 @@ def expected_value(graph):
 def test_the_whole_data_are_not_to_be_had(model):
     with pytest.raises(ModelError, match=r"not in memory.*more_replacements=.*\.minibatch"):
         model.whole_data_replacements()
+
+
+@pytest.mark.parametrize("rows", [1, 73, ROWS, 10 * ROWS])
+def test_a_sample_stands_for_the_whole_data(rows):
+    values, response = data()
+    X, y = vb.Minibatch(blocks_of(values, response), batch_size=50, total_size=ROWS)
+    model = regression(X, y)
+    replacements = model.sampled_data_replacements(rows, random_seed=1)
+    sample_X, sample_y = (replacements[m.minibatch].get_value() for m in (X, y))
+    count = min(rows, ROWS)
+    assert sample_X.shape == (count, COLUMNS)
+    at = [np.flatnonzero((values == row).all(axis=1)).item() for row in sample_X]
+    assert len(set(at)) == count
+    np.testing.assert_array_equal(sample_y, response[at])
+    logp = graph_replace(model.logp(), replacements)
+    beta = np.array([0.3, 0.2])
+    found = float(logp.eval({model.value_vars[0]: beta}, mode="FAST_COMPILE"))
+    terms = stats.norm(sample_X @ beta, 0.5).logpdf(sample_y)
+    assert found == pytest.approx(stats.norm(0, 5).logpdf(beta).sum() + ROWS * terms.mean())
+
+
+def test_seeds_of_samples(model):
+    def sample(seed):
+        return [v.get_value() for v in model.sampled_data_replacements(20, seed).values()]
+
+    for a, b, c in zip(sample(1), sample(1), sample(2), strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert (a != c).any()
+
+
+def test_samples_leave_fits_alone_and_are_of_data_in_memory_too():
+    values, response = data()
+    X, y = vb.Minibatch(blocks_of(values, response), batch_size=50, total_size=ROWS)
+    model = regression(X, y)
+    expected = fit(advi(model), 30).hist
+    inference = advi(model)
+    fit(inference, 11)
+    with model:
+        other = vb.Minibatch(response, 50, random_seed=3)
+        vb.Normal("other", model["beta"][0], 1, observed=other, total_size=ROWS)
+    replacements = model.sampled_data_replacements(7)
+    assert len(set(replacements[other.minibatch].get_value()) & set(response)) == 7
+    assert replacements[y.minibatch].get_value().shape == (7,)
+    inference.refine(19, progressbar=False)
+    np.testing.assert_array_equal(inference.hist, expected)
+
+
+def test_samples_of_bad_size_and_of_bad_data():
+    source = Fragile(raising)
+    model = streamed(source=source)
+    for rows, error in [(0, ValueError), (2.5, TypeError)]:
+        with pytest.raises(error, match="sampled_data_replacements: rows must be"):
+            model.sampled_data_replacements(rows)
+    source.calls = 5
+    with pytest.raises(StreamError, match="the disk is gone"):
+        model.sampled_data_replacements(ROWS)
+
+
+@pytest.mark.parametrize("kind", ["mapped", "parquet"])
+def test_a_model_of_files_can_be_pickled_and_its_data_stay_where_they_are(
+    tmp_path, kind, monkeypatch
+):
+    monkeypatch.setattr(sources, "BLOCK_BYTES", 20_000)
+    values = np.random.default_rng(1).normal(size=(ROWS, 200))
+    if kind == "mapped":
+        np.save(tmp_path / "X.npy", values)
+        source = np.load(tmp_path / "X.npy", mmap_mode="r")
+    else:
+        pyarrow, parquet = map(pytest.importorskip, ("pyarrow", "pyarrow.parquet"))
+        parquet.write_table(pyarrow.table({"a": values[:, 0]}), tmp_path / "X.parquet")
+        source = tmp_path / "X.parquet"
+    x = vb.Minibatch(source, batch_size=50, buffer_bytes=10_000)
+    x = x["a"] if kind == "parquet" else x
+    with vb.Model() as model:
+        mu = vb.Normal("mu", 0, 10)
+        vb.Normal("y", mu, 1.0, observed=x, total_size=ROWS)
+    expected = fit(advi(model), 20).hist
+    dumped = pickle.dumps(model)
+    assert len(dumped) < values.nbytes / 4
+    copied = pickle.loads(dumped)
+    np.testing.assert_array_equal(fit(advi(copied), 20).hist, expected)
 
 
 def test_a_model_can_be_pickled_if_its_source_can():

@@ -98,6 +98,8 @@ class Group:
     has_logq: ClassVar[bool] = True
     several_modes: ClassVar[bool] = False
     """Whether members of the family can have several modes."""
+    center_name: ClassVar[str] = "mu"
+    """Name of the parameter that is the centre of the flat vector, if there is one."""
     _families: ClassVar[dict[str, type[Group]]] = {}
     # of the only variable, where the parameters know it: a minibatch may have another length
     _event_shape: tuple[Any, ...] | None = None
@@ -253,6 +255,16 @@ class Group:
         """
         sd = root if root.ndim == 1 else np.sqrt((root**2).sum(axis=1))
         return self.initial_params(mean, sd)
+
+    def param_scales(self, sd: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the unit of parameters that have one, by name.
+
+        Parameters
+        ----------
+        sd
+            Standard deviations of the flat vector, (d,).
+        """
+        return {self.center_name: sd} if self.center_name in self.shared_params else {}
 
     def param_shapes(self) -> dict[str, tuple[int | None, ...]]:
         """Return the shape of each parameter, None for a length that may be any."""

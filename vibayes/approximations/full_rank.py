@@ -64,6 +64,9 @@ class FullRankGroup(Group):
         root = np.diag(root) if root.ndim == 1 else root
         return {"mu": mean, "L_tril": root[np.tri(self.ddim, dtype=bool)]}
 
+    def param_scales(self, sd: np.ndarray) -> dict[str, np.ndarray]:
+        return {"mu": sd, "L_tril": sd[np.tril_indices(self.ddim)[0]]}
+
     def transform(self, noise: TensorVariable) -> TensorVariable:
         return self.mean + lower_product(self.params_dict["L_tril"], noise)
 

@@ -41,6 +41,7 @@ class GaussianMixtureGroup(Group):
     param_names: ClassVar[frozenset[str]] = frozenset({"log_weights", "mu", "L"})
     option_names: ClassVar[frozenset[str]] = frozenset({"components"})
     several_modes: ClassVar[bool] = True
+    center_name: ClassVar[str] = ""
 
     def wanted_components(self) -> int:
         """Return the number of components asked for, or the default one."""
@@ -63,6 +64,13 @@ class GaussianMixtureGroup(Group):
             "log_weights": np.zeros(count),
             "mu": start + offsets * sigma,
             "L": np.array([np.diag(sigma)] * count),
+        }
+
+    def param_scales(self, sd: np.ndarray) -> dict[str, np.ndarray]:
+        count = self.wanted_components()
+        return {
+            "mu": np.repeat(sd[None], count, axis=0),
+            "L": np.repeat(np.repeat(sd[:, None], self.ddim, axis=1)[None], count, axis=0),
         }
 
     def draw(

@@ -84,6 +84,9 @@ class LowRankGroup(Group):
         own, B = nearest_low_rank(root, self.wanted_rank())
         return {"mu": mean, "rho": own + np.log(-np.expm1(-own)), "B": B}
 
+    def param_scales(self, sd: np.ndarray) -> dict[str, np.ndarray]:
+        return {"mu": sd, "B": np.repeat(sd[:, None], self.wanted_rank(), axis=1)}
+
     @property
     def noise_size(self) -> Any:
         B = self.params_dict["B"]

@@ -91,7 +91,7 @@ class NormalizingFlowGroup(Group):
     def initial_params(self, start: np.ndarray, sigma: np.ndarray | None) -> dict[str, np.ndarray]:
         seed = as_seed_sequence(self._start[0])
         values = self._initial_values(np.random.default_rng(seed))
-        values[f"{len(self.flows) - 1}_loc_loc"] = start
+        values[self.center_name] = start
         if sigma is not None:
             scale = next((name for name in values if name.endswith("_log_scale")), None)
             if scale is None:
@@ -100,6 +100,20 @@ class NormalizingFlowGroup(Group):
                     f"a scale: 'scale-{self.formula}'"
                 )
             values[scale] = np.log(np.where(np.isnan(sigma), 1.0, sigma))
+        return values
+
+    @property
+    def center_name(self) -> str:
+        """Name of the last shift."""
+        return f"{len(self.flows) - 1}_loc_loc"
+
+    def params_near(self, mean: np.ndarray, root: np.ndarray) -> dict[str, np.ndarray]:
+        values = {name: shared.get_value() for name, shared in self.shared_params.items()}
+        values[self.center_name] = mean
+        scale = next((name for name in values if name.endswith("_log_scale")), None)
+        if scale is not None:
+            sd = root if root.ndim == 1 else np.sqrt((root**2).sum(axis=1))
+            values[scale] = np.log(sd)
         return values
 
     def _initial_values(self, rng: np.random.Generator) -> dict[str, np.ndarray]:

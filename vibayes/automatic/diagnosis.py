@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vibayes.automatic.importance import GOOD_KHAT, effective_size, smoothed
+from vibayes.compile import evaluate
 from vibayes.exceptions import ApproximationWarning, ConvergenceWarning
 
 if TYPE_CHECKING:
     from vibayes.approximations.base import Approximation, Ending
     from vibayes.automatic.findings import Attempt, Findings
 
-__all__ = ["Diagnosis", "VariableCheck", "diagnose"]
+__all__ = ["Diagnosis", "VariableCheck", "diagnose", "judge"]
 
 LARGEST_SHIFT = 0.15
 """Largest difference of means, in posterior standard deviations, that passes unmentioned."""
 WIDTHS = 0.85, 1.18
 """Ratios of standard deviations that pass unmentioned."""
-FEWEST = 200
+FEWEST = 100
 """Smallest effective size by which importance weights can correct anything."""
+NEARLY_EXACT = 0.9
+"""Share of effective draws at which weights of the own draws tell more than any others."""
 SHOWN = 8
 
 
@@ -39,16 +42,34 @@ class VariableCheck:
         Mean of the approximation minus that of the better draws, in their standard deviations.
     ratio : float
         Standard deviation of the approximation over theirs.
+    noise : float
+        About the largest shift that the number of the better draws explains.
     """
 
     name: str
     shift: float
     ratio: float
+    noise: float = 0.0
 
     @property
     def good(self) -> bool:
         """Whether mean and width agree."""
-        return abs(self.shift) <= LARGEST_SHIFT and WIDTHS[0] <= self.ratio <= WIDTHS[1]
+        return not (self.is_shifted or self.is_narrow or self.is_wide)
+
+    @property
+    def is_shifted(self) -> bool:
+        """Whether the mean is off."""
+        return abs(self.shift) > max(LARGEST_SHIFT, self.noise)
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether it is too narrow."""
+        return self.ratio < min(WIDTHS[0], np.exp(-self.noise / np.sqrt(2)))
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it is too wide."""
+        return self.ratio > max(WIDTHS[1], np.exp(self.noise / np.sqrt(2)))
 
     def __str__(self) -> str:
         return f"{self.name}: mean {self.shift:+.2f} sd off, width {self.ratio:.2f} of what it is"
@@ -112,7 +133,7 @@ class Diagnosis:
     @property
     def reliable(self) -> bool:
         """Whether the importance weights can be relied on."""
-        return self.khat < GOOD_KHAT and self.ess >= min(FEWEST, self.draws)
+        return self.khat < GOOD_KHAT and self.ess >= FEWEST
 
     @property
     def at_fault(self) -> list[VariableCheck]:
@@ -160,9 +181,10 @@ class Diagnosis:
         return "Good: nothing speaks against this approximation."
 
     def _faults(self) -> str:
-        shifted = [c.name for c in self.at_fault if abs(c.shift) > LARGEST_SHIFT]
-        narrow = [c.name for c in self.at_fault if c.ratio < WIDTHS[0]]
-        wide = [c.name for c in self.at_fault if c.ratio > WIDTHS[1]]
+        shifted, narrow, wide = (
+            [check.name for check in self.at_fault if getattr(check, kind)]
+            for kind in ("is_shifted", "is_narrow", "is_wide")
+        )
         faults = [f"the mean of {listed(shifted)} is off"] if shifted else []
         faults += [f"{listed(narrow)}: too narrow"] if narrow else []
         faults += [f"{listed(wide)}: too wide"] if wide else []
@@ -226,8 +248,7 @@ class Diagnosis:
             first = max(len(row[0]) for row in table)
             lines += [""]
             lines += [
-                f"  {row[0]:{first}}" + "".join(f"  {cell:>9}" for cell in row[1:])
-                for row in table
+                f"  {row[0]:{first}}" + "".join(f"  {cell:>9}" for cell in row[1:]) for row in table
             ]
         return "\n".join(lines)
 
@@ -284,16 +305,21 @@ def diagnose(approx: Approximation, draws: int, random_seed: Any) -> Diagnosis:
     finite = np.isfinite(log_ratios)
     log_weights, khat = smoothed(np.where(finite, log_ratios, -np.inf))
     ess = effective_size(log_weights)
-    moments = flat.mean(axis=0), flat.std(axis=0)
     checked_by, checks = "", ()
-    if findings is not None and findings.trusted:
+    reliable = khat < GOOD_KHAT and ess >= FEWEST
+    nearly_exact = reliable and ess > NEARLY_EXACT * draws
+    if findings is not None and findings.trusted and not nearly_exact:
         checked_by = described(findings)
-        checks = compared(approx, *moments, findings.mean, findings.sd)
-    elif khat < GOOD_KHAT and ess >= min(FEWEST, draws):
+        moments = exact_moments(approx) or (flat.mean(axis=0), flat.std(axis=0))
+        noise = largest_of(len(findings.mean), findings.ess)
+        checks = compared(approx, *moments, findings.mean, findings.sd, noise)
+    elif reliable:
         weights = np.exp(log_weights)
         mean = weights @ flat
+        sd = np.sqrt(weights @ (flat - mean) ** 2)
         checked_by = "its own draws, importance weighted"
-        checks = compared(approx, *moments, mean, np.sqrt(weights @ (flat - mean) ** 2))
+        noise = largest_of(len(mean), ess) * np.sqrt(1 - ess / (draws + 1))
+        checks = compared(approx, flat.mean(axis=0), flat.std(axis=0), mean, sd, noise)
     if not finite.all() and not checks:
         khat = np.inf
     return Diagnosis(
@@ -307,6 +333,20 @@ def diagnose(approx: Approximation, draws: int, random_seed: Any) -> Diagnosis:
         variables=checks,
         modes=1 if findings is None or many_modes(approx) else findings.modes,
     )
+
+
+def judge(approx: Approximation, stacklevel: int) -> None:
+    """Judge a fit and warn; what cannot be judged costs nobody the fit."""
+    try:
+        diagnosis = approx.diagnose()
+    except Exception as error:
+        warnings.warn(
+            f"The fit could not be judged: {type(error).__name__}: {error}",
+            ApproximationWarning,
+            stacklevel=stacklevel + 1,
+        )
+    else:
+        diagnosis.warn(stacklevel=stacklevel + 1)
 
 
 def common_facts(approx: Approximation, ending: Ending) -> dict[str, Any]:
@@ -354,9 +394,25 @@ def compared(
     sd: np.ndarray,
     true_mean: np.ndarray,
     true_sd: np.ndarray,
+    noise: float,
 ) -> tuple[VariableCheck, ...]:
     """Compare the mean and the width of each scalar with better ones."""
     true_sd = np.maximum(true_sd, np.finfo("float64").tiny)
-    names = approx.element_names()
-    rows = zip(names, (mean - true_mean) / true_sd, sd / true_sd, strict=True)
-    return tuple(VariableCheck(name, float(shift), float(ratio)) for name, shift, ratio in rows)
+    rows = zip(approx.element_names(), (mean - true_mean) / true_sd, sd / true_sd, strict=True)
+    return tuple(VariableCheck(name, float(z), float(ratio), noise) for name, z, ratio in rows)
+
+
+def exact_moments(approx: Approximation) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return mean and standard deviations of the flat vector, where the family knows them."""
+    if len(approx.groups) != 1:
+        return None
+    try:
+        mean, sd = evaluate([approx.groups[0].mean, approx.groups[0].std])
+    except NotImplementedError:
+        return None
+    return mean.astype("float64"), sd.astype("float64")
+
+
+def largest_of(count: int, draws: float) -> float:
+    """Return about the largest of a number of averages of standard normal draws."""
+    return float(np.sqrt(2 * np.log(2 * count) / max(draws, 1.0)))

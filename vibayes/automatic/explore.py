@@ -8,7 +8,7 @@ Hamiltonian moves; and where that does not help either, moves alone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,10 +21,17 @@ from vibayes.automatic.mixtures import (
     adapt,
     fitted_mixture,
 )
-from vibayes.automatic.modes import Path, approach, find_modes, screened_starts
+from vibayes.automatic.modes import (
+    Path,
+    approach,
+    curvature_at,
+    find_modes,
+    screened_starts,
+)
 from vibayes.automatic.moves import move, settle
 from vibayes.automatic.normals import (
     FittedNormal,
+    fit_diagonal,
     fit_full_rank,
     fit_large,
     from_curvature,
@@ -47,7 +54,10 @@ __all__ = [
 LARGE = 100
 """Dimensions from which a covariance is no longer fitted, but taken from the curvature."""
 DRAWS = 1000
-ENOUGH = 800.0  # effective draws that a result is made of
+FEW_NOISE = 16  # draws for a first, rough fit in many dimensions
+MEDIUM_NOISE = 32  # draws for the last steps on many data
+ENOUGH = 3.0  # times as many effective draws as an exploration makes are what a result is made of
+FEWEST = 200.0  # effective draws that tell anything
 SEPARATE = 1.0  # in sds: how far apart normals have to be to count as two
 NEGLIGIBLE = 7.0  # in ELBO: less than a thousandth of the mass
 
@@ -86,7 +96,12 @@ class Exploration:
     draws: WeightedDraws
     mixture: Mixture
     trusted: bool = False
-    moved: bool = field(default=False)
+    moved: bool = False
+
+    @property
+    def count(self) -> int:
+        """Number of draws by which to judge."""
+        return self.sampler.count
 
     @property
     def best(self) -> FittedNormal:
@@ -105,14 +120,35 @@ def explore(
     budget: Budget,
     draws: int = DRAWS,
     observe: Callable[[FittedNormal], None] | None = None,
+    begin: FittedNormal | None = None,
 ) -> Exploration:
-    """Search for modes, fit normals there, and weigh draws of these."""
-    find = large_normals if target.ddim > LARGE else small_normals
-    fits, noise = find(target, rng, budget, observe)
+    """Search for modes, fit normals there, and weigh draws of these.
+
+    Parameters
+    ----------
+    target
+        What to explore.
+    rng
+        Where randomness comes from.
+    budget
+        Time and steps.
+    draws
+        Number of draws.
+    observe
+        Called with each state of each normal.
+    begin
+        A normal that is close already, so that nothing needs to be searched for.
+    """
+    if begin is not None:
+        noise = mirrored_normals(MEDIUM_NOISE, target.ddim, rng)
+        fits = [fit_large(target, begin, noise, budget, observe=observe)]
+    else:
+        find = large_normals if target.ddim > LARGE else small_normals
+        fits, noise = find(target, rng, budget, observe)
     normals, dropped = separate(sorted(fits, key=lambda q: -q.elbo))
     mixture = Mixture.of_normals(normals)
-    sampler = ImportanceSampler(target, rng)
-    sampler.add(mixture, draws)
+    sampler = ImportanceSampler(target, rng, draws)
+    sampler.add(mixture)
     result = Exploration(target, normals, dropped, noise, sampler, sampler.draws, mixture)
     result.trusted = is_good(result, share=0.5)
     return result
@@ -123,6 +159,8 @@ def is_good(exploration: Exploration, share: float) -> bool:
     draws = exploration.draws
     size = draws.size / len(draws.values)
     good = (draws.khat < GOOD_KHAT and size > share) or size > 0.95
+    if exploration.target.ddim > LARGE:  # where few draws count even of a good normal
+        good |= draws.khat < 0.5 and draws.size > FEWEST
     return good and len(exploration.normals) == 1 and exploration.best.converged
 
 
@@ -144,13 +182,12 @@ def separate(fits: list[FittedNormal]) -> tuple[list[FittedNormal], list[FittedN
 
 
 def searched(target: Target, rng: np.random.Generator, budget: Budget) -> list[Path]:
-    """Return the ends of searches for modes: of many, or in many dimensions of the best one."""
+    """Return the ends of searches for modes: of many, or in many dimensions of one."""
     target.check_start()
     if target.ddim <= LARGE:
         return find_modes(target, screened_starts(target, rng), budget)
-    starts = screened_starts(target, rng, count=16, best=4)[:3]
-    best = max(approach(target, starts, budget), key=lambda search: search.logp)
-    return find_modes(target, best.z[None], budget, iterations=4, tolerance=1e-2)
+    search = approach(target, target.start[None], budget)[0]
+    return find_modes(target, search.z[None], budget, iterations=4, tolerance=1e-2)
 
 
 def small_normals(
@@ -208,10 +245,16 @@ def large_normals(
     budget: Budget,
     observe: Callable[[FittedNormal], None] | None,
 ) -> tuple[list[FittedNormal], np.ndarray]:
-    """Return the best normal at the best mode, and the noise it was fitted to."""
-    (path,) = searched(target, rng, budget)
-    begin = from_curvature(path.z, path.curvature)
+    """Return the best normal that was found from one start, and the noise it was fitted to.
+
+    The mode of a hierarchy may be a pole of the density, far from the mass. So the best
+    independent normals come first, and correlations are those of the curvature at their mean.
+    """
+    target.check_start()
+    diagonal = fit_diagonal(target, mirrored_normals(FEW_NOISE, target.ddim, rng), budget)
+    curvature = curvature_at(target, diagonal.mean, diagonal.root)
     noise = mirrored_normals(256, target.ddim, rng)
+    begin = from_curvature(diagonal.mean, curvature)
     return [fit_large(target, begin, noise, budget, observe=observe)], noise
 
 
@@ -220,20 +263,32 @@ def large_normals(
 
 def improve(exploration: Exploration, rng: np.random.Generator, budget: Budget) -> None:
     """Make the draws of an exploration better until they can be relied on, if that can be."""
-    if not exploration.trusted and len(exploration.normals) == 1:
+    large = exploration.target.ddim > LARGE
+    if not exploration.trusted and len(exploration.normals) == 1 and not large:
         draws = exploration.draws
         if draws.khat < 1.0 and draws.size > 0.3 * len(draws.values):
-            add_draws(exploration, 3000)  # k-hat of 1,000 draws is uncertain by 0.1 and more
+            add_draws(exploration, 3 * exploration.count)  # k-hat is uncertain by 0.1 and more
             exploration.trusted = is_good(exploration, share=0.4)
-    if not exploration.trusted and exploration.target.ddim <= LARGE:
+    if not exploration.trusted and not large:
         refine(exploration, rng, budget)
     if not exploration.trusted and not budget.exhausted:
-        draws = exploration.draws
-        start = draws.tempered(min(100.0, 0.05 * len(draws.values)))
-        rows = resampled(start.log_weights, 512, rng)
-        settled, fine = settle(exploration.target, start.values[rows], rng, budget)
-        if fine:
-            exploration.draws, exploration.trusted, exploration.moved = settled, True, True
+        move_draws(exploration, rng, budget)
+
+
+def move_draws(exploration: Exploration, rng: np.random.Generator, budget: Budget) -> None:
+    """Move draws until they have settled; in many dimensions fewer, which begin close."""
+    draws, target = exploration.draws, exploration.target
+    begin = draws.tempered(min(100.0, 0.05 * len(draws.values)))
+    if target.ddim <= LARGE:
+        values = begin.values[resampled(begin.log_weights, 512, rng)]
+        settled, fine = settle(target, values, rng, budget)
+    else:
+        values = begin.values[resampled(begin.log_weights, 128, rng)]
+        settled, fine = settle(
+            target, values, rng, budget, root=exploration.best.full_root, rounds=2, size=1.5
+        )
+    if fine:
+        exploration.draws, exploration.trusted, exploration.moved = settled, True, True
 
 
 def add_draws(exploration: Exploration, count: int) -> None:
@@ -243,10 +298,14 @@ def add_draws(exploration: Exploration, count: int) -> None:
 
 
 def enlarge(exploration: Exploration) -> None:
-    """Add draws until there are enough effective ones."""
-    if exploration.trusted and not exploration.moved and exploration.draws.size < ENOUGH:
-        missing = ENOUGH / exploration.draws.size - 1
-        add_draws(exploration, int(min(missing * len(exploration.draws.values) + 300, 10_000)))
+    """Add draws until there are enough effective ones to be a result."""
+    if not exploration.trusted or exploration.moved:
+        return
+    size, count = exploration.draws.size, len(exploration.draws.values)
+    wanted = ENOUGH * exploration.count
+    if size < wanted:
+        most = 3.0 if exploration.target.ddim > LARGE else 10.0
+        add_draws(exploration, int(min(wanted / size - 0.9, most) * count))
 
 
 def refine(
@@ -269,7 +328,7 @@ def refine(
             exploration.trusted = True
             return
         if cycle < cycles - 1:
-            exploration.sampler = ImportanceSampler(target, rng)
+            exploration.sampler = ImportanceSampler(target, rng, exploration.count)
             exploration.mixture = fitted_mixture(moved, rng)
 
 

@@ -14,6 +14,7 @@ from vibayes.approximations.full_rank import FullRank
 from vibayes.approximations.gaussian_mixture import GaussianMixture
 from vibayes.approximations.mean_field import MeanField
 from vibayes.automatic.budget import Budget
+from vibayes.automatic.diagnosis import judge
 from vibayes.automatic.explore import (
     LARGE,
     Exploration,
@@ -34,10 +35,11 @@ from vibayes.compile import as_seed_sequence
 from vibayes.model.context import modelcontext
 from vibayes.model.core import Model
 
-__all__ = ["AutoVI", "Laplace", "MixtureVI", "Pathfinder"]
+__all__ = ["AutoVI", "LaplaceVI", "MixtureVI", "PathfinderVI"]
 
 PARTICLES = 4000
 CLOSE_SHIFT, CLOSE_WIDTHS = 0.1, (0.9, 1.1)
+CENTRAL = 0.05, 0.95
 NEARLY_EXACT = 0.9  # share of effective draws
 
 
@@ -113,7 +115,7 @@ class SearchMethod:
         self.model.check_shapes()
         approx = self.approx = self._search(Budget(max_seconds, max_steps))
         if diagnose:
-            approx.diagnose().warn(stacklevel=2)
+            judge(approx, stacklevel=2)
         return approx
 
     def _search(self, budget: Budget) -> Approximation:
@@ -180,8 +182,9 @@ class AutoVI(SearchMethod):
                 exploration = self._better(exploration, rng, budget)
         except KeyboardInterrupt:
             stopped = "it was interrupted"
-        enlarge(exploration)
-        approx = single or self._made_of(exploration, rng, budget)
+        if single is None:
+            enlarge(exploration)
+        approx = single or self._made_of(exploration, rng)
         converged = exploration.trusted and not stopped
         reason = f"a good result was found after {budget.elapsed:.1f} seconds"
         if not converged:
@@ -205,7 +208,7 @@ class AutoVI(SearchMethod):
             return None
         if draws.khat < GOOD_KHAT and draws.size > NEARLY_EXACT * len(values):
             return self._of_normal(MeanField, mean_field)
-        if is_close(best.mean, best.sd, exploration.draws):
+        if is_close(best.at(exploration.noise), exploration.draws):
             return self._of_normal(FullRank, best)
         return None
 
@@ -215,7 +218,8 @@ class AutoVI(SearchMethod):
         """Return an exploration whose draws are as good as can be had."""
         if exploration.trusted:
             return exploration
-        if standardized := centred_normals(self.model):
+        hopeful = exploration.target.ddim > LARGE and exploration.draws.khat < 1.0
+        if not hopeful and (standardized := centred_normals(self.model)):
             target = self._target(standardized=standardized)
             other = explore(target, rng, budget, len(exploration.draws.values))
             self._note("full rank, non-centred", other.best.elbo, other.draws, budget)
@@ -227,9 +231,7 @@ class AutoVI(SearchMethod):
             self._note(name, np.nan, exploration.draws, budget)
         return exploration
 
-    def _made_of(
-        self, exploration: Exploration, rng: np.random.Generator, budget: Budget
-    ) -> Approximation:
+    def _made_of(self, exploration: Exploration, rng: np.random.Generator) -> Approximation:
         """Return a mixture, if it holds the posterior itself, else draws."""
         mixture = exploration.mixture
         if exploration.trusted and not exploration.moved and len(mixture) > 1:
@@ -238,10 +240,9 @@ class AutoVI(SearchMethod):
                 values, *smoothed(exploration.target.logp(values) - mixture.logq(values))
             )
             good = draws.khat < GOOD_KHAT and draws.size > 0.5 * len(values)
-            moments = values.mean(axis=0), values.std(axis=0)
-            if good and not exploration.target.is_standardized:
-                if is_close(*moments, exploration.draws):
-                    return self._of_mixture(mixture)
+            good = good and not exploration.target.is_standardized
+            if good and is_close(values, exploration.draws):
+                return self._of_mixture(mixture)
         return self._of_draws(exploration, rng)
 
     def _note(self, name: str, elbo: float, draws: WeightedDraws, budget: Budget) -> None:
@@ -254,14 +255,20 @@ def mixture_name(exploration: Exploration) -> str:
     return f"mixture of {count} normals" if count > 1 else "more draws"
 
 
-def is_close(mean: np.ndarray, sd: np.ndarray, draws: WeightedDraws) -> bool:
-    """Tell whether moments are those of the draws, closely enough to be used in their place."""
-    shift, ratio = np.abs(mean - draws.mean) / draws.sd, sd / draws.sd
+def is_close(values: np.ndarray, draws: WeightedDraws) -> bool:
+    """Tell whether draws have the means and widths of better ones, and can take their place."""
+    shift = np.abs(values.mean(axis=0) - draws.mean) / draws.sd
+    ratios = np.array(
+        [
+            values.std(axis=0) / draws.sd,
+            np.diff(np.quantile(values, CENTRAL, axis=0), axis=0)[0] / draws.width(CENTRAL),
+        ]
+    )
     low, high = CLOSE_WIDTHS
-    return bool(shift.max() < CLOSE_SHIFT and ratio.min() > low and ratio.max() < high)
+    return bool(shift.max() < CLOSE_SHIFT and ratios.min() > low and ratios.max() < high)
 
 
-class Laplace(SearchMethod):
+class LaplaceVI(SearchMethod):
     """The normal of the curvature at the best mode.
 
     Parameters
@@ -286,7 +293,7 @@ class Laplace(SearchMethod):
         return approx
 
 
-class Pathfinder(SearchMethod):
+class PathfinderVI(SearchMethod):
     """Normals of highest ELBO along the ways to modes, importance resampled.
 
     Multi-path Pathfinder (Zhang et al. 2022), with the curvature at each point computed, where
@@ -312,8 +319,8 @@ class Pathfinder(SearchMethod):
         mixture = Mixture.make(
             np.zeros(len(normals)), [q.mean for q in normals], [q.root for q in normals]
         )
-        sampler = ImportanceSampler(target, rng)
-        sampler.add(mixture, max(count, 200 * len(normals)))
+        sampler = ImportanceSampler(target, rng, max(count, 200 * len(normals)))
+        sampler.add(mixture)
         draws = sampler.draws
         exploration = Exploration(target, normals, [], np.empty(0), sampler, draws, mixture)
         exploration.trusted = draws.khat < GOOD_KHAT
@@ -321,9 +328,7 @@ class Pathfinder(SearchMethod):
         approx = self._of_draws(exploration, rng)
         reason = f"{len(paths)} paths came to their ends"
         converged = any(path.converged for path in paths)
-        approx.ending = Ending(
-            converged, budget.exhausted or reason, Findings.of(exploration)
-        )
+        approx.ending = Ending(converged, budget.exhausted or reason, Findings.of(exploration))
         return approx
 
 
@@ -355,9 +360,7 @@ class MixtureVI(SearchMethod):
     ) -> None:
         super().__init__(model, random_seed, start)
         if components is not None and (int(components) != components or components < 1):
-            raise ValueError(
-                f"components must be a whole number of at least 1, got {components!r}"
-            )
+            raise ValueError(f"components must be a whole number of at least 1, got {components!r}")
         self.components = components
 
     def _search(self, budget: Budget) -> Approximation:

@@ -198,6 +198,15 @@ class WeightedDraws:
         """Weighted standard deviation, (d,)."""
         return np.sqrt(np.exp(self.log_weights) @ (self.values - self.mean) ** 2)
 
+    def width(self, probabilities: tuple[float, float]) -> np.ndarray:
+        """Return the distance of two weighted quantiles, (d,)."""
+        order = np.argsort(self.values, axis=0)
+        ordered = np.take_along_axis(self.values, order, axis=0)
+        below = np.cumsum(np.exp(self.log_weights)[order], axis=0)
+        rows = [(below < p).sum(axis=0).clip(max=len(order) - 1) for p in probabilities]
+        low, high = (ordered[row, np.arange(ordered.shape[1])] for row in rows)
+        return high - low
+
     @property
     def root(self) -> np.ndarray:
         """Cholesky factor of the weighted covariance, (d, d)."""
@@ -218,18 +227,21 @@ class ImportanceSampler:
         What to sample.
     rng : numpy.random.Generator
         Where randomness comes from.
+    count : int
+        Number of draws of a proposal, if nothing else is said.
     """
 
-    def __init__(self, target: Target, rng: np.random.Generator) -> None:
-        self.target, self.rng = target, rng
+    def __init__(self, target: Target, rng: np.random.Generator, count: int) -> None:
+        self.target, self.rng, self.count = target, rng, count
         self.values = np.empty((0, target.ddim))
         self.logp = np.empty(0)
         self._proposals: list[Mixture] = []
         self._counts: list[int] = []
         self._logq = np.empty((0, 0))  # of each draw by each proposal
 
-    def add(self, proposal: Mixture, count: int) -> None:
+    def add(self, proposal: Mixture, count: int | None = None) -> None:
         """Add draws of a proposal; forget all but the last few."""
+        count = self.count if count is None else count
         values = proposal.draw(count, self.rng)
         old = np.array([p.logq(values) for p in self._proposals]).reshape(-1, count).T
         self.values = np.concatenate([self.values, values])
@@ -261,8 +273,6 @@ def adapt(
     q: Mixture,
     budget: Budget,
     rounds: int = 6,
-    count: int = 1000,
-    enough: float = 1000.0,
 ) -> tuple[Mixture, bool]:
     """Improve a mixture until its weights are good, and their moments stand still.
 
@@ -277,9 +287,9 @@ def adapt(
     for round_ in range(rounds):
         if not budget.step():
             break
-        sampler.add(q.widened(), count)
+        sampler.add(q.widened())
         draws = sampler.draws
-        reliable = draws.khat < 0.6 and draws.size >= enough
+        reliable = draws.khat < 0.6 and draws.size >= sampler.count
         if reliable and last is not None and stands_still(last, draws):
             return q, True
         last = draws

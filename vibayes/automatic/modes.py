@@ -110,7 +110,10 @@ def find_modes(
         active = [path for path in paths if path.active]
         if not active or not budget.step():
             break
-        trials = [newton_trials(path) for path in with_curvature(target, active, tolerance)]
+        find_curvature(target, active)
+        for path in active:
+            decompose(path, tolerance)
+        trials = [newton_trials(path) for path in active]
         logps, gradients = target(np.concatenate(trials))
         shape = len(active), len(STEPS)
         for path, logp, gradient, trial in zip(
@@ -122,7 +125,7 @@ def find_modes(
     return paths
 
 
-def with_curvature(target: Target, paths: list[Path], tolerance: float) -> list[Path]:
+def find_curvature(target: Target, paths: list[Path]) -> None:
     """Find the curvature at the ends of paths by differences of gradients."""
     relative = 1e-4 if pytensor.config.floatX == "float64" else 2e-2
     smallest = 1e-11 if pytensor.config.floatX == "float64" else 1e-5
@@ -141,8 +144,14 @@ def with_curvature(target: Target, paths: list[Path], tolerance: float) -> list[
         diagonal = np.abs(path.curvature.diagonal())
         own = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1 / path.scale**2))
         path.scale = np.clip(own, path.scale * 1e-3, path.scale * 1e3)
-        decompose(path, tolerance)
-    return paths
+
+
+def curvature_at(target: Target, z: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Return the negative Hessian at a point, by differences over a fraction of a scale."""
+    logp, gradient = target(z[None])
+    path = Path(z, float(logp[0]), gradient[0], scale)
+    find_curvature(target, [path])
+    return path.curvature
 
 
 def decompose(path: Path, tolerance: float) -> None:
@@ -264,8 +273,7 @@ def approach(
         if not active or not budget.step():
             break
         trials = [
-            s.z + (LBFGS_STEPS if s.steps else FIRST_STEPS)[:, None] * s.direction()
-            for s in active
+            s.z + (LBFGS_STEPS if s.steps else FIRST_STEPS)[:, None] * s.direction() for s in active
         ]
         logps, gradients = target(np.concatenate(trials))
         shape = len(active), len(LBFGS_STEPS)

@@ -18,7 +18,7 @@ __all__ = ["move", "settle"]
 LEAPS = 6
 SIZES = 0.15, 2.0  # range of step lengths: what is narrow in one place is wide in another
 WANTED_ACCEPTANCE = 0.7
-MOST_CORRELATED = 0.35
+MOST_CORRELATED = 0.2
 
 
 def move(
@@ -80,13 +80,16 @@ def settle(
     rounds: int = 10,
     blocks: int = 40,
     leaps: int = 8,
+    size: float = 0.5,
+    root: np.ndarray | None = None,
 ) -> tuple[WeightedDraws, bool]:
     """Move draws until they have forgotten where they began, and their moments stand still.
 
-    The mass matrix is the covariance of all draws and the step length tuned to the acceptance
-    rate, both between blocks of moves only. After each block the draws are compared with those
-    of half as many blocks: twice in a row, no coordinate and no square may be correlated with its
-    former value, and no mean and standard deviation differ, by more than a little.
+    The step length is tuned to the acceptance rate, and the mass matrix to the covariance of all
+    draws unless ``root`` fixes it, both between blocks of moves only. After each block the draws
+    are compared with those of half as many blocks: twice in a row, no coordinate and no square
+    may be correlated with its former value, and no mean and standard deviation differ, by more
+    than a little.
 
     Returns
     -------
@@ -95,13 +98,13 @@ def settle(
     bool
         Whether they have settled.
     """
-    size, snapshots, streak = 0.5, [Z], 0
+    snapshots, streak, metric = [Z], 0, root
     for block in range(1, blocks + 1):
         if not budget.step(rounds):
             break
-        even = np.full(len(Z), -np.log(len(Z)))
-        root = WeightedDraws(Z, even, np.nan).root
-        Z, accepted = move(target, Z, root, rng, rounds, leaps, size)
+        if root is None:
+            metric = evenly_weighted(Z).root
+        Z, accepted = move(target, Z, metric, rng, rounds, leaps, size)
         size *= np.exp(accepted - WANTED_ACCEPTANCE)
         snapshots.append(Z)
         fine = block >= 4 and has_settled(snapshots[block // 2], Z)
@@ -109,19 +112,25 @@ def settle(
         if streak == 2:
             break
     values = np.concatenate(snapshots[-max(len(snapshots) // 2, 1) :])
-    return WeightedDraws(values, np.full(len(values), -np.log(len(values))), np.nan), streak == 2
+    return evenly_weighted(values), streak == 2
+
+
+def evenly_weighted(values: np.ndarray) -> WeightedDraws:
+    """Return draws that all have the same weight."""
+    return WeightedDraws(values, np.full(len(values), -np.log(len(values))), np.nan)
 
 
 def has_settled(early: np.ndarray, late: np.ndarray) -> bool:
     """Tell whether moments agree within their noise, and values do not remember earlier ones."""
-    noise = 3.0 / np.sqrt(len(late))
+    n, d = late.shape
+    noise = np.sqrt(2 * np.log(2 * d) / n)  # about the largest of d averages of n
     sd = late.std(axis=0)
     shift = np.abs(late.mean(axis=0) - early.mean(axis=0)) / sd
     ratio = np.abs(np.log(sd / early.std(axis=0)))
     return bool(
-        shift.max() < 0.12 + noise
+        shift.max() < 0.12 + np.sqrt(2) * noise
         and ratio.max() < 0.1 + noise
-        and correlation(early, late) < MOST_CORRELATED
+        and correlation(early, late) < MOST_CORRELATED + noise
     )
 
 

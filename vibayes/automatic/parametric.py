@@ -12,15 +12,15 @@ from vibayes.approximations.base import Approximation, Ending, Group
 from vibayes.approximations.full_rank import FullRankGroup
 from vibayes.approximations.low_rank import LowRankGroup
 from vibayes.approximations.mean_field import MeanFieldGroup
+from vibayes.automatic.begin import current_center
 from vibayes.automatic.budget import Budget
 from vibayes.automatic.explore import explore
 from vibayes.automatic.findings import Findings
 from vibayes.automatic.normals import FittedNormal, fit_mean_field
-from vibayes.automatic.target import Target, data_size
+from vibayes.automatic.target import Target, data_size, sample_size
 from vibayes.inference.callbacks import Callback, period
 
 __all__ = [
-    "MOST_DENSE",
     "Recorder",
     "draws_to_judge",
     "fit_normal_family",
@@ -29,14 +29,13 @@ __all__ = [
 ]
 
 NORMAL_FAMILIES = MeanFieldGroup, FullRankGroup, LowRankGroup
-MOST_DENSE = 2000
-"""Dimensions up to which a matrix of all curvatures is computed."""
+FEWEST_DRAWS = 100
 MOST_OBSERVATIONS = 400_000_000  # whose log density is evaluated for a judgement
 
 
 def draws_to_judge(model: Any) -> int:
     """Return how many draws to judge by: fewer for models that take long to evaluate."""
-    return int(np.clip(MOST_OBSERVATIONS // max(data_size(model), 1), 200, 1000))
+    return int(np.clip(MOST_OBSERVATIONS // max(data_size(model), 1), 2 * FEWEST_DRAWS, 1000))
 
 
 class Recorder:
@@ -90,12 +89,14 @@ def fit_normal_family(
     rng = approx.spawn_generator()
     group = approx.groups[0]
     record = Recorder(approx, callbacks)
-    target = Target(approx.model, start=current_point(group))
+    target = Target(approx.model, start=current_center(approx))
     approx.ending = Ending(False, "it was interrupted")
     diagonal = isinstance(group, MeanFieldGroup)
-    exploration = explore(
-        target, rng, budget, draws_to_judge(approx.model), None if diagonal else record
-    )
+    count, observe = draws_to_judge(approx.model), None if diagonal else record
+    begin = found_on_sample(approx, rng, budget)
+    if begin is not None:
+        count = FEWEST_DRAWS
+    exploration = explore(target, rng, budget, count, observe, begin)
     best = exploration.best
     if diagonal:
         best = fit_mean_field(target, best, exploration.noise, budget, observe=record)
@@ -107,9 +108,16 @@ def fit_normal_family(
     approx.ending = Ending(best.converged, reason, findings)
 
 
-def current_point(group: Group) -> dict[str, np.ndarray]:
-    """Return where a normal family is centred, by the names of the unconstrained variables."""
-    return group.layout.point(group.shared_params["mu"].get_value())
+def found_on_sample(
+    approx: Approximation, rng: np.random.Generator, budget: Budget
+) -> FittedNormal | None:
+    """Return the best normal for a sample of data that are many; None if they are not."""
+    rows = sample_size(approx.model)
+    if rows is None:
+        return None
+    sample = approx.model.sampled_data_replacements(rows, rng)
+    target = Target(approx.model, sample, start=current_center(approx))
+    return explore(target, rng, budget, FEWEST_DRAWS).best
 
 
 def is_normal_family(approx: Approximation) -> bool:
@@ -118,4 +126,3 @@ def is_normal_family(approx: Approximation) -> bool:
         return False
     group = approx.groups[0]
     return isinstance(group, NORMAL_FAMILIES) and set(group.shared_params) == group.param_names
-

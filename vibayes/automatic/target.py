@@ -9,11 +9,11 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
-from pytensor.graph.replace import graph_replace, vectorize_graph
+from pytensor.graph.replace import clone_replace, graph_replace, vectorize_graph
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.compile import EVALUATE_MODE
+from vibayes.compile import AS_IT_IS, EVALUATE_MODE, resolve_mode
 from vibayes.distributions.base import distribution_of
 from vibayes.distributions.continuous import Normal
 from vibayes.model.core import Model, whole_shape
@@ -21,10 +21,13 @@ from vibayes.model.density import constrained_values
 from vibayes.model.flat import FlatLayout
 from vibayes.model.initial import check_point
 
-__all__ = ["Target", "centred_normals", "data_size"]
+__all__ = ["Target", "centred_normals", "data_size", "sample_size"]
 
 MOST_NUMBERS = 4_000_000  # of an intermediate result: 32 MB
 MOST_ROWS = 256
+SAMPLED_NUMBERS = 100_000
+MANY_NUMBERS = 500_000
+FEWEST_ROWS = 1000
 
 
 class Target:
@@ -36,9 +39,10 @@ class Target:
     Parameters
     ----------
     model : Model
-        The model. Minibatches stand for the whole data.
+        The model.
     replacements : dict, optional
-        What to put in the place of parts of the model's graph.
+        What to put in the place of parts of the model's graph, minibatches above all; the whole
+        data by default.
     standardized : sequence of TensorVariable
         Free normal variables x ~ N(loc, scale) in whose place the flat vector has u,
         x = loc + scale u. The posterior is the same, but where the data say little about x it is
@@ -76,8 +80,6 @@ class Target:
             if rv in standardized:  # at the centre of the prior
                 self.start[slot.start : slot.stop] = 0.0
         self.evaluations = 0
-        if replacements is None:
-            replacements = model.whole_data_replacements()
         self._functions = compiled(model, layout, replacements, tuple(standardized))
         self.model = model
         self.is_standardized = bool(standardized)
@@ -126,25 +128,44 @@ class Target:
 def compiled(
     model: Model,
     layout: FlatLayout,
+    replacements: Mapping[Variable, Variable] | None,
+    standardized: tuple[TensorVariable, ...],
+) -> dict[str, Any]:
+    """Return functions of a stack of flat vectors; those of the whole data are kept."""
+    if replacements is not None:
+        return functions(model, layout, replacements, standardized)
+    key = ("target", standardized, pytensor.config.floatX)
+    if key not in model._cache:
+        whole = model.whole_data_replacements()
+        model._cache[key] = functions(model, layout, whole, standardized)
+    return model._cache[key]
+
+
+def functions(
+    model: Model,
+    layout: FlatLayout,
     replacements: Mapping[Variable, Variable],
     standardized: tuple[TensorVariable, ...],
 ) -> dict[str, Any]:
-    """Return functions of a stack of flat vectors."""
-    key = ("target", tuple(replacements.items()), standardized, pytensor.config.floatX)
-    if key not in model._cache:
-        flat = pt.vector("flat", dtype=pytensor.config.floatX, shape=(layout.size,))
-        values, jacobian = values_of(model, layout, flat, standardized)
-        graph = graph_replace([model.logp()], replacements, strict=False)
-        (logp,) = graph_replace(graph, values, strict=False)
-        logp = logp + jacobian
-        gradient = pytensor.grad(logp, flat, disconnected_inputs="ignore")
-        outputs = {"logp and gradient": [logp, gradient], "logp": [logp]}
-        if standardized:
-            outputs["values"] = [pt.concatenate([values[v].ravel() for v in layout.value_vars])]
-        model._cache[key] = {
-            name: over_a_stack(graphs, flat, layout.size) for name, graphs in outputs.items()
+    """Compile functions of a stack of flat vectors."""
+    flat = pt.vector("flat", dtype=pytensor.config.floatX, shape=(layout.size,))
+    values, jacobian = values_of(model, layout, flat, standardized)
+    graph = graph_replace([model.logp()], replacements, strict=False)
+    (logp,) = graph_replace(graph, values, strict=False)
+    logp = logp + jacobian
+    gradient = pytensor.grad(logp, flat, disconnected_inputs="ignore")
+    if is_large(model, replacements):
+        result = {
+            name: row_by_row(pytensor.function([flat], outputs, mode=resolve_mode()))
+            for name, outputs in {"logp and gradient": [logp, gradient], "logp": [logp]}.items()
         }
-    return model._cache[key]
+    else:
+        both = over_a_stack([logp, gradient], flat, layout.size)
+        result = {"logp and gradient": both, "logp": first_output(both)}
+    if standardized:
+        own = pt.concatenate([values[v].ravel() for v in layout.value_vars])
+        result["values"] = over_a_stack([own], flat, layout.size)
+    return result
 
 
 def over_a_stack(graphs: Sequence[Variable], flat: TensorVariable, size: int) -> Any:
@@ -154,6 +175,34 @@ def over_a_stack(graphs: Sequence[Variable], flat: TensorVariable, size: int) ->
     return pytensor.function(
         [stack], outputs, mode=EVALUATE_MODE, trust_input=True, on_unused_input="ignore"
     )
+
+
+def is_large(model: Model, replacements: Mapping[Variable, Variable]) -> bool:
+    """Tell whether the data are so many that NumPy's passes over them outweigh a compilation."""
+    whole = all(
+        replacements.get(m.minibatch) is getattr(m, "shared", None) for m in model.minibatches
+    )
+    return whole and data_size(model) > MANY_NUMBERS
+
+
+def row_by_row(function: Any) -> Any:
+    """Return a function of the rows of a matrix that calls one of a vector for each."""
+
+    def stacked(Z: np.ndarray) -> list[np.ndarray]:
+        results = [function(row) for row in Z]
+        return [np.array(parts) for parts in zip(*results, strict=True)]
+
+    return stacked
+
+
+def first_output(function: Any) -> Any:
+    """Return a function of the first output alone, without rewriting the graph once more."""
+    maker = function.maker
+    own = [entry.variable for entry in maker.expanded_inputs]  # the stack, then shared variables
+    outputs = clone_replace(
+        maker.fgraph.outputs[:1], dict(zip(maker.fgraph.inputs, own, strict=True))
+    )
+    return pytensor.function(own[:1], outputs, mode=AS_IT_IS, trust_input=True)
 
 
 def values_of(
@@ -185,6 +234,18 @@ def centred_normals(model: Model) -> tuple[TensorVariable, ...]:
         and model.rvs_to_transforms[rv] is None
         and free.intersection(ancestors([pt.as_tensor_variable(distribution_of(rv).sigma)]))
     )
+
+
+def sample_size(model: Model, numbers: int = SAMPLED_NUMBERS) -> int | None:
+    """Return of how many rows a sample of the data is large enough to search on.
+
+    None if the data are not minibatches, or not much larger than such a sample.
+    """
+    lengths = [max(m.whole_shape) for m in model.minibatches]
+    size = data_size(model)
+    if not lengths or size < 2 * numbers:
+        return None
+    return max(FEWEST_ROWS, int(max(lengths) * numbers / size))
 
 
 def rows_at_once(model: Model, ddim: int) -> int:

@@ -6,13 +6,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from vibayes.approximations.base import Approximation
-from vibayes.inference.inference import ADVI, NFVI, FullRankADVI, Inference, LowRankADVI
+from vibayes.automatic.diagnosis import judge
+from vibayes.automatic.methods import AutoVI, LaplaceVI, MixtureVI, PathfinderVI, SearchMethod
+from vibayes.inference.inference import (
+    ADVI,
+    NFVI,
+    FullRankADVI,
+    Inference,
+    LowRankADVI,
+)
 from vibayes.inference.svgd import ASVGD, SVGD
 from vibayes.model.core import Model
 
 __all__ = ["fit"]
 
-METHODS: dict[str, type[Inference]] = {
+METHODS: dict[str, type[Inference] | type[SearchMethod]] = {
+    "auto": AutoVI,
+    "laplace": LaplaceVI,
+    "pathfinder": PathfinderVI,
+    "mixture": MixtureVI,
     "advi": ADVI,
     "fullrank_advi": FullRankADVI,
     "lowrank_advi": LowRankADVI,
@@ -23,25 +35,29 @@ METHODS: dict[str, type[Inference]] = {
 
 
 def fit(
-    n: int = 10_000,
+    n: int | None = None,
     method: str | Inference | type[Inference] = "advi",
     model: Model | None = None,
     random_seed: Any = None,
     start: Mapping[str, Any] | None = None,
     start_sigma: Mapping[str, Any] | None = None,
     inf_kwargs: Mapping[str, Any] | None = None,
+    diagnose: bool = True,
     **kwargs: Any,
 ) -> Approximation:
-    """Fit an approximate posterior.
+    """Fit an approximate posterior, and judge it.
 
     Parameters
     ----------
     n
-        Number of iterations.
+        Number of iterations. By default the fit ends by itself: see
+        :meth:`vibayes.Inference.fit`.
     method
-        ``"advi"``, ``"fullrank_advi"``, ``"lowrank_advi"``, ``"svgd"``, ``"asvgd"``,
-        ``"nfvi"`` or ``"nfvi=FORMULA"`` (such as ``"nfvi=planar*8"``), an inference class, or an
-        inference object, which is fitted as it is.
+        ``"advi"``, ``"fullrank_advi"``, ``"lowrank_advi"``, ``"nfvi"`` or ``"nfvi=FORMULA"``
+        (such as ``"nfvi=planar*8"``): a family, fitted by KL. ``"svgd"``, ``"asvgd"``:
+        particles. ``"auto"``: the first family that holds the posterior. ``"laplace"``,
+        ``"pathfinder"``, ``"mixture"``: searches. An inference class, or an inference object,
+        which is fitted as it is.
     model
         The model; by default the one of the ``with`` block.
     random_seed
@@ -53,8 +69,18 @@ def fit(
         Standard deviations to start from, by variable name, in the unconstrained space.
     inf_kwargs
         Further arguments of the inference class.
+    diagnose
+        Whether to judge the result by :meth:`Approximation.diagnose`, and to warn if it is not
+        good.
     **kwargs
         Arguments of :meth:`vibayes.Inference.fit`.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the fit has not converged.
+    ApproximationWarning
+        If it has, but the family does not hold the posterior.
 
     Returns
     -------
@@ -86,7 +112,7 @@ def fit(
                 f"{extra[0]} has no effect on an inference object that is made already; "
                 f"pass it to {type(method).__name__}(...)"
             )
-        return method.fit(n, **kwargs)
+        return judged(method.fit(n, **kwargs), diagnose)
     if isinstance(method, str):
         method, of_name = named_method(method)
         options = of_name | options
@@ -94,10 +120,17 @@ def fit(
         if value is not None:
             options.setdefault(name, value)
     inference = method(model=model, random_seed=random_seed, **options)
-    return inference.fit(n, **kwargs)
+    return judged(inference.fit(n, **kwargs), diagnose)
 
 
-def named_method(name: str) -> tuple[type[Inference], dict[str, Any]]:
+def judged(approx: Approximation, diagnose: bool) -> Approximation:
+    """Return an approximation, and warn if it is not good."""
+    if diagnose:
+        judge(approx, stacklevel=3)
+    return approx
+
+
+def named_method(name: str) -> tuple[type[Inference] | type[SearchMethod], dict[str, Any]]:
     """Return the inference class of a name, and the arguments that the name holds."""
     key, _, formula = name.partition("=")
     inference = METHODS.get(key.lower())

@@ -14,11 +14,16 @@ from pytensor.graph.replace import graph_replace
 from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.approximations.base import Approximation, SingleGroupApproximation
+from vibayes.approximations.base import Approximation, Ending, SingleGroupApproximation
 from vibayes.approximations.full_rank import FullRank
 from vibayes.approximations.low_rank import LowRank
 from vibayes.approximations.mean_field import MeanField
 from vibayes.approximations.normalizing_flow import DEFAULT_FLOW, NormalizingFlow
+from vibayes.automatic.begin import MOST_DENSE, begin_near, find_normal, unit_scales
+from vibayes.automatic.budget import Budget
+from vibayes.automatic.diagnosis import judge
+from vibayes.automatic.parametric import fit_normal_family, is_normal_family
+from vibayes.automatic.stochastic import ScaledAdam, Schedule
 from vibayes.compile import as_replacements, evaluate, profiling_mode, resolve_mode
 from vibayes.flows import Flow
 from vibayes.inference.loop import FitLoop
@@ -27,6 +32,7 @@ from vibayes.model.core import Model
 from vibayes.model.initial import check_point, describe_value
 from vibayes.objectives.base import ObjectiveFunction, Operator, StepGraph
 from vibayes.objectives.kl import KL
+from vibayes.objectives.renyi import Renyi
 from vibayes.streaming.feed import Feeds
 from vibayes.updates import adagrad_window
 
@@ -85,13 +91,13 @@ class Inference:
 
     def fit(
         self,
-        n: int = 10_000,
+        n: int | None = None,
         score: bool | None = None,
         callbacks: Sequence[Callable[..., None]] | None = None,
         progressbar: bool = True,
         *,
-        obj_n_mc: int = 1,
-        tf_n_mc: int = 1,
+        obj_n_mc: int | None = None,
+        tf_n_mc: int | None = None,
         obj_optimizer: Callable[..., Mapping[Variable, Variable]] | None = None,
         test_optimizer: Callable[..., Mapping[Variable, Variable]] | None = None,
         more_obj_params: Sequence[SharedVariable] | None = None,
@@ -101,6 +107,9 @@ class Inference:
         total_grad_norm_constraint: float | None = None,
         compile_kwargs: Mapping[str, Any] | None = None,
         backend: str | None = None,
+        diagnose: bool = False,
+        max_seconds: float | None = None,
+        max_steps: int | None = None,
     ) -> Approximation:
         """Fit the approximation.
 
@@ -109,7 +118,9 @@ class Inference:
         Parameters
         ----------
         n
-            Number of iterations.
+            Number of iterations. If neither ``n`` nor ``obj_optimizer`` is given, the fit runs
+            until it has converged, or to its budget: see the notes. With an optimizer, and for
+            what has no loss to converge by, such as particles, 10,000.
         score
             Whether to record the loss of each iteration; yes by default.
         callbacks
@@ -117,9 +128,11 @@ class Inference:
         progressbar
             Whether to show a progress bar, if there is a terminal or a notebook to show it in.
         obj_n_mc
-            Number of Monte Carlo draws that estimate the objective at each iteration.
+            Number of Monte Carlo draws that estimate the objective at each iteration, 1 by
+            default; 10 if a fit of the whole data is to end by itself.
         tf_n_mc
-            Number of Monte Carlo draws by which a test function with parameters is trained.
+            Number of Monte Carlo draws by which a test function with parameters is trained, 1 by
+            default.
         obj_optimizer
             Optimizer, such as ``vb.adam(learning_rate=0.01)``;
             ``vb.adagrad_window()`` by default.
@@ -140,11 +153,16 @@ class Inference:
             ``mode``: a PyTensor mode.
         backend : {"numba", "c", "py"}, optional
             What to compile with; numba by default.
+        diagnose
+            Whether to judge the result, and to warn if it is not good; see
+            :meth:`Approximation.diagnose`.
+        max_seconds, max_steps
+            Budget of a fit that ends by itself: 600 seconds and 100,000 steps by default.
 
         Returns
         -------
         Approximation
-            ``self.approx``.
+            ``self.approx``; its ``ending`` tells why the fit ended.
 
         Raises
         ------
@@ -161,10 +179,18 @@ class Inference:
         -----
         Ctrl-C, and ``StopIteration`` in a callback, end the fit early. Everything up to then is
         kept.
+
+        A fit that ends by itself finds the modes and the scale of the posterior first, so that
+        neither start nor units matter. A normal family, fitted by KL to data in memory, then takes
+        natural-gradient steps on draws that stay the same, until they come to an end. Everything
+        else takes stochastic steps whose rate goes down when the loss is level; they end when
+        averages of the parameters are accurate to 0.05 of their units.
         """
-        n = check_whole(n, "n", least=0)
+        given = dict(n=n, obj_optimizer=obj_optimizer)
+        automatic = all(v is None for v in given.values()) and self._ends_by_itself
+        budget = automatic_budget(automatic, max_seconds, max_steps)
         callbacks = list(callbacks or [])
-        options = step_options(
+        steps = dict(
             score=score,
             obj_n_mc=obj_n_mc,
             tf_n_mc=tf_n_mc,
@@ -177,9 +203,80 @@ class Inference:
             total_grad_norm_constraint=total_grad_norm_constraint,
         )
         mode = resolve_mode(backend, dict(compile_kwargs or {}).get("mode"))
-        self._loop = self._start(options, mode)
-        self._loop.run(n, callbacks, progressbar)
+        if budget is None:
+            n = check_whole(10_000 if n is None else n, "n", least=0)
+            self._loop = self._start(step_options(**steps), mode)
+            self._loop.run(n, callbacks, progressbar)
+            self.approx.ending = Ending(*told_when_to_stop(self._loop))
+        elif self._is_normal_fit and not any(value is not None for value in steps.values()):
+            self._fit_normal(budget, callbacks)
+        else:
+            self._fit_by_schedule(budget, steps, mode, callbacks, progressbar)
+        if diagnose:
+            judge(self.approx, stacklevel=2)
         return self.approx
+
+    # -- fits that end by themselves ------------------------------------------------------------
+
+    @property
+    def _ends_by_itself(self) -> bool:
+        """Whether there are a loss to converge by and parameters of a density."""
+        return isinstance(self.objective.op, KL | Renyi) and all(
+            group.has_logq for group in self.approx.groups
+        )
+
+    @property
+    def _is_normal_fit(self) -> bool:
+        """Whether it is the KL divergence of one normal from a posterior that is in memory."""
+        op, approx = self.objective.op, self.approx
+        return (
+            type(op) is KL
+            and op.beta == 1.0
+            and is_normal_family(approx)
+            and approx.ddim <= MOST_DENSE
+            and not approx.model.has_streams
+        )
+
+    def _fit_normal(self, budget: Budget, callbacks: Sequence[Callable[..., None]]) -> None:
+        self._loop = None
+        self.approx.model.check_shapes()
+        fit_normal_family(self.approx, budget, callbacks)
+
+    def _fit_by_schedule(
+        self,
+        budget: Budget,
+        steps: dict[str, Any],
+        mode: Any,
+        callbacks: Sequence[Callable[..., None]],
+        progressbar: bool,
+    ) -> None:
+        approx, sd = self.approx, None
+        own = steps["more_obj_params"] or steps["more_replacements"]
+        local = any(group.local for group in approx.groups)
+        if not (own or local):
+            q = find_normal(approx, budget)
+            begin_near(approx, q)
+            sd = q.sd
+        if steps["obj_n_mc"] is None and not approx.model.minibatches:
+            steps["obj_n_mc"] = 10
+        scales = unit_scales(approx, sd)
+        optimizer = self._scaled_adam(scales)
+        schedule = Schedule(optimizer, budget)
+        self._loop = self._start(step_options(**steps | {"obj_optimizer": optimizer}), mode)
+        approx.ending = schedule.ending
+        try:
+            self._loop.run(schedule.most_steps, [schedule, *callbacks], progressbar)
+        finally:
+            approx.ending = schedule.ending
+
+    def _scaled_adam(self, scales: Sequence[np.ndarray]) -> ScaledAdam:
+        """Return the optimizer of automatic fits, the same each time: it is compiled once."""
+        cache = self.approx.model._cache
+        key = ("scaled adam", self.approx.key, pytensor.config.floatX)
+        if key not in cache:
+            cache[key] = ScaledAdam(scales)
+        cache[key].set_scales(scales)
+        return cache[key]
 
     def refine(
         self,
@@ -318,6 +415,41 @@ class Inference:
         return f"<{type(self).__name__} of {self.approx!r}>"
 
 
+def automatic_budget(
+    automatic: bool, max_seconds: float | None, max_steps: int | None
+) -> Budget | None:
+    """Return the budget of a fit that ends by itself, None for one that is told when to stop."""
+    if automatic:
+        return Budget(
+            600.0 if max_seconds is None else max_seconds,
+            100_000 if max_steps is None else max_steps,
+        )
+    for name, value in {"max_seconds": max_seconds, "max_steps": max_steps}.items():
+        if value is not None:
+            raise TypeError(
+                f"{name} is for a fit that ends by itself: give neither n nor obj_optimizer"
+            )
+    return None
+
+
+def told_when_to_stop(loop: FitLoop) -> tuple[bool | None, str]:
+    """Return whether a fit of n iterations has converged, if its loss tells, and why it ended."""
+    done = f"{loop.iteration:,} iterations were done"
+    if loop.steps.has_loss and still_falls(loop.losses):
+        return False, f"{done}, and the loss was still falling"
+    return None, done
+
+
+def still_falls(losses: np.ndarray, blocks: int = 10) -> bool:
+    """Tell whether the loss of the last quarter is clearly lower than that of the one before."""
+    size = len(losses) // (4 * blocks)
+    if size == 0:
+        return False
+    means = losses[-2 * blocks * size :].reshape(2, blocks, size).mean(axis=2)
+    (before, last), noise = means.mean(axis=1), np.sqrt(means.var(axis=1).sum() / blocks)
+    return bool(before - last > 3 * noise)
+
+
 def identity(generator: SharedVariable) -> tuple[int, ...]:
     """Return whole numbers that tell a random generator of the model from others."""
     if hasattr(generator.tag, "identity"):
@@ -384,8 +516,8 @@ def generators_of(steps: CompiledSteps, state: State) -> list[np.random.Generato
 def step_options(
     *,
     score: bool | None = None,
-    obj_n_mc: int = 1,
-    tf_n_mc: int = 1,
+    obj_n_mc: int | None = None,
+    tf_n_mc: int | None = None,
     obj_optimizer: Any = None,
     test_optimizer: Any = None,
     more_obj_params: Sequence[SharedVariable] | None = None,
@@ -398,8 +530,8 @@ def step_options(
     check_shared(more_updates or (), "more_updates")
     return dict(
         score=True if score is None else bool(score),
-        obj_n_mc=check_whole(obj_n_mc, "obj_n_mc", least=1),
-        tf_n_mc=check_whole(tf_n_mc, "tf_n_mc", least=1),
+        obj_n_mc=check_whole(1 if obj_n_mc is None else obj_n_mc, "obj_n_mc", least=1),
+        tf_n_mc=check_whole(1 if tf_n_mc is None else tf_n_mc, "tf_n_mc", least=1),
         obj_optimizer=check_optimizer(obj_optimizer, "obj_optimizer"),
         test_optimizer=check_optimizer(test_optimizer, "test_optimizer"),
         more_obj_params=check_shared(more_obj_params or (), "more_obj_params"),

@@ -15,10 +15,14 @@ from vibayes.inference.progress import Progress, average_loss, logger
 from vibayes.inference.steps import CompiledSteps, State
 from vibayes.streaming.feed import Feeds
 
-__all__ = ["FitLoop"]
+__all__ = ["Ended", "FitLoop"]
 
 CHUNK_SECONDS = 0.2  # well below the half second that Ctrl-C may have to wait
 GROWTH = 4
+
+
+class Ended(StopIteration):
+    """Raised by a callback that ends the fit because it is done."""
 
 
 class Losses(np.ndarray):
@@ -141,7 +145,7 @@ class FitLoop:
             self._finish(progress, begun)
             if str(stop):
                 logger.info(str(stop))
-            self._report("Interrupted at", end)
+            self._report("Ended at" if isinstance(stop, Ended) else "Interrupted at", end)
         except BaseException:
             self._finish(progress, begun)
             raise
@@ -166,7 +170,7 @@ class FitLoop:
 
     def _advance(self, stop: int) -> None:
         state, i = self._done
-        state = replace(state, windows=self.feeds.windows(i))
+        state = replace(state, windows=self.feeds.windows())
         began = time.perf_counter()
         after, losses = self.steps.run(state, stop - i)
         seconds = time.perf_counter() - began

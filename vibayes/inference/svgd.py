@@ -111,7 +111,7 @@ class ASVGD(ImplicitGradient):
 
     def fit(
         self,
-        n: int = 10_000,
+        n: int | None = None,
         score: bool | None = None,
         callbacks: Sequence[Callable[..., None]] | None = None,
         progressbar: bool = True,

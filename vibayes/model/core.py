@@ -37,9 +37,11 @@ from vibayes.model.minibatch import (
     batch_lengths,
     check_same_rows,
     minibatches_in,
+    sampled_data,
     whole_lengths,
 )
 from vibayes.model.observed import as_observed, known_value
+from vibayes.streaming.stream import StreamedMinibatch
 
 __all__ = ["Deterministic", "Model", "Potential"]
 
@@ -478,6 +480,11 @@ class Model:
             )
         return self._cache["minibatches"]
 
+    @property
+    def has_streams(self) -> bool:
+        """Whether some minibatches show data that are not in memory."""
+        return any(isinstance(m, StreamedMinibatch) for m in self.minibatches)
+
     def whole_data_replacements(self) -> dict[TensorVariable, SharedVariable]:
         """Return replacements that put the whole data in the place of each minibatch.
 
@@ -497,6 +504,30 @@ class Model:
         >>> logp = graph_replace(model.logp(), model.whole_data_replacements())
         """
         return {m.minibatch: m.shared for m in self.minibatches}
+
+    def sampled_data_replacements(
+        self, rows: int, random_seed: Any = None
+    ) -> dict[TensorVariable, SharedVariable]:
+        """Return replacements that put a random sample of the data in the place of minibatches.
+
+        They are as those of :meth:`whole_data_replacements`, for data that are many, or not in
+        memory. In a log density, the scaling by ``total_size`` then is that of the sample.
+
+        Parameters
+        ----------
+        rows
+            Number of rows of the data of each minibatch; all, if there are fewer.
+        random_seed
+            Seed of their choice.
+
+        Raises
+        ------
+        ValueError
+            If ``rows`` is less than one.
+        StreamError
+            If data cannot be read.
+        """
+        return sampled_data(self.minibatches, rows, random_seed)
 
     @property
     def values_to_rvs(self) -> dict[TensorVariable, TensorVariable]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import index
@@ -21,10 +22,18 @@ from pytensor.tensor.variable import TensorVariable
 from vibayes.compile import as_seed_sequence, evaluate
 from vibayes.exceptions import ImputationError, ShapeError
 from vibayes.model.rows import RowKey, RowStream, row_stream
+from vibayes.streaming.sample import sample_rows
 from vibayes.streaming.sources import is_streamed
-from vibayes.streaming.stream import StreamedMinibatch, streamed_minibatch
+from vibayes.streaming.stream import Stream, StreamedMinibatch, streamed_minibatch
 
-__all__ = ["Minibatch", "batch_lengths", "check_same_rows", "minibatches_in", "whole_lengths"]
+__all__ = [
+    "Minibatch",
+    "batch_lengths",
+    "check_same_rows",
+    "minibatches_in",
+    "sampled_data",
+    "whole_lengths",
+]
 
 DEFAULT_SEED = 42
 
@@ -105,9 +114,7 @@ class Minibatch(TensorVariable):
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         count = number_of_arrays(args, kwargs)
         if any(map(is_streamed, args[:count])):
-            names = ("batch_size", "dtype", "broadcastable", "name", "random_seed")
-            named = dict(zip(names, args[count:], strict=False))
-            return streamed_minibatch(*args[:count], **named, **kwargs)
+            return streamed_minibatch(*args[:count], **named(args[count:]), **kwargs)
         if count < 2:
             return super().__new__(cls)
         return cls._several(args[:count], *args[count:], **kwargs)
@@ -195,6 +202,11 @@ class Minibatch(TensorVariable):
         return tuple(self._sizes.get(axis, length) for axis, length in enumerate(shape))
 
     @property
+    def whole_shape(self) -> tuple[int, ...]:
+        """Shape of the whole data."""
+        return shape_of(self.shared)
+
+    @property
     def is_sampled(self) -> bool:
         """Whether it shows a part of the data, rather than all of them."""
         return bool(self._sizes)
@@ -267,6 +279,29 @@ class Minibatch(TensorVariable):
             slices.append(entry)
         return slices
 
+    def sampled(
+        self, count: int, chosen: dict[RowStream, np.ndarray], seed: np.random.SeedSequence
+    ) -> np.ndarray:
+        """Return a part of the data: random rows of each sampled axis, none of them twice.
+
+        Parameters
+        ----------
+        count
+            How many; all, if there are fewer.
+        chosen
+            The rows that were chosen so far, by their stream; those chosen here are added.
+        seed
+            Seed of the choice.
+        """
+        values = self.shared.get_value(borrow=True)
+        for axis, stream in self._streams.items():
+            length = values.shape[axis]
+            if stream not in chosen:
+                rng = np.random.default_rng([*seed.generate_state(4), *stream.key.entropy])
+                chosen[stream] = np.sort(rng.permutation(length)[:count])
+            values = values.take(chosen[stream], axis=axis)
+        return values
+
     # -- other data ---------------------------------------------------------------------------
 
     def set_value(self, value: Any) -> None:
@@ -316,6 +351,15 @@ def number_of_arrays(args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
     if "batch_size" in kwargs:
         return len(args)
     return next((i for i, a in enumerate(args) if i > 0 and not is_array(a)), len(args))
+
+
+def named(args: Sequence[Any]) -> dict[str, Any]:
+    """Return positional arguments, those after the data, by name."""
+    parameters = list(inspect.signature(Minibatch.__init__).parameters.values())[2:]
+    names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    if len(args) > len(names):
+        raise TypeError(f"Minibatch: too many positional arguments, {args[len(names) :]!r}")
+    return dict(zip(names, args, strict=False))
 
 
 def is_array(value: Any) -> bool:
@@ -606,6 +650,27 @@ def lengths_with(
     """Return the values of lengths after a replacement that leaves no rows to be drawn."""
     replaced = graph_replace(list(lengths), data) if data else lengths
     return tuple(int(length) for length in evaluate(replaced))
+
+
+def sampled_data(
+    minibatches: Iterable[Minibatch | StreamedMinibatch], rows: int, random_seed: Any
+) -> dict[TensorVariable, SharedVariable]:
+    """Return a sample of the data for each minibatch: the same rows where they show the same."""
+    count = whole_number(rows, "sampled_data_replacements", "rows")
+    seed = as_seed_sequence(random_seed)
+    streamed: dict[Stream, tuple[np.ndarray, ...]] = {}
+    chosen: dict[RowStream, np.ndarray] = {}
+    result = {}
+    for minibatch in minibatches:
+        if isinstance(minibatch, StreamedMinibatch):
+            stream = minibatch.stream
+            if stream not in streamed:
+                streamed[stream] = sample_rows(stream, count, seed)
+            values = streamed[stream][minibatch.part_number]
+        else:
+            values = minibatch.sampled(count, chosen, seed)
+        result[minibatch.minibatch] = pytensor.shared(values, name=minibatch.name, borrow=True)
+    return result
 
 
 def check_same_rows(minibatches: Sequence[Minibatch | StreamedMinibatch]) -> None:

@@ -29,7 +29,8 @@ def second(x: Any, y: Any) -> Any:
 
 
 def softplus(x: Any) -> Any:
-    return np.logaddexp(0, x)
+    # as np.logaddexp(0, x), which takes three times as long
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
 def log1mexp(x: Any) -> Any:

@@ -43,6 +43,10 @@ class Renyi(Operator):
     Notes
     -----
     The number K of draws is ``obj_n_mc`` of the fit.
+
+    The bound is no sum over observations. So its mean over minibatches is not that of the whole
+    data: the approximation has to cover what each minibatch by itself says of the posterior, and
+    becomes too wide, the more so the smaller the minibatches are. :class:`~vibayes.KL` does not.
     """
 
     def __init__(

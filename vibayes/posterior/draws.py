@@ -114,15 +114,13 @@ class PosteriorDraws:
         NotImplementedError
             If the approximation has no density, or the model's cannot be had for the whole data.
         """
-        from vibayes.automatic.target import Target
-
         if not self.has_logq:
             raise NotImplementedError(f"{self!r} has no log density")
         key = ("flat draws", self.key, pytensor.config.floatX)
         if key not in self.model._cache:
             self.model._cache[key] = compile_flat_draws(self)
         values, logq = call_with_draws(self, self.model._cache[key], draws, random_seed)
-        return FlatDraws(values, Target(self.model).logp(values), logq)
+        return FlatDraws(values, target_logp(self.model, values, random_seed), logq)
 
 
 class FlatDraws(NamedTuple):
@@ -131,6 +129,23 @@ class FlatDraws(NamedTuple):
     values: np.ndarray
     logp: np.ndarray
     logq: np.ndarray
+
+
+def target_logp(model: Model, values: np.ndarray, random_seed: Any) -> np.ndarray:
+    """Return the log density of the whole data, or an estimate where they are not in memory.
+
+    The log density of a sample has its peak elsewhere. If the draws are centred where that of
+    the whole data has its own, the slope there is what the sample has too much.
+    """
+    from vibayes.automatic.target import Target, sample_size
+
+    if not model.has_streams:
+        return Target(model).logp(values)
+    rows = sample_size(model) or max(m.whole_shape[0] for m in model.minibatches)
+    target = Target(model, model.sampled_data_replacements(rows, random_seed))
+    center = values.mean(axis=0)
+    _, slope = target(center[None])
+    return target.logp(values) - (values - center) @ slope[0]
 
 
 def importance_draws(

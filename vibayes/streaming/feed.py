@@ -1,4 +1,4 @@
-"""What brings rows to a running fit: read and shuffled in the background, a window at a time."""
+"""What brings rows to a running fit: read and shuffled in the background, a group at a time."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from pytensor.compile.sharedvalue import SharedVariable
 
 from vibayes.exceptions import ShapeError
-from vibayes.streaming.shuffle import ShuffledEpochs
+from vibayes.streaming.shuffle import Group, ShuffledEpochs
 
 if TYPE_CHECKING:
     from vibayes.streaming.stream import Stream
 
 __all__ = ["Feed", "Feeds"]
 
-SLOTS = 3  # one window in use, two ahead
+SLOTS = 2  # groups of rows: one in use, one that is filled
 LONGEST_WAIT_FOR_READER = 1.0  # seconds
 LONGEST_DEAFNESS = 0.2  # seconds; where a lock cannot be interrupted, Ctrl-C has to wait for it
 
@@ -26,8 +26,8 @@ LONGEST_DEAFNESS = 0.2  # seconds; where a lock cannot be interrupted, Ctrl-C ha
 class Feed:
     """One stream for one fit.
 
-    A window is a stretch of rows, in contiguous memory, that lasts for some steps. What a window
-    holds depends on its number alone, so that an interrupted fit goes on as if nothing had been.
+    Steps use up one group of rows after another. What a group holds depends on its number alone,
+    so that an interrupted fit goes on as if nothing had been.
 
     Parameters
     ----------
@@ -44,15 +44,13 @@ class Feed:
 
     def __init__(self, stream: Stream, seed: Sequence[int]) -> None:
         self.wait_seconds = 0.0
-        self._steps = stream.window_steps
-        self._batch_size = stream.batch_size
-        self._rows = ShuffledEpochs(stream.layout, stream.total_size, stream.buffer_bytes, seed)
-        rows = self._steps * stream.batch_size
-        parts = stream.layout.parts
-        self._slots = [tuple(part.empty(rows) for part in parts) for _ in range(SLOTS)]
-        self._in_use = 0
-        self._complete = 0  # number of windows that have been filled
-        self._filled = 0  # rows of the window that comes next
+        self._rows = ShuffledEpochs(
+            stream.layout, stream.total_size, stream.batch_size, stream.buffer_bytes, seed
+        )
+        self._groups: list[Group] = []
+        self._in_use = 0  # number of the group that steps use
+        self._first_step = 0  # the first that uses it
+        self._complete = 0  # number of groups that have been filled
         self._error: BaseException | None = None
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -64,33 +62,39 @@ class Feed:
         Returns
         -------
         int
-            For how many steps, from this one on, there are rows in the same window.
+            For how many steps, from this one on, there are rows in the same group.
 
         Raises
         ------
         StreamError
             If the rows cannot be read. The next call tries again.
         """
-        number, offset = divmod(step, self._steps)
         began = time.perf_counter()
         with self._changed:
-            self._in_use = number
-            self._changed.notify_all()
-            while (ready := self._steps_filled(number) - offset) <= 0:
+            while (ready := self._steps_left(step)) <= 0:
                 self._check_reader()
                 self._changed.wait(LONGEST_DEAFNESS)
         self.wait_seconds += time.perf_counter() - began
         return ready
 
-    def window(self, step: int) -> tuple[np.ndarray, ...]:
-        """Return the window that holds the rows of a step."""
-        return self._slots[step // self._steps % SLOTS]
+    def windows(self) -> tuple[np.ndarray, ...]:
+        """Return the rows of the group in use, for each part, and their order."""
+        group = self._group(self._in_use)
+        return *group.arrays, group.batch_order
 
-    def _steps_filled(self, number: int) -> int:
-        """Return for how many steps a window holds rows."""
-        if number < self._complete:
-            return self._steps
-        return self._filled // self._batch_size if number == self._complete else 0
+    def _group(self, number: int) -> Group:
+        return self._groups[number % SLOTS]
+
+    def _steps_left(self, step: int) -> int:
+        """Return how many steps there are rows for; the group before a step's may be refilled."""
+        if self._in_use == self._complete:
+            return 0
+        end = self._first_step + self._group(self._in_use).batches
+        if step < end:
+            return end - step
+        self._in_use, self._first_step = self._in_use + 1, end
+        self._changed.notify_all()
+        return self._steps_left(step)
 
     def _check_reader(self) -> None:
         """See to it that there is a thread that reads, and raise what it could not do."""
@@ -123,7 +127,7 @@ class Feed:
                 return
 
     def _has_room(self) -> bool:
-        """Wait until there is room for a window, and tell whether anyone wants it."""
+        """Wait until there is room for a group, and tell whether anyone wants it."""
         with self._changed:
             self._changed.wait_for(
                 lambda: not self._wanted or self._complete - self._in_use < SLOTS
@@ -134,14 +138,12 @@ class Feed:
             return self._wanted
 
     def _work(self) -> None:
-        window = self._slots[self._complete % SLOTS]
-        filled = self._filled + self._rows.work(window, self._filled)
-        with self._changed:
-            self._filled = filled
-            if filled == len(window[0]):
-                self._filled = 0
+        if self._complete == len(self._groups) < SLOTS:
+            self._groups.append(self._rows.group())
+        if self._rows.work(self._group(self._complete)):
+            with self._changed:
                 self._complete += 1
-            self._changed.notify_all()
+                self._changed.notify_all()
 
 
 class Feeds:
@@ -182,9 +184,9 @@ class Feeds:
         """
         return min([most, *(feed.steps_ready(step) for feed in self._feeds.values())])
 
-    def windows(self, step: int) -> tuple[np.ndarray, ...]:
-        """Return the values of the windows for a step."""
-        found = {stream: feed.window(step) for stream, feed in self._feeds.items()}
+    def windows(self) -> tuple[np.ndarray, ...]:
+        """Return the values of the windows, for the step that was last waited for."""
+        found = {stream: feed.windows() for stream, feed in self._feeds.items()}
         return tuple(found[stream][part] for stream, part in self._places)
 
     def stop(self) -> None:

@@ -10,11 +10,11 @@ from vibayes.exceptions import StreamError
 from vibayes.streaming.blocks import Layout
 from vibayes.streaming.sources import Block
 
-__all__ = ["ShuffledEpochs"]
+__all__ = ["Group", "ShuffledEpochs"]
 
 
 class Group:
-    """Rows that are shuffled together.
+    """Rows that are shuffled together, after those that the group before has left over.
 
     Parameters
     ----------
@@ -22,57 +22,60 @@ class Group:
         What rows are like.
     capacity : int
         Number of rows for which there is room.
+    batch_size : int
+        Rows are used up in batches of this size.
 
     Attributes
     ----------
-    size : int
-        Number of rows that it is to hold.
-    filled : int
-        Number of rows that it holds.
-    shown : int
-        Number of rows that have been handed on.
+    arrays : tuple of numpy.ndarray
+        The rows of each part, as they were read.
+    order : numpy.ndarray
+        Numbers of the rows, in the order in which they are to be used, once all are there.
     """
 
-    def __init__(self, layout: Layout, capacity: int) -> None:
-        self._arrays = [part.empty(capacity) for part in layout.parts]
-        self._order = np.zeros(0, dtype=np.intp)
-        self.size = self.filled = self.shown = 0
+    def __init__(self, layout: Layout, capacity: int, batch_size: int) -> None:
+        self.arrays = tuple(part.empty(capacity) for part in layout.parts)
+        self.order = np.zeros(0, dtype=np.int64)
+        self._batch_size = batch_size
+        self._left_over = self._size = self._filled = 0
 
-    def clear(self, size: int) -> None:
-        """Make room for rows."""
-        self.size, self.filled, self.shown = size, 0, 0
+    @property
+    def batches(self) -> int:
+        """Number of whole batches."""
+        return len(self.order) // self._batch_size
+
+    @property
+    def batch_order(self) -> np.ndarray:
+        """The part of the order that makes whole batches."""
+        return self.order[: self.batches * self._batch_size]
 
     @property
     def is_full(self) -> bool:
         """Whether all rows are there."""
-        return self.filled == self.size
+        return self._filled == self._size
 
-    @property
-    def is_used_up(self) -> bool:
-        """Whether all rows have been handed on."""
-        return self.shown == self.size
+    def begin(self, size: int, before: Group | None) -> None:
+        """Make room for rows, and take those that the group before has left over."""
+        self._left_over = 0
+        if before is not None:
+            rows = before.order[before.batches * self._batch_size :]
+            for array, old in zip(self.arrays, before.arrays, strict=True):
+                array[: len(rows)] = old[rows]
+            self._left_over = len(rows)
+        self._filled, self._size = self._left_over, self._left_over + size
 
     def add(self, rows: Sequence[np.ndarray]) -> int:
         """Take rows, as many as there is room for, and return how many these are."""
-        count = min(len(rows[0]), self.size - self.filled)
-        for array, new in zip(self._arrays, rows, strict=True):
-            array[self.filled : self.filled + count] = new[:count]
-        self.filled += count
+        count = min(len(rows[0]), self._size - self._filled)
+        for array, new in zip(self.arrays, rows, strict=True):
+            array[self._filled : self._filled + count] = new[:count]
+        self._filled += count
         return count
 
     def shuffle(self, rng: np.random.Generator) -> None:
-        """Draw the order in which rows are handed on."""
-        self._order = rng.permutation(self.size)
-
-    def show(self, window: Sequence[np.ndarray], start: int) -> int:
-        """Put rows into a window, from a row of it on, and return how many these are."""
-        count = min(len(window[0]) - start, self.size - self.shown)
-        rows = self._order[self.shown : self.shown + count]
-        for array, room in zip(self._arrays, window, strict=True):
-            # rows are never out of range; to check that, NumPy would go by way of a copy
-            np.take(array, rows, axis=0, out=room[start : start + count], mode="clip")
-        self.shown += count
-        return count
+        """Draw the order in which rows are used; those that were left over come first."""
+        new = rng.permutation(self._size - self._left_over) + self._left_over
+        self.order = np.concatenate([np.arange(self._left_over), new])
 
 
 class ShuffledEpochs:
@@ -80,9 +83,9 @@ class ShuffledEpochs:
 
     An epoch is divided into groups of about equal size. Blocks are read in a random order, as far
     as the source allows, and the rows of each group are shuffled. Of two groups, one is filled
-    while the other is handed on, at the same pace.
+    while the other is used.
 
-    The order depends on the seed, the sizes of the blocks and the size of the buffer alone. What
+    The order depends on the seed and the sizes of blocks, batches and buffer alone. What
     raises changes nothing: the next call reads the same block again.
 
     Parameters
@@ -91,75 +94,65 @@ class ShuffledEpochs:
         The source, and what rows of it are like.
     length : int
         Number of rows.
+    batch_size : int
+        Rows are used up in batches of this size; no group is smaller.
     buffer_bytes : int
-        Room for both groups together.
+        Room for two groups together.
     seed : sequence of int
         Seed.
     """
 
-    def __init__(self, layout: Layout, length: int, buffer_bytes: int, seed: Sequence[int]) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        length: int,
+        batch_size: int,
+        buffer_bytes: int,
+        seed: Sequence[int],
+    ) -> None:
         self._layout = layout
         self._length = length
+        self._batch_size = batch_size
         self._seed = tuple(seed)
-        rows = max(1, buffer_bytes // (2 * layout.row_bytes))
-        self._groups = -(-length // rows)
-        capacity = -(-length // self._groups)
-        self._filling, self._showing = Group(layout, capacity), Group(layout, capacity)
-        self._group = 0  # number of the one that is filled, over all epochs
+        rows = max(1, buffer_bytes // (2 * layout.row_bytes) - batch_size + 1)
+        self._groups = min(-(-length // rows), length // batch_size)
+        self._number = 0  # of the group that is filled, over all epochs
+        self._before: Group | None = None
+        self._has_begun = False
         self._rest: list[np.ndarray] | None = None  # of a block that two groups share
         self._blocks: Iterator[Block] | None = None
         self._blocks_read = self._rows_read = 0  # in this epoch
-        self._is_stuck = False
-        self._filling.clear(self._size(0))
 
-    def work(self, window: Sequence[np.ndarray], start: int) -> int:
-        """Do one piece of work: read a block, or put rows into a window.
+    def group(self) -> Group:
+        """Return a group, with room for rows."""
+        most = -(-self._length // self._groups)
+        return Group(self._layout, most + self._batch_size - 1, self._batch_size)
+
+    def work(self, group: Group) -> bool:
+        """Read a block into a group, and tell whether that now is ready to be used.
 
         Parameters
         ----------
-        window
-            An array for each part.
-        start
-            The row from which on there is room.
-
-        Returns
-        -------
-        int
-            How many rows were put there.
+        group
+            The same one until it is ready; then another, while this one stays as it is.
 
         Raises
         ------
         StreamError
             If a block cannot be read, or is not what it should be.
         """
-        if self._showing.is_used_up and self._filling.is_full:
-            self._exchange()
-        if not self._is_behind():
-            return self._showing.show(window, start)
-        try:
-            self._fill()
-        except StreamError:
-            if self._showing.is_used_up:
-                raise
-            self._is_stuck = True  # there is no need to raise before all that is there was shown
-        return 0
-
-    def _is_behind(self) -> bool:
-        filling, showing = self._filling, self._showing
-        if filling.is_full:
+        if not self._has_begun:
+            group.begin(self._size(self._number), self._before)
+            self._has_begun = True
+        self._fill(group)
+        if not group.is_full:
             return False
-        if showing.is_used_up:
-            return True
-        return not self._is_stuck and filling.filled * showing.size <= showing.shown * filling.size
-
-    def _exchange(self) -> None:
-        self._filling, self._showing = self._showing, self._filling
-        self._showing.shuffle(self._rng(self._group, 1))
-        self._group += 1
-        self._is_stuck = False
-        self._filling.clear(self._size(self._group))
-        if self._group % self._groups == 0:
+        group.shuffle(self._rng(self._number, 1))
+        self._before, self._has_begun = group, False
+        self._number += 1
+        if self._number % self._groups == 0:
             self._blocks, self._blocks_read, self._rows_read = None, 0, 0
+        return True
 
     def _size(self, group: int) -> int:
         i = group % self._groups
@@ -172,9 +165,9 @@ class ShuffledEpochs:
 
     # -- reading ------------------------------------------------------------------------------
 
-    def _fill(self) -> None:
+    def _fill(self, group: Group) -> None:
         rows = self._rest if self._rest is not None else self._next_rows()
-        taken = self._filling.add(rows)
+        taken = group.add(rows)
         left = [array[taken:] for array in rows]
         self._rest = left if len(left[0]) else None
 
@@ -192,7 +185,7 @@ class ShuffledEpochs:
 
     def _next_block(self) -> Block:
         if self._blocks is None:
-            epoch = self._group // self._groups
+            epoch = self._number // self._groups
             self._blocks = self._layout.source.blocks(self._rng(epoch, 0), self._blocks_read)
         block = next(self._blocks, None)
         if block is None:

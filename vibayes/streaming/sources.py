@@ -18,9 +18,8 @@ from vibayes.streaming.columns import column_names, parts_of
 
 __all__ = ["Block", "Source", "as_source", "is_streamed"]
 
-BLOCK_BYTES = 2**18  # stays in the processor's cache until it has been checked and copied
+BLOCK_BYTES = 2**20  # enough that the reading takes longer than the Python around it
 CHUNKED_BLOCK_BYTES = 2**23  # dask and zarr take a millisecond to find out what to read
-MAPPED_BYTES = 2**25
 
 
 @dataclass(frozen=True)
@@ -90,8 +89,10 @@ class IndexedSource(Source):
         The source, as messages are to name it.
     ends : sequence of int
         For each block the row behind its last.
-    read : callable
-        Given the number of a block, its first row and the row behind its last, returns its values.
+    opened : callable
+        Called at the begin of each pass; returns what reads: given the number of a block, its
+        first row and the row behind its last, that returns its values, which need not outlast
+        the next call.
     is_fine : bool
         Whether blocks are small.
     """
@@ -100,23 +101,25 @@ class IndexedSource(Source):
         self,
         name: str,
         ends: Sequence[int],
-        read: Callable[[int, int, int], Any],
+        opened: Callable[[], Callable[[int, int, int], Any]],
         is_fine: bool = False,
     ) -> None:
         self.name = name
         self.length = int(ends[-1]) if len(ends) else 0
         self.is_fine = is_fine
         self._ends = ends
-        self._read = read
+        self._opened = opened
 
     def blocks(self, order: np.random.Generator | None, skip: int = 0) -> Iterator[Block]:
         """Read each block once."""
         count = len(self._ends)
         numbers = np.arange(count) if order is None else order.permutation(count)
+        read = None
         for number in numbers[skip:].tolist():
             start = int(self._ends[number - 1]) if number else 0
             try:
-                values = self._read(number, start, int(self._ends[number]))
+                read = read or self._opened()
+                values = read(number, start, int(self._ends[number]))
             except Exception as error:
                 raise self.failure(number, start, f"reading failed: {describe(error)}") from error
             yield Block(number, start, values)
@@ -253,15 +256,22 @@ class ArrayRows:
     """
 
     def __init__(self, arrays: Sequence[Any]) -> None:
-        self._readers = [reader(array) for array in arrays]
+        self._openers = [opener(array) for array in arrays]
 
-    def __call__(self, number: int, start: int, stop: int) -> Any:
-        """Return the rows of a block: an array, or a tuple of the rows of several."""
-        parts = tuple(read_rows(start, stop) for read_rows in self._readers)
-        for part in parts:
-            if len(part) != stop - start:
-                raise ValueError(f"it has {len(part)} rows in place of {stop - start}")
-        return parts[0] if len(parts) == 1 else parts
+    def __call__(self) -> Callable[[int, int, int], Any]:
+        """Return what reads the rows of a block: an array, or a tuple of those of several."""
+        return partial(rows_of_each, [start() for start in self._openers])
+
+
+def rows_of_each(
+    readers: Sequence[Callable[[int, int], np.ndarray]], number: int, start: int, stop: int
+) -> Any:
+    """Return rows: an array, or a tuple of the rows of several."""
+    parts = tuple(read_rows(start, stop) for read_rows in readers)
+    for part in parts:
+        if len(part) != stop - start:
+            raise ValueError(f"it has {len(part)} rows in place of {stop - start}")
+    return parts[0] if len(parts) == 1 else parts
 
 
 def name_of(array: Any) -> str:
@@ -304,11 +314,14 @@ def chunk_ends(array: Any) -> np.ndarray | None:
     return np.append(np.arange(chunks[0], length, chunks[0]), length)
 
 
-def reader(array: Any) -> Callable[[int, int], np.ndarray]:
-    """Return what reads rows of an array, given the first and the one behind the last."""
+def opener(array: Any) -> Callable[[], Callable[[int, int], np.ndarray]]:
+    """Return what returns, anew for each reading, what reads the rows from one to before another.
+
+    Of these nothing is shared by threads.
+    """
     if isinstance(array, np.memmap) and array.mode in ("r", "r+") and has_whole_rows(array):
-        return MappedRows(array)
-    return partial(labelled_rows if hasattr(array, "isel") else plain_rows, array)
+        return MappedFile(array)
+    return partial(partial, labelled_rows if hasattr(array, "isel") else plain_rows, array)
 
 
 def labelled_rows(array: Any, start: int, stop: int) -> np.ndarray:
@@ -340,10 +353,11 @@ def file_offset(array: np.memmap) -> int:
     return whole.offset + array.ctypes.data - whole.ctypes.data
 
 
-class MappedRows:
-    """Reads rows of a memory-mapped file by mappings of its own, which do not last.
+class MappedFile:
+    """A memory-mapped file of rows, to be read without the mapping.
 
-    All that was ever read by a mapping counts as memory of the process until it ends.
+    What was read by a mapping would count as memory of the process for as long as the mapping
+    lasts, and a file that has become shorter would end the process.
 
     Parameters
     ----------
@@ -352,27 +366,53 @@ class MappedRows:
     """
 
     def __init__(self, array: np.memmap) -> None:
-        self._path = array.filename
-        self._dtype, self._shape, self._offset = array.dtype, array.shape, file_offset(array)
-        self._end = self._offset + array.nbytes
-        self._mapping: np.ndarray | None = None
-        self._bytes_read = 0
+        self.path = array.filename
+        self.offset = file_offset(array)
+        self.dtype, self.row_shape = array.dtype, array.shape[1:]
+        self.row_bytes = bytes_of_row(array)
+
+    def __call__(self) -> FileRows:
+        """Open the file."""
+        return FileRows(self)
+
+
+class FileRows:
+    """Reads rows of a file, of which each call overwrites what the one before returned.
+
+    Parameters
+    ----------
+    source : MappedFile
+        What the file holds.
+    """
+
+    def __init__(self, source: MappedFile) -> None:
+        self._file = open(source.path, "rb", buffering=0)  # noqa: SIM115
+        self._source = source
+        self._room = np.empty(0, "uint8")
 
     def __call__(self, start: int, stop: int) -> np.ndarray:
-        """Return rows; they are to be copied."""
-        if os.path.getsize(self._path) < self._end:  # to read what is no more ends the process
-            self._mapping = None
-            raise ValueError(f"the file has become shorter than {self._end} bytes")
-        if self._mapping is None or self._bytes_read > MAPPED_BYTES:
-            mapping = np.memmap(self._path, self._dtype, "r", self._offset, self._shape)
-            self._mapping, self._bytes_read = np.asarray(mapping), 0
-        rows = self._mapping[start:stop]
-        self._bytes_read += rows.nbytes
-        return rows
+        """Return the rows from one to before another."""
+        source = self._source
+        size = (stop - start) * source.row_bytes
+        if size > len(self._room):
+            self._room = np.empty(size, "uint8")  # new memory costs more than to read into it
+        room = self._room[:size]
+        self._file.seek(source.offset + start * source.row_bytes)
+        if missing := size - read_into(self._file, memoryview(room)):
+            raise ValueError(f"the file has become shorter: {missing} bytes are missing")
+        return room.view(source.dtype).reshape(-1, *source.row_shape)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what is pickled: where the rows are, not the rows."""
-        return self.__dict__ | {"_mapping": None}
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            self._file.close()
+
+
+def read_into(file: Any, room: memoryview) -> int:
+    """Read bytes until there is no more room, or there are no more, and return how many."""
+    done = 0
+    while got := file.readinto(room[done:]):
+        done += got
+    return done
 
 
 # -- tables -------------------------------------------------------------------------------------
@@ -409,7 +449,7 @@ def parquet_source(path: Path, columns: Sequence[Any] | None, label: str) -> Ind
             groups.append((file, i))
             ends.append((ends[-1] if ends else 0) + metadata.row_group(i).num_rows)
     names = parquet.read_schema(files[0]).names if columns is None else column_names(columns)
-    return IndexedSource(f"Parquet {path}", ends, ParquetRows(groups, names))
+    return IndexedSource(f"Parquet {path}", ends, partial(ParquetRows, groups, names))
 
 
 class ParquetRows:

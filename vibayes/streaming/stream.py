@@ -9,20 +9,19 @@ from typing import Any
 import numpy as np
 import pytensor
 from pytensor.compile.ops import view_op
+from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Apply
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.compile import as_seed_sequence
 from vibayes.exceptions import ModelError, ShapeError
-from vibayes.streaming.blocks import Layout, Part
+from vibayes.streaming.blocks import Layout
 from vibayes.streaming.sources import as_source
 
 __all__ = ["Stream", "StreamedMinibatch", "streamed_minibatch"]
 
 BUFFER_BYTES = 2**27
-FINE_BUFFER_BYTES = 2**25  # half of it stays in the processor's cache, and holds 64 blocks
-WINDOW_BYTES = 2**23
-MOST_WINDOW_STEPS = 256
+FINE_BUFFER_BYTES = 2**26  # half of it holds 32 blocks, from all over the data
 
 
 class Stream:
@@ -68,40 +67,42 @@ class Stream:
         self.name = name
 
     @property
-    def window_steps(self) -> int:
-        """Number of batches that are handed to a fit at once."""
-        steps = WINDOW_BYTES // (self.batch_size * self.layout.row_bytes)
-        return max(1, min(steps, MOST_WINDOW_STEPS))
-
-    @property
     def key(self) -> tuple[int, int, int]:
         """Length, batch size and seed: equal for minibatches that look as if of the same rows."""
         return self.total_size, self.batch_size, self.random_seed
 
     def tensors(self) -> Any:
         """Return a minibatch of each part: one, a tuple or a dict, as the blocks are."""
-        position = pytensor.shared(np.asarray(0, dtype="int64"), name="position_minibatch")
         layout = self.layout
+        count = max(self.batch_size, len(layout.first[0]))
+        rows = self._rows(count)
         single = len(layout.parts) == 1
         tensors = []
-        for i, (part, rows) in enumerate(zip(layout.parts, layout.first, strict=True)):
-            window = pytensor.shared(
-                np.resize(rows, (max(self.batch_size, len(rows)), *part.row_shape)),
-                name="window_minibatch",
-                shape=(None,) * rows.ndim,
-                borrow=True,
-            )
-            window.tag.streamed = (self, i)
-            if position.default_update is None:
-                batches = window.shape[0] // self.batch_size
-                position.default_update = (position + 1) % batches
-            start = position * self.batch_size
-            minibatch = window[start : start + self.batch_size]
+        for i, (part, first) in enumerate(zip(layout.parts, layout.first, strict=True)):
+            window = self._window(np.resize(first, (count, *part.row_shape)), i)
+            minibatch = window[rows]
             name = self.name if single else f"{self.name}_{layout.keys[i] if layout.keys else i}"
-            tensors.append(StreamedMinibatch(self, part, minibatch, name))
+            tensors.append(StreamedMinibatch(self, i, minibatch, name))
         if layout.keys is not None:
             return dict(zip(layout.keys, tensors, strict=True))
         return tensors[0] if layout.is_single else tuple(tensors)
+
+    def _rows(self, count: int) -> TensorVariable:
+        """Return the rows of the windows that a step shows, other ones at each step."""
+        whole = count // self.batch_size * self.batch_size
+        order = self._window(np.arange(whole), len(self.layout.parts))
+        position = pytensor.shared(np.asarray(0, dtype="int64"), name="position_minibatch")
+        position.default_update = (position + 1) % (order.shape[0] // self.batch_size)
+        start = position * self.batch_size
+        return order[start : start + self.batch_size]
+
+    def _window(self, values: np.ndarray, number: int) -> SharedVariable:
+        """Return what holds values, and in a fit is exchanged for those that a feed provides."""
+        window = pytensor.shared(
+            values, name="window_minibatch", shape=(None,) * values.ndim, borrow=True
+        )
+        window.tag.streamed = (self, number)
+        return window
 
     def __str__(self) -> str:
         return f"Minibatch({self.name!r}) of {self.layout.source.name}"
@@ -116,8 +117,8 @@ class StreamedMinibatch(TensorVariable):
     ----------
     stream : Stream
         Where the rows come from.
-    part : Part
-        What it shows of each row.
+    part_number : int
+        Which part of each row it shows.
     minibatch : TensorVariable
         The rows.
     name : str
@@ -131,10 +132,12 @@ class StreamedMinibatch(TensorVariable):
         The rows: to have other data in an expression, replace this.
     """
 
-    def __init__(self, stream: Stream, part: Part, minibatch: TensorVariable, name: str) -> None:
+    def __init__(
+        self, stream: Stream, part_number: int, minibatch: TensorVariable, name: str
+    ) -> None:
         self.stream = stream
+        self.part_number = part_number
         self.minibatch = minibatch
-        self._part = part
         minibatch.name = name
         super().__init__(minibatch.type, None, None, name=name)
         Apply(view_op, [minibatch], [self])
@@ -142,12 +145,16 @@ class StreamedMinibatch(TensorVariable):
     @property
     def batch_shape(self) -> tuple[int, ...]:
         """Shape of a minibatch."""
-        return (self.stream.batch_size, *self._part.row_shape)
+        return (self.stream.batch_size, *self._row_shape)
 
     @property
     def whole_shape(self) -> tuple[int, ...]:
         """Shape of the whole data."""
-        return (self.stream.total_size, *self._part.row_shape)
+        return (self.stream.total_size, *self._row_shape)
+
+    @property
+    def _row_shape(self) -> tuple[int, ...]:
+        return self.stream.layout.parts[self.part_number].row_shape
 
     @property
     def is_sampled(self) -> bool:
@@ -165,7 +172,7 @@ class StreamedMinibatch(TensorVariable):
         """
         raise ModelError(
             f"{self.stream}: the whole data, {self.stream.total_size} rows, are not in memory. "
-            f"Replace the minibatch by a part of them, or by other data: "
+            f"Take a sample of them, model.sampled_data_replacements(rows), or other data: "
             f"more_replacements={{{self.name}.minibatch: array}}."
         )
 
@@ -209,8 +216,8 @@ def streamed_minibatch(
     replace
         False: every row comes once an epoch.
     buffer_bytes
-        Memory in which rows are shuffled; by default 32 MB where rows are read in small pieces
-        from all over the data (mapped files, plain arrays), else 128 MB.
+        Memory for rows, half of it in use while the other is filled; by default 64 MB where rows
+        are read in small pieces from all over the data (mapped files, plain arrays), else 128 MB.
     allow_nan
         Whether a NaN is nothing to stop at.
 
