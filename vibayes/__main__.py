@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import vibayes as vb
-from vibayes.inference.convergence import loss_trend
+from vibayes.automatic.methods import SearchMethod
+from vibayes.inference.convergence import FEWEST_LOSSES
 from vibayes.inference.fit import METHODS
 from vibayes.posterior.summary import Row, format_table, summary_rows
 
@@ -55,16 +57,16 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m vibayes",
         description="Fit a regression to a data set that ships with vibayes, print the posterior "
-        "and draw the loss curve and the marginals.",
+        "with a verdict on it, and draw it.",
     )
     parser.add_argument(
         "--data", choices=sorted(MODELS), default="kidiq", help="data set (default: %(default)s)"
     )
     parser.add_argument(
-        "--method", choices=sorted(METHODS), default="advi", help="default: %(default)s"
+        "--method", choices=sorted(METHODS), default="auto", help="default: %(default)s"
     )
     parser.add_argument(
-        "--n", type=int, default=50_000, help="number of iterations (default: %(default)s)"
+        "--n", type=int, help="number of iterations (default: until it has converged)"
     )
     parser.add_argument("--seed", type=int, default=1, help="random seed (default: %(default)s)")
     parser.add_argument(
@@ -74,8 +76,10 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         help="where to write the plot (default: %(default)s)",
     )
     args = parser.parse_args(argv)
-    if args.n < 100:
+    if args.n is not None and args.n < 100:
         parser.error("--n must be at least 100")
+    if args.n is not None and issubclass(METHODS[args.method], SearchMethod):
+        parser.error(f"--n has no effect on {args.method}, which ends by itself")
     if args.seed < 0:
         parser.error("--seed must not be negative")
     if not args.plot.resolve().parent.is_dir():
@@ -88,49 +92,56 @@ def main(argv: list[str] | None = None) -> int:
     args = arguments(argv)
     print(f"{args.data}: {MODELS[args.data].__doc__}")
     model = MODELS[args.data]()
-    inference = METHODS[args.method](model=model, random_seed=args.seed)
-    inference.fit(args.n, obj_optimizer=vb.adam(learning_rate=0.02))
-    posterior = inference.approx.sample(DRAWS, random_seed=args.seed).posterior
+    options = {} if args.n is None else {"obj_optimizer": vb.adam(learning_rate=0.02)}
+    began = time.perf_counter()
+    with model:
+        approx = vb.fit(args.n, args.method, random_seed=args.seed, diagnose=False, **options)
+    seconds = time.perf_counter() - began
+    posterior = approx.sample(DRAWS, random_seed=args.seed).posterior
     rows = summary_rows(posterior)
     print(format_table(rows))
-    print(f"convergence   {loss_trend(inference.hist)}")
-    print(f"to compile    {inference.compile_seconds:.2f} s")
-    print(f"to run        {inference.run_seconds:.2f} s, {args.n:,} iterations")
+    print(f"\n{approx.diagnose()}\n")
+    print(f"time  {seconds:.2f} s, compilation included")
     try:
-        plot(inference.hist, posterior, rows, args.plot)
+        plot(approx.hist, posterior, rows, args.plot)
     except ImportError:
-        print("plot          not written: it needs matplotlib (pip install 'vibayes[plots]')")
+        print("plot  not written: it needs matplotlib (pip install 'vibayes[plots]')")
         return 0
-    print(f"plot          {args.plot}")
+    print(f"plot  {args.plot}")
     return 0
 
 
 def plot(hist: np.ndarray, posterior: Any, rows: list[Row], path: Path) -> None:
-    """Draw the loss curve and the marginals, and write them to a file."""
+    """Draw the marginals, and the loss curve where there is one, and write them to a file."""
     from matplotlib.figure import Figure
 
     columns = 3
-    lines = -(-len(rows) // columns)
-    figure = Figure(figsize=(9, 2.6 + 2.2 * lines), layout="constrained")
-    grid = figure.add_gridspec(lines + 1, columns)
-    loss = figure.add_subplot(grid[0, :])
-    loss.plot(np.arange(1, len(hist) + 1), hist, color="0.75", linewidth=0.5, label="each")
-    window = max(1, len(hist) // 200)
-    means = hist[: len(hist) // window * window].reshape(-1, window).mean(axis=1)
-    loss.plot(window * np.arange(1, len(means) + 1), means, label=f"mean of {window}")
-    low, high = np.quantile(hist[len(hist) // 10 :], [0.001, 0.999])
-    loss.set_ylim(low - 0.5 * (high - low), high + (high - low))
-    loss.set(xlabel="iteration", ylabel="loss (negative ELBO)")
-    loss.legend(loc="upper right")
+    lines, top = -(-len(rows) // columns), int(len(hist) >= FEWEST_LOSSES)
+    figure = Figure(figsize=(9, 2.6 * top + 2.2 * lines), layout="constrained")
+    grid = figure.add_gridspec(lines + top, columns)
+    if top:
+        plot_loss(figure.add_subplot(grid[0, :]), hist)
     draws = np.concatenate([v.values.reshape(DRAWS, -1).T for v in posterior.data_vars.values()])
     for i, (row, x) in enumerate(zip(rows, draws, strict=True)):
-        axes = figure.add_subplot(grid[1 + i // columns, i % columns])
+        axes = figure.add_subplot(grid[top + i // columns, i % columns])
         axes.hist(x, bins=50, density=True, color="C0", alpha=0.8)
         axes.axvline(row.mean, color="C1")
         axes.axvspan(row.lower, row.upper, color="C1", alpha=0.15, linewidth=0, zorder=0)
         axes.set_title(row.name, fontsize=10)
         axes.set_yticks([])
     figure.savefig(path, dpi=120)
+
+
+def plot_loss(axes: Any, hist: np.ndarray) -> None:
+    """Draw the loss of each iteration, and its means."""
+    axes.plot(np.arange(1, len(hist) + 1), hist, color="0.75", linewidth=0.5, label="each")
+    window = max(1, len(hist) // 200)
+    means = hist[: len(hist) // window * window].reshape(-1, window).mean(axis=1)
+    axes.plot(window * np.arange(1, len(means) + 1), means, label=f"mean of {window}")
+    low, high = np.quantile(hist[len(hist) // 10 :], [0.001, 0.999])
+    axes.set_ylim(low - 0.5 * (high - low), high + (high - low))
+    axes.set(xlabel="iteration", ylabel="loss (negative ELBO)")
+    axes.legend(loc="upper right")
 
 
 if __name__ == "__main__":

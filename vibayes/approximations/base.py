@@ -516,11 +516,14 @@ class Ending:
         In words.
     findings : Findings, optional
         What the fit found out about the posterior beside the approximation.
+    unsettled : bool, default False
+        Whether the loss was still moving when a fit ended that was told when to stop.
     """
 
     converged: bool | None
     reason: str
     findings: Any = None
+    unsettled: bool = False
 
 
 class Approximation(PosteriorDraws, PosteriorNodes):

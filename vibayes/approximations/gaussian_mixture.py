@@ -12,6 +12,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes.approximations.base import Group, SingleGroupApproximation
 from vibayes.approximations.mean_field import DEFAULT_SIGMA
+from vibayes.arguments import check_whole
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
 
 __all__ = ["GaussianMixture", "GaussianMixtureGroup"]
@@ -46,9 +47,7 @@ class GaussianMixtureGroup(Group):
     def wanted_components(self) -> int:
         """Return the number of components asked for, or the default one."""
         count = self.options.get("components", DEFAULT_COMPONENTS)
-        if isinstance(count, bool) or int(count) != count or count < 1:
-            raise ValueError(f"components must be a whole number of at least 1, got {count!r}")
-        return int(count)
+        return check_whole(count, "components", least=1)
 
     def param_shapes(self) -> dict[str, tuple[int | None, ...]]:
         d = self.ddim

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +27,8 @@ FEWEST = 100
 """Smallest effective size by which importance weights can correct anything."""
 NEARLY_EXACT = 0.9
 """Share of effective draws at which weights of the own draws tell more than any others."""
+NEARLY_EVEN = 0.95
+"""Share of effective draws at which the tail of the weights does not matter."""
 SHOWN = 8
 
 
@@ -133,7 +135,8 @@ class Diagnosis:
     @property
     def reliable(self) -> bool:
         """Whether the importance weights can be relied on."""
-        return self.khat < GOOD_KHAT and self.ess >= FEWEST
+        even = self.ess > NEARLY_EVEN * self.draws
+        return (self.khat < GOOD_KHAT or even) and self.ess >= FEWEST
 
     @property
     def at_fault(self) -> list[VariableCheck]:
@@ -216,7 +219,9 @@ class Diagnosis:
         if np.isfinite(self.elbo):
             facts.append(("ELBO", f"{self.elbo:.2f} ± {self.elbo_mcse:.2f}"))
         if not np.isnan(self.khat):
-            facts.append(("Pareto k", f"{self.khat:.2f} (good below {GOOD_KHAT})"))
+            even = self.ess > NEARLY_EVEN * self.draws
+            note = "of no account, as the weights are nearly even" if even else ""
+            facts.append(("Pareto k", f"{self.khat:.2f} ({note or f'good below {GOOD_KHAT}'})"))
         if not np.isnan(self.ess):
             facts.append(("effective draws", f"{self.ess:.0f} of {self.draws}"))
         facts.append(("why it ended", self.stopped))
@@ -306,7 +311,7 @@ def diagnose(approx: Approximation, draws: int, random_seed: Any) -> Diagnosis:
     log_weights, khat = smoothed(np.where(finite, log_ratios, -np.inf))
     ess = effective_size(log_weights)
     checked_by, checks = "", ()
-    reliable = khat < GOOD_KHAT and ess >= FEWEST
+    reliable = (khat < GOOD_KHAT or ess > NEARLY_EVEN * draws) and ess >= FEWEST
     nearly_exact = reliable and ess > NEARLY_EXACT * draws
     if findings is not None and findings.trusted and not nearly_exact:
         checked_by = described(findings)
@@ -322,7 +327,7 @@ def diagnose(approx: Approximation, draws: int, random_seed: Any) -> Diagnosis:
         checks = compared(approx, flat.mean(axis=0), flat.std(axis=0), mean, sd, noise)
     if not finite.all() and not checks:
         khat = np.inf
-    return Diagnosis(
+    result = Diagnosis(
         **common,
         elbo=float(log_ratios.mean()) if finite.all() else -np.inf,
         elbo_mcse=float(log_ratios.std(ddof=1) / np.sqrt(draws)) if finite.all() else np.nan,
@@ -333,6 +338,8 @@ def diagnose(approx: Approximation, draws: int, random_seed: Any) -> Diagnosis:
         variables=checks,
         modes=1 if findings is None or many_modes(approx) else findings.modes,
     )
+    # a loss that still moves does no harm where nothing else speaks against the result
+    return replace(result, converged=False) if ending.unsettled and not result.fits else result
 
 
 def judge(approx: Approximation, stacklevel: int) -> None:

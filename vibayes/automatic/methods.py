@@ -13,6 +13,7 @@ from vibayes.approximations.empirical import Empirical
 from vibayes.approximations.full_rank import FullRank
 from vibayes.approximations.gaussian_mixture import GaussianMixture
 from vibayes.approximations.mean_field import MeanField
+from vibayes.arguments import check_whole
 from vibayes.automatic.budget import Budget
 from vibayes.automatic.diagnosis import judge
 from vibayes.automatic.explore import (
@@ -359,8 +360,8 @@ class MixtureVI(SearchMethod):
         components: int | None = None,
     ) -> None:
         super().__init__(model, random_seed, start)
-        if components is not None and (int(components) != components or components < 1):
-            raise ValueError(f"components must be a whole number of at least 1, got {components!r}")
+        if components is not None:
+            components = check_whole(components, "components", least=1)
         self.components = components
 
     def _search(self, budget: Budget) -> Approximation:

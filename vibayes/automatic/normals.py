@@ -139,7 +139,8 @@ def from_curvature(mean: np.ndarray, curvature: np.ndarray) -> FittedNormal:
         upper = np.linalg.cholesky(scaled[::-1, ::-1])[::-1, ::-1]
     except np.linalg.LinAlgError:
         eigenvalues, vectors = np.linalg.eigh(scaled)
-        eigenvalues = np.maximum(np.abs(eigenvalues), 1e-6 * np.abs(eigenvalues).max())
+        largest = np.abs(eigenvalues).max() or 1.0
+        eigenvalues = np.maximum(np.abs(eigenvalues), 1e-6 * largest)
         scaled = (vectors * eigenvalues) @ vectors.T
         upper = np.linalg.cholesky(scaled[::-1, ::-1])[::-1, ::-1]
     root = solve_triangular(upper, np.eye(len(mean)), lower=False).T
@@ -217,8 +218,8 @@ def moved(
     q: FittedNormal, step: np.ndarray, eigenvalues: np.ndarray, vectors: np.ndarray, rate: float
 ) -> FittedNormal:
     """Return the normal after a step of some rate, no variance changed by more than a factor."""
-    precision = np.clip((1 - rate) + rate * eigenvalues, 1 / LARGEST_FACTOR, LARGEST_FACTOR)
-    root = vectors / np.sqrt(precision)
+    precision = (1 - rate) + rate * eigenvalues
+    root = vectors / np.sqrt(np.clip(precision, 1 / LARGEST_FACTOR, LARGEST_FACTOR))
     # where the precision is to fall, the step that it suggests is too long to be trusted
     shift = vectors @ ((vectors.T @ step) / np.maximum(precision, 0.3))
     return FittedNormal(

@@ -133,11 +133,12 @@ def compiled(
 ) -> dict[str, Any]:
     """Return functions of a stack of flat vectors; those of the whole data are kept."""
     if replacements is not None:
-        return functions(model, layout, replacements, standardized)
+        return functions(model, layout, replacements, standardized, many=False)
     key = ("target", standardized, pytensor.config.floatX)
     if key not in model._cache:
         whole = model.whole_data_replacements()
-        model._cache[key] = functions(model, layout, whole, standardized)
+        many = data_size(model) > MANY_NUMBERS
+        model._cache[key] = functions(model, layout, whole, standardized, many)
     return model._cache[key]
 
 
@@ -146,15 +147,19 @@ def functions(
     layout: FlatLayout,
     replacements: Mapping[Variable, Variable],
     standardized: tuple[TensorVariable, ...],
+    many: bool,
 ) -> dict[str, Any]:
-    """Compile functions of a stack of flat vectors."""
+    """Return functions of a stack of flat vectors.
+
+    Of many data, NumPy's passes over them outweigh a compilation.
+    """
     flat = pt.vector("flat", dtype=pytensor.config.floatX, shape=(layout.size,))
     values, jacobian = values_of(model, layout, flat, standardized)
     graph = graph_replace([model.logp()], replacements, strict=False)
     (logp,) = graph_replace(graph, values, strict=False)
     logp = logp + jacobian
     gradient = pytensor.grad(logp, flat, disconnected_inputs="ignore")
-    if is_large(model, replacements):
+    if many:
         result = {
             name: row_by_row(pytensor.function([flat], outputs, mode=resolve_mode()))
             for name, outputs in {"logp and gradient": [logp, gradient], "logp": [logp]}.items()
@@ -175,14 +180,6 @@ def over_a_stack(graphs: Sequence[Variable], flat: TensorVariable, size: int) ->
     return pytensor.function(
         [stack], outputs, mode=EVALUATE_MODE, trust_input=True, on_unused_input="ignore"
     )
-
-
-def is_large(model: Model, replacements: Mapping[Variable, Variable]) -> bool:
-    """Tell whether the data are so many that NumPy's passes over them outweigh a compilation."""
-    whole = all(
-        replacements.get(m.minibatch) is getattr(m, "shared", None) for m in model.minibatches
-    )
-    return whole and data_size(model) > MANY_NUMBERS
 
 
 def row_by_row(function: Any) -> Any:
@@ -239,13 +236,13 @@ def centred_normals(model: Model) -> tuple[TensorVariable, ...]:
 def sample_size(model: Model, numbers: int = SAMPLED_NUMBERS) -> int | None:
     """Return of how many rows a sample of the data is large enough to search on.
 
-    None if the data are not minibatches, or not much larger than such a sample.
+    None if the whole data are in memory, and not minibatches or not much more than a sample.
     """
     lengths = [max(m.whole_shape) for m in model.minibatches]
     size = data_size(model)
-    if not lengths or size < 2 * numbers:
+    if not lengths or (size < 2 * numbers and not model.has_streams):
         return None
-    return max(FEWEST_ROWS, int(max(lengths) * numbers / size))
+    return min(max(FEWEST_ROWS, int(max(lengths) * numbers / size)), max(lengths))
 
 
 def rows_at_once(model: Model, ddim: int) -> int:

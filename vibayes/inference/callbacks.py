@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,11 @@ def period(callback: Callable[..., None]) -> int:
 RELATIVE_EPSILON = 1e-12
 
 
+def flattened(shared_list: Sequence[Any]) -> np.ndarray:
+    """Return the values of shared variables as one vector."""
+    return np.concatenate([shared.get_value(borrow=True).ravel() for shared in shared_list])
+
+
 class CheckParametersConvergence(Callback):
     """End the fit when the variational parameters have stopped moving.
 
@@ -93,11 +98,13 @@ class CheckParametersConvergence(Callback):
         self.ord = ord
         self._previous: np.ndarray | None = None
 
+    flatten_shared = staticmethod(flattened)
+
     def start(self, approx: Any) -> None:
-        self._previous = flatten_shared(approx.params)
+        self._previous = self.flatten_shared(approx.params)
 
     def __call__(self, approx: Any, losses: np.ndarray, i: int) -> None:
-        current = flatten_shared(approx.params)
+        current = self.flatten_shared(approx.params)
         change = np.abs(current - self._previous)
         if self.diff == "relative":
             change = change / (np.abs(self._previous) + RELATIVE_EPSILON)
@@ -105,11 +112,6 @@ class CheckParametersConvergence(Callback):
         norm = change.max() if self.ord == np.inf else np.linalg.norm(change, self.ord)
         if norm < self.tolerance:
             raise StopIteration(f"Convergence achieved at {i}")
-
-
-def flatten_shared(params: list[Any]) -> np.ndarray:
-    """Return the values of shared variables as one vector."""
-    return np.concatenate([p.get_value(borrow=True).ravel() for p in params])
 
 
 class Tracker(Callback):

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["LossTrend", "loss_trend"]
+__all__ = ["FEWEST_LOSSES", "LossTrend", "loss_trend"]
 
+FEWEST_LOSSES = 100
+"""Number of losses that tell a trend."""
 BATCHES = 10
 STANDARD_ERRORS = 3.0
 
@@ -42,7 +44,7 @@ class LossTrend:
         if self.settled:
             return f"the loss has settled ({change})"
         direction = "falling" if self.change < 0 else "rising"
-        return f"NOT CONVERGED: the loss is still {direction} ({change}); run more iterations"
+        return f"the loss is still {direction} ({change})"
 
 
 def loss_trend(hist: np.ndarray) -> LossTrend:
@@ -61,8 +63,10 @@ def loss_trend(hist: np.ndarray) -> LossTrend:
     ValueError
         If there are fewer than 100 losses.
     """
-    if len(hist) < 100:
-        raise ValueError(f"at least 100 losses are needed to tell a trend, there are {len(hist)}")
+    if len(hist) < FEWEST_LOSSES:
+        raise ValueError(
+            f"at least {FEWEST_LOSSES} losses are needed to tell a trend, there are {len(hist)}"
+        )
     fifth = len(hist) // 5
     last, before = hist[-fifth:], hist[-2 * fifth : -fifth]
     error = np.hypot(batch_means_error(last), batch_means_error(before))

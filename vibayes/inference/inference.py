@@ -19,6 +19,7 @@ from vibayes.approximations.full_rank import FullRank
 from vibayes.approximations.low_rank import LowRank
 from vibayes.approximations.mean_field import MeanField
 from vibayes.approximations.normalizing_flow import DEFAULT_FLOW, NormalizingFlow
+from vibayes.arguments import check_whole
 from vibayes.automatic.begin import MOST_DENSE, begin_near, find_normal, unit_scales
 from vibayes.automatic.budget import Budget
 from vibayes.automatic.diagnosis import judge
@@ -26,6 +27,7 @@ from vibayes.automatic.parametric import fit_normal_family, is_normal_family
 from vibayes.automatic.stochastic import ScaledAdam, Schedule
 from vibayes.compile import as_replacements, evaluate, profiling_mode, resolve_mode
 from vibayes.flows import Flow
+from vibayes.inference.convergence import FEWEST_LOSSES, loss_trend
 from vibayes.inference.loop import FitLoop
 from vibayes.inference.steps import CompiledSteps, State, as_next_value, with_default_updates
 from vibayes.model.core import Model
@@ -207,7 +209,7 @@ class Inference:
             n = check_whole(10_000 if n is None else n, "n", least=0)
             self._loop = self._start(step_options(**steps), mode)
             self._loop.run(n, callbacks, progressbar)
-            self.approx.ending = Ending(*told_when_to_stop(self._loop))
+            self.approx.ending = ending_of(self._loop)
         elif self._is_normal_fit and not any(value is not None for value in steps.values()):
             self._fit_normal(budget, callbacks)
         else:
@@ -303,6 +305,7 @@ class Inference:
         if self._loop is None:
             raise TypeError("refine goes on with a fit: call fit first")
         self._loop.run(check_whole(n, "n", least=0), list(callbacks or []), progressbar)
+        self.approx.ending = ending_of(self._loop)
         return self.approx
 
     def run_profiling(self, n: int = 1000, score: bool | None = None, **kwargs: Any) -> Any:
@@ -432,22 +435,13 @@ def automatic_budget(
     return None
 
 
-def told_when_to_stop(loop: FitLoop) -> tuple[bool | None, str]:
-    """Return whether a fit of n iterations has converged, if its loss tells, and why it ended."""
-    done = f"{loop.iteration:,} iterations were done"
-    if loop.steps.has_loss and still_falls(loop.losses):
-        return False, f"{done}, and the loss was still falling"
-    return None, done
-
-
-def still_falls(losses: np.ndarray, blocks: int = 10) -> bool:
-    """Tell whether the loss of the last quarter is clearly lower than that of the one before."""
-    size = len(losses) // (4 * blocks)
-    if size == 0:
-        return False
-    means = losses[-2 * blocks * size :].reshape(2, blocks, size).mean(axis=2)
-    (before, last), noise = means.mean(axis=1), np.sqrt(means.var(axis=1).sum() / blocks)
-    return bool(before - last > 3 * noise)
+def ending_of(loop: FitLoop) -> Ending:
+    """Return why a fit ended that was told when to stop."""
+    reason = f"{loop.iteration:,} iterations were done"
+    if not loop.steps.has_loss or len(loop.losses) < FEWEST_LOSSES:
+        return Ending(None, reason)
+    trend = loss_trend(loop.losses)
+    return Ending(None, f"{reason}; {trend}", unsettled=not trend.settled)
 
 
 def identity(generator: SharedVariable) -> tuple[int, ...]:
@@ -558,12 +552,6 @@ def one_step(
     targets = graph_replace(targets, copies, strict=False)
     updates = dict(zip(copies.values(), targets, strict=False))
     return pytensor.function([], targets[len(updates) :], updates=updates, mode=mode, profile=True)
-
-
-def check_whole(value: Any, name: str, least: int) -> int:
-    if isinstance(value, bool) or int(value) != value or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
-    return int(value)
 
 
 def check_optimizer(optimizer: Any, name: str) -> Callable[..., Any]:

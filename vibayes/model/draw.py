@@ -9,6 +9,7 @@ import numpy as np
 import pytensor
 from pytensor.graph.basic import Variable
 
+from vibayes.arguments import check_whole
 from vibayes.compile import EVALUATE_MODE, reseeded
 
 __all__ = ["draw", "floatX"]
@@ -45,8 +46,7 @@ def draw(
     >>> vb.draw(vb.Normal.dist(0, 1, shape=3), draws=5, random_seed=1).shape
     (5, 3)
     """
-    if isinstance(draws, bool) or int(draws) != draws or draws < 1:
-        raise ValueError(f"draws must be a whole number of at least 1, got {draws!r}")
+    draws = check_whole(draws, "draws", least=1)
     several = isinstance(vars, Sequence)
     variables = list(vars) if several else [vars]
     outputs, updates = reseeded(variables, random_seed)

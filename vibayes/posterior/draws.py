@@ -11,6 +11,7 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace, vectorize_graph
 
+from vibayes.arguments import check_whole
 from vibayes.compile import EVALUATE_MODE, as_seed_sequence
 from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
@@ -54,14 +55,13 @@ class PosteriorDraws:
             those of the variables; Deterministics included), ``observed_data`` and
             ``constant_data``.
         """
-        if isinstance(draws, bool) or int(draws) != draws or draws < 1:
-            raise ValueError(f"draws must be a whole number of at least 1, got {draws!r}")
+        draws = check_whole(draws, "draws", least=1)
         attributes = {"sampling_method": repr(self)}
         if importance:
-            flat, attributes["pareto_k"] = importance_draws(self, int(draws), random_seed)
+            flat, attributes["pareto_k"] = importance_draws(self, draws, random_seed)
             values = values_at(self.model, flat, include_transformed)
         else:
-            values = draw_values(self, int(draws), random_seed, include_transformed)
+            values = draw_values(self, draws, random_seed, include_transformed)
         chain = {name: value[None] for name, value in values.items()}
         posterior = dataset(self.model, chain, ("chain", "draw"), attributes)
         return inference_data({"posterior": posterior, **data_groups(self.model)})
@@ -89,9 +89,7 @@ class PosteriorDraws:
         from vibayes.automatic.parametric import draws_to_judge
 
         draws = draws_to_judge(self.model) if draws is None else draws
-        if isinstance(draws, bool) or int(draws) != draws or draws < 100:
-            raise ValueError(f"draws must be a whole number of at least 100, got {draws!r}")
-        return diagnose(self, int(draws), random_seed)
+        return diagnose(self, check_whole(draws, "draws", least=100), random_seed)
 
     def flat_draws(self: Approximation, draws: int, random_seed: Any = None) -> FlatDraws:
         """Return draws of the flat unconstrained vector, and their log densities.
@@ -141,8 +139,8 @@ def target_logp(model: Model, values: np.ndarray, random_seed: Any) -> np.ndarra
 
     if not model.has_streams:
         return Target(model).logp(values)
-    rows = sample_size(model) or max(m.whole_shape[0] for m in model.minibatches)
-    target = Target(model, model.sampled_data_replacements(rows, random_seed))
+    sample = model.sampled_data_replacements(sample_size(model), random_seed)
+    target = Target(model, sample)
     center = values.mean(axis=0)
     _, slope = target(center[None])
     return target.logp(values) - (values - center) @ slope[0]
