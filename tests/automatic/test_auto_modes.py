@@ -23,8 +23,8 @@ def test_newton_whatever_the_scales(scaled, start):
     (path,) = find_modes(scaled, np.full((1, 5), start), ample())
     assert path.converged
     np.testing.assert_allclose((path.z - MEAN) / SCALES, 0, atol=0.02)
-    np.testing.assert_allclose(path.curvature * np.outer(SCALES, SCALES), 
-                               np.linalg.inv(COV) * np.outer(SCALES, SCALES), atol=1e-3)
+    units = np.outer(SCALES, SCALES)
+    np.testing.assert_allclose(path.curvature * units, np.linalg.inv(COV) * units, atol=1e-3)
 
 
 def test_the_root_of_the_trail_is_that_of_the_inverse_curvature(scaled):

@@ -21,7 +21,7 @@ __all__ = ["Diagnosis", "VariableCheck", "diagnose", "judge"]
 
 LARGEST_SHIFT = 0.15
 """Largest difference of means, in posterior standard deviations, that passes unmentioned."""
-WIDTHS = 0.85, 1.18
+WIDTHS = 0.88, 1.14
 """Ratios of standard deviations that pass unmentioned."""
 FEWEST = 100
 """Smallest effective size by which importance weights can correct anything."""
@@ -77,7 +77,7 @@ class VariableCheck:
         return f"{self.name}: mean {self.shift:+.2f} sd off, width {self.ratio:.2f} of what it is"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Diagnosis:
     """Judgement of an approximation.
 
@@ -256,6 +256,9 @@ class Diagnosis:
                 f"  {row[0]:{first}}" + "".join(f"  {cell:>9}" for cell in row[1:]) for row in table
             ]
         return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def _repr_html_(self) -> str:
         colour = "seagreen" if self.good else "firebrick" if self.judged else "gray"

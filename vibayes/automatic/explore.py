@@ -148,10 +148,19 @@ def explore(
     normals, dropped = separate(sorted(fits, key=lambda q: -q.elbo))
     mixture = Mixture.of_normals(normals)
     sampler = ImportanceSampler(target, rng, draws)
-    sampler.add(mixture)
+    sampler.add(proposal(mixture))
     result = Exploration(target, normals, dropped, noise, sampler, sampler.draws, mixture)
     result.trusted = is_good(result, share=0.5)
     return result
+
+
+def proposal(mixture: Mixture) -> Mixture:
+    """Return what to draw from to weigh a mixture: with tails that are heavier than its own.
+
+    Draws of a normal hardly show that the posterior has heavier tails. In many dimensions hardly
+    any draws of a heavy-tailed distribution would count.
+    """
+    return mixture if mixture.means.shape[1] > LARGE else mixture.widened()
 
 
 def is_good(exploration: Exploration, share: float) -> bool:
@@ -293,7 +302,7 @@ def move_draws(exploration: Exploration, rng: np.random.Generator, budget: Budge
 
 def add_draws(exploration: Exploration, count: int) -> None:
     """Add draws of the mixture."""
-    exploration.sampler.add(exploration.mixture, count)
+    exploration.sampler.add(proposal(exploration.mixture), count)
     exploration.draws = exploration.sampler.draws
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from vibayes.automatic.explore import Exploration
+from vibayes.automatic.normals import FittedNormal
 
-__all__ = ["Attempt", "Findings"]
+__all__ = ["Attempt", "Findings", "count_modes"]
+
+APART = 3.0  # in standard deviations
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,24 @@ class Findings:
             ess=draws.size,
             draws=len(values),
             trusted=exploration.trusted,
-            modes=len(exploration.normals),
+            modes=count_modes(exploration.normals),
             dropped=tuple(best - q.elbo for q in exploration.dropped),
             attempts=attempts,
         )
+
+
+def count_modes(normals: Sequence[FittedNormal]) -> int:
+    """Return how many normals lie apart, as seen from either of two.
+
+    Several normals may have been fitted along the bends of one mode.
+    """
+    kept: list[FittedNormal] = []
+    for q in normals:
+        if all(min(distance(q, o), distance(o, q)) > APART for o in kept):
+            kept.append(q)
+    return len(kept)
+
+
+def distance(q: FittedNormal, other: FittedNormal) -> float:
+    """Return how far the mean of another normal is, in standard deviations."""
+    return float(np.abs(q.whitened(other.mean[None])).max())

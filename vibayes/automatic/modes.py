@@ -165,9 +165,14 @@ def decompose(path: Path, tolerance: float) -> None:
 
 
 def newton_trials(path: Path) -> np.ndarray:
-    """Return where steps of all lengths along the Newton direction lead."""
+    """Return where steps of all lengths along the Newton direction lead.
+
+    Where the density falls without any curvature, that direction is too long by orders of
+    magnitude: steps that have all failed are followed by shorter ones.
+    """
     root = path.trail[-1][1]
-    return path.z + STEPS[:, None] * (root @ (root.T @ path.gradient))
+    lengths = STEPS * STEPS[-1] ** path.failures
+    return path.z + lengths[:, None] * (root @ (root.T @ path.gradient))
 
 
 def take_best(path: Path, logps: np.ndarray, gradients: np.ndarray, trials: np.ndarray) -> None:
