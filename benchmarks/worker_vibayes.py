@@ -151,7 +151,7 @@ def full_rank() -> dict[str, float]:
 
 
 def refit() -> dict[str, float]:
-    options = dict(model=gamma(), random_seed=1, progressbar=False)
+    options = dict(model=gamma(), random_seed=1, progressbar=False, diagnose=False)
     approx = vb.fit(N, **options)
     return result([seconds_of(vb.fit, N, **options) for _ in range(REPEATS)], approx.hist)
 

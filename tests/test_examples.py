@@ -8,6 +8,7 @@ import pytest
 EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
 
 
+@pytest.mark.slow
 def test_digits_autoencoder():
     """Two numbers an image, from an encoder, tell far more than two principal components."""
     pytest.importorskip("sklearn")

@@ -175,13 +175,17 @@ class Diagnosis:
             )
         if not self.checked_by:
             return (
-                f"This family does not hold the posterior: Pareto k is {self.khat:.2f}, and more "
-                f"than {GOOD_KHAT} is too much. Means may be wrong, and widths and correlations "
-                'probably are. Try method="auto".'
+                f"This family does not hold the posterior: {self._weakness()}. Means may be "
+                'wrong, and widths and correlations probably are. Try method="auto".'
             )
         if self.at_fault:
             return f"This family does not hold the posterior: {self._faults()}. {self._advice()}"
         return "Good: nothing speaks against this approximation."
+
+    def _weakness(self) -> str:
+        if self.khat < GOOD_KHAT:
+            return f"only {self.ess:.0f} of {self.draws} weighted draws count"
+        return f"Pareto k is {self.khat:.2f}, and more than {GOOD_KHAT} is too much"
 
     def _faults(self) -> str:
         shifted, narrow, wide = (
@@ -199,13 +203,13 @@ class Diagnosis:
             return 'Correct it by sample(importance=True), or try method="auto".'
         return 'Try method="auto", or "fullrank_advi" if parameters are correlated.'
 
-    def warn(self, stacklevel: int = 2) -> None:
+    def warn(self, stacklevel: int = 1) -> None:
         """Warn if there is something to warn of.
 
         Parameters
         ----------
         stacklevel
-            As for :func:`warnings.warn`: whose line the warning names.
+            As for :func:`warnings.warn`: whose line the warning names. 1 is the line of the call.
         """
         if not self.judged or self.good:
             return

@@ -328,6 +328,8 @@ def refine(
     target = exploration.target
     for cycle in range(cycles):
         mixture, fine = adapt(exploration.sampler, exploration.mixture, budget)
+        if not len(exploration.sampler.values):  # the budget was used up: the former draws stay
+            return
         exploration.mixture = mixture
         exploration.draws = draws = exploration.sampler.draws
         start = draws.tempered(min(40.0, 0.05 * len(draws.values)))

@@ -90,7 +90,7 @@ class Schedule(Callback):
         self.optimizer, self.budget = optimizer, budget
         self.ending = Ending(False, "it was interrupted")
         scales = [s.get_value(borrow=True).ravel() for s in optimizer.scales]
-        self._scales = np.concatenate(scales)
+        self._scales = np.concatenate([*scales, []])  # none, if all parameters are the user's own
         self._taken = budget.taken
         self._snapshots: list[np.ndarray] = []
         self._phase(0, 0)
@@ -111,12 +111,15 @@ class Schedule(Callback):
     def __call__(self, approx: Approximation, losses: np.ndarray, i: int) -> None:
         """Look at a block of steps."""
         self.budget.taken = self._taken + i
-        if self._is_last:
+        level = is_level(losses[self._begun :])
+        if self._is_last and len(self._scales):
             self._snapshots.append(flat_values(approx.params)[: len(self._scales)])
             error = self._error()
             if error < ACCURACY:
                 self._end(approx, True, f"averages are accurate to {error:.2g} of their units")
-        elif is_level(losses[self._begun :]):
+        elif level and self._is_last:
+            self._end(approx, True, "the loss is level at the lowest rate")
+        elif level:
             self._phase(self._place + 1, i)
         if self.budget.exhausted:
             self._end(approx, False, self.budget.exhausted)
@@ -148,7 +151,7 @@ def is_level(losses: np.ndarray) -> bool:
     medians = np.median(losses[: blocks * BLOCK].reshape(blocks, BLOCK), axis=1)
     early, late = medians[blocks // 4 : blocks // 2], medians[blocks // 2 :]
     noise = np.sqrt(early.var() / len(early) + late.var() / len(late))
-    return bool(late.mean() > early.mean() - noise)
+    return bool(late.mean() >= early.mean() - noise)  # without any noise it may stand still
 
 
 def flat_values(params: Sequence[Any]) -> np.ndarray:
