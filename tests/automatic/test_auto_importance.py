@@ -55,6 +55,20 @@ def test_the_proposal_is_the_target():
     assert khat == -np.inf
 
 
+def test_the_proposal_is_the_target_where_that_has_density():
+    ratios = np.full(1000, 2.0)
+    ratios[:300] = -np.inf
+    log_weights, khat = smoothed(ratios)
+    assert khat == -np.inf
+    np.testing.assert_allclose(np.exp(log_weights), np.repeat([0, 1 / 700], [300, 700]))
+
+
+def test_no_draw_has_density():
+    log_weights, khat = smoothed(np.full(50, -np.inf))
+    assert khat == np.inf
+    np.testing.assert_allclose(np.exp(log_weights), 1 / 50)
+
+
 def test_draws_without_density_weigh_nothing(rng):
     ratios = log_ratios(rng, n=500)
     ratios[:5] = -np.inf

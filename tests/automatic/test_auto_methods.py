@@ -34,7 +34,7 @@ def test_a_correlated_normal(method):
     np.testing.assert_allclose((x.mean(axis=0) - MEAN) / sd, 0, atol=0.08)
     np.testing.assert_allclose(np.cov(x.T) / COV, 1, atol=0.12)
     assert approx.ending.converged
-    assert pickle.loads(pickle.dumps(approx)).ending == approx.ending or method != "laplace"
+    np.testing.assert_array_equal(draws(pickle.loads(pickle.dumps(approx))), x)
 
 
 class TestAuto:
@@ -220,13 +220,21 @@ class TestEvery:
         assert any(issubclass(w.category, UserWarning) for w in caught)
         assert np.isfinite(draws(approx, "v")).all()
 
+    def test_no_time_at_all(self, method):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            approx = fit(line(), method, max_seconds=1e-9)
+        assert any(issubclass(w.category, UserWarning) for w in caught)
+        assert np.isfinite(draws(approx, "slope")).all()
+
     def test_a_start_without_density(self, method):
         with vb.Model() as model:
             x = vb.Normal("x", 0, 1, initval=2.0)
             vb.Potential("impossible", vb.math.switch(x > 1, -np.inf, 0.0))
         with pytest.raises(SamplingError, match="impossible"):
             fit(model, method)
-        assert draws(fit(model, method, start={"x": 0.0}, diagnose=False)).max() <= 1.5
+        x = draws(fit(model, method, start={"x": 0.0}, diagnose=False))
+        assert method in ("laplace", "mixture") or x.max() <= 1  # normals know no bounds
 
     def test_minibatches_stand_for_the_whole_data(self, method):
         y = np.random.default_rng(1).normal(2, 1, 500)

@@ -79,6 +79,16 @@ def test_starts_without_density_are_left_out():
     assert paths[0].z[0] == pytest.approx(0.0, abs=0.02)  # of log s: exp(2 z) = 1
 
 
+def test_without_any_time_there_is_a_place_to_stay(scaled):
+    budget = Budget(600.0, 1)
+    budget.step()
+    (path,) = find_modes(scaled, np.full((1, 5), 3.0), budget)
+    assert not path.converged
+    (z, root), = path.trail
+    np.testing.assert_array_equal(z, 3.0)
+    np.testing.assert_allclose(root @ root.T @ path.curvature, np.eye(5))
+
+
 def test_budget(scaled):
     budget = Budget(600.0, 1)
     (path,) = find_modes(scaled, np.full((1, 5), 1e4), budget)

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 import vibayes as vb
+from vibayes.automatic.methods import SearchMethod
 from vibayes.inference.fit import METHODS
+from vibayes.inference.inference import Inference
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +24,11 @@ def model():
 
 @pytest.mark.parametrize("method", [*METHODS, "nfvi=scale-planar*2-loc", "ADVI"])
 def test_every_method(model, method):
-    approx = vb.fit(20, method, model, random_seed=1, backend="py", progressbar=False)
+    searches = issubclass(METHODS.get(method, Inference), SearchMethod)
+    options = {} if searches else {"n": 20, "backend": "py"}
+    approx = vb.fit(
+        method=method, model=model, random_seed=1, diagnose=False, progressbar=False, **options
+    )
     posterior = approx.sample(30, random_seed=1).posterior
     assert posterior["x"].shape == (1, 30, 2)
     assert posterior["w"].shape == (1, 30, 2, 2)
@@ -31,6 +37,13 @@ def test_every_method(model, method):
     assert (np.abs(posterior["u"].values) < 1).all()
     assert (posterior["s"].values > 0).all()
     assert all(np.isfinite(v).all() for v in posterior.data_vars.values())
+
+
+@pytest.mark.parametrize("method", ["auto", "laplace", "pathfinder", "mixture"])
+def test_searches_take_no_steps(model, method):
+    for options in ({"n": 20}, {"callbacks": [print]}, {"backend": "py"}, {"obj_n_mc": 2}):
+        with pytest.raises(TypeError, match=f"{next(iter(options))} has no effect on method="):
+            vb.fit(method=method, model=model, **options)
 
 
 @pytest.mark.parametrize("method", ["nuts", "advi=planar", ""])

@@ -157,16 +157,16 @@ class Diagnosis:
     @property
     def verdict(self) -> str:
         """The judgement in words, with what to try next."""
-        if not self.judged:
-            return (
-                f"Cannot be judged: {self.why_not}. Compare it with another method, such as "
-                'vb.fit(method="auto").'
-            )
         if self.converged is False:
             return (
                 f"Not converged: {self.stopped}. Means and widths are not to be trusted. Give it "
                 "more time, reparameterize the model, or look for parameters of which the data "
                 "say nothing."
+            )
+        if not self.judged:
+            return (
+                f"Cannot be judged: {self.why_not}. Look at predictions, and compare with another "
+                "method or a sampler where it matters."
             )
         if self.modes > 1:
             return (
@@ -211,7 +211,7 @@ class Diagnosis:
         stacklevel
             As for :func:`warnings.warn`: whose line the warning names. 1 is the line of the call.
         """
-        if not self.judged or self.good:
+        if self.good or (not self.judged and self.converged is not False):
             return
         category = ConvergenceWarning if self.converged is False else ApproximationWarning
         warnings.warn(self.verdict, category, stacklevel=stacklevel + 1)

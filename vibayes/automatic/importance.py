@@ -19,12 +19,20 @@ def smoothed(log_ratios: np.ndarray) -> tuple[np.ndarray, float]:
         Log density of the target minus that of the proposal, at draws of the proposal.
     """
     ratios = np.asarray(log_ratios, dtype="float64")
+    if np.isneginf(ratios).all():  # no draw is where the target is
+        return np.full(len(ratios), -np.log(len(ratios))), np.inf
     ratios = ratios - ratios.max()
-    if np.ptp(ratios) < 1e-9:  # the proposal is the target: there is no tail to fit
-        return np.full(len(ratios), -np.log(len(ratios))), -np.inf
+    if np.ptp(largest(ratios)) < 1e-9:  # the proposal is the target: there is no tail to fit
+        return ratios - np.logaddexp.reduce(ratios), -np.inf
     log_weights, khat = psislw(np.maximum(ratios, -700.0))  # ArviZ wants finite numbers
     log_weights = np.asarray(log_weights)
     return log_weights - np.logaddexp.reduce(log_weights), float(khat)
+
+
+def largest(ratios: np.ndarray) -> np.ndarray:
+    """Return the ratios to which a Pareto distribution is fitted, and the one below."""
+    count = int(np.ceil(min(0.2 * len(ratios), 3 * np.sqrt(len(ratios))))) + 1
+    return np.sort(ratios)[-count:]
 
 
 def psislw(log_ratios: np.ndarray) -> tuple[np.ndarray, float]:

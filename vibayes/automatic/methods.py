@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytensor
 
-from vibayes.approximations.base import Approximation, Ending
+from vibayes.approximations.base import Approximation, Ending, check_continuous
 from vibayes.approximations.empirical import Empirical
 from vibayes.approximations.full_rank import FullRank
 from vibayes.approximations.gaussian_mixture import GaussianMixture
@@ -31,8 +31,9 @@ from vibayes.automatic.importance import GOOD_KHAT, smoothed
 from vibayes.automatic.mixtures import ImportanceSampler, Mixture, WeightedDraws, fitted_mixture
 from vibayes.automatic.normals import FittedNormal, fit_mean_field, from_curvature
 from vibayes.automatic.parametric import draws_to_judge, set_params
-from vibayes.automatic.target import Target, centred_normals
+from vibayes.automatic.target import Target, centred_normals, is_deterministic
 from vibayes.compile import as_seed_sequence
+from vibayes.exceptions import ModelError
 from vibayes.model.context import modelcontext
 from vibayes.model.core import Model
 
@@ -84,6 +85,7 @@ class SearchMethod:
         diagnose: bool = False,
         max_seconds: float = 600.0,
         max_steps: int = 100_000,
+        **options: Any,
     ) -> Approximation:
         """Search, and return the approximation.
 
@@ -91,7 +93,7 @@ class SearchMethod:
         ----------
         n
             Not to be given: the search ends by itself.
-        callbacks
+        callbacks, **options
             Not to be given: there are no steps of an approximation to be called after.
         progressbar
             Has no effect.
@@ -102,17 +104,26 @@ class SearchMethod:
 
         Raises
         ------
+        ModelError
+            If the whole data are not in memory, or the model has no continuous free variables.
         TypeError
-            If ``n`` or ``callbacks`` are given.
+            If ``n``, ``callbacks`` or options of steps are given.
         SamplingError
             If the log density is not finite wherever the search begins.
         """
-        for name, value in {"n": n, "callbacks": callbacks}.items():
-            if value:
+        for name, value in {"n": n, "callbacks": callbacks, **options}.items():
+            if value is not None:
                 raise TypeError(
                     f'{name} has no effect on method="{self.short_name}", which ends by itself; '
                     f"max_seconds and max_steps limit it"
                 )
+        check_continuous(self.model, self.model.free_RVs)
+        if self.model.has_streams or not is_deterministic(self.model):
+            raise ModelError(
+                f'method="{self.short_name}" evaluates the log density of the whole data, which '
+                "are not in memory or other ones at each evaluation: fit a family by steps, such "
+                'as method="fullrank_advi"'
+            )
         self.model.check_shapes()
         approx = self.approx = self._search(Budget(max_seconds, max_steps))
         if diagnose:

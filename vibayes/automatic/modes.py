@@ -122,6 +122,10 @@ def find_modes(
             path.iterations = iteration
             take_best(path, logp, gradient, trial)
         give_up_laggards(paths, iteration)
+    for path in paths:
+        if not path.trail:  # there was no time to begin
+            path.curvature = np.diag(1 / path.scale**2)
+            path.trail.append((path.z, np.diag(path.scale)))
     return paths
 
 

@@ -19,6 +19,7 @@ from vibayes.automatic.findings import Findings
 from vibayes.automatic.normals import FittedNormal, fit_mean_field
 from vibayes.automatic.target import Target, data_size, sample_size
 from vibayes.inference.callbacks import Callback, period
+from vibayes.inference.progress import logger
 
 __all__ = [
     "Recorder",
@@ -86,12 +87,19 @@ def fit_normal_family(
     The approximation holds the best state so far whenever a callback, the user or the budget ends
     the fit.
     """
-    rng = approx.spawn_generator()
-    group = approx.groups[0]
-    record = Recorder(approx, callbacks)
-    target = Target(approx.model, start=current_center(approx))
     approx.ending = Ending(False, "it was interrupted")
-    diagonal = isinstance(group, MeanFieldGroup)
+    try:
+        approx.ending = found_ending(approx, budget, Recorder(approx, callbacks))
+    except (KeyboardInterrupt, StopIteration) as stop:
+        if str(stop):
+            logger.info(str(stop))
+
+
+def found_ending(approx: Approximation, budget: Budget, record: Recorder) -> Ending:
+    """Take all steps, and return why they ended."""
+    rng = approx.spawn_generator()
+    target = Target(approx.model, start=current_center(approx))
+    diagonal = isinstance(approx.groups[0], MeanFieldGroup)
     count, observe = draws_to_judge(approx.model), None if diagonal else record
     begin = found_on_sample(approx, rng, budget)
     if begin is not None:
@@ -105,7 +113,7 @@ def fit_normal_family(
     reason = f"the steps came to an end after {budget.elapsed:.1f} seconds"
     if not best.converged:
         reason = budget.exhausted or "the steps did not come to an end"
-    approx.ending = Ending(best.converged, reason, findings)
+    return Ending(best.converged, reason, findings)
 
 
 def found_on_sample(

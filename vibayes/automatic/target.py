@@ -13,7 +13,7 @@ from pytensor.graph.replace import clone_replace, graph_replace, vectorize_graph
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.compile import AS_IT_IS, EVALUATE_MODE, resolve_mode
+from vibayes.compile import AS_IT_IS, EVALUATE_MODE, random_generators, resolve_mode
 from vibayes.distributions.base import distribution_of
 from vibayes.distributions.continuous import Normal
 from vibayes.model.core import Model, whole_shape
@@ -21,7 +21,7 @@ from vibayes.model.density import constrained_values
 from vibayes.model.flat import FlatLayout
 from vibayes.model.initial import check_point
 
-__all__ = ["Target", "centred_normals", "data_size", "sample_size"]
+__all__ = ["Target", "centred_normals", "data_size", "is_deterministic", "sample_size"]
 
 MOST_NUMBERS = 4_000_000  # of an intermediate result: 32 MB
 MOST_ROWS = 256
@@ -219,6 +219,12 @@ def values_of(
         jacobian = jacobian + pt.broadcast_to(pt.log(scale), value.type.shape).sum()
         values = values | {value: loc + scale * values[value]}
     return values, jacobian
+
+
+def is_deterministic(model: Model) -> bool:
+    """Tell whether the log density is the same at each evaluation, given the whole data."""
+    data = {} if model.has_streams else model.whole_data_replacements()
+    return not random_generators(graph_replace([model.logp()], data, strict=False))
 
 
 def centred_normals(model: Model) -> tuple[TensorVariable, ...]:

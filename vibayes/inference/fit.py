@@ -21,16 +21,16 @@ from vibayes.model.core import Model
 __all__ = ["fit"]
 
 METHODS: dict[str, type[Inference] | type[SearchMethod]] = {
-    "auto": AutoVI,
-    "laplace": LaplaceVI,
-    "pathfinder": PathfinderVI,
-    "mixture": MixtureVI,
     "advi": ADVI,
     "fullrank_advi": FullRankADVI,
     "lowrank_advi": LowRankADVI,
     "nfvi": NFVI,
     "svgd": SVGD,
     "asvgd": ASVGD,
+    "auto": AutoVI,
+    "laplace": LaplaceVI,
+    "pathfinder": PathfinderVI,
+    "mixture": MixtureVI,
 }
 
 

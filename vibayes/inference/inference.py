@@ -25,6 +25,7 @@ from vibayes.automatic.budget import Budget
 from vibayes.automatic.diagnosis import judge
 from vibayes.automatic.parametric import fit_normal_family, is_normal_family
 from vibayes.automatic.stochastic import ScaledAdam, Schedule
+from vibayes.automatic.target import is_deterministic
 from vibayes.compile import as_replacements, evaluate, profiling_mode, resolve_mode
 from vibayes.flows import Flow
 from vibayes.inference.convergence import FEWEST_LOSSES, loss_trend
@@ -237,6 +238,7 @@ class Inference:
             and is_normal_family(approx)
             and approx.ddim <= MOST_DENSE
             and not approx.model.has_streams
+            and is_deterministic(approx.model)
         )
 
     def _fit_normal(self, budget: Budget, callbacks: Sequence[Callable[..., None]]) -> None:
@@ -255,7 +257,7 @@ class Inference:
         approx, sd = self.approx, None
         own = steps["more_obj_params"] or steps["more_replacements"]
         local = any(group.local for group in approx.groups)
-        if not (own or local):
+        if not (own or local) and is_deterministic(approx.model):
             q = find_normal(approx, budget)
             begin_near(approx, q)
             sd = q.sd

@@ -112,8 +112,14 @@ class PosteriorDraws:
         NotImplementedError
             If the approximation has no density, or the model's cannot be had for the whole data.
         """
-        if not self.has_logq:
+        from vibayes.automatic.target import is_deterministic
+
+        if not all(group.has_logq for group in self.groups):
             raise NotImplementedError(f"{self!r} has no log density")
+        if any(group.local for group in self.groups):
+            raise NotImplementedError("it has variables of which only a minibatch exists at a time")
+        if not is_deterministic(self.model):
+            raise NotImplementedError("the model's log density is another at each evaluation")
         key = ("flat draws", self.key, pytensor.config.floatX)
         if key not in self.model._cache:
             self.model._cache[key] = compile_flat_draws(self)
