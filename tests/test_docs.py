@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = [["README.md"], ["docs/models.md", "docs/fitting.md"], ["docs/minibatches.md"], ["docs/automatic.md"]]
+PAGES = [
+    ["README.md"],
+    ["docs/models.md", "docs/fitting.md"],
+    ["docs/minibatches.md"],
+    ["docs/automatic.md"],
+]
 
 
 def python_blocks(page):

@@ -82,7 +82,9 @@ def test_draws(approx):
 
     def cdf(x):
         sds = np.sqrt((L**2).sum(axis=2))[:, 0]
-        return sum(w * stats.norm(m, s).cdf(x) for w, m, s in zip(WEIGHTS, MU[:, 0], sds, strict=True))
+        return sum(
+            w * stats.norm(m, s).cdf(x) for w, m, s in zip(WEIGHTS, MU[:, 0], sds, strict=True)
+        )
 
     assert stats.kstest(values[:, 0], cdf).pvalue > 1e-3
 
@@ -118,7 +120,9 @@ def test_one_component_is_a_normal():
     draws = approx.flat_draws(10, 1)
     group = approx.groups[0]
     mean, cov = evaluate([group.mean, group.cov])
-    np.testing.assert_allclose(draws.logq, stats.multivariate_normal(mean, cov).logpdf(draws.values))
+    np.testing.assert_allclose(
+        draws.logq, stats.multivariate_normal(mean, cov).logpdf(draws.values)
+    )
     np.testing.assert_allclose(np.sqrt(cov.diagonal()[:2]), 0.5)
 
 

@@ -1,13 +1,21 @@
 """Posteriors whose moments are known without a fit."""
 
+from functools import cache
+
 import numpy as np
 import pytensor.tensor as pt
+import pytest
 
 import vibayes as vb
 from vibayes.automatic.budget import Budget
 
 X = np.array([1.17, 2.97, 3.26, 4.69, 5.83, 6.0, 6.41])
 Y = np.array([78.93, 58.2, 67.47, 37.47, 45.65, 32.92, 29.97])
+
+
+def seeds(count):
+    """Return seeds to parametrize a test by, of which the first is run by default."""
+    return [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, count))]
 
 
 def ample():
@@ -32,6 +40,7 @@ def normal(mean, cov):
     return model
 
 
+@cache  # what a model has compiled is kept with it
 def two_modes(weights=(0.3, 0.7), means=(-3.0, 3.0), sds=(0.5, 0.8)):
     """Return a model whose posterior is a mixture of two normal distributions of ``x``."""
     weights, means, sds = map(np.asarray, (weights, means, sds))
@@ -42,6 +51,7 @@ def two_modes(weights=(0.3, 0.7), means=(-3.0, 3.0), sds=(0.5, 0.8)):
     return model
 
 
+@cache
 def log_gamma(shape, rate):
     """Return a model with density exp(shape x - rate exp x): the logarithm of a gamma variable."""
     with vb.Model() as model:
@@ -50,6 +60,7 @@ def log_gamma(shape, rate):
     return model
 
 
+@cache
 def funnel(d=3):
     """Return Neal's funnel: its width changes by orders of magnitude."""
     with vb.Model() as model:
@@ -58,6 +69,7 @@ def funnel(d=3):
     return model
 
 
+@cache
 def conjugate(scale=1.0, start=None, n=20, seed=0):
     """Return a normal mean with known sd, and the mean and sd of its posterior."""
     y = scale * np.random.default_rng(seed).normal(3.0, 2.0, n)
@@ -68,19 +80,21 @@ def conjugate(scale=1.0, start=None, n=20, seed=0):
     return model, y.sum() / (2 * scale) ** 2 / precision, precision**-0.5
 
 
-def line(x=X, y=Y):
+@cache
+def line():
     """Return a regression of seven points."""
     with vb.Model() as model:
         intercept = vb.Normal("intercept", 0, 100)
         slope = vb.Normal("slope", 0, 100)
         sigma = vb.HalfCauchy("sigma", 5)
-        vb.Normal("y", intercept + slope * x, sigma, observed=y)
+        vb.Normal("y", intercept + slope * X, sigma, observed=Y)
     return model
 
 
-def line_moments(x=X, y=Y):
+@cache
+def line_moments():
     """Return means and sds of (intercept, slope) by quadrature over sigma."""
-    A = np.column_stack([np.ones_like(x), x])
+    y, A = Y, np.column_stack([np.ones_like(X), X])
     grid = np.linspace(np.log(0.5), np.log(200), 4000)
     log_weights, means, covs = [], [], []
     for log_sigma in grid:

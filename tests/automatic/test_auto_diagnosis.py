@@ -52,7 +52,7 @@ class TestOwnDraws:
     def test_elbo_and_its_error(self, model, seed):
         """Its distance from the evidence is a divergence with a closed form."""
         cov = 1.3 * COV
-        found = full_rank(model, MEAN + [0.2, 0], cov).diagnose(random_seed=seed)
+        found = full_rank(model, MEAN + np.array([0.2, 0]), cov).diagnose(random_seed=seed)
         P = np.linalg.inv(COV)
         divergence = 0.5 * (2.6 - 2 - 2 * np.log(1.3) + 0.04 * P[0, 0])
         expected = 0.5 * np.linalg.slogdet(2 * np.pi * COV)[1] - divergence
@@ -60,7 +60,7 @@ class TestOwnDraws:
         assert found.elbo_mcse < 0.05
 
     def test_a_wrong_mean(self, model):
-        found = full_rank(model, MEAN + [0.0, 2.0]).diagnose(random_seed=1)
+        found = full_rank(model, MEAN + np.array([0.0, 2.0])).diagnose(random_seed=1)
         assert not found.good
         (worst, *_) = found.at_fault
         assert worst.name == "x[1]"
@@ -96,7 +96,9 @@ class TestOwnDraws:
             vb.Normal("y", mu, 1, observed=vb.Minibatch(y, batch_size=20), total_size=400)
             approx = vb.MeanField()
         precision = 400 + 0.01
-        right = approx.groups[0].params_near(np.array([y.sum() / precision]), np.array([precision**-0.5]))
+        right = approx.groups[0].params_near(
+            np.array([y.sum() / precision]), np.array([precision**-0.5])
+        )
         for name, value in right.items():
             approx.shared_params[name].set_value(value)
         assert approx.diagnose(random_seed=1).good
@@ -117,7 +119,7 @@ class TestBetterDraws:
         assert "4000 weighted draws, Pareto k 0.20" in str(found)
 
     def test_wrong_mean(self, model):
-        approx = full_rank(model, MEAN + [0.5, 0.0], 1.1 * COV)
+        approx = full_rank(model, MEAN + np.array([0.5, 0.0]), 1.1 * COV)
         approx.ending = Ending(True, "it was done", findings())
         (worst, *_) = approx.diagnose(random_seed=1).at_fault
         assert worst.name == "x[0]"
@@ -206,7 +208,10 @@ class TestShown:
     wrong = example(
         khat=0.9,
         variables=tuple(VariableCheck(f"b[{i}]", 0.1 * i, 1.5, 0.01) for i in range(12)),
-        attempts=(Attempt("full rank & more", -3.5, 0.95, 12.0, 1.5), Attempt("moves", np.nan, np.nan, 500.0, 9.0)),
+        attempts=(
+            Attempt("full rank & more", -3.5, 0.95, 12.0, 1.5),
+            Attempt("moves", np.nan, np.nan, 500.0, 9.0),
+        ),
     )
 
     def test_text(self):
@@ -305,7 +310,9 @@ class TestWarnings:
             def diagnose(self):
                 raise RuntimeError("the roof is on fire")
 
-        with pytest.warns(vb.ApproximationWarning, match="RuntimeError: the roof is on fire") as caught:
+        with pytest.warns(
+            vb.ApproximationWarning, match="RuntimeError: the roof is on fire"
+        ) as caught:
             judge(Broken(), stacklevel=1)
         assert caught[0].filename == __file__
 
@@ -319,7 +326,7 @@ class TestWarnings:
 class TestImportanceSampling:
     @pytest.mark.parametrize("seed", range(3))
     def test_draws_are_corrected(self, model, seed):
-        approx = full_rank(model, MEAN + [0.3, 1.0], 1.5 * COV)
+        approx = full_rank(model, MEAN + np.array([0.3, 1.0]), 1.5 * COV)
         posterior = approx.sample(4000, random_seed=seed, importance=True).posterior
         x = posterior["x"].values[0]
         np.testing.assert_allclose((x.mean(axis=0) - MEAN) / [1, 5], 0, atol=0.06)
@@ -345,7 +352,8 @@ class TestImportanceSampling:
     def test_same_seed_same_draws(self, model):
         approx = full_rank(model, MEAN, 1.5 * COV)
         first, again, other = (
-            approx.sample(50, random_seed=s, importance=True).posterior["x"].values for s in (1, 1, 2)
+            approx.sample(50, random_seed=s, importance=True).posterior["x"].values
+            for s in (1, 1, 2)
         )
         np.testing.assert_array_equal(first, again)
         assert (first != other).any()

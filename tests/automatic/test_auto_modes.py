@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from posteriors import ample, covariance, funnel, line, normal, two_modes
+from posteriors import ample, covariance, funnel, line, normal, seeds, two_modes
 from scipy import optimize
 
 import vibayes as vb
@@ -29,7 +29,7 @@ def test_newton_whatever_the_scales(scaled, start):
 
 def test_the_root_of_the_trail_is_that_of_the_inverse_curvature(scaled):
     (path,) = find_modes(scaled, np.zeros((1, 5)), ample())
-    z, root = path.trail[-1]
+    _, root = path.trail[-1]
     np.testing.assert_allclose(root @ root.T / COV, 1, rtol=1e-3)
 
 
@@ -37,7 +37,9 @@ def test_newton_from_bad_starts():
     """The mode of a regression, also where sigma is absurd or the line is far off."""
     target = Target(line())
     best = optimize.minimize(
-        lambda z: -target.logp(z[None])[0], [100.0, -9.0, 1.5], method="Nelder-Mead",
+        lambda z: -target.logp(z[None])[0],
+        [100.0, -9.0, 1.5],
+        method="Nelder-Mead",
         options=dict(xatol=1e-6, fatol=1e-10, maxiter=5000),
     )
     starts = np.array([[0, 0, 0.0], [1e3, 1e3, 0], [0, 0, 12.0], [-500, 100, -3.0]])
@@ -84,7 +86,7 @@ def test_without_any_time_there_is_a_place_to_stay(scaled):
     budget.step()
     (path,) = find_modes(scaled, np.full((1, 5), 3.0), budget)
     assert not path.converged
-    (z, root), = path.trail
+    ((z, root),) = path.trail
     np.testing.assert_array_equal(z, 3.0)
     np.testing.assert_allclose(root @ root.T @ path.curvature, np.eye(5))
 
@@ -96,7 +98,7 @@ def test_budget(scaled):
     assert path.iterations == 0
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", seeds(3))
 def test_lbfgs_comes_close(seed):
     rng = np.random.default_rng(seed)
     mean, cov = rng.normal(size=30), covariance(30, seed)
@@ -119,9 +121,7 @@ def test_curvature(rng):
     def gradient(z):
         return target(z[None])[1][0]
 
-    expected = [
-        -(gradient(z + w) - gradient(z - w)) / (2 * w.sum()) for w in np.diag(1e-3 * scale)
-    ]
+    expected = [-(gradient(z + w) - gradient(z - w)) / (2 * w.sum()) for w in np.diag(1e-3 * scale)]
     found = curvature_at(target, z, scale)
     units = np.outer(scale, scale)
     np.testing.assert_allclose(found * units, np.array(expected) * units, rtol=1e-2, atol=1e-2)

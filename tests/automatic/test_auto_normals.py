@@ -132,7 +132,7 @@ class TestFullRank:
         assert (np.diff(elbos) > -1e-8 * np.abs(elbos[1:])).all()
 
     def test_budget(self, correlated, rng):
-        begin = FittedNormal(MEAN + [1e4, 0, 0], 20 * np.diag([1e3, 1, 1e-4]))
+        begin = FittedNormal(MEAN + np.array([1e4, 0, 0]), 20 * np.diag([1e3, 1, 1e-4]))
         noise = matched_normals(64, 3, rng)
         q = fit_full_rank(correlated, begin, noise, Budget(600.0, 1))
         assert not q.converged

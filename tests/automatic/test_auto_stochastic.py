@@ -52,7 +52,9 @@ class TestLevel:
 class TestScaledAdam:
     def steps(self, scales, start, n=200):
         """Go down to 3 scales from 0 scales, in units of the scales."""
-        params = [pytensor.shared(np.array(s * u), name="p") for s, u in zip(start, scales, strict=True)]
+        params = [
+            pytensor.shared(np.array(s * u), name="p") for s, u in zip(start, scales, strict=True)
+        ]
         target = [3 * np.asarray(u) for u in scales]
         loss = sum(
             (((p - t) / u) ** 2).sum() for p, t, u in zip(params, target, scales, strict=True)

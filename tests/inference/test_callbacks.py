@@ -139,3 +139,10 @@ def test_subclass_in_a_fit():
         vb.Normal("x")
     approx = vb.ADVI(model=model).fit(100, callbacks=[Stop()], backend="py", progressbar=False)
     assert len(approx.hist) == 8
+
+
+def test_flatten_shared():
+    approx = Parameters([[1.0, 2.0], [3.0, 4.0]], 5.0)
+    flat = CheckParametersConvergence.flatten_shared(approx.params)
+    np.testing.assert_array_equal(flat, [1, 2, 3, 4, 5])
+    np.testing.assert_array_equal(CheckParametersConvergence().flatten_shared(approx.params), flat)

@@ -14,6 +14,7 @@ from vibayes.approximations.full_rank import FullRank
 from vibayes.approximations.gaussian_mixture import GaussianMixture
 from vibayes.approximations.mean_field import MeanField
 from vibayes.arguments import check_whole
+from vibayes.automatic.begin import MOST_DENSE
 from vibayes.automatic.budget import Budget
 from vibayes.automatic.diagnosis import judge
 from vibayes.automatic.explore import (
@@ -30,7 +31,7 @@ from vibayes.automatic.findings import Attempt, Findings
 from vibayes.automatic.importance import GOOD_KHAT, smoothed
 from vibayes.automatic.mixtures import ImportanceSampler, Mixture, WeightedDraws, fitted_mixture
 from vibayes.automatic.normals import FittedNormal, fit_mean_field, from_curvature
-from vibayes.automatic.parametric import draws_to_judge, set_params
+from vibayes.automatic.parametric import draws_to_judge, fit_normal_family, set_params
 from vibayes.automatic.target import Target, centred_normals, is_deterministic
 from vibayes.compile import as_seed_sequence
 from vibayes.exceptions import ModelError
@@ -137,7 +138,7 @@ class SearchMethod:
         return np.random.Generator(np.random.PCG64(self._seeds.spawn(1)[0]))
 
     def _target(self, **options: Any) -> Target:
-        seed = self._seeds.entropy
+        seed = self._seeds.generate_state(4).tolist()
         return Target(self.model, start=self.start, random_seed=seed, **options)
 
     def _made(self, family: type[Approximation], **options: Any) -> Approximation:
@@ -167,8 +168,9 @@ class AutoVI(SearchMethod):
 
     Mean field, then full rank; where the model has a hierarchy whose data say little, the same in
     non-centred coordinates; then mixtures of normals by adaptive importance sampling; then
-    Hamiltonian moves. If no family holds the posterior, but importance weights or moves do, the
-    result is :class:`vibayes.Empirical`, made of draws that are right.
+    Hamiltonian moves; in more than 2,000 dimensions mean field alone. If no family holds the
+    posterior, but importance weights or moves do, the result is :class:`vibayes.Empirical`, made
+    of draws that are right.
 
     Parameters
     ----------
@@ -183,9 +185,12 @@ class AutoVI(SearchMethod):
     short_name = "auto"
 
     def _search(self, budget: Budget) -> Approximation:
-        rng = self._generator()
-        count = draws_to_judge(self.model)
-        exploration = explore(self._target(), rng, budget, count)
+        rng, target = self._generator(), self._target()
+        if target.ddim > MOST_DENSE:  # families that have correlations would take too long
+            approx = self._made(MeanField, start=self.start)
+            fit_normal_family(approx, budget)
+            return approx
+        exploration = explore(target, rng, budget, draws_to_judge(self.model))
         self._attempts: list[Attempt] = []
         single, stopped = None, ""
         try:

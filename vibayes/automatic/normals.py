@@ -234,6 +234,7 @@ def fit_diagonal(
     rounds: int = 20,
     iterations: int = 40,
     tolerance: float = 0.1,
+    observe: Observer | None = None,
 ) -> FittedNormal:
     """Return the best independent normals, found by L-BFGS from where the target starts.
 
@@ -245,6 +246,8 @@ def fit_diagonal(
     q = FittedNormal(target.start, np.full(d, 0.1))
     q, _ = shrunk_until_finite(target, q, noise)
     for round_ in range(rounds):
+        if observe is not None:
+            observe(q)
         x = lbfgs_round(target, q, noise, budget, iterations)
         trial = FittedNormal(q.mean + q.root * x[:d], q.root * np.exp(x[d:]))
         trial, _ = trial.scored(target, noise)

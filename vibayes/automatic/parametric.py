@@ -12,11 +12,16 @@ from vibayes.approximations.base import Approximation, Ending, Group
 from vibayes.approximations.full_rank import FullRankGroup
 from vibayes.approximations.low_rank import LowRankGroup
 from vibayes.approximations.mean_field import MeanFieldGroup
-from vibayes.automatic.begin import current_center
+from vibayes.automatic.begin import MOST_DENSE, current_center
 from vibayes.automatic.budget import Budget
-from vibayes.automatic.explore import explore
+from vibayes.automatic.explore import MEDIUM_NOISE, explore
 from vibayes.automatic.findings import Findings
-from vibayes.automatic.normals import FittedNormal, fit_mean_field
+from vibayes.automatic.normals import (
+    FittedNormal,
+    fit_diagonal,
+    fit_mean_field,
+    mirrored_normals,
+)
 from vibayes.automatic.target import Target, data_size, sample_size
 from vibayes.inference.callbacks import Callback, period
 from vibayes.inference.progress import logger
@@ -100,20 +105,27 @@ def found_ending(approx: Approximation, budget: Budget, record: Recorder) -> End
     rng = approx.spawn_generator()
     target = Target(approx.model, start=current_center(approx))
     diagonal = isinstance(approx.groups[0], MeanFieldGroup)
-    count, observe = draws_to_judge(approx.model), None if diagonal else record
-    begin = found_on_sample(approx, rng, budget)
-    if begin is not None:
-        count = FEWEST_DRAWS
-    exploration = explore(target, rng, budget, count, observe, begin)
-    best = exploration.best
-    if diagonal:
-        best = fit_mean_field(target, best, exploration.noise, budget, observe=record)
+    if target.ddim > MOST_DENSE:
+        noise = mirrored_normals(MEDIUM_NOISE, target.ddim, rng)
+        best, findings = fit_diagonal(target, noise, budget, observe=record), None
+    else:
+        count, observe = draws_to_judge(approx.model), None if diagonal else record
+        begin = found_on_sample(approx, rng, budget)
+        if begin is not None:
+            count = FEWEST_DRAWS
+        exploration = explore(target, rng, budget, count, observe, begin)
+        best, findings = exploration.best, Findings.of(exploration)
+        if diagonal:
+            best = fit_mean_field(target, best, exploration.noise, budget, observe=record)
     record(best)
-    findings = Findings.of(exploration)
-    reason = f"the steps came to an end after {budget.elapsed:.1f} seconds"
-    if not best.converged:
-        reason = budget.exhausted or "the steps did not come to an end"
-    return Ending(best.converged, reason, findings)
+    return Ending(best.converged, why_it_ended(best, budget), findings)
+
+
+def why_it_ended(best: FittedNormal, budget: Budget) -> str:
+    """Return in words why the steps ended."""
+    if best.converged:
+        return f"the steps came to an end after {budget.elapsed:.1f} seconds"
+    return budget.exhausted or "the steps did not come to an end"
 
 
 def found_on_sample(

@@ -17,7 +17,7 @@ from pytensor.tensor.variable import TensorVariable
 from vibayes.approximations.base import Approximation, Ending, SingleGroupApproximation
 from vibayes.approximations.full_rank import FullRank
 from vibayes.approximations.low_rank import LowRank
-from vibayes.approximations.mean_field import MeanField
+from vibayes.approximations.mean_field import MeanField, MeanFieldGroup
 from vibayes.approximations.normalizing_flow import DEFAULT_FLOW, NormalizingFlow
 from vibayes.arguments import check_whole
 from vibayes.automatic.begin import MOST_DENSE, begin_near, find_normal, unit_scales
@@ -66,6 +66,7 @@ class Inference:
         self.objective = objective
         self._own_steps: dict[Hashable, Any] = {}
         self._loop: FitLoop | None = None
+        self._is_searched = False
 
     @property
     def approx(self) -> Approximation:
@@ -236,13 +237,13 @@ class Inference:
             type(op) is KL
             and op.beta == 1.0
             and is_normal_family(approx)
-            and approx.ddim <= MOST_DENSE
+            and (approx.ddim <= MOST_DENSE or isinstance(approx.groups[0], MeanFieldGroup))
             and not approx.model.has_streams
             and is_deterministic(approx.model)
         )
 
     def _fit_normal(self, budget: Budget, callbacks: Sequence[Callable[..., None]]) -> None:
-        self._loop = None
+        self._loop, self._is_searched = None, True
         self.approx.model.check_shapes()
         fit_normal_family(self.approx, budget, callbacks)
 
@@ -304,6 +305,8 @@ class Inference:
         TypeError
             If there was no fit yet.
         """
+        if self._loop is None and self._is_searched:  # steps that never began go on from here
+            return self.fit(n, callbacks=callbacks, progressbar=progressbar)
         if self._loop is None:
             raise TypeError("refine goes on with a fit: call fit first")
         self._loop.run(check_whole(n, "n", least=0), list(callbacks or []), progressbar)
