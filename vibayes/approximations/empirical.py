@@ -271,6 +271,7 @@ class Empirical(SingleGroupApproximation):
         draws: int = 1000,
         random_seed: Any = None,
         include_transformed: bool = False,
+        importance: bool = False,
         *,
         replace: bool = True,
     ) -> Any:
@@ -284,16 +285,21 @@ class Empirical(SingleGroupApproximation):
             Seed of the draws.
         include_transformed
             Whether to add the unconstrained values, under names such as ``sigma_log__``.
+        importance
+            Not to be had: particles have no density to be weighted by. Those that
+            ``method="auto"`` gives have been weighted already.
         replace
             Whether particles are drawn with replacement. Without it none is drawn twice.
 
         Raises
         ------
+        NotImplementedError
+            If ``importance`` is asked for.
         ValueError
             If more draws are asked for, without replacement, than there are particles.
         """
         if replace:
-            return super().sample(draws, random_seed, include_transformed)
+            return super().sample(draws, random_seed, include_transformed, importance)
         n = len(self.groups[0].shared_params["histogram"].get_value(borrow=True))
         if draws > n:
             raise ValueError(f"{draws} draws without replacement from {n} particles")

@@ -272,9 +272,9 @@ def adapt(
     sampler: ImportanceSampler,
     q: Mixture,
     budget: Budget,
-    rounds: int = 6,
+    rounds: int = 8,
 ) -> tuple[Mixture, bool]:
-    """Improve a mixture until its weights are good, and their moments stand still.
+    """Improve a mixture until its weights are good, and their moments stand still, twice in a row.
 
     Returns
     -------
@@ -283,14 +283,16 @@ def adapt(
     bool
         Whether that was reached.
     """
-    d, last = sampler.target.ddim, None
+    d, last, streak = sampler.target.ddim, None, 0
     for round_ in range(rounds):
         if not budget.step():
             break
         sampler.add(q.widened())
         draws = sampler.draws
         reliable = draws.khat < 0.6 and draws.size >= sampler.count
-        if reliable and last is not None and stands_still(last, draws):
+        fine = reliable and last is not None and stands_still(last, draws)
+        streak = streak + 1 if fine else 0
+        if streak == 2:
             return q, True
         last = draws
         flat = draws.tempered(min(0.1 * len(draws.values), 20.0 * d))

@@ -126,7 +126,8 @@ class Inference:
             until it has converged, or to its budget: see the notes. With an optimizer, and for
             what has no loss to converge by, such as particles, 10,000.
         score
-            Whether to record the loss of each iteration; yes by default.
+            Whether to record the loss of each iteration; yes by default, and always if the fit
+            is to end by itself.
         callbacks
             Called as ``callback(approx, losses, i)``; see :class:`vibayes.callbacks.Callback`.
         progressbar
@@ -264,6 +265,7 @@ class Inference:
             sd = q.sd
         if steps["obj_n_mc"] is None and not approx.model.minibatches:
             steps["obj_n_mc"] = 10
+        steps["score"] = True  # a level loss is how it ends
         scales = unit_scales(approx, sd)
         optimizer = self._scaled_adam(scales)
         schedule = Schedule(optimizer, budget)
