@@ -29,6 +29,8 @@ from vibayes.numpy_linker.stack import stack_scan
 
 __all__ = ["inner_function", "inner_variables", "numpy_mode"]
 
+# A switch between equal branches becomes one of them, to which PyTensor adds the notes of where all
+# of them were made. Where that is the same constant again and again, its notes grow to gigabytes.
 # Random generators advance in place (a copy costs more than a draw); nothing else does.
 QUERY = RewriteDatabaseQuery(
     include=[
@@ -42,7 +44,8 @@ QUERY = RewriteDatabaseQuery(
         "scan_reduce_trace_no_prealloc",
         "add_destroy_handler",
         "random_make_inplace",
-    ]
+    ],
+    exclude=["local_useless_switch"],
 )
 
 
@@ -59,7 +62,9 @@ def numpy_mode() -> Mode:
 @cache
 def simplifying_rewrites() -> GraphRewriter:
     """Return rewrites that work out shapes and put inner graphs in their place."""
-    query = RewriteDatabaseQuery(include=["ShapeOpt", "UnShapeOpt", "canonicalize"])
+    query = RewriteDatabaseQuery(
+        include=["ShapeOpt", "UnShapeOpt", "canonicalize"], exclude=["local_useless_switch"]
+    )
     mode = Mode(NumpyLinker(), query)
     return mode.register((dfs_rewriter(inline_graph), 0.01)).optimizer
 
