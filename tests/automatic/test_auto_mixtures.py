@@ -203,7 +203,7 @@ class TestAdapt:
         sampler = ImportanceSampler(Target(banana()), rng, 1000)
         begin = Mixture.make([0.0], [np.zeros(2)], [0.5 * np.eye(2)])
         sampler.add(begin)
-        q, fine = adapt(sampler, begin, ample())
+        q, fine = adapt(sampler, begin, ample(), rounds=20)
         draws = sampler.draws
         assert fine
         assert len(q) > 1

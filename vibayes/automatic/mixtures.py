@@ -272,7 +272,7 @@ def adapt(
     sampler: ImportanceSampler,
     q: Mixture,
     budget: Budget,
-    rounds: int = 8,
+    rounds: int = 10,
 ) -> tuple[Mixture, bool]:
     """Improve a mixture until its weights are good, and their moments stand still, twice in a row.
 
