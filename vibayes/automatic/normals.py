@@ -168,30 +168,103 @@ def fit_full_rank(
     q, gradients = shrunk_until_finite(target, begin, noise)
     if not np.isfinite(q.elbo):
         return q
+
+    def direction(q: FittedNormal, gradients: np.ndarray) -> Direction:
+        step, B = whitened_step(q, gradients, noise)
+        eigenvalues, vectors = np.linalg.eigh(B)
+        change = max(np.abs(step).max(), 0.5 * np.abs(B - np.eye(len(B))).max())
+        return Direction(change, lambda rate: moved(q, step, eigenvalues, vectors, rate))
+
+    rules = Rules(iterations, tries=6, tolerance=tolerance, gain=1e-4)
+    return ascended(target, q, gradients, noise, budget, direction, rules, observe)
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Where a step leads.
+
+    Attributes
+    ----------
+    change : float
+        The largest change that it makes, in units of the normal.
+    at : callable
+        Returns the normal after a step of some rate.
+    """
+
+    change: float
+    at: Callable[[float], FittedNormal]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """When steps are shortened, and when they have come to an end.
+
+    Attributes
+    ----------
+    iterations : int
+        Largest number of steps.
+    tries : int
+        How often a step is halved.
+    tolerance : float
+        A step that changes less is the end.
+    gain : float
+        So is one that gains less in ELBO and changes less than ``near`` tolerances.
+    near : float
+        See ``gain``.
+    dead_end : float
+        If no rate is any good: the number of tolerances below which the change is no more than
+        the end's own noise.
+    slack : float
+        Relative fall of the ELBO that is taken for rounding.
+    recovers : bool
+        Whether the rate grows again after a step that was good.
+    """
+
+    iterations: int
+    tries: int
+    tolerance: float
+    gain: float
+    near: float = 5.0
+    dead_end: float = 0.0
+    slack: float = 1e-9
+    recovers: bool = True
+
+
+def ascended(
+    target: Target,
+    q: FittedNormal,
+    gradients: np.ndarray,
+    noise: np.ndarray,
+    budget: Budget,
+    direction: Callable[[FittedNormal, np.ndarray], Direction],
+    rules: Rules,
+    observe: Observer | None,
+) -> FittedNormal:
+    """Return a normal after steps that do not lower its ELBO, halved where they would."""
     rate = 1.0
-    for iteration in range(iterations):
+    for iteration in range(rules.iterations):
         if observe is not None:
             observe(q)
-        step, B = whitened_step(q, gradients, noise)
-        change = max(np.abs(step).max(), 0.5 * np.abs(B - np.eye(len(B))).max())
-        if change < tolerance:
+        step = direction(q, gradients)
+        if step.change < rules.tolerance:
             return replace(q, converged=True, iterations=iteration)
-        eigenvalues, vectors = np.linalg.eigh(B)
-        for _ in range(6):
+        for _ in range(rules.tries):
             if not budget.step():
                 return replace(q, iterations=iteration)
-            trial = moved(q, step, eigenvalues, vectors, rate)
-            trial, trial_gradients = trial.scored(target, noise)
-            if trial.elbo >= q.elbo - 1e-9 * abs(q.elbo):
+            trial, trial_gradients = step.at(rate).scored(target, noise)
+            # an ELBO of minus infinity has no relative fall
+            if trial.elbo >= (q.elbo - rules.slack * abs(q.elbo) if rules.slack else q.elbo):
                 break
             rate *= 0.5
         else:
-            return replace(q, iterations=iteration)
-        gain = trial.elbo - q.elbo
-        q, gradients, rate = trial, trial_gradients, min(1.0, 2 * rate)
-        if gain < 1e-4 and change < 5 * tolerance:
+            is_end = step.change < rules.dead_end * rules.tolerance
+            return replace(q, converged=is_end, iterations=iteration)
+        gain, q, gradients = trial.elbo - q.elbo, trial, trial_gradients
+        if rules.recovers:
+            rate = min(1.0, 2 * rate)
+        if gain < rules.gain and step.change < rules.near * rules.tolerance:
             return replace(q, converged=True, iterations=iteration)
-    return replace(q, iterations=iterations)
+    return replace(q, iterations=rules.iterations)
 
 
 def shrunk_until_finite(
@@ -308,29 +381,28 @@ def fit_large(
     the curvature at a mode. What a normal posterior would contribute cancels in the estimates.
     """
     q, gradients = shrunk_until_finite(target, begin, noise)
-    rate = 1.0
-    for iteration in range(iterations):
-        if observe is not None:
-            observe(q)
+
+    def direction(q: FittedNormal, gradients: np.ndarray) -> Direction:
         residual = gradients @ q.full_root + noise  # zero if q is the posterior
         step, change = residual.mean(axis=0), -(residual * noise).mean(axis=0)
-        if np.abs(step).max() < tolerance and np.abs(change).max() < 2 * tolerance:
-            return replace(q, converged=True, iterations=iteration)
-        for _ in range(5):
-            if not budget.step():
-                return replace(q, iterations=iteration)
+
+        def at(rate: float) -> FittedNormal:
             precision = np.clip(1 + rate * change, 0.2, 5.0)
-            trial = FittedNormal(q.mean + q.full_root @ (rate * step), q.root / np.sqrt(precision))
-            trial, trial_gradients = trial.scored(target, noise)
-            if trial.elbo >= q.elbo:
-                break
-            rate *= 0.5
-        else:
-            return replace(q, converged=True, iterations=iteration)
-        gain, q, gradients = trial.elbo - q.elbo, trial, trial_gradients
-        if gain < tolerance:
-            return replace(q, converged=True, iterations=iteration)
-    return replace(q, iterations=iterations)
+            return FittedNormal(q.mean + q.full_root @ (rate * step), q.root / np.sqrt(precision))
+
+        return Direction(max(np.abs(step).max(), 0.5 * np.abs(change).max()), at)
+
+    rules = Rules(
+        iterations,
+        tries=5,
+        tolerance=tolerance,
+        gain=tolerance,
+        near=np.inf,
+        dead_end=np.inf,
+        slack=0.0,
+        recovers=False,
+    )
+    return ascended(target, q, gradients, noise, budget, direction, rules, observe)
 
 
 def fit_mean_field(
@@ -352,29 +424,17 @@ def fit_mean_field(
     q, gradients = shrunk_until_finite(target, q, noise)
     if not np.isfinite(q.elbo):
         return q
-    rate = 1.0
-    for iteration in range(iterations):
-        if observe is not None:
-            observe(q)
+
+    def direction(q: FittedNormal, gradients: np.ndarray) -> Direction:
         # what a normal with these variances contributes is exactly 1, whatever the draws
         precision = 1 - ((gradients * q.root + noise) * noise).mean(axis=0)
         step = full.full_root @ (full.full_root.T @ gradients.mean(axis=0))
-        change = max(np.abs(step / full.sd).max(), 0.5 * np.abs(precision - 1).max())
-        if change < tolerance:
-            return replace(q, converged=True, iterations=iteration)
-        for _ in range(8):
-            if not budget.step():
-                return replace(q, iterations=iteration)
+
+        def at(rate: float) -> FittedNormal:
             factor = np.clip((1 - rate) + rate * precision, 1 / LARGEST_FACTOR, LARGEST_FACTOR)
-            trial = FittedNormal(q.mean + rate * step, q.root / np.sqrt(factor))
-            trial, trial_gradients = trial.scored(target, noise)
-            if trial.elbo >= q.elbo - 1e-9 * abs(q.elbo):
-                break
-            rate *= 0.5
-        else:
-            return replace(q, converged=change < 10 * tolerance, iterations=iteration)
-        gain = trial.elbo - q.elbo
-        q, gradients, rate = trial, trial_gradients, min(1.0, 2 * rate)
-        if gain < 1e-5 and change < 5 * tolerance:
-            return replace(q, converged=True, iterations=iteration)
-    return replace(q, iterations=iterations)
+            return FittedNormal(q.mean + rate * step, q.root / np.sqrt(factor))
+
+        return Direction(max(np.abs(step / full.sd).max(), 0.5 * np.abs(precision - 1).max()), at)
+
+    rules = Rules(iterations, tries=8, tolerance=tolerance, gain=1e-5, dead_end=10.0)
+    return ascended(target, q, gradients, noise, budget, direction, rules, observe)
