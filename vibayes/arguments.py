@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
-__all__ = ["check_whole"]
+import numpy as np
+
+__all__ = ["check_seed", "check_size", "check_whole"]
 
 
 def check_whole(value: Any, name: str, least: int, most: int | None = None) -> int:
@@ -32,3 +35,57 @@ def check_whole(value: Any, name: str, least: int, most: int | None = None) -> i
         limits = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise ValueError(f"{name} must be a whole number {limits}, got {value!r}")
     return int(value)
+
+
+def check_size(value: Any, label: str, what: str) -> int:
+    """Return a size as an int.
+
+    Parameters
+    ----------
+    value
+        What was given.
+    label, what
+        Of which data it is, and the name of the argument, for the message.
+
+    Raises
+    ------
+    TypeError
+        If it is no whole number.
+    ValueError
+        If it is less than 1.
+    """
+    try:
+        number = None if isinstance(value, bool | np.bool_) else index(value)
+    except TypeError:
+        number = None
+    if number is None:
+        raise TypeError(f"{label}: {what} must be made of whole numbers, got {value!r}")
+    if number < 1:
+        raise ValueError(f"{label}: {what} must be at least 1, got {value!r}")
+    return number
+
+
+def check_seed(value: Any, label: str) -> int:
+    """Return a seed as an int; a new one for None.
+
+    Parameters
+    ----------
+    value
+        What was given.
+    label
+        Whose seed it is, for the message.
+
+    Raises
+    ------
+    ValueError
+        If it is no whole number of at least 0.
+    """
+    if value is None:
+        return int(np.random.SeedSequence().entropy)
+    try:
+        seed = index(value)
+    except TypeError:
+        seed = -1
+    if seed < 0:
+        raise ValueError(f"{label}: a seed must be a whole number of at least 0, got {value!r}")
+    return seed

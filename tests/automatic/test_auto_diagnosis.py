@@ -12,6 +12,8 @@ from vibayes.automatic.findings import Attempt, Findings
 
 MEAN = np.array([1.0, -20.0])
 COV = np.array([[1.0, 3.0], [3.0, 25.0]])
+DONE = Ending(True, "it was done")
+TOLD = Ending(None, "100 iterations were done")
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +21,9 @@ def model():
     return normal(MEAN, COV)
 
 
-def full_rank(model, mean=MEAN, cov=COV):
+def full_rank(model, mean=MEAN, cov=COV, ending=DONE):
     approx = vb.FullRank(model=model)
+    approx.ending = ending
     for name, value in approx.groups[0].params_near(mean, np.linalg.cholesky(cov)).items():
         approx.shared_params[name].set_value(value)
     return approx
@@ -166,6 +169,50 @@ class TestBetterDraws:
         wrong = full_rank(model, MEAN + 3)
         wrong.ending = approx.ending
         assert wrong.diagnose(random_seed=1).converged is False
+
+
+class TestOptimizerOnItsWay:
+    """A fit that was told when to stop, in a family that holds the posterior."""
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_a_mean(self, model, seed):
+        approx = full_rank(model, MEAN + np.array([0.0, 2.0]), ending=TOLD)
+        found = approx.diagnose(random_seed=seed)
+        assert "x[1]" in found.moving
+        assert found.converged is False
+        assert "Not converged: x[" in found.verdict
+
+    @pytest.mark.parametrize("scale", [0.5, 1.8])
+    def test_a_width(self, model, scale):
+        found = full_rank(model, cov=scale * COV, ending=TOLD).diagnose(random_seed=1)
+        assert set(found.moving) == {"x[0]", "x[1]"}
+
+    def test_far_away(self, model):
+        """Where weights tell nothing."""
+        found = full_rank(model, MEAN + 30, ending=TOLD).diagnose(random_seed=1)
+        assert not found.checked_by
+        assert "Not converged" in found.verdict
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_the_best_of_a_family_that_is_too_small(self, model, seed):
+        """Independent normals at their optimum: variances are one over the precisions."""
+        approx = vb.MeanField(model=model)
+        best = np.diag(1 / np.sqrt(np.linalg.inv(COV).diagonal()))
+        for name, value in approx.groups[0].params_near(MEAN, best).items():
+            approx.shared_params[name].set_value(value)
+        approx.ending = TOLD
+        assert approx.diagnose(random_seed=seed).moving == ()
+
+    def test_one_that_came_to_its_own_end(self, model):
+        found = full_rank(model, MEAN + np.array([0.0, 2.0])).diagnose(random_seed=1)
+        assert found.moving == ()
+
+    def test_the_default_optimizer_with_few_steps(self):
+        with vb.Model():
+            mu = vb.Normal("mu", 0, 10)
+            vb.Normal("y", mu, 1, observed=[1.2, 0.8, 1.9])
+            with pytest.warns(vb.ConvergenceWarning, match="Not converged: mu still on the way"):
+                vb.fit(1000, random_seed=1, progressbar=False, backend="py")
 
 
 class TestWithoutDensity:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vibayes.automatic.importance import GOOD_KHAT, effective_size, smoothed
+from vibayes.automatic.parametric import is_normal_family
+from vibayes.automatic.target import Target
 from vibayes.compile import evaluate
 from vibayes.exceptions import ApproximationWarning, ConvergenceWarning
 
@@ -110,6 +112,8 @@ class Diagnosis:
         What ``method="auto"`` tried.
     why_not : str
         Why there is no judgement, if there is none.
+    moving : tuple of str
+        Scalars whose mean or width is not yet where the ELBO is largest.
     """
 
     family: str
@@ -126,6 +130,7 @@ class Diagnosis:
     dropped: tuple[float, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     why_not: str = ""
+    moving: tuple[str, ...] = ()
 
     @property
     def judged(self) -> bool:
@@ -157,6 +162,12 @@ class Diagnosis:
     @property
     def verdict(self) -> str:
         """The judgement in words, with what to try next."""
+        if self.moving:
+            return (
+                f"Not converged: {listed(list(self.moving))} still on the way. Do more "
+                "iterations, choose a larger learning rate, or give neither n nor an optimizer: "
+                "such a fit ends by itself."
+            )
         if self.converged is False:
             return (
                 f"Not converged: {self.stopped}. Means and widths are not to be trusted. Give it "
@@ -345,8 +356,40 @@ def diagnose(approx: Approximation, draws: int, random_seed: Any) -> Diagnosis:
         variables=checks,
         modes=1 if findings is None or many_modes(approx) else findings.modes,
     )
-    # a loss that still moves does no harm where nothing else speaks against the result
-    return replace(result, converged=False) if ending.unsettled and not result.fits else result
+    if result.fits:  # a loss that still moves does no harm where nothing else speaks against it
+        return result
+    if ending.converged is None and findings is None:
+        result = replace(result, moving=unfinished(approx, flat))
+    return replace(result, converged=False) if ending.unsettled or result.moving else result
+
+
+def unfinished(approx: Approximation, flat: np.ndarray) -> tuple[str, ...]:
+    """Return the scalars whose mean or width is not yet where the ELBO is largest.
+
+    At the optimum of a normal family, with mean mu, the expected gradient g of the log density is
+    zero, and that of (z - mu) g is minus one in each scalar (Stein's lemma). Before, g times the
+    standard deviation is how far a step of natural gradient ascent moves a mean-field mean, in
+    standard deviations; and minus (z - mu) g is the square of the width over what it is to be.
+    """
+    if not is_normal_family(approx) or approx.model.has_streams:
+        return ()
+    logp, slopes = Target(approx.model)(flat)
+    if not np.isfinite(logp).all():
+        return ()
+    scores = (flat - flat.mean(axis=0)) * slopes
+    noise = largest_of(2 * flat.shape[1], len(flat))
+    steps = slopes * flat.std(axis=0)
+    mean_left = excess(steps.mean(axis=0), steps.std(axis=0) * noise, -LARGEST_SHIFT, LARGEST_SHIFT)
+    narrow, wide = np.square(WIDTHS)
+    width_left = excess(-scores.mean(axis=0), scores.std(axis=0) * noise, narrow, wide)
+    left = np.maximum(mean_left, width_left)
+    names = approx.element_names()
+    return tuple(names[i] for i in np.argsort(-left) if left[i] > 0)
+
+
+def excess(values: np.ndarray, noise: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Return how far values are outside of limits, beyond their noise."""
+    return np.maximum(low - values, values - high) - noise
 
 
 def judge(approx: Approximation, stacklevel: int) -> None:

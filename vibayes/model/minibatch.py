@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import index
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from pytensor.graph.traversal import ancestors
 from pytensor.tensor.type import TensorType
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import check_seed, check_size
 from vibayes.compile import as_seed_sequence, evaluate
 from vibayes.exceptions import ImputationError, ShapeError
 from vibayes.model.rows import RowKey, RowStream, row_stream
@@ -275,7 +275,7 @@ class Minibatch(TensorVariable):
             if entry is None:
                 entry = slice(None)
             elif entry is not Ellipsis and not isinstance(entry, slice):
-                entry = slice(whole_number(entry, "Minibatch", "in_memory_size"))
+                entry = slice(check_size(entry, "Minibatch", "in_memory_size"))
             slices.append(entry)
         return slices
 
@@ -322,7 +322,7 @@ class Minibatch(TensorVariable):
         array = self._storage.array(value, self.shared.dtype)
         check_axes(array, self.shared, self._storage.label)
         for axis, size in self._sizes.items():
-            check_size(size, axis, array.shape, self._storage.label)
+            check_fits(size, axis, array.shape, self._storage.label)
         self.shared.set_value(array, borrow=True)
 
     def update_shared(self) -> None:
@@ -475,7 +475,7 @@ def kept_part(in_memory_size: Any, shape: Sequence[int], label: str) -> tuple[An
     slices = Minibatch.make_static_slices(in_memory_size)
     for axis, part in enumerate(one_per_axis(slices, len(shape), label, "in_memory_size")):
         if part is not None and part.start is None and part.stop is not None:
-            check_size(part.stop, axis, shape, label, "in_memory_size")
+            check_fits(part.stop, axis, shape, label, "in_memory_size")
     return tuple(slices)
 
 
@@ -516,13 +516,13 @@ def sampled_axes(
 ) -> list[SampledAxis]:
     """Return the axes of which ``batch_size`` takes a part."""
     entries = batch_size if isinstance(batch_size, list | tuple) else [batch_size]
-    default = seed_of(random_seed, label)
+    default = check_seed(random_seed, label)
     found: list[SampledAxis] = []
     for axis, entry in enumerate(one_per_axis(entries, len(shape), label, "batch_size")):
         if entry is None:
             continue
         size, seed = size_and_seed(entry, default, label)
-        check_size(size, axis, shape, label)
+        check_fits(size, axis, shape, label)
         same = [f for f in found if (shape[f.axis], f.size, f.seed) == (shape[axis], size, seed)]
         found.append(SampledAxis(axis, size, seed, len(same)))
     return found
@@ -533,22 +533,8 @@ def size_and_seed(entry: Any, default: int, label: str) -> tuple[int, int]:
     if isinstance(entry, list | tuple):
         if len(entry) != 2:
             raise TypeError(f"{label}: an entry of batch_size is (size, seed), got {entry!r}")
-        return whole_number(entry[0], label, "batch_size"), seed_of(entry[1], label)
-    return whole_number(entry, label, "batch_size"), default
-
-
-def seed_of(random_seed: Any, label: str) -> int:
-    """Return a seed as a whole number; a new one for None."""
-    if random_seed is None:
-        return int(np.random.SeedSequence().entropy)
-    try:
-        seed = index(random_seed)
-        as_seed_sequence(seed)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"{label}: a seed must be a whole number of at least 0, got {random_seed!r}"
-        ) from None
-    return seed
+        return check_size(entry[0], label, "batch_size"), check_seed(entry[1], label)
+    return check_size(entry, label, "batch_size"), default
 
 
 def one_per_axis(entries: Sequence[Any], ndim: int, label: str, what: str) -> list[Any]:
@@ -564,20 +550,7 @@ def one_per_axis(entries: Sequence[Any], ndim: int, label: str, what: str) -> li
     return entries[:at] + [None] * (ndim - named) + entries[at + 1 :]
 
 
-def whole_number(value: Any, label: str, what: str) -> int:
-    """Return a size as an int."""
-    try:
-        number = None if isinstance(value, bool | np.bool_) else index(value)
-    except TypeError:
-        number = None
-    if number is None:
-        raise TypeError(f"{label}: {what} must be made of whole numbers, got {value!r}")
-    if number < 1:
-        raise ValueError(f"{label}: {what} must be at least 1, got {value!r}")
-    return number
-
-
-def check_size(
+def check_fits(
     size: int, axis: int, shape: Sequence[int], label: str, what: str = "batch_size"
 ) -> None:
     """Raise if a size is more than the data have."""
@@ -656,7 +629,7 @@ def sampled_data(
     minibatches: Iterable[Minibatch | StreamedMinibatch], rows: int, random_seed: Any
 ) -> dict[TensorVariable, SharedVariable]:
     """Return a sample of the data for each minibatch: the same rows where they show the same."""
-    count = whole_number(rows, "sampled_data_replacements", "rows")
+    count = check_size(rows, "sampled_data_replacements", "rows")
     seed = as_seed_sequence(random_seed)
     streamed: dict[Stream, tuple[np.ndarray, ...]] = {}
     chosen: dict[RowStream, np.ndarray] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import index
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Apply
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.compile import as_seed_sequence
+from vibayes.arguments import check_seed, check_size
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.streaming.blocks import Layout
 from vibayes.streaming.sources import as_source
@@ -247,7 +246,7 @@ def streamed_minibatch(
             f"data in memory"
         )
     columns = checked_columns(columns, data, label)
-    size = checked_size(batch_size, "batch_size", label)
+    size = check_size(batch_size, label, "batch_size")
     source = as_source(data, columns, label)
     total = checked_total(total_size, source.length, label, source.name)
     if size > total:
@@ -255,8 +254,8 @@ def streamed_minibatch(
     layout = Layout(source, columns, dtype, allow_nan)
     if buffer_bytes is None:
         buffer_bytes = FINE_BUFFER_BYTES if source.is_fine else BUFFER_BYTES
-    room = checked_size(buffer_bytes, "buffer_bytes", label)
-    return Stream(layout, size, total, room, checked_seed(random_seed, label), name).tensors()
+    room = check_size(buffer_bytes, label, "buffer_bytes")
+    return Stream(layout, size, total, room, check_seed(random_seed, label), name).tensors()
 
 
 def checked_columns(columns: Any, data: Sequence[Any], label: str) -> list[Any] | None:
@@ -272,21 +271,6 @@ def checked_columns(columns: Any, data: Sequence[Any], label: str) -> list[Any] 
     return list(columns)
 
 
-def checked_size(value: Any, what: str, label: str) -> int:
-    """Return a whole number of at least 1."""
-    try:
-        number = None if isinstance(value, bool | np.bool_) else index(value)
-    except TypeError:
-        number = None
-    if number is None:
-        raise TypeError(
-            f"{label}: {what} must be a whole number where data are not in memory, got {value!r}"
-        )
-    if number < 1:
-        raise ValueError(f"{label}: {what} must be at least 1, got {value!r}")
-    return number
-
-
 def checked_total(total_size: Any, length: int | None, label: str, source: str) -> int:
     """Return the number of rows: what the source knows, or else what is given."""
     if total_size is None:
@@ -297,20 +281,7 @@ def checked_total(total_size: Any, length: int | None, label: str, source: str) 
         if length == 0:
             raise ValueError(f"{label}: there are no data in {source}")
         return length
-    total = checked_size(total_size, "total_size", label)
+    total = check_size(total_size, label, "total_size")
     if length is not None and length != total:
         raise ValueError(f"{label}: total_size is {total}, but {source} has {length} rows")
     return total
-
-
-def checked_seed(random_seed: Any, label: str) -> int:
-    if random_seed is None:
-        return int(np.random.SeedSequence().entropy)
-    try:
-        seed = index(random_seed)
-        as_seed_sequence(seed)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"{label}: random_seed must be a whole number of at least 0, got {random_seed!r}"
-        ) from None
-    return seed
