@@ -92,6 +92,7 @@ from vibayes.objectives.kl import KL
 from vibayes.objectives.renyi import IWELBO, Renyi
 from vibayes.objectives.stein import KSD, Stein
 from vibayes.objectives.test_function import TestFunction
+from vibayes.plots import model_to_graphviz, plot_loss
 from vibayes.posterior.nodes import sample_approx
 from vibayes.updates import (
     adadelta,
@@ -229,10 +230,12 @@ __all__ = [
     "logcdf",
     "logp",
     "math",
+    "model_to_graphviz",
     "modelcontext",
     "momentum",
     "nesterov_momentum",
     "norm_constraint",
+    "plot_loss",
     "rmsprop",
     "sample_approx",
     "set_data",

@@ -120,7 +120,7 @@ def plot(hist: np.ndarray, posterior: Any, rows: list[Row], path: Path) -> None:
     figure = Figure(figsize=(9, 2.6 * top + 2.2 * lines), layout="constrained")
     grid = figure.add_gridspec(lines + top, columns)
     if top:
-        plot_loss(figure.add_subplot(grid[0, :]), hist)
+        vb.plot_loss(hist, ax=figure.add_subplot(grid[0, :]))
     draws = np.concatenate([v.values.reshape(DRAWS, -1).T for v in posterior.data_vars.values()])
     for i, (row, x) in enumerate(zip(rows, draws, strict=True)):
         axes = figure.add_subplot(grid[top + i // columns, i % columns])
@@ -130,18 +130,6 @@ def plot(hist: np.ndarray, posterior: Any, rows: list[Row], path: Path) -> None:
         axes.set_title(row.name, fontsize=10)
         axes.set_yticks([])
     figure.savefig(path, dpi=120)
-
-
-def plot_loss(axes: Any, hist: np.ndarray) -> None:
-    """Draw the loss of each iteration, and its means."""
-    axes.plot(np.arange(1, len(hist) + 1), hist, color="0.75", linewidth=0.5, label="each")
-    window = max(1, len(hist) // 200)
-    means = hist[: len(hist) // window * window].reshape(-1, window).mean(axis=1)
-    axes.plot(window * np.arange(1, len(means) + 1), means, label=f"mean of {window}")
-    low, high = np.quantile(hist[len(hist) // 10 :], [0.001, 0.999])
-    axes.set_ylim(low - 0.5 * (high - low), high + (high - low))
-    axes.set(xlabel="iteration", ylabel="loss (negative ELBO)")
-    axes.legend(loc="upper right")
 
 
 if __name__ == "__main__":

@@ -43,25 +43,55 @@ def test_interrupted_lines(model, caplog):
     assert said[1].startswith("Interrupted at 5 [25%]: Average Loss = ")
 
 
-def test_bar_shows_and_is_throttled(model, monkeypatch, capsys):
+def test_view_shows_and_is_throttled(model, monkeypatch):
     monkeypatch.setattr(progress, "someone_watches", lambda: True)
-    updates = []
+    shown = []
 
-    class Bar:
-        comment = ""
+    class View:
+        def __init__(self, n):
+            assert n == 300
 
-        def update(self, done):
-            updates.append((done, self.comment))
+        def show(self, done, losses):
+            shown.append((done, len(losses)))
 
-        def on_interrupt(self):
-            updates.append("interrupted")
+        def close(self, done, losses):
+            shown.append("closed")
 
-    monkeypatch.setattr(progress, "make_bar", lambda n: Bar())
+    monkeypatch.setattr(progress, "make_view", View)
     vb.ADVI(model=model).fit(300, backend="py", callbacks=[lambda *a: None])
-    assert updates[0] == (0, "")
-    assert updates[-1][0] == 300
-    assert "Average Loss" in updates[-1][1]
-    assert len(updates) < 50
+    assert shown[0] == (0, 0)
+    assert shown[-2:] == [(300, 300), "closed"]
+    assert len(shown) < 50
+
+
+def test_notebook(model, monkeypatch):
+    """What a notebook gets, without one: the handle records it."""
+    display = pytest.importorskip("IPython.display")
+    shown = []
+
+    class Handle:
+        def update(self, html):
+            shown.append(html.data)
+
+    monkeypatch.setattr(progress, "in_notebook", lambda: True)
+    monkeypatch.setattr(display, "display", lambda html, display_id: Handle())
+    approx = vb.ADVI(model=model).fit(200, backend="py", callbacks=[lambda *a: None])
+    assert "0 of 200 iterations" in shown[0]
+    assert "200 of 200 iterations" in shown[-1]
+    assert f"Average Loss = {approx.hist.mean():,.5g}" in shown[-1]
+    assert "<polyline" in shown[-1]
+
+
+def test_terminal_bar_of_a_fit_that_ends_early(model, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+
+    def stop(approx, losses, i):
+        raise StopIteration
+
+    vb.ADVI(model=model).fit(50, backend="py", callbacks=[stop])
+    out = capsys.readouterr().out
+    assert "2.00%" in out
+    assert out.endswith("\n")
 
 
 def test_real_bar_in_a_terminal(model, monkeypatch, capsys):

@@ -21,6 +21,7 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace, graph_replace, vectorize_graph
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.approximations.display import approximation_html
 from vibayes.compile import as_seed_sequence
 from vibayes.distributions.base import to_float
 from vibayes.exceptions import ModelError, ShapeError
@@ -658,6 +659,9 @@ class Approximation(PosteriorDraws, PosteriorNodes):
             for group in self.groups
         )
         return f"<{type(self).__name__}: {inner}, {self.ddim} dimensions>"
+
+    def _repr_html_(self) -> str:
+        return approximation_html(self)
 
 
 def check_scale(scale: Any) -> float | TensorVariable:

@@ -14,6 +14,7 @@ from vibayes.automatic.parametric import is_normal_family
 from vibayes.automatic.target import Target
 from vibayes.compile import evaluate
 from vibayes.exceptions import ApproximationWarning, ConvergenceWarning
+from vibayes.html import html_table
 
 if TYPE_CHECKING:
     from vibayes.approximations.base import Approximation, Ending
@@ -164,9 +165,9 @@ class Diagnosis:
         """The judgement in words, with what to try next."""
         if self.moving:
             return (
-                f"Not converged: {listed(list(self.moving))} still on the way. Do more "
-                "iterations, choose a larger learning rate, or give neither n nor an optimizer: "
-                "such a fit ends by itself."
+                f"Not converged: {listed(list(self.moving))} still on the way. Try more "
+                "iterations, another learning rate, or neither n nor an optimizer: such a fit "
+                "ends by itself."
             )
         if self.converged is False:
             return (
@@ -280,13 +281,13 @@ class Diagnosis:
         parts = [
             f"<p style='border-left:4px solid {colour};padding-left:0.6em'>"
             f"{html.escape(self.verdict)}</p>",
-            html_table([], self._facts()),
+            html_table(self._facts()),
         ]
         if self.at_fault:
             rows = [(c.name, f"{c.shift:+.2f}", f"{c.ratio:.2f}") for c in self.at_fault[:SHOWN]]
-            parts.append(html_table(["variable", "mean off by (sd)", "width, of what it is"], rows))
+            parts.append(html_table(rows, ("variable", "mean off by (sd)", "width, of what it is")))
         if table := self._table():
-            parts.append(html_table(table[0], table[1:]))
+            parts.append(html_table(table[1:], table[0]))
         return f"<div>{''.join(parts)}</div>"
 
 
@@ -299,17 +300,6 @@ def listed(names: list[str], most: int = 3) -> str:
 def shown(value: float, decimals: int) -> str:
     """Return a number, a dash for none."""
     return "-" if not np.isfinite(value) else f"{value:.{decimals}f}"
-
-
-def html_table(head: Any, rows: Any) -> str:
-    """Return an HTML table of texts."""
-    align = "style='text-align:left'"
-    top = "".join(f"<th {align}>{html.escape(cell)}</th>" for cell in head)
-    body = "".join(
-        "<tr>" + "".join(f"<td {align}>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-        for row in rows
-    )
-    return f"<table>{f'<tr>{top}</tr>' if top else ''}{body}</table>"
 
 
 # -- how it is made -------------------------------------------------------------------------------

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from typing import Any
 
 import numpy as np
+
+from vibayes.html import loss_svg
 
 __all__ = ["Progress", "logger"]
 
@@ -18,6 +19,7 @@ if not logger.handlers:
     logger.propagate = False
 
 SECONDS_BETWEEN_UPDATES = 0.25
+SHARE = 50  # times as long as it takes to show something, nothing new is shown
 AVERAGE_OVER = 1000
 
 
@@ -27,54 +29,96 @@ def average_loss(losses: np.ndarray) -> float:
 
 
 class Progress:
-    """A progress bar for n iterations, silent where nobody would see it.
+    """How far n iterations are, silent where nobody would see it.
+
+    A terminal gets a bar, a notebook a bar and the loss curve, which move while the fit runs.
 
     Parameters
     ----------
     n : int
         Number of iterations.
     show : bool
-        Whether a bar is wanted.
+        Whether it is wanted.
     """
 
     def __init__(self, n: int, show: bool) -> None:
         self.n = n
-        self._bar = make_bar(n) if show and n > 0 and someone_watches() else None
+        self._view = make_view(n) if show and n > 0 and someone_watches() else None
         self._next = 0.0
-        if self._bar is not None:
-            self._bar.update(0)
+        if self._view is not None:
+            self._view.show(0, np.zeros(0))
 
     def update(self, done: int, losses: np.ndarray) -> None:
         """Show how far the fit is, a few times a second at most."""
-        if self._bar is None:
+        if self._view is None:
             return
         now = time.perf_counter()
         if now < self._next and done < self.n:
             return
-        self._next = now + SECONDS_BETWEEN_UPDATES
-        self._show(done, losses)
+        self._view.show(done, losses)
+        shown = time.perf_counter()
+        self._next = shown + max(SECONDS_BETWEEN_UPDATES, SHARE * (shown - now))
 
     def close(self, done: int, losses: np.ndarray) -> None:
-        """Show the end, also of a fit that ended early; what is said next is on a new line."""
-        if self._bar is None:
-            return
-        if done < self.n:
-            self._show(done, losses)
-            self._bar.on_interrupt()
-        if not in_notebook():
-            print()
+        """Show the end, also of a fit that ended early."""
+        if self._view is not None:
+            self._view.close(done, losses)
 
-    def _show(self, done: int, losses: np.ndarray) -> None:
-        average = average_loss(losses)
-        self._bar.comment = "" if np.isnan(average) else f"Average Loss = {average:,.5g}"
-        self._bar.wait_for = 0  # the throttling is done here, by time
+
+class TerminalView:
+    """A progress bar of text."""
+
+    def __init__(self, n: int) -> None:
+        from fastprogress.fastprogress import progress_bar
+
+        self.n = n
+        self._bar = progress_bar(range(n))
+
+    def show(self, done: int, losses: np.ndarray) -> None:
+        self._bar.comment = loss_text(losses)
+        self._bar.wait_for = 0  # the throttling is done by time
         self._bar.update(done)
 
+    def close(self, done: int, losses: np.ndarray) -> None:
+        if done < self.n:
+            self.show(done, losses)
+            self._bar.on_interrupt()
+        print()  # what is said next is on a new line
 
-def make_bar(n: int) -> Any:
-    from fastprogress.fastprogress import progress_bar
 
-    return progress_bar(range(n))
+class NotebookView:
+    """A progress bar and the loss curve, in HTML."""
+
+    def __init__(self, n: int) -> None:
+        from IPython.display import HTML, display
+
+        self.n = n
+        self._began = time.perf_counter()
+        self._html = HTML
+        self._handle = display(HTML(""), display_id=True)
+
+    def show(self, done: int, losses: np.ndarray) -> None:
+        self._handle.update(self._html(self._text(done, losses)))
+
+    def close(self, done: int, losses: np.ndarray) -> None:
+        self.show(done, losses)
+
+    def _text(self, done: int, losses: np.ndarray) -> str:
+        seconds = time.perf_counter() - self._began
+        facts = [f"{done:,} of {self.n:,} iterations", f"{seconds:.1f} s", loss_text(losses)]
+        return (
+            f'<progress value="{done}" max="{self.n}" style="width:260px"></progress> '
+            f"{', '.join(fact for fact in facts if fact)}{loss_svg(losses)}"
+        )
+
+
+def loss_text(losses: np.ndarray) -> str:
+    """Return the average of the last losses in words, nothing if there are none."""
+    return f"Average Loss = {average_loss(losses):,.5g}" if len(losses) else ""
+
+
+def make_view(n: int) -> TerminalView | NotebookView:
+    return NotebookView(n) if in_notebook() else TerminalView(n)
 
 
 def someone_watches() -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING
 
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.distributions.base import distribution_of
+from vibayes.html import html_table
 
 if TYPE_CHECKING:
     from vibayes.model.core import Model
@@ -45,14 +45,5 @@ def model_text(model: Model) -> str:
 
 
 def model_html(model: Model) -> str:
-    cells = "".join(
-        "<tr>"
-        + "".join(
-            f'<td style="text-align:{side}">{escape(text)}</td>'
-            for side, text in zip(("right", "center", "left", "left"), row, strict=True)
-        )
-        + "</tr>"
-        for row in model_rows(model)
-    )
-    title = f"Model {escape(model.name)}".strip()
-    return f"<table><caption>{title}</caption>{cells}</table>"
+    title = f"Model {model.name}".strip()
+    return html_table(model_rows(model), caption=title, sides=("right", "center", "left", "left"))

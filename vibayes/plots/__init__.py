@@ -1,0 +1,6 @@
+"""Pictures: the loss of a fit, the graph of a model."""
+
+from vibayes.plots.graph import model_to_graphviz
+from vibayes.plots.loss import plot_loss
+
+__all__ = ["model_to_graphviz", "plot_loss"]
