@@ -94,6 +94,8 @@ from vibayes.objectives.stein import KSD, Stein
 from vibayes.objectives.test_function import TestFunction
 from vibayes.plots import model_to_graphviz, plot_loss
 from vibayes.posterior.nodes import sample_approx
+from vibayes.predictive.log_density import compute_log_likelihood, compute_log_prior
+from vibayes.predictive.predictive import sample_posterior_predictive, sample_prior_predictive
 from vibayes.updates import (
     adadelta,
     adagrad,
@@ -222,6 +224,8 @@ __all__ = [
     "apply_nesterov_momentum",
     "at_rng",
     "callbacks",
+    "compute_log_likelihood",
+    "compute_log_prior",
     "datasets",
     "distributions",
     "draw",
@@ -238,6 +242,8 @@ __all__ = [
     "plot_loss",
     "rmsprop",
     "sample_approx",
+    "sample_posterior_predictive",
+    "sample_prior_predictive",
     "set_data",
     "sgd",
     "total_norm_constraint",

@@ -53,8 +53,11 @@ class PosteriorDraws:
         arviz.InferenceData or xarray.DataTree
             As the installed ArviZ has it: groups ``posterior`` (dims ``chain``, ``draw`` and
             those of the variables; Deterministics included), ``observed_data`` and
-            ``constant_data``.
+            ``constant_data``. Up to a million numbers, also ``log_likelihood``: for more, and
+            for models with minibatches, there is :func:`vibayes.compute_log_likelihood`.
         """
+        from vibayes.predictive.log_density import small_log_likelihood
+
         draws = check_whole(draws, "draws", least=1)
         attributes = {"sampling_method": repr(self)}
         if importance:
@@ -64,7 +67,8 @@ class PosteriorDraws:
             values = draw_values(self, draws, random_seed, include_transformed)
         chain = {name: value[None] for name, value in values.items()}
         posterior = dataset(self.model, chain, ("chain", "draw"), attributes)
-        return inference_data({"posterior": posterior, **data_groups(self.model)})
+        likelihood = small_log_likelihood(self.model, posterior)
+        return inference_data({"posterior": posterior, **likelihood, **data_groups(self.model)})
 
     def diagnose(self: Approximation, draws: int | None = None, random_seed: Any = None) -> Any:
         """Judge the approximation by importance weights of its own draws.

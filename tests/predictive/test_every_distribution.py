@@ -1,0 +1,169 @@
+"""Predictive draws and log likelihood of every distribution, against those of one draw."""
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+import pytest
+import xarray as xr
+from scipy import stats
+
+import vibayes as vb
+from vibayes.compile import EVALUATE_MODE, evaluate, reseeded
+
+DRAWS = 400
+VALUES = (0.8, 1.6)
+
+# what each distribution is made of, given a positive number
+CASES = {
+    "AR": lambda t: args(rho=[0.2 * t, 0.1], sigma=t, init_dist=normal(t), steps=4),
+    "AsymmetricLaplace": lambda t: args(b=t, kappa=1.5, mu=0.5),
+    "Bernoulli": lambda t: args(p=t / 2),
+    "Beta": lambda t: args(alpha=t, beta=2.0),
+    "BetaBinomial": lambda t: args(n=10, alpha=t, beta=2.0),
+    "Binomial": lambda t: args(n=10, p=t / 2),
+    "Categorical": lambda t: args(p=pt.stack([0.1 * t, 0.3, 0.7 - 0.1 * t])),
+    "Cauchy": lambda t: args(alpha=t, beta=1.0),
+    "Censored": lambda t: args(normal(t), lower=-0.5, upper=1.0),
+    "ChiSquared": lambda t: args(nu=3 * t),
+    "CustomDist": lambda t: args(t, random=laplace, logp=laplace_logp),
+    "Dirichlet": lambda t: args(a=pt.stack([t, 2.0, 3.0])),
+    "DirichletMultinomial": lambda t: args(n=10, a=pt.stack([t, 2.0, 3.0])),
+    "DiscreteUniform": lambda t: args(lower=0, upper=pt.floor(5 * t)),
+    "ExGaussian": lambda t: args(mu=0.0, sigma=1.0, nu=t),
+    "Exponential": lambda t: args(t),
+    "Gamma": lambda t: args(alpha=2.0, beta=t),
+    "GaussianRandomWalk": lambda t: args(sigma=t, init_dist=normal(0.0), steps=4),
+    "Geometric": lambda t: args(p=t / 2),
+    "Gumbel": lambda t: args(mu=0.0, beta=t),
+    "HalfCauchy": lambda t: args(beta=t),
+    "HalfNormal": lambda t: args(sigma=t),
+    "HalfStudentT": lambda t: args(nu=4.0, sigma=t),
+    "HyperGeometric": lambda t: args(N=20, k=pt.floor(10 * t), n=6),
+    "InverseGamma": lambda t: args(alpha=3.0, beta=t),
+    "Kumaraswamy": lambda t: args(a=t, b=2.0),
+    "LKJCholeskyCov": lambda t: args(eta=t, n=2, sd_dist=vb.HalfNormal.dist(t), compute_corr=False),
+    "Laplace": lambda t: args(mu=0.0, b=t),
+    "LogNormal": lambda t: args(mu=0.0, sigma=t),
+    "Logistic": lambda t: args(mu=0.0, s=t),
+    "LogitNormal": lambda t: args(mu=0.0, sigma=t),
+    "Mixture": lambda t: args(w=[0.3, 0.7], comp_dists=[normal(-3.0), normal(3 * t)]),
+    "Moyal": lambda t: args(mu=0.0, sigma=t),
+    "Multinomial": lambda t: args(n=10, p=pt.stack([0.1 * t, 0.3, 0.7 - 0.1 * t])),
+    "MvNormal": lambda t: args(mu=[0.0, 1.0], cov=t * np.array([[2.0, 0.5], [0.5, 1]])),
+    "MvStudentT": lambda t: args(nu=5.0, mu=pt.stack([t, 1.0]), scale=np.eye(2)),
+    "NegativeBinomial": lambda t: args(mu=5 * t, alpha=2.0),
+    "Normal": lambda t: args(0.0, t),
+    "NormalMixture": lambda t: args(w=[0.3, 0.7], mu=[-3.0, 3.0], sigma=t),
+    "OrderedLogistic": lambda t: args(eta=t, cutpoints=[-1.0, 1.0]),
+    "OrderedProbit": lambda t: args(eta=t, cutpoints=[-1.0, 1.0]),
+    "Pareto": lambda t: args(alpha=3.0, m=t),
+    "Poisson": lambda t: args(5 * t),
+    "Rice": lambda t: args(nu=t, sigma=1.0),
+    "SkewNormal": lambda t: args(mu=0.0, sigma=1.0, alpha=3 * t),
+    "StudentT": lambda t: args(nu=4.0, mu=0.0, sigma=t),
+    "Triangular": lambda t: args(lower=0.0, c=t, upper=2.0),
+    "Truncated": lambda t: args(normal(t), lower=0.0),
+    "TruncatedNormal": lambda t: args(mu=t, sigma=1.0, lower=0.0, upper=2.0),
+    "Uniform": lambda t: args(lower=-t, upper=t),
+    "VonMises": lambda t: args(mu=0.0, kappa=t),
+    "Wald": lambda t: args(mu=1.0, lam=t),
+    "Weibull": lambda t: args(alpha=2.0, beta=t),
+    "ZeroInflatedBinomial": lambda t: args(psi=0.6, n=10, p=t / 2),
+    "ZeroInflatedNegativeBinomial": lambda t: args(psi=0.6, mu=5 * t, alpha=2.0),
+    "ZeroInflatedPoisson": lambda t: args(psi=t / 2, mu=4.0),
+    "ZeroSumNormal": lambda t: args(sigma=t, support_shape=(3,)),
+}
+LEFT_OUT = {
+    *("Continuous", "Discrete", "Distribution"),  # bases
+    *("Flat", "HalfFlat"),  # improper
+    "Lognormal",  # another name
+}
+
+
+def args(*args, **kwargs):
+    return args, kwargs
+
+
+def normal(mu):
+    return vb.Normal.dist(mu, 1.0)
+
+
+def laplace(b, rng=None, size=None):
+    return rng.laplace(0.0, b, size=size)
+
+
+def laplace_logp(value, b):
+    return -pt.abs(value) / b - pt.log(2 * b)
+
+
+def variable(name, t, size):
+    positional, named = CASES[name](t)
+    return getattr(vb, name).dist(*positional, **named, size=size)
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Three observations of each distribution."""
+    variables = [variable(name, 1.0, (3,)) for name in CASES]
+    return dict(zip(CASES, evaluate(reseeded(variables, 1)[0]), strict=True))
+
+
+@pytest.fixture(scope="module")
+def results(data):
+    with vb.Model():
+        t = vb.HalfNormal("t")
+        for name, case in CASES.items():
+            positional, named = case(t)
+            getattr(vb, name)(name, *positional, **named, observed=data[name])
+        t = np.repeat(VALUES, DRAWS)[None]
+        posterior = xr.Dataset({"t": (("chain", "draw"), t)})
+        results = vb.sample_posterior_predictive(posterior, random_seed=1)
+        return vb.compute_log_likelihood(results)
+
+
+@pytest.fixture(scope="module")
+def expected(data):
+    """For each number, draws by name and log densities by name, without an axis of draws."""
+    t = pt.dscalar("t")
+    drawn = reseeded([variable(name, t, (3000,)) for name in CASES], 2)[0]
+    logps = [vb.logp(variable(name, t, (3,)), data[name]) for name in CASES]
+    function = pytensor.function([t], [*drawn, *logps], mode=EVALUATE_MODE)
+    parts = {}
+    for value in VALUES:
+        values = function(value)
+        parts[value] = [
+            dict(zip(CASES, values[: len(CASES)], strict=True)),
+            dict(zip(CASES, values[len(CASES) :], strict=True)),
+        ]
+    return parts
+
+
+def test_no_distribution_is_missing():
+    names = {
+        name
+        for name, value in vars(vb).items()
+        if isinstance(value, type) and issubclass(value, vb.Distribution)
+    }
+    assert names - LEFT_OUT == set(CASES)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_predictive_draws(results, expected, name):
+    drawn = results.posterior_predictive[name].values[0]
+    assert drawn.shape[1] == 3
+    for i, t in enumerate(VALUES):
+        part = drawn[i * DRAWS : (i + 1) * DRAWS].reshape(DRAWS, 3, -1)
+        others = expected[t][0][name].reshape(3000, -1)
+        for k in range(part.shape[2]):
+            if np.ptp(others[:, k]) > 0:
+                assert stats.ks_2samp(part[:, :, k].ravel(), others[:, k]).pvalue > 1e-5
+                assert abs(stats.spearmanr(part[:, 0, k], part[:, 1, k])[0]) < 0.25
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_log_likelihood(results, expected, name):
+    values = results.log_likelihood[name].values[0]
+    assert values.shape == (2 * DRAWS, 3)
+    for i, t in enumerate(VALUES):
+        part = values[i * DRAWS : (i + 1) * DRAWS]
+        np.testing.assert_allclose(part, np.tile(expected[t][1][name], (DRAWS, 1)), rtol=1e-10)

@@ -1,0 +1,133 @@
+"""Graphs that draw at random, evaluated at many draws at once, the first axis being the draws.
+
+PyTensor's ``vectorize_graph`` gives a random variable the axis of what it depends on. One that
+depends on nothing with such an axis would be drawn once, and shared by all draws. Here every random
+variable is drawn anew for each draw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.graph.basic import Apply, Constant, Variable
+from pytensor.graph.replace import _vectorize_node
+from pytensor.graph.traversal import toposort
+from pytensor.scan.op import Scan
+from pytensor.tensor.elemwise import DimShuffle
+from pytensor.tensor.random.op import RandomVariable
+from pytensor.tensor.random.type import RandomType
+from pytensor.tensor.type_other import NoneTypeT
+
+from vibayes.distributions.base import known_lengths
+
+__all__ = ["over_draws"]
+
+
+def over_draws(
+    outputs: Sequence[Variable],
+    replacements: Mapping[Variable, Variable],
+    size: Variable,
+    others: Mapping[Variable, Variable],
+) -> list[Variable]:
+    """Return graphs with an axis of draws in front, wherever something differs between draws.
+
+    Parameters
+    ----------
+    outputs
+        The graphs, of one draw.
+    replacements
+        What to put in the place of parts of them: something of as many axes, which is the same in
+        all draws, or something with the axis of draws in front.
+    size
+        Number of draws.
+    others
+        Graphs, of one draw too, in the place of further parts: those made first come first.
+
+    Raises
+    ------
+    NotImplementedError
+        If a loop draws at random.
+    """
+    new = dict(replacements)
+    for old, other in others.items():
+        (new[old],) = extended(new, [other], size)
+    return extended(new, outputs, size)
+
+
+def extended(
+    new: dict[Variable, Variable], outputs: Sequence[Variable], size: Variable
+) -> list[Variable]:
+    """Return graphs with an axis of draws, and add all parts of them to what is known."""
+    for node in toposort(list(outputs), blockers=list(new)):
+        if isinstance(node.op, RandomVariable):
+            results = random_over_draws(node, new, size)
+        elif any(v in new for v in node.inputs):
+            results = node_over_draws(node, new)
+        else:
+            continue
+        for old, result in zip(node.outputs, results, strict=True):
+            new.setdefault(old, result)
+    return [new.get(output, output) for output in outputs]
+
+
+def has_draws(old: Variable, new: Mapping[Variable, Variable]) -> bool:
+    """Tell whether what stands for a variable has the axis of draws."""
+    return old in new and getattr(new[old].type, "ndim", 0) > getattr(old.type, "ndim", 0)
+
+
+def node_over_draws(node: Apply, new: Mapping[Variable, Variable]) -> Sequence[Variable]:
+    """Return the outputs of an operation on other inputs."""
+    inputs = [new.get(v, v) for v in node.inputs]
+    if not any(has_draws(v, new) for v in node.inputs):
+        return node.op.make_node(*inputs).outputs
+    if isinstance(node.op, Scan) and any(isinstance(v.type, RandomType) for v in inputs):
+        raise NotImplementedError("a loop (scan) that draws at random cannot be drawn many times")
+    result = _vectorize_node(node.op, node, *inputs)
+    return result.outputs if isinstance(result, Apply) else result
+
+
+def random_over_draws(
+    node: Apply, new: Mapping[Variable, Variable], size: Variable
+) -> list[Variable]:
+    """Return the outputs of a random variable that is drawn anew for each draw."""
+    op = node.op
+    rng, old_size, *old_params = node.inputs
+    params = [new.get(p, p) for p in old_params]
+    params = [
+        p if has_draws(old, new) else one_for_all_draws(p)
+        for old, p in zip(old_params, params, strict=True)
+    ]
+    return op.make_node(
+        new.get(rng, rng), draw_shape(node, new.get(old_size, old_size), params, size), *params
+    ).outputs
+
+
+def one_for_all_draws(param: Variable) -> Variable:
+    """Return a parameter that is the same in all draws with their axis, of length one.
+
+    PyTensor locks the memory of constants without axes, and SciPy cannot draw where a parameter is
+    a view of locked memory. So one number becomes a constant of its own.
+    """
+    source = param
+    while source.owner is not None and isinstance(source.owner.op, DimShuffle):
+        source = source.owner.inputs[0]
+    if isinstance(source, Constant) and source.data.size == 1:
+        return pt.constant(np.full((1,) * (param.type.ndim + 1), source.data))
+    return pt.expand_dims(param, 0)
+
+
+def draw_shape(node: Apply, old_size: Variable, params: Sequence[Variable], size: Variable) -> Any:
+    """Return the batch shape of all draws, their number and the shape of one of them."""
+    if not isinstance(old_size.type, NoneTypeT):
+        return pt.concatenate([[size], old_size])
+    if any(p.type.shape[0] != 1 for p in params):
+        return None  # the parameters tell it
+    shapes = [
+        known_lengths(p, p.type.ndim - core)[1:]
+        for p, core in zip(params, node.op.ndims_params, strict=True)
+    ]
+    batch = pt.broadcast_shape(*shapes, arrays_are_shapes=True) if shapes else ()
+    return pt.stack([size, *batch]).astype("int64")

@@ -1,0 +1,189 @@
+"""Log likelihood of each observation, and log prior of each variable, at each draw."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytensor
+from pytensor.graph.traversal import ancestors
+from pytensor.tensor.variable import TensorVariable
+
+from vibayes.automatic.target import data_size
+from vibayes.compile import as_seed_sequence
+from vibayes.distributions.base import as_value, distribution_of
+from vibayes.predictive.compiled import compile_over_draws
+from vibayes.predictive.predictive import drawn_trace, named_variables, warn_of_potentials
+from vibayes.predictive.results import draws_dataset, in_place_or_new
+from vibayes.predictive.trace import Trace, posterior_of
+from vibayes.predictive.whole import groups_of_data, whole_data, whole_observed
+
+if TYPE_CHECKING:
+    import xarray
+
+    from vibayes.model.core import Model
+
+__all__ = ["compute_log_likelihood", "compute_log_prior", "small_log_likelihood"]
+
+FEW_NUMBERS = 1_000_000  # 8 MB
+
+
+def compute_log_likelihood(
+    idata: Any,
+    var_names: Collection[str] | None = None,
+    extend_inferencedata: bool = True,
+    model: Model | None = None,
+    sample_dims: Sequence[str] | None = None,
+    draws: int = 1000,
+    random_seed: Any = None,
+) -> Any:
+    """Compute the log likelihood of each observation at each draw of a posterior.
+
+    Minibatches stand for the whole data, in the order of their rows, and nothing is scaled by
+    ``total_size``. Potentials are left out, of which a warning tells.
+
+    Parameters
+    ----------
+    idata : Approximation, arviz.InferenceData, xarray.DataTree or xarray.Dataset
+        Draws of the posterior, of any sampler; or an approximation, from which ``draws`` are taken.
+    var_names
+        Names of observed variables; by default all of them.
+    extend_inferencedata
+        Whether to add the group to the object that is given.
+    model
+        The model; by default that of the approximation, else the one of the ``with`` block.
+    sample_dims
+        The dimensions along which draws lie; by default those of ``chain``, ``draw`` and ``sample``
+        that there are.
+    draws, random_seed
+        Number and seed of the draws of an approximation.
+
+    Returns
+    -------
+    arviz.InferenceData, xarray.DataTree or xarray.Dataset
+        The object that was given, with the group ``log_likelihood``: for each observed variable
+        one number an event (a row of a multivariate variable), with its dims. A new object, which
+        holds the posterior too, for an approximation or a Dataset. Without
+        ``extend_inferencedata`` the Dataset of the group alone.
+
+    Raises
+    ------
+    ModelError
+        If draws of a variable are missing or do not fit the model, or if the rows of the data come
+        from a stream.
+    KeyError
+        If the model has no observed variable of a name.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     mu = vb.Normal("mu", 0, 10)
+    ...     y = vb.Normal("y", mu, 1, observed=[1.0, 2.0, 3.0])
+    ...     samples = vb.compute_log_likelihood(vb.MeanField().sample(100))
+    >>> samples.log_likelihood["y"].shape
+    (1, 100, 3)
+    """
+    label = "compute_log_likelihood"
+    trace, model, _ = drawn_trace(idata, model, draws, as_seed_sequence(random_seed), label)
+    posterior = posterior_of(trace, sample_dims)
+    variables = named_variables(model, var_names, model.observed_RVs, "observed variables")
+    model.check_shapes()
+    warn_of_potentials(model, "log likelihoods")
+    group = log_densities(model, variables, posterior, label)
+    if not extend_inferencedata:
+        return group
+    data = groups_of_data(model, label)
+    return in_place_or_new(trace, posterior.posterior, {"log_likelihood": group}, data, True)
+
+
+def compute_log_prior(
+    idata: Any,
+    var_names: Collection[str] | None = None,
+    extend_inferencedata: bool = True,
+    model: Model | None = None,
+    sample_dims: Sequence[str] | None = None,
+    draws: int = 1000,
+    random_seed: Any = None,
+) -> Any:
+    """Compute the log prior density of each free variable at each draw of a posterior.
+
+    It is the density on the variable's own scale, given what it depends on, without the log
+    Jacobian of its transform.
+
+    Parameters
+    ----------
+    idata : Approximation, arviz.InferenceData, xarray.DataTree or xarray.Dataset
+        Draws of the posterior, of any sampler; or an approximation, from which ``draws`` are taken.
+    var_names
+        Names of free variables; by default all of them.
+    extend_inferencedata, model, sample_dims, draws, random_seed
+        As for :func:`compute_log_likelihood`.
+
+    Returns
+    -------
+    arviz.InferenceData, xarray.DataTree or xarray.Dataset
+        As from :func:`compute_log_likelihood`, with the group ``log_prior``.
+
+    Raises
+    ------
+    ModelError
+        If draws of a variable are missing or do not fit the model.
+    KeyError
+        If the model has no free variable of a name.
+    """
+    label = "compute_log_prior"
+    trace, model, _ = drawn_trace(idata, model, draws, as_seed_sequence(random_seed), label)
+    posterior = posterior_of(trace, sample_dims)
+    variables = named_variables(model, var_names, model.free_RVs, "free variables")
+    warn_of_potentials(model, "log priors")
+    group = log_densities(model, variables, posterior, label)
+    if not extend_inferencedata:
+        return group
+    return in_place_or_new(trace, posterior.posterior, {"log_prior": group}, {}, True)
+
+
+def small_log_likelihood(model: Model, posterior: xarray.Dataset) -> dict[str, xarray.Dataset]:
+    """Return the group ``log_likelihood`` where it costs next to nothing, otherwise no group.
+
+    Up to a million numbers are few. Models for which they are not the likelihood of the whole
+    data, or not all of it, are left out: with streams, variables of a minibatch, or potentials.
+    """
+    trace = posterior_of(posterior)
+    few = data_size(model) * trace.draws <= FEW_NUMBERS
+    if not few or not model.observed_RVs or model.potentials or model.minibatches:
+        return {}
+    group = log_densities(model, model.observed_RVs, trace, "log_likelihood")
+    return {"log_likelihood": group}
+
+
+def log_densities(
+    model: Model, variables: Sequence[TensorVariable], posterior: Trace, label: str
+) -> xarray.Dataset:
+    """Return the log density of variables at each draw of a posterior."""
+    terms = [distribution_of(rv).logp(rv) for rv in variables]
+    observed = observed_in(model, terms, label)
+    needed = set(ancestors(terms, blockers=[*model.free_RVs, *observed]))
+    given = [rv for rv in model.free_RVs if rv in needed]
+    values = posterior.values(model, given)
+    names = tuple(v.name for v in variables)
+    key = ("log density", names, pytensor.config.floatX)
+    if key not in model._cache:
+        replacements = observed | whole_data(terms, label)
+        model._cache[key] = compile_over_draws(terms, given, replacements)
+    results = model._cache[key](posterior.draws, values)
+    named = dict(zip(names, results, strict=True))
+    events = {v.name: distribution_of(v).ndim_supp for v in variables}
+    return draws_dataset(model, named, posterior, events)
+
+
+def observed_in(
+    model: Model, terms: Sequence[TensorVariable], label: str
+) -> dict[TensorVariable, TensorVariable]:
+    """Return the whole data of the observed variables on which terms depend."""
+    above = set(ancestors(terms, blockers=model.basic_RVs))
+    return {
+        rv: as_value(distribution_of(rv), whole_observed(model, rv, label))
+        for rv in model.observed_RVs
+        if rv in above
+    }

@@ -1,0 +1,301 @@
+"""Draws of data: what the prior, and what a posterior, says of them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytensor
+from pytensor.graph.traversal import ancestors
+from pytensor.tensor.variable import TensorVariable
+
+from vibayes.arguments import check_whole
+from vibayes.compile import as_seed_sequence
+from vibayes.distributions.continuous import ImproperRV
+from vibayes.distributions.custom import NumPyRandom
+from vibayes.exceptions import ModelError
+from vibayes.model.context import modelcontext
+from vibayes.posterior.arviz import dataset, inference_data
+from vibayes.predictive.compiled import OverDraws, compile_over_draws
+from vibayes.predictive.results import draws_dataset, in_place_or_new
+from vibayes.predictive.trace import posterior_of
+from vibayes.predictive.whole import groups_of_data, resized_variables, whole_data
+
+if TYPE_CHECKING:
+    from vibayes.model.core import Model
+
+__all__ = ["sample_posterior_predictive", "sample_prior_predictive"]
+
+
+def sample_prior_predictive(
+    draws: int = 500,
+    model: Model | None = None,
+    var_names: Collection[str] | None = None,
+    random_seed: Any = None,
+) -> Any:
+    """Draw from the prior, and data from what it says of them.
+
+    Minibatches stand for the whole data. Potentials are left out, of which a warning tells.
+
+    Parameters
+    ----------
+    draws
+        Number of draws.
+    model
+        The model; by default the one of the ``with`` block.
+    var_names
+        Names of what to keep; by default all variables and deterministics.
+    random_seed
+        Seed of the draws.
+
+    Returns
+    -------
+    arviz.InferenceData or xarray.DataTree
+        As the installed ArviZ has it: groups ``prior`` (free variables and deterministics),
+        ``prior_predictive`` (observed variables), both with dims ``chain`` (of length 1), ``draw``
+        and those of the variables; ``observed_data`` and ``constant_data``.
+
+    Raises
+    ------
+    NotImplementedError
+        If a variable has an improper prior, such as :class:`vibayes.Flat`, or no way to be drawn.
+    KeyError
+        If the model has no variable of a name.
+    ModelError
+        If the rows of the data come from a stream.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     mu = vb.Normal("mu", 0, 10)
+    ...     y = vb.Normal("y", mu, 1, observed=[1.0, 2.0, 3.0])
+    ...     prior = vb.sample_prior_predictive(draws=100, random_seed=1)
+    >>> dict(prior.prior_predictive["y"].sizes)
+    {'chain': 1, 'draw': 100, 'y_dim_0': 3}
+    """
+    draws = check_whole(draws, "draws", least=1)
+    as_seed_sequence(random_seed)
+    model = modelcontext(model)
+    known = [*model.unobserved_RVs, *model.observed_RVs]
+    wanted = named_variables(model, var_names, known, "variables")
+    warn_of_potentials(model, "draws of the prior")
+    function = drawing_function(model, wanted, (), "sample_prior_predictive")
+    values = function(draws, (), random_seed)
+    chain = {v.name: x[None] for v, x in zip(wanted, values, strict=True)}
+    observed = {rv.name for rv in model.observed_RVs}
+    groups = {
+        "prior": {name: v for name, v in chain.items() if name not in observed},
+        "prior_predictive": {name: v for name, v in chain.items() if name in observed},
+    }
+    sets = {name: dataset(model, v, ("chain", "draw")) for name, v in groups.items()}
+    return inference_data({**sets, **groups_of_data(model, "sample_prior_predictive")})
+
+
+def sample_posterior_predictive(
+    trace: Any,
+    model: Model | None = None,
+    var_names: Collection[str] | None = None,
+    predictions: bool = False,
+    extend_inferencedata: bool = True,
+    random_seed: Any = None,
+    sample_dims: Sequence[str] | None = None,
+    draws: int = 1000,
+) -> Any:
+    """Draw data from what a posterior says of them, once for each of its draws.
+
+    Minibatches stand for the whole data. After :func:`vibayes.set_data` the draws are of the new
+    rows. Potentials are left out, of which a warning tells.
+
+    Parameters
+    ----------
+    trace : Approximation, arviz.InferenceData, xarray.DataTree or xarray.Dataset
+        Draws of the posterior, of any sampler; or an approximation, from which ``draws`` are taken.
+        Whatever else it holds is not looked at.
+    model
+        The model; by default that of the approximation, else the one of the ``with`` block. It may
+        be another one than that which was fitted, as long as its free variables have the names
+        and shapes of that.
+    var_names
+        Names of what to draw; by default the observed variables. Deterministics are computed.
+        Free variables that are named are not taken from the posterior, but drawn anew given all
+        that comes before them in the model, and so are those that depend on them.
+    predictions
+        Whether the draws are of other data than those of the fit. They then go into the groups
+        ``predictions`` and ``predictions_constant_data``.
+    extend_inferencedata
+        Whether to add the groups to the object that is given, in place of those that it has. If
+        not, a new object holds the new groups only.
+    random_seed
+        Seed of the draws.
+    sample_dims
+        The dimensions along which draws lie; by default those of ``chain``, ``draw`` and ``sample``
+        that there are.
+    draws
+        Number of draws of an approximation.
+
+    Returns
+    -------
+    arviz.InferenceData or xarray.DataTree
+        The object that was given, with the group ``posterior_predictive``, and with
+        ``observed_data`` and ``constant_data`` if it had none; a new one, which holds the posterior
+        too, if it was an approximation or a Dataset.
+
+    Raises
+    ------
+    ModelError
+        If draws of a variable are missing or do not fit the model, or if the rows of the data come
+        from a stream.
+    KeyError
+        If the model has no variable of a name.
+    NotImplementedError
+        If a variable has no way to be drawn.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     mu = vb.Normal("mu", 0, 10)
+    ...     y = vb.Normal("y", mu, 1, observed=[1.0, 2.0, 3.0])
+    ...     samples = vb.MeanField().sample(100)
+    ...     samples = vb.sample_posterior_predictive(samples, random_seed=1)
+    >>> dict(samples.posterior_predictive["y"].sizes)
+    {'chain': 1, 'draw': 100, 'y_dim_0': 3}
+    """
+    label = "sample_posterior_predictive"
+    seed = as_seed_sequence(random_seed)
+    trace, model, seed = drawn_trace(trace, model, draws, seed, label)
+    known = [*model.unobserved_RVs, *model.observed_RVs]
+    wanted = named_variables(
+        model, var_names, known, "observed variables", default=model.observed_RVs
+    )
+    posterior = posterior_of(trace, sample_dims)
+    given = given_variables(model, wanted)
+    values = posterior.values(model, given)
+    warn_of_potentials(model, "predictive draws")
+    function = drawing_function(model, wanted, given, label)
+    drawn = function(posterior.draws, values, seed)
+    named = {v.name: x for v, x in zip(wanted, drawn, strict=True)}
+    group = draws_dataset(model, named, posterior)
+    data = groups_of_data(model, label)
+    if predictions:
+        groups = {"predictions": group, "predictions_constant_data": data["constant_data"]}
+        return in_place_or_new(trace, posterior.posterior, groups, {}, extend_inferencedata)
+    groups = {"posterior_predictive": group}
+    return in_place_or_new(trace, posterior.posterior, groups, data, extend_inferencedata)
+
+
+def drawn_trace(
+    trace: Any, model: Model | None, draws: int, seed: Any, label: str
+) -> tuple[Any, Model, Any]:
+    """Return draws of an approximation in its place, the model, and the seed of what follows."""
+    from vibayes.approximations.base import Approximation
+
+    if not isinstance(trace, Approximation):
+        return trace, modelcontext(model), seed
+    local = [rv.name for group in trace.groups if group.local for rv in group.variables]
+    if local:
+        raise NotImplementedError(
+            f"{label}: of {', '.join(map(repr, local))} there are draws for one minibatch at a "
+            f"time only, not for the whole data"
+        )
+    first, second = seed.spawn(2)
+    model = trace.model if model is None else model
+    return trace.sample(check_whole(draws, "draws", least=1), first), model, second
+
+
+def named_variables(
+    model: Model,
+    names: Collection[str] | None,
+    known: Sequence[TensorVariable],
+    kind: str,
+    default: Sequence[TensorVariable] | None = None,
+) -> list[TensorVariable]:
+    """Return the variables of the given names, in the order of the model.
+
+    Raises
+    ------
+    KeyError
+        If there is no such variable.
+    ModelError
+        If no names are given and there is nothing to take.
+    """
+    if names is None:
+        if not (chosen := list(known if default is None else default)):
+            raise ModelError(f"the model has no {kind}")
+        return chosen
+    names = [names] if isinstance(names, str) else list(names)
+    by_name = {v.name: v for v in known}
+    chosen = set()
+    for name in names:
+        full = name if name in by_name else model.name_for(name)
+        if full not in by_name:
+            raise KeyError(f"var_names: no variable {name!r}; there are {', '.join(by_name)}")
+        chosen.add(full)
+    if not chosen:
+        raise ValueError("var_names names no variable")
+    return [v for name, v in by_name.items() if name in chosen]
+
+
+def given_variables(model: Model, wanted: Sequence[TensorVariable]) -> list[TensorVariable]:
+    """Return the free variables that are to be taken from the posterior."""
+    redrawn: list[TensorVariable] = []
+    for rv in model.free_RVs:
+        above = ancestors([rv])
+        if rv in wanted or any(other in above for other in redrawn):
+            redrawn.append(rv)
+    kept = [rv for rv in model.free_RVs if rv not in redrawn]
+    needed = set(ancestors(wanted, blockers=kept))
+    return [rv for rv in kept if rv in needed]
+
+
+def drawing_function(
+    model: Model, wanted: Sequence[TensorVariable], given: Sequence[TensorVariable], label: str
+) -> OverDraws:
+    """Return a function that draws variables given draws of others, compiled once a model."""
+    parts = list(ancestors(wanted, blockers=given))
+    replacements = whole_data(parts, label)
+    check_drawable(model, wanted, given)
+    resized = resized_variables(model, [rv for rv in model.observed_RVs if rv in parts], label)
+    lengths_from_params = tuple(rv.name for rv in resized)
+    names = tuple(tuple(v.name for v in group) for group in (wanted, given))
+    key = ("predictive", *names, lengths_from_params, pytensor.config.floatX)
+    if key not in model._cache:
+        model._cache[key] = compile_over_draws(wanted, given, replacements, resized)
+    return model._cache[key]
+
+
+def check_drawable(
+    model: Model, wanted: Sequence[TensorVariable], given: Sequence[TensorVariable]
+) -> None:
+    """Raise if a variable that is to be drawn has no way to be."""
+    needed = set(ancestors(wanted, blockers=given))
+    drawn = [rv for rv in model.basic_RVs if rv in needed and rv not in given]
+    for rv in drawn:
+        others = {other for other in model.basic_RVs if other is not rv}
+        for v in ancestors([rv], blockers=others):
+            if v in others:
+                continue
+            op = getattr(v.owner, "op", None)
+            if isinstance(op, ImproperRV):
+                raise NotImplementedError(
+                    f"{rv.name!r} has an improper prior, from which there are no draws. Give it a "
+                    f"proper one, or leave out what depends on it by var_names."
+                )
+            if isinstance(op, NumPyRandom) and op.function is None:
+                raise NotImplementedError(
+                    f"{rv.name!r} is a {op.name} with neither a random nor a dist function, it "
+                    f"cannot be drawn. Give it one of them, or leave it out by var_names."
+                )
+
+
+def warn_of_potentials(model: Model, what: str) -> None:
+    """Warn that potentials have no part in what is computed."""
+    if model.potentials:
+        names = ", ".join(repr(p.name) for p in model.potentials)
+        warnings.warn(
+            f"the model has potentials ({names}): {what} leave them out",
+            UserWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,179 @@
+"""Posterior draws of any sampler, as a model needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pytensor.tensor.variable import TensorVariable
+
+from vibayes.compile import evaluate
+from vibayes.exceptions import ModelError, ShapeError
+from vibayes.posterior.arviz import axis_names
+
+if TYPE_CHECKING:
+    import xarray
+
+    from vibayes.model.core import Model
+
+__all__ = ["Trace", "posterior_of"]
+
+SAMPLE_DIMS = ("chain", "draw", "sample")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Draws of a posterior.
+
+    Attributes
+    ----------
+    posterior : xarray.Dataset
+        The draws.
+    sample_dims : tuple of str
+        The dimensions along which draws lie.
+    """
+
+    posterior: xarray.Dataset
+    sample_dims: tuple[str, ...]
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """Length of each dimension along which draws lie."""
+        return tuple(self.posterior.sizes[dim] for dim in self.sample_dims)
+
+    @property
+    def draws(self) -> int:
+        """Number of draws in all."""
+        return int(np.prod(self.lead))
+
+    def values(self, model: Model, variables: Sequence[TensorVariable]) -> list[np.ndarray]:
+        """Return draws of free variables of a model, stacked along the first axis.
+
+        Raises
+        ------
+        ModelError
+            If draws of a variable are missing, or are not along the model's dimensions.
+        """
+        missing = [rv.name for rv in variables if rv.name not in self.posterior.data_vars]
+        if missing:
+            known = ", ".join(map(repr, self.posterior.data_vars)) or "none"
+            raise ModelError(
+                f"the posterior has no draws of {', '.join(map(repr, missing))}, which the model "
+                f"needs (it has {known}). Draws of another model? A variable that is named in "
+                f"var_names is drawn anew."
+            )
+        return [self._stacked(model, rv) for rv in variables]
+
+    def _stacked(self, model: Model, rv: TensorVariable) -> np.ndarray:
+        array = self.posterior[rv.name]
+        for dim in self.sample_dims:
+            if dim not in array.dims:
+                raise ShapeError(
+                    f"the draws of {rv.name!r} have dims {array.dims}, without {dim!r}"
+                )
+        shape = static_shape(rv)
+        dims = axis_names(model, rv.name, shape)
+        array = array.transpose(*self.sample_dims, *own_order(array, self.sample_dims, dims))
+        own = array.dims[len(self.sample_dims) :]
+        if array.shape[len(self.sample_dims) :] != shape:
+            raise ShapeError(
+                f"the posterior has {rv.name!r} with shape {array.shape[len(self.sample_dims) :]} "
+                f"and dims {own}, the model has it with shape {shape} and dims {tuple(dims)}. "
+                f"Draws of another model? A variable that is named in var_names is drawn anew."
+            )
+        for axis, (dim, wanted) in enumerate(zip(own, dims, strict=True)):
+            array = in_order(array, dim, model.coords.get(wanted), rv.name, axis)
+        values = array.values.reshape(-1, *shape)
+        return checked_cast(values, rv)
+
+
+def posterior_of(trace: Any, sample_dims: Sequence[str] | None = None) -> Trace:
+    """Return the posterior that ArviZ objects of either generation, or a Dataset, hold.
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
+    ModelError
+        If there is no posterior, or none of the dimensions of draws.
+    """
+    posterior = posterior_dataset(trace)
+    if sample_dims is None:
+        sample_dims = [dim for dim in SAMPLE_DIMS if dim in posterior.dims]
+    missing = [dim for dim in sample_dims if dim not in posterior.dims]
+    if missing or not sample_dims:
+        wanted = ", ".join(map(repr, missing or ("chain", "draw")))
+        raise ModelError(
+            f"the posterior has no dimension {wanted} along which draws lie; it has "
+            f"{', '.join(map(repr, posterior.sizes)) or 'none'}"
+        )
+    return Trace(posterior, tuple(sample_dims))
+
+
+def posterior_dataset(trace: Any) -> xarray.Dataset:
+    """Return the posterior as a Dataset."""
+    from xarray import Dataset, DataTree
+
+    if isinstance(trace, Dataset):
+        return trace
+    if isinstance(trace, DataTree):
+        if "posterior" in trace.children:
+            return trace.children["posterior"].to_dataset()
+        if len(trace.data_vars):
+            return trace.to_dataset()
+    elif isinstance(getattr(trace, "posterior", None), Dataset):
+        return trace.posterior
+    elif not hasattr(trace, "groups"):
+        raise TypeError(
+            "expected an approximation, or draws as arviz.InferenceData, xarray.DataTree or a "
+            f"Dataset of a posterior, got {type(trace).__name__}"
+        )
+    raise ModelError(f"the {type(trace).__name__} has no group 'posterior'")
+
+
+def static_shape(rv: TensorVariable) -> tuple[int, ...]:
+    """Return the shape of a free variable."""
+    shape = rv.type.shape
+    return tuple(int(n) for n in evaluate(tuple(rv.shape))) if None in shape else shape
+
+
+def own_order(
+    array: xarray.DataArray, sample_dims: Sequence[str], dims: Sequence[str]
+) -> list[str]:
+    """Return the variable's own dims, in the order of the model where they have its names."""
+    own = [dim for dim in array.dims if dim not in sample_dims]
+    return list(dims) if set(own) == set(dims) and len(own) == len(dims) else own
+
+
+def in_order(
+    array: xarray.DataArray, dim: str, labels: Sequence[Any] | None, name: str, axis: int
+) -> xarray.DataArray:
+    """Return draws in the order of the model's coordinates.
+
+    Draws without labels, or with plain numbers for them, are taken as they are.
+    """
+    if labels is None or dim not in array.coords:
+        return array
+    own, wanted = array.coords[dim].values, np.asarray(labels)
+    if np.array_equal(own, wanted) or np.array_equal(own, np.arange(len(own))):
+        return array
+    if len(set(own.tolist())) == len(own) and set(own.tolist()) == set(wanted.tolist()):
+        return array.sel({dim: wanted})
+    differs = int(np.argmax(own != wanted)) if own.dtype.kind == wanted.dtype.kind else 0
+    raise ModelError(
+        f"the coordinates of {name!r} along {dim!r} (axis {axis}) are others in the posterior than "
+        f"in the model: at {differs} there is {own[differs]!r} instead of {wanted[differs]!r}. A "
+        f"variable that is named in var_names is drawn anew."
+    )
+
+
+def checked_cast(values: np.ndarray, rv: TensorVariable) -> np.ndarray:
+    """Return draws in the dtype of their variable."""
+    if values.dtype.kind not in "biuf":
+        raise TypeError(f"the draws of {rv.name!r} are no numbers, their dtype is {values.dtype}")
+    cast = np.ascontiguousarray(values, dtype=rv.dtype)
+    if np.dtype(rv.dtype).kind in "iu" and (cast != values).any():
+        raise ModelError(f"the draws of {rv.name!r} must be whole numbers, as the variable is")
+    return cast

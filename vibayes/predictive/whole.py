@@ -1,0 +1,111 @@
+"""The whole data in the place of minibatches, and predictions as long as the data are now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from pytensor.graph.basic import Variable
+from pytensor.graph.replace import graph_replace
+from pytensor.tensor.variable import TensorVariable
+
+from vibayes.compile import evaluate
+from vibayes.distributions.base import Distribution, distribution_of, fits, known_lengths
+from vibayes.exceptions import ModelError, ShapeError
+from vibayes.model.minibatch import minibatches_in
+from vibayes.posterior.arviz import data_groups, dataset
+from vibayes.streaming.stream import StreamedMinibatch
+
+if TYPE_CHECKING:
+    import xarray
+
+    from vibayes.model.core import Model
+
+__all__ = ["groups_of_data", "resized_variables", "whole_data", "whole_observed"]
+
+
+def whole_data(graphs: Sequence[Variable], label: str) -> dict[Variable, Variable]:
+    """Return replacements that put the whole data in the place of each minibatch.
+
+    Raises
+    ------
+    ModelError
+        If data are not in memory.
+    """
+    minibatches = minibatches_in(graphs)
+    for minibatch in minibatches:
+        if isinstance(minibatch, StreamedMinibatch):
+            raise ModelError(
+                f"{label}: the {minibatch.whole_shape[0]} rows of {minibatch.name!r} are read from "
+                f"a stream, they are not in memory. Write the model once more with an array of the "
+                f"rows that you want in the place of the minibatch, and pass it with the draws "
+                f"of this one: {label}(approx.sample(), model=...)"
+            )
+    return {m.minibatch: m.shared for m in minibatches}
+
+
+def whole_observed(model: Model, rv: TensorVariable, label: str) -> TensorVariable:
+    """Return the data of an observed variable, all of them where it has a minibatch."""
+    data = model.rvs_to_values[rv]
+    whole = whole_data([data], label)
+    return graph_replace([data], whole)[0] if whole else data
+
+
+def resized_variables(
+    model: Model, variables: Sequence[TensorVariable], label: str
+) -> dict[TensorVariable, TensorVariable]:
+    """Return observed variables of another length than they were made with.
+
+    A variable with a minibatch gets the length of the whole data. One whose length was that of its
+    data, while its parameters follow data that were exchanged since, gets the length of these.
+    """
+    observed = [rv for rv in variables if rv in model.observed_RVs]
+    resized = {}
+    for rv in observed:
+        dist, data = distribution_of(rv), model.rvs_to_values[rv]
+        if minibatches_in([data]):
+            whole = whole_observed(model, rv, label)
+            size = tuple(whole.shape[axis] for axis in range(whole.type.ndim - dist.ndim_supp))
+            resized[rv] = redrawn(dist, size)
+        elif not parameters_fit(dist, rv):
+            if rv.name in model.named_vars_to_dims:
+                raise ShapeError(
+                    f"{label}: the parameters of {rv.name!r} do not broadcast to the lengths of "
+                    f"its dims {model.named_vars_to_dims[rv.name]}. Give the data that were "
+                    f"exchanged the same dims, so that their lengths change together."
+                )
+            resized[rv] = redrawn(dist, None)
+    return resized
+
+
+def redrawn(dist: Distribution, size: tuple[TensorVariable, ...] | None) -> TensorVariable:
+    """Return a random variable of a distribution, with a generator of its own."""
+    rng = pytensor.shared(np.random.default_rng(0), name=f"rng_{dist.rv.name}")
+    return dist.random(rng, size)[1]
+
+
+def parameters_fit(dist: Distribution, rv: TensorVariable) -> bool:
+    """Tell whether the parameters, with the data as they are now, broadcast to a variable."""
+    if None not in (*dist.static_batch_shape, *rv.type.shape):
+        return True
+    ndim = rv.type.ndim - dist.ndim_supp
+    lengths = [pt.as_tensor_variable(n) for n in (*dist.batch_shape, *known_lengths(rv, ndim))]
+    whole = whole_data(lengths, "")
+    values = evaluate(graph_replace(lengths, whole) if whole else lengths)
+    values = [int(n) for n in values]
+    return fits(values[: len(values) - ndim], values[len(values) - ndim :])
+
+
+def groups_of_data(model: Model, label: str) -> dict[str, xarray.Dataset]:
+    """Return the groups ``observed_data`` and ``constant_data``, minibatches being whole."""
+    groups = data_groups(model)
+    sampled = {}
+    for rv in model.observed_RVs:
+        minibatches = minibatches_in([model.rvs_to_values[rv]])
+        if minibatches and not any(isinstance(m, StreamedMinibatch) for m in minibatches):
+            sampled[rv.name] = np.array(evaluate([whole_observed(model, rv, label)])[0])
+    groups["observed_data"] = groups["observed_data"].merge(dataset(model, sampled))
+    return groups
