@@ -77,7 +77,7 @@ from vibayes.distributions import (
     logcdf,
     logp,
 )
-from vibayes.exceptions import ApproximationWarning, ConvergenceWarning
+from vibayes.exceptions import ApproximationWarning, ConvergenceWarning, StorageError
 from vibayes.inference.fit import fit
 from vibayes.inference.inference import ADVI, NFVI, FullRankADVI, Inference, KLqp, LowRankADVI
 from vibayes.inference.svgd import ASVGD, SVGD, ImplicitGradient
@@ -87,6 +87,7 @@ from vibayes.model.data import Data, set_data
 from vibayes.model.draw import draw, floatX
 from vibayes.model.minibatch import Minibatch
 from vibayes.model.random_stream import at_rng, tt_rng
+from vibayes.nuts.sampling import sample
 from vibayes.objectives.base import ObjectiveFunction, Operator
 from vibayes.objectives.kl import KL
 from vibayes.objectives.renyi import IWELBO, Renyi
@@ -96,6 +97,8 @@ from vibayes.plots import model_to_graphviz, plot_loss
 from vibayes.posterior.nodes import sample_approx
 from vibayes.predictive.log_density import compute_log_likelihood, compute_log_prior
 from vibayes.predictive.predictive import sample_posterior_predictive, sample_prior_predictive
+from vibayes.pymc_models.convert import from_pymc
+from vibayes.storage.saving import load
 from vibayes.updates import (
     adadelta,
     adagrad,
@@ -201,6 +204,7 @@ __all__ = [
     "Rice",
     "SkewNormal",
     "Stein",
+    "StorageError",
     "StudentT",
     "TestFunction",
     "Triangular",
@@ -231,6 +235,8 @@ __all__ = [
     "draw",
     "fit",
     "floatX",
+    "from_pymc",
+    "load",
     "logcdf",
     "logp",
     "math",
@@ -241,6 +247,7 @@ __all__ = [
     "norm_constraint",
     "plot_loss",
     "rmsprop",
+    "sample",
     "sample_approx",
     "sample_posterior_predictive",
     "sample_prior_predictive",

@@ -8,6 +8,7 @@ __all__ = [
     "ParameterError",
     "SamplingError",
     "ShapeError",
+    "StorageError",
     "StreamError",
 ]
 
@@ -30,6 +31,10 @@ class ImputationError(ValueError):
 
 class SamplingError(ValueError):
     """The log density is not finite where a fit is to start."""
+
+
+class StorageError(ValueError):
+    """A saved file is not whole, not of vibayes, or not of this model or this fit."""
 
 
 class StreamError(RuntimeError):

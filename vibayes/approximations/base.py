@@ -90,6 +90,19 @@ class Group:
         If there is no family of that name, or with these parameters.
     ModelError
         If a variable is not a continuous free random variable of the model.
+
+    Examples
+    --------
+    Correlations among some variables, none of them with the others:
+
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     x = vb.Normal("x", shape=3)
+    ...     scale = vb.HalfNormal("scale")
+    ...     groups = [vb.Group([x], vfam="full_rank"), vb.Group(None, vfam="mean_field")]
+    ...     approx = vb.Approximation(groups)
+    >>> [[variable.name for variable in group.variables] for group in approx.groups]
+    [['x'], ['scale']]
     """
 
     short_name: ClassVar[str] = ""
@@ -505,6 +518,10 @@ class Draws:
         return self._prior_and_data[1]
 
 
+INTERRUPTED = "it was interrupted"
+"""Reason of the ending of a fit that the user or a callback has ended."""
+
+
 @dataclass(frozen=True)
 class Ending:
     """Why a fit ended.
@@ -525,6 +542,11 @@ class Ending:
     reason: str
     findings: Any = None
     unsettled: bool = False
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether the user or a callback has ended a fit that was to end by itself."""
+        return self.reason == INTERRUPTED
 
 
 class Approximation(PosteriorDraws, PosteriorNodes):
@@ -552,6 +574,8 @@ class Approximation(PosteriorDraws, PosteriorNodes):
         Loss at each iteration: the negative ELBO, by one Monte Carlo estimate.
     ending : Ending
         Why the last fit ended.
+    diagnosis : Diagnosis or None
+        The last judgement since then; see :meth:`diagnose`.
     """
 
     def __init__(
@@ -569,6 +593,9 @@ class Approximation(PosteriorDraws, PosteriorNodes):
         self.groups = list(groups)
         self.hist = np.zeros(0)
         self.ending = Ending(None, "not fitted yet")
+        self.diagnosis: Any = None
+        self.is_seeded = random_seed is not None
+        self._fit_state: Any = None  # where the last fit stands, if it took steps
         # streams of their own: to build a node before a fit does not change the fit's noise
         self._seeds, self._node_seeds = as_seed_sequence(random_seed).spawn(2)
         attach_rest(self.model, self.groups)
@@ -638,6 +665,35 @@ class Approximation(PosteriorDraws, PosteriorNodes):
             drawn.append((noise, flat))
             z.update(group.split(flat, size))
         return Draws(self, z, drawn, size), updates
+
+    def save(self, path: Any) -> None:
+        """Write the approximation to a file, from which :func:`vibayes.load` reads it.
+
+        Parameters
+        ----------
+        path
+            Where to: a name that ends with ``.nc`` (netCDF) or ``.zarr`` (a folder, which needs
+            the extra ``streaming``). What is there is replaced once the new file is whole.
+
+        Raises
+        ------
+        ValueError
+            If the name ends otherwise.
+        FileNotFoundError
+            If the folder does not exist.
+        StorageError
+            If parameters are expressions of the user's code, as those of local variables are.
+
+        Notes
+        -----
+        The file holds the family with its options and parameters, ``hist``, ``ending`` and
+        ``diagnosis``, the random state, the memory of the optimizer, the names, shapes and
+        transforms of the model's variables, and the versions of what wrote it: arrays of numbers
+        and JSON, no code.
+        """
+        from vibayes.storage.saving import save
+
+        save(self, path)
 
     def name_elements(self, param: Variable) -> list[str]:
         """Return the name of each element of a variational parameter, for messages."""

@@ -124,6 +124,17 @@ class FullRank(SingleGroupApproximation):
         Standard deviations to start from, by variable name, in the unconstrained space.
     random_seed : int, optional
         Seed of the noise that a fit draws.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     x = vb.Normal("x")
+    ...     y = vb.Normal("y", x, 0.1)
+    ...     approx = vb.fit(method="fullrank_advi", random_seed=1)
+    >>> approx.cov.eval().round(2)
+    array([[1.  , 1.  ],
+           [1.  , 1.01]])
     """
 
     family = FullRankGroup

@@ -164,6 +164,18 @@ class LowRank(SingleGroupApproximation):
     ------
     ValueError
         If the rank is not a whole number from 1 to d.
+
+    Examples
+    --------
+    Five variables that share one source of variation:
+
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     common = vb.Normal("common")
+    ...     x = vb.Normal("x", common, 0.1, shape=4)
+    ...     approx = vb.fit(method="lowrank_advi", inf_kwargs={"rank": 1}, random_seed=1)
+    >>> approx.std.eval().round(1)
+    array([1., 1., 1., 1., 1.])
     """
 
     family = LowRankGroup

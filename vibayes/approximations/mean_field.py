@@ -84,6 +84,17 @@ class MeanField(SingleGroupApproximation):
         Standard deviations to start from, by variable name, in the unconstrained space.
     random_seed : int, optional
         Seed of the noise that a fit draws.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     x = vb.HalfNormal("x", shape=2)
+    ...     approx = vb.MeanField(start={"x": [1.0, 2.0]}, random_seed=1)
+    >>> approx.shared_params
+    {'mu': mu, 'rho': rho}
+    >>> approx.mean.eval()  # of the unconstrained vector, here of log x
+    array([0.        , 0.69314718])
     """
 
     family = MeanFieldGroup

@@ -88,9 +88,10 @@ class Diagnosis:
     ----------
     family : str
         What was judged.
-    elbo, elbo_mcse : float
-        Evidence lower bound, and the Monte Carlo standard error of this estimate; NaN if the
-        approximation has no density.
+    elbo : float
+        Evidence lower bound; NaN if the approximation has no density.
+    elbo_mcse : float
+        Monte Carlo standard error of this estimate.
     khat : float
         Pareto k of the importance weights: below 0.7 they can be relied on.
     ess : float
@@ -115,6 +116,19 @@ class Diagnosis:
         Why there is no judgement, if there is none.
     moving : tuple of str
         Scalars whose mean or width is not yet where the ELBO is largest.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     x = vb.Normal("x")
+    ...     y = vb.Normal("y", x, 0.1)
+    ...     approx = vb.fit(random_seed=1, diagnose=False)
+    >>> diagnosis = approx.diagnose(random_seed=1)
+    >>> diagnosis.good
+    False
+    >>> diagnosis.verdict
+    'This family does not hold the posterior: x, y: too narrow (means agree)...'
     """
 
     family: str

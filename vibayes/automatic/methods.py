@@ -8,7 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pytensor
 
-from vibayes.approximations.base import Approximation, Ending, check_continuous
+from vibayes.approximations.base import (
+    INTERRUPTED,
+    Approximation,
+    Ending,
+    check_continuous,
+)
 from vibayes.approximations.empirical import Empirical
 from vibayes.approximations.full_rank import FullRank
 from vibayes.approximations.gaussian_mixture import GaussianMixture
@@ -37,6 +42,9 @@ from vibayes.compile import as_seed_sequence
 from vibayes.exceptions import ModelError
 from vibayes.model.context import modelcontext
 from vibayes.model.core import Model
+from vibayes.storage.calls import describe_density, describe_seeds
+from vibayes.storage.checkpoint import Checkpoint
+from vibayes.storage.keeping import Keeping
 
 __all__ = ["AutoVI", "LaplaceVI", "MixtureVI", "PathfinderVI"]
 
@@ -75,6 +83,7 @@ class SearchMethod:
         self.model = modelcontext(model)
         self.start = dict(start or {})
         self._seeds = as_seed_sequence(random_seed)
+        self._is_seeded = random_seed is not None
         self.approx: Approximation | None = None
 
     def fit(
@@ -86,6 +95,7 @@ class SearchMethod:
         diagnose: bool = False,
         max_seconds: float = 600.0,
         max_steps: int = 100_000,
+        checkpoint: Any = None,
         **options: Any,
     ) -> Approximation:
         """Search, and return the approximation.
@@ -102,6 +112,9 @@ class SearchMethod:
             Whether to judge the result and warn if it is not good.
         max_seconds, max_steps
             Budget: the search ends with the best that it has found, and says so.
+        checkpoint
+            Path of a ``.nc`` file in which to keep the result. If the file is there, the result
+            is what it holds. A search that was interrupted begins anew.
 
         Raises
         ------
@@ -111,6 +124,8 @@ class SearchMethod:
             If ``n``, ``callbacks`` or options of steps are given.
         SamplingError
             If the log density is not finite wherever the search begins.
+        StorageError
+            If ``checkpoint`` is the file of another model or of another call, or is not whole.
         """
         for name, value in {"n": n, "callbacks": callbacks, **options}.items():
             if value is not None:
@@ -126,10 +141,30 @@ class SearchMethod:
                 'as method="fullrank_advi"'
             )
         self.model.check_shapes()
-        approx = self.approx = self._search(Budget(max_seconds, max_steps))
+        kept = Checkpoint.wanted(checkpoint, None)
+        call = self._call(max_steps, with_density=kept is not None)
+        found = None if kept is None else kept.find(call, self.model)
+        if found is None:
+            approx = self.approx = self._search(Budget(max_seconds, max_steps))
+            Keeping(call, kept).finish_search(approx)
+        else:
+            approx = self.approx = found.approximation(self.model)
         if diagnose:
             judge(approx, stacklevel=2)
         return approx
+
+    def _call(self, max_steps: int, with_density: bool) -> dict[str, Any]:
+        """Return what the search is told to do; see :mod:`vibayes.storage.calls`."""
+        call = {
+            "method": type(self).__qualname__,
+            "settings": self._settings(),
+            "max_steps": max_steps,
+            "random_seed": describe_seeds(self._seeds, self._is_seeded),
+        }
+        return call | ({"density": describe_density(self.model)} if with_density else {})
+
+    def _settings(self) -> dict[str, Any]:
+        return {"start": {name: np.asarray(v).tolist() for name, v in self.start.items()}}
 
     def _search(self, budget: Budget) -> Approximation:
         raise NotImplementedError
@@ -180,6 +215,18 @@ class AutoVI(SearchMethod):
     Notes
     -----
     ``approx.diagnose()`` tells what was tried.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     x = vb.Normal("x")
+    ...     y = vb.Normal("y", x, 0.1)
+    ...     approx = vb.AutoVI(random_seed=1).fit()
+    >>> approx
+    <FullRank: FullRankGroup(x, y), 2 dimensions>
+    >>> [attempt.name for attempt in approx.diagnose(random_seed=1).attempts]
+    ['mean field', 'full rank']
     """
 
     short_name = "auto"
@@ -198,7 +245,7 @@ class AutoVI(SearchMethod):
             if single is None:
                 exploration = self._better(exploration, rng, budget)
         except KeyboardInterrupt:
-            stopped = "it was interrupted"
+            stopped = INTERRUPTED
         if single is None:
             enlarge(exploration)
         approx = single or self._made_of(exploration, rng)
@@ -297,6 +344,15 @@ class LaplaceVI(SearchMethod):
     ----------
     Tierney and Kadane (1986), Accurate approximations for posterior moments and marginal
     densities, JASA 81(393).
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     x = vb.Gamma("x", 50, 1)
+    ...     approx = vb.fit(method="laplace", random_seed=1)
+    >>> float(approx.mean.eval()[0])  # the mode of the logarithm: log 50
+    3.912...
     """
 
     short_name = "laplace"
@@ -324,6 +380,15 @@ class PathfinderVI(SearchMethod):
     References
     ----------
     Zhang et al. (2022), Pathfinder: Parallel quasi-Newton variational inference, JMLR 23(306).
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     x = vb.Gamma("x", 50, 1)
+    ...     approx = vb.fit(method="pathfinder", random_seed=1)
+    >>> abs(approx.sample(1000, random_seed=1).posterior["x"].mean().item() - 50) < 1
+    True
     """
 
     short_name = "pathfinder"
@@ -363,6 +428,16 @@ class MixtureVI(SearchMethod):
     ------
     ValueError
         If the model has more than 100 unconstrained dimensions.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     x = vb.NormalMixture("x", w=[0.3, 0.7], mu=[-2, 2], sigma=1)
+    ...     approx = vb.fit(method="mixture", random_seed=1)
+    >>> mean = approx.sample(4000, random_seed=1).posterior["x"].mean()
+    >>> abs(mean.item() - 0.8) < 0.15
+    True
     """
 
     short_name = "mixture"
@@ -379,6 +454,9 @@ class MixtureVI(SearchMethod):
         if components is not None:
             components = check_whole(components, "components", least=1)
         self.components = components
+
+    def _settings(self) -> dict[str, Any]:
+        return super()._settings() | {"components": self.components}
 
     def _search(self, budget: Budget) -> Approximation:
         target, rng = self._target(), self._generator()

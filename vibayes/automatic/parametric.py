@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytensor
 
-from vibayes.approximations.base import Approximation, Ending, Group
+from vibayes.approximations.base import INTERRUPTED, Approximation, Ending, Group
 from vibayes.approximations.full_rank import FullRankGroup
 from vibayes.approximations.low_rank import LowRankGroup
 from vibayes.approximations.mean_field import MeanFieldGroup
@@ -92,7 +92,7 @@ def fit_normal_family(
     The approximation holds the best state so far whenever a callback, the user or the budget ends
     the fit.
     """
-    approx.ending = Ending(False, "it was interrupted")
+    approx.ending = Ending(False, INTERRUPTED)
     try:
         approx.ending = found_ending(approx, budget, Recorder(approx, callbacks))
     except (KeyboardInterrupt, StopIteration) as stop:

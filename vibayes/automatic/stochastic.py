@@ -9,7 +9,8 @@ their average is known accurately enough.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 
-from vibayes.approximations.base import Approximation, Ending
+from vibayes.approximations.base import INTERRUPTED, Approximation, Ending
 from vibayes.automatic.budget import Budget
 from vibayes.inference.callbacks import Callback
 from vibayes.inference.loop import Ended
@@ -88,12 +89,27 @@ class Schedule(Callback):
 
     def __init__(self, optimizer: ScaledAdam, budget: Budget) -> None:
         self.optimizer, self.budget = optimizer, budget
-        self.ending = Ending(False, "it was interrupted")
+        self.ending = Ending(False, INTERRUPTED)
         scales = [s.get_value(borrow=True).ravel() for s in optimizer.scales]
         self._scales = np.concatenate([*scales, []])  # none, if all parameters are the user's own
         self._taken = budget.taken
         self._snapshots: list[np.ndarray] = []
         self._phase(0, 0)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "place": self._place,
+            "begun": self._begun,
+            "taken": self._taken,
+            "elapsed": self.budget.elapsed,
+            "snapshots": np.array(self._snapshots),
+            "scales": self._scales,
+        }
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        self._phase(int(state["place"]), int(state["begun"]))
+        self._snapshots = list(state["snapshots"])
+        self.budget.begun = time.perf_counter() - float(state["elapsed"])
 
     @property
     def most_steps(self) -> int:

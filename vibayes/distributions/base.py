@@ -530,6 +530,12 @@ def logp(rv: TensorVariable, value: Any) -> TensorVariable:
     ------
     TypeError
         If ``rv`` is not such a variable.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> vb.logp(vb.Poisson.dist(3.0), [0, 1]).eval()
+    array([-3.        , -1.90138771])
     """
     dist = distribution_of(rv)
     return dist.logp(as_value(dist, value))
@@ -551,6 +557,13 @@ def logcdf(rv: TensorVariable, value: Any) -> TensorVariable:
         If ``rv`` is not such a variable.
     NotImplementedError
         If the distribution's cumulative distribution function is not known in closed form.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import vibayes as vb
+    >>> np.exp(vb.logcdf(vb.Normal.dist(0, 1), 1.96).eval()).round(3)
+    np.float64(0.975)
     """
     dist = distribution_of(rv)
     return dist.logcdf(as_value(dist, value))

@@ -253,6 +253,14 @@ class Normal(Continuous):
         Standard deviation, positive; 1 by default.
     tau : array_like, optional
         Precision, ``1 / sigma**2``, instead of ``sigma``.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> vb.draw(vb.Normal.dist(10, 0.1, shape=3), random_seed=1).round()
+    array([10., 10., 10.])
+    >>> vb.logp(vb.Normal.dist(0, 1), 0.0).eval()
+    array(-0.91893853)
     """
 
     constraints: ClassVar = {"mu": finite, "sigma": positive, "tau": positive}

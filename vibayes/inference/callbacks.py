@@ -28,7 +28,18 @@ class Callback:
     every: int = 1
 
     def start(self, approx: Any) -> None:
-        """Be told that a fit is about to begin."""
+        """Be told that a fit is about to begin, or to go on."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what the callback has to remember from call to call, as numbers and arrays.
+
+        A checkpoint holds it, and gives it to :meth:`restore` of a callback of this class when
+        the fit goes on, after :meth:`start`.
+        """
+        return {}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Take over what :meth:`state` has returned in an earlier run of the fit."""
 
     def __call__(self, approx: Any, losses: np.ndarray, i: int) -> None:
         """Look at the fit after iteration ``i``.
@@ -103,6 +114,12 @@ class CheckParametersConvergence(Callback):
     def start(self, approx: Any) -> None:
         self._previous = self.flatten_shared(approx.params)
 
+    def state(self) -> dict[str, Any]:
+        return {"previous": self._previous}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        self._previous = state["previous"]
+
     def __call__(self, approx: Any, losses: np.ndarray, i: int) -> None:
         current = self.flatten_shared(approx.params)
         change = np.abs(current - self._previous)
@@ -158,6 +175,15 @@ class Tracker(Callback):
 
     __call__ = record
 
+    def state(self) -> dict[str, Any]:
+        """Return the records, of statistics that are numbers or arrays of one shape."""
+        records = {name: as_numbers(values) for name, values in self.hist.items()}
+        return {name: values for name, values in records.items() if values is not None}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        for name in self.hist.keys() & state.keys():
+            self.hist[name][:] = list(state[name])
+
     def clear(self) -> None:
         """Forget what was recorded."""
         for values in self.hist.values():
@@ -165,6 +191,15 @@ class Tracker(Callback):
 
     def __getitem__(self, name: str) -> list[Any]:
         return self.hist[name]
+
+
+def as_numbers(values: Sequence[Any]) -> np.ndarray | None:
+    """Return values as an array, None if they are no numbers or differ in shape."""
+    try:
+        array = np.array(values)
+    except ValueError:
+        return None
+    return array if array.dtype.kind in "biuf" else None
 
 
 def takes_fit(name: str, function: Callable[..., Any]) -> bool:

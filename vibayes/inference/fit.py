@@ -17,6 +17,7 @@ from vibayes.inference.inference import (
 )
 from vibayes.inference.svgd import ASVGD, SVGD
 from vibayes.model.core import Model
+from vibayes.pymc_models.convert import as_model
 
 __all__ = ["fit"]
 
@@ -59,7 +60,8 @@ def fit(
         ``"pathfinder"``, ``"mixture"``: searches. An inference class, or an inference object,
         which is fitted as it is.
     model
-        The model; by default the one of the ``with`` block.
+        The model; by default the one of the ``with`` block. A PyMC or Bambi model is converted at
+        each call: see :func:`vibayes.from_pymc`.
     random_seed
         Seed: the same seed gives the same numbers.
     start
@@ -100,7 +102,7 @@ def fit(
     >>> with vb.Model():
     ...     mu = vb.Normal("mu", 0, 10)
     ...     y = vb.Normal("y", mu, 1, observed=[1.2, 0.8, 1.9])
-    ...     approx = vb.fit(1000, random_seed=1, progressbar=False)
+    ...     approx = vb.fit(random_seed=1, progressbar=False)
     >>> approx.sample(100, random_seed=1).posterior["mu"].shape
     (1, 100)
     """
@@ -119,7 +121,7 @@ def fit(
     for name, value in {"start": start, "start_sigma": start_sigma}.items():
         if value is not None:
             options.setdefault(name, value)
-    inference = method(model=model, random_seed=random_seed, **options)
+    inference = method(model=as_model(model), random_seed=random_seed, **options)
     return judged(inference.fit(n, **kwargs), diagnose)
 
 

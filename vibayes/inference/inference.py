@@ -36,7 +36,12 @@ from vibayes.model.initial import check_point, describe_value
 from vibayes.objectives.base import ObjectiveFunction, Operator, StepGraph
 from vibayes.objectives.kl import KL
 from vibayes.objectives.renyi import Renyi
+from vibayes.storage.checkpoint import Checkpoint
+from vibayes.storage.keeping import Keeping, describe_fit, find_kept, saved_scales
+from vibayes.storage.progress import FitState
+from vibayes.storage.records import seeds_from, seeds_record
 from vibayes.streaming.feed import Feeds
+from vibayes.streaming.shuffle import Place
 from vibayes.updates import adagrad_window
 
 __all__ = ["ADVI", "NFVI", "FullRankADVI", "Inference", "KLqp", "LowRankADVI"]
@@ -58,6 +63,18 @@ class Inference:
         What is fitted.
     hist : numpy.ndarray
         The loss at each iteration so far.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     mu = vb.Normal("mu")
+    ...     y = vb.Normal("y", mu, observed=[1.0, 2.0])
+    ...     inference = vb.Inference(vb.KL(vb.MeanField(random_seed=1)))
+    >>> approx = inference.fit(50, backend="py", progressbar=False)
+    >>> approx = inference.refine(50, progressbar=False)
+    >>> len(inference.hist)
+    100
     """
 
     def __init__(self, objective: Operator | ObjectiveFunction) -> None:
@@ -66,6 +83,8 @@ class Inference:
         self.objective = objective
         self._own_steps: dict[Hashable, Any] = {}
         self._loop: FitLoop | None = None
+        self._make_loop: Callable[[], FitLoop] | None = None  # of a fit that a file has ended
+        self._keeping = Keeping({})
         self._is_searched = False
 
     @property
@@ -114,6 +133,8 @@ class Inference:
         diagnose: bool = False,
         max_seconds: float | None = None,
         max_steps: int | None = None,
+        checkpoint: Any = None,
+        checkpoint_every: int | None = None,
     ) -> Approximation:
         """Fit the approximation.
 
@@ -163,6 +184,14 @@ class Inference:
             :meth:`Approximation.diagnose`.
         max_seconds, max_steps
             Budget of a fit that ends by itself: 600 seconds and 100,000 steps by default.
+        checkpoint
+            Path of a ``.nc`` file in which to keep the state of the fit. If the file is there, the
+            same call goes on with the fit, to the numbers that it would have had without a break;
+            one with a larger ``n`` goes on from the end. If the fit is done already, the result
+            is what the file holds.
+        checkpoint_every
+            Least number of iterations between two checkpoints; every 5 seconds by default. They
+            are written less often if that would take more than 2 % of the time, and at the end.
 
         Returns
         -------
@@ -179,6 +208,9 @@ class Inference:
         StreamError
             If data that are not in memory cannot be read. The approximation holds the state that
             it had before them; when the cause is mended, :meth:`refine` goes on.
+
+        StorageError
+            If ``checkpoint`` is the file of another model or of another call, or is not whole.
 
         Notes
         -----
@@ -210,16 +242,69 @@ class Inference:
         mode = resolve_mode(backend, dict(compile_kwargs or {}).get("mode"))
         if budget is None:
             n = check_whole(10_000 if n is None else n, "n", least=0)
-            self._loop = self._start(step_options(**steps), mode)
-            self._loop.run(n, callbacks, progressbar)
-            self.approx.ending = ending_of(self._loop)
-        elif self._is_normal_fit and not any(value is not None for value in steps.values()):
-            self._fit_normal(budget, callbacks)
-        else:
+        by_schedule = budget is not None and not (
+            self._is_normal_fit and all(value is None for value in steps.values())
+        )
+        self._begin_keeping(Checkpoint.wanted(checkpoint, checkpoint_every), steps, budget)
+        if by_schedule and steps["obj_n_mc"] is None and not self.approx.model.minibatches:
+            steps["obj_n_mc"] = 10
+        found = self._keeping.found
+        if found is not None and found.is_done(n):
+            self._end_by_file(found.state, budget, steps, mode)
+        elif budget is None:
+            self._fit_steps(n, step_options(**steps), mode, callbacks, progressbar)
+        elif by_schedule:
             self._fit_by_schedule(budget, steps, mode, callbacks, progressbar)
+        else:
+            self._fit_normal(budget, callbacks)
         if diagnose:
             judge(self.approx, stacklevel=2)
         return self.approx
+
+    def _fit_steps(
+        self,
+        n: int,
+        options: dict[str, Any],
+        mode: Any,
+        callbacks: Sequence[Callable[..., None]],
+        progressbar: bool,
+    ) -> None:
+        """Take steps up to the n-th."""
+        keeping = self._keeping
+        loop = self._loop = self._start(options, mode, keeping.saved)
+        look = keeping.after_chunk(loop, callbacks)
+        loop.run(n - loop.iteration, callbacks, progressbar, keeping.saved, look)
+        self.approx.ending = ending_of(loop)
+        keeping.finish(loop, callbacks)
+
+    # -- checkpoints ----------------------------------------------------------------------------
+
+    def _begin_keeping(
+        self, checkpoint: Checkpoint | None, steps: Mapping[str, Any], budget: Budget | None
+    ) -> None:
+        """Find what an earlier run of the same fit has left, and take it over."""
+        approx, before = self.approx, self._keeping.checkpoint
+        call = describe_fit(type(self).__qualname__, self.objective.op, steps, budget)
+        self._keeping = find_kept(call, checkpoint, approx, "" if before is None else before.id)
+        self._loop = self._make_loop = None
+        approx.diagnosis = approx._fit_state = None
+        if self._keeping.found is not None:
+            self._keeping.take_over(approx, self._given(step_options(**steps)))
+
+    def _end_by_file(
+        self, saved: FitState, budget: Budget | None, steps: dict[str, Any], mode: Any
+    ) -> None:
+        """Be where a fit that is done has ended, ready for :meth:`refine`."""
+        self.approx._fit_state = saved
+        self._is_searched = not saved.vectors
+        if self._is_searched:
+            return
+        if budget is not None:
+            scales, schedule = saved_scales(saved, self.approx)
+            optimizer = self._scaled_adam(scales)
+            Schedule(optimizer, budget).restore(schedule)
+            steps = steps | {"score": True, "obj_optimizer": optimizer}
+        self._make_loop = partial(self._start, step_options(**steps), mode, saved)
 
     # -- fits that end by themselves ------------------------------------------------------------
 
@@ -244,9 +329,10 @@ class Inference:
         )
 
     def _fit_normal(self, budget: Budget, callbacks: Sequence[Callable[..., None]]) -> None:
-        self._loop, self._is_searched = None, True
+        self._is_searched = True
         self.approx.model.check_shapes()
         fit_normal_family(self.approx, budget, callbacks)
+        self._keeping.finish_search(self.approx)
 
     def _fit_by_schedule(
         self,
@@ -256,6 +342,28 @@ class Inference:
         callbacks: Sequence[Callable[..., None]],
         progressbar: bool,
     ) -> None:
+        approx, keeping = self.approx, self._keeping
+        if keeping.saved is None:
+            scales = self._found_scales(budget, steps)
+        else:
+            scales, schedule_state = saved_scales(keeping.saved, approx)
+            budget.taken = int(schedule_state["taken"])
+        optimizer = self._scaled_adam(scales)
+        schedule = Schedule(optimizer, budget)
+        # a level loss is how it ends
+        options = step_options(**steps | {"obj_optimizer": optimizer, "score": True})
+        loop = self._loop = self._start(options, mode, keeping.saved)
+        looks = [schedule, *callbacks]
+        approx.ending = schedule.ending
+        try:
+            left = schedule.most_steps - loop.iteration
+            loop.run(left, looks, progressbar, keeping.saved, keeping.after_chunk(loop, looks))
+        finally:
+            approx.ending = schedule.ending
+        keeping.finish(loop, looks)
+
+    def _found_scales(self, budget: Budget, steps: Mapping[str, Any]) -> list[np.ndarray]:
+        """Go near the posterior, if it can be found, and return the unit of each parameter."""
         approx, sd = self.approx, None
         own = steps["more_obj_params"] or steps["more_replacements"]
         local = any(group.local for group in approx.groups)
@@ -263,18 +371,7 @@ class Inference:
             q = find_normal(approx, budget)
             begin_near(approx, q)
             sd = q.sd
-        if steps["obj_n_mc"] is None and not approx.model.minibatches:
-            steps["obj_n_mc"] = 10
-        steps["score"] = True  # a level loss is how it ends
-        scales = unit_scales(approx, sd)
-        optimizer = self._scaled_adam(scales)
-        schedule = Schedule(optimizer, budget)
-        self._loop = self._start(step_options(**steps | {"obj_optimizer": optimizer}), mode)
-        approx.ending = schedule.ending
-        try:
-            self._loop.run(schedule.most_steps, [schedule, *callbacks], progressbar)
-        finally:
-            approx.ending = schedule.ending
+        return unit_scales(approx, sd)
 
     def _scaled_adam(self, scales: Sequence[np.ndarray]) -> ScaledAdam:
         """Return the optimizer of automatic fits, the same each time: it is compiled once."""
@@ -307,12 +404,17 @@ class Inference:
         TypeError
             If there was no fit yet.
         """
+        if self._loop is None and self._make_loop is not None:
+            self._loop = self._make_loop()
         if self._loop is None and self._is_searched:  # steps that never began go on from here
             return self.fit(n, callbacks=callbacks, progressbar=progressbar)
         if self._loop is None:
             raise TypeError("refine goes on with a fit: call fit first")
-        self._loop.run(check_whole(n, "n", least=0), list(callbacks or []), progressbar)
+        callbacks = list(callbacks or [])
+        self.approx.diagnosis = None
+        self._loop.run(check_whole(n, "n", least=0), callbacks, progressbar)
         self.approx.ending = ending_of(self._loop)
+        self.approx._fit_state = self._loop.fit_state(self._keeping.call, callbacks)
         return self.approx
 
     def run_profiling(self, n: int = 1000, score: bool | None = None, **kwargs: Any) -> Any:
@@ -347,26 +449,47 @@ class Inference:
 
     # -- compiled steps -----------------------------------------------------------------------
 
-    def _start(self, options: dict[str, Any], mode: Any) -> FitLoop:
-        """Return a loop that is ready to run: compiled, its start checked."""
-        approx = self.approx
+    def _start(self, options: dict[str, Any], mode: Any, saved: FitState | None = None) -> FitLoop:
+        """Return a loop that is ready to run: compiled, its start checked.
+
+        Parameters
+        ----------
+        options
+            See :func:`step_options`.
+        mode
+            PyTensor mode.
+        saved
+            Where to go on, in the place of a beginning.
+        """
+        approx, seeds = self.approx, seeds_record(self.approx._seeds)
         approx.model.check_shapes()
         steps, made_from = self._compiled_steps(options, mode)
         shared = dict(zip(made_from, approx.params, strict=True))
+        shared |= {v: v for v in self._given(options)}
+        values = {key: variable.get_value(borrow=True) for key, variable in shared.items()}
+        state = steps.state(values, self._generators(steps))
+        feed_seed = self._whole_number() if steps.windows else 0
+        feeds = Feeds(steps.windows, feed_seed)
+        if saved is not None:
+            approx._seeds = seeds_from(seeds)  # those that were drawn belong to a beginning
+            feeds = Feeds(steps.windows, saved.feed_seed, [Place(*p) for p in saved.feed_places])
+        steps.compile(state)
+        check_start(self, steps, state)
+        explain = partial(explain_draw, approx, steps, made_from, options)
+        loop = FitLoop(approx, steps, shared, state, explain, feeds)
+        if saved is not None:
+            loop.resume(saved)
+        return loop
+
+    def _given(self, options: Mapping[str, Any]) -> list[SharedVariable]:
+        """Return the tensors of the user's own that a fit changes."""
         given = [
             *self.objective.op.test_params,
             *options["more_obj_params"],
             *options["more_tf_params"],
             *options["more_updates"],
         ]
-        shared |= {v: v for v in given if not isinstance(v.type, RandomType)}
-        values = {key: variable.get_value(borrow=True) for key, variable in shared.items()}
-        state = steps.state(values, self._generators(steps))
-        feeds = Feeds(steps.windows, self._whole_number() if steps.windows else 0)
-        steps.compile(state)
-        check_start(self, steps, state)
-        explain = partial(explain_draw, approx, steps, made_from, options)
-        return FitLoop(approx, steps, shared, state, explain, feeds)
+        return [v for v in dict.fromkeys(given) if not isinstance(v.type, RandomType)]
 
     def _whole_number(self) -> int:
         """Return a random whole number that depends on the approximation's seed."""
@@ -590,6 +713,16 @@ class KLqp(Inference):
         KL(q \| p(z))`.
     path_derivative : bool, default False
         Whether to use the path-derivative gradient ("sticking the landing").
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     mu = vb.Normal("mu")
+    ...     y = vb.Normal("y", mu, observed=[1.0, 2.0])
+    ...     inference = vb.KLqp(vb.FullRank(random_seed=1))
+    >>> inference.fit(progressbar=False).mean.eval()
+    array([1.])
     """
 
     def __init__(
@@ -705,6 +838,19 @@ start_sigma, beta, path_derivative
     References
     ----------
     Kucukelbir et al. (2017), Automatic Differentiation Variational Inference, JMLR 18(14).
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     x = vb.Normal("x", shape=2)
+    ...     total = vb.Normal("total", x.sum(), 0.5, observed=3.0)
+    ...     approx = vb.FullRankADVI(random_seed=1).fit(progressbar=False)
+    >>> approx.mean.eval().round(2)
+    array([1.33, 1.33])
+    >>> approx.cov.eval().round(2)
+    array([[ 0.56, -0.44],
+           [-0.44,  0.56]])
     """
 
     short_name = "fullrank_advi"

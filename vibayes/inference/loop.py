@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from pytensor.compile.sharedvalue import SharedVariable
 
 from vibayes.approximations.base import Approximation
+from vibayes.exceptions import StorageError
 from vibayes.inference.callbacks import Callback, period
 from vibayes.inference.progress import Progress, average_loss, logger
 from vibayes.inference.steps import CompiledSteps, State
+from vibayes.storage.progress import FitState
 from vibayes.streaming.feed import Feeds
 
 __all__ = ["Ended", "FitLoop"]
@@ -80,6 +83,8 @@ class FitLoop:
         Number of iterations done.
     run_seconds : float
         Time spent in compiled steps.
+    ended : bool
+        Whether a callback has ended the last run.
     """
 
     def __init__(
@@ -97,12 +102,14 @@ class FitLoop:
         self.explain = explain
         self.feeds = feeds
         self.run_seconds = 0.0
+        self.ended = False
         self._history = History(approx.hist)
         self._earlier = len(approx.hist)
         self._seconds_per_step = 0.0
         # State and iteration change in one assignment: an interrupt finds either both or none.
         self._done: tuple[State, int] = (state, 0)
         self._synced: dict[SharedVariable, np.ndarray] = {}
+        self._seen = 0  # the last iteration that all callbacks have seen that wanted to
 
     @property
     def iteration(self) -> int:
@@ -114,8 +121,28 @@ class FitLoop:
         """Loss of each iteration done."""
         return self._history.view(self._earlier, self._earlier + self.iteration)
 
-    def run(self, n: int, callbacks: Sequence[Callable[..., None]], progressbar: bool) -> None:
+    def run(
+        self,
+        n: int,
+        callbacks: Sequence[Callable[..., None]],
+        progressbar: bool,
+        saved: FitState | None = None,
+        after_chunk: Callable[[], None] | None = None,
+    ) -> None:
         """Run n further iterations, unless a callback or the user ends the fit before.
+
+        Parameters
+        ----------
+        n
+            Number of iterations.
+        callbacks
+            See :meth:`vibayes.Inference.fit`.
+        progressbar
+            Whether to show a progress bar.
+        saved
+            The state from which the fit goes on, whose callbacks have a memory.
+        after_chunk
+            Called now and then, when all callbacks have seen what they want to.
 
         Raises
         ------
@@ -128,20 +155,27 @@ class FitLoop:
         looks = [(callback, period(callback)) for callback in callbacks]
         end = self.iteration + n
         progress = Progress(n, progressbar)
-        begun = self.iteration
+        begun, self._seen, self.ended = self.iteration, -1, False
         try:
             self._take_changes()
             self._sync()
             for callback in callbacks:
                 if isinstance(callback, Callback):
                     callback.start(self.approx)
+            if saved is not None:
+                restore_callbacks(callbacks, saved)
+            self._seen = self.iteration
             while self.iteration < end:
                 self._advance(self._next_stop(end, [every for _, every in looks]))
                 for callback, every in looks:
                     if self.iteration % every == 0:
                         self._look(callback)
+                self._seen = self.iteration
+                if after_chunk is not None:
+                    after_chunk()
                 progress.update(self.iteration - begun, self.losses)
         except (KeyboardInterrupt, StopIteration) as stop:
+            self.ended = isinstance(stop, StopIteration)
             self._finish(progress, begun)
             if str(stop):
                 logger.info(str(stop))
@@ -154,6 +188,60 @@ class FitLoop:
             self._report("Finished", end)
         finally:
             self.feeds.stop()
+
+    # -- going on in another process --------------------------------------------------------------
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all callbacks have their memory, and none was interrupted that was looking.
+
+        One that has ended the fit is asked no more.
+        """
+        return self.ended or self._seen == self.iteration
+
+    def fit_state(self, call: dict[str, Any], callbacks: Sequence[Callable[..., None]]) -> FitState:
+        """Return where the fit stands, and write it to the shared variables."""
+        self._sync()
+        state, iteration = self._done
+        given = [v for v in self.shared.values() if v not in self.approx.params]
+        return FitState(
+            call=call,
+            iteration=iteration,
+            ended=self.ended,
+            earlier=self._earlier,
+            layout=self._layout(),
+            vectors=state.vectors,
+            generators=state.generators,
+            given=tuple(v.get_value() for v in given),
+            feed_seed=self.feeds.seed,
+            feed_places=self.feeds.places,
+            callbacks=callback_states(callbacks),
+        )
+
+    def resume(self, saved: FitState) -> None:
+        """Go to where an earlier run of the same fit stood; the approximation is there already.
+
+        Raises
+        ------
+        StorageError
+            If the steps change other numbers than the saved ones.
+        """
+        if saved.layout != (layout := self._layout()):
+            raise StorageError(
+                f"The saved state does not fit the steps of this fit: it has {listed(saved.layout)}"
+                f", and they change {listed(layout)}. It was made by other code, or by another "
+                f"version of a library."
+            )
+        state = replace(self._done[0], vectors=saved.vectors, generators=saved.generators)
+        self._done = (state, saved.iteration)
+        self._earlier = saved.earlier
+
+    def _layout(self) -> tuple[tuple[str, str, tuple[int, ...]], ...]:
+        """Return the name, dtype and shape of each tensor that a step changes."""
+        return tuple(
+            (key.name or "", key.type.dtype, tuple(map(int, place.shape)))
+            for key, place in self.steps.places.items()
+        )
 
     # -- one chunk ----------------------------------------------------------------------------
 
@@ -284,6 +372,38 @@ class FitLoop:
             f"state after iteration {iteration - 1}. Try a smaller learning rate, "
             f"total_grad_norm_constraint=..., more draws a step (obj_n_mc=...), or another start."
         )
+
+
+def callback_states(
+    callbacks: Sequence[Callable[..., None]],
+) -> tuple[tuple[str, dict[str, Any]], ...]:
+    """Return the class name and the state of each callback that has one."""
+    found = [(type(c).__qualname__, c.state()) for c in callbacks if isinstance(c, Callback)]
+    return tuple((name, state) for name, state in found if state)
+
+
+def restore_callbacks(callbacks: Sequence[Callable[..., None]], saved: FitState) -> None:
+    """Give callbacks their states back: those of one class in their order.
+
+    Raises
+    ------
+    StorageError
+        If there are no such callbacks now.
+    """
+    todo = [c for c in callbacks if isinstance(c, Callback)]
+    for name, state in saved.callbacks:
+        match = next((c for c in todo if type(c).__qualname__ == name), None)
+        if match is None:
+            raise StorageError(
+                f"The fit that is to go on had a callback {name}, which is missing now: pass the "
+                f"same callbacks."
+            )
+        match.restore(state)
+        todo.remove(match)
+
+
+def listed(layout: Sequence[tuple[str, str, tuple[int, ...]]]) -> str:
+    return ", ".join(f"{name or 'a tensor'} {shape}" for name, _, shape in layout)
 
 
 def first_bad(state: State, loop: FitLoop, key: SharedVariable) -> float:

@@ -21,6 +21,7 @@ from vibayes.model.core import Model
 from vibayes.objectives.base import Operator
 from vibayes.objectives.kernels import Kernel, rbf
 from vibayes.objectives.stein import KSD
+from vibayes.storage.progress import FitState
 
 __all__ = ["ASVGD", "SVGD", "ImplicitGradient"]
 
@@ -210,9 +211,9 @@ class SVGD(ImplicitGradient):
         )
         super().__init__(approx, estimator, kernel, temperature=temperature)
 
-    def _start(self, options: dict[str, Any], mode: Any) -> FitLoop:
+    def _start(self, options: dict[str, Any], mode: Any, saved: FitState | None = None) -> FitLoop:
         check_particles(self.approx, options["more_replacements"])
-        return super()._start(options, mode)
+        return super()._start(options, mode, saved)
 
 
 def check_particles(approx: Approximation, swap: Mapping[Variable, Variable]) -> None:

@@ -65,8 +65,10 @@ class Model:
         Random variables to infer.
     observed_RVs : list of TensorVariable
         Random variables with data.
-    deterministics, potentials : list of TensorVariable
-        Expressions that are recorded; terms that are added to the log density.
+    deterministics : list of TensorVariable
+        Expressions that are recorded.
+    potentials : list of TensorVariable
+        Terms that are added to the log density.
     data_vars : list of SharedVariable
         What :func:`vibayes.Data` registered.
     rvs_to_values : dict
@@ -440,7 +442,7 @@ class Model:
         if transform is not None:
             shape = tuple(int(n) for n in transform.forward_shape(shape))
             name = f"{name}_{transform.name}__"
-        return pt.tensor(name, dtype=dtype, shape=shape)
+        return pt.TensorType(dtype, shape)(name)  # pt.tensor takes some names for a dtype
 
     # -- access -------------------------------------------------------------------------------
 
@@ -836,6 +838,16 @@ def Deterministic(
     -------
     TensorVariable
         The named expression, to be used in further ones.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     x = vb.Normal("x")
+    ...     square = vb.Deterministic("square", x**2)
+    ...     posterior = vb.MeanField().sample(10).posterior
+    >>> list(posterior.data_vars)
+    ['x', 'square']
     """
     model = modelcontext(model)
     label = f"Deterministic({name!r})"
@@ -867,6 +879,17 @@ def Potential(
         The model; by default the one of the ``with`` block.
     dims
         Names of the expression's axes.
+
+    Examples
+    --------
+    A soft constraint, that two effects sum to about zero:
+
+    >>> import vibayes as vb
+    >>> with vb.Model() as model:
+    ...     effect = vb.Normal("effect", shape=2)
+    ...     penalty = vb.Potential("sum", -0.5 * (effect.sum() / 0.01) ** 2)
+    >>> model.potentials
+    [sum]
     """
     model = modelcontext(model)
     label = f"Potential({name!r})"

@@ -60,6 +60,16 @@ def Data(
     -----
     Axes that have a name may change their length. An axis of length 1 without a name broadcasts,
     and keeps its length.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model(coords={"row": ["a", "b", "c"]}) as model:
+    ...     x = vb.Data("x", [1.0, 2.0, 3.0], dims="row")
+    ...     slope = vb.Normal("slope")
+    ...     mu = vb.Deterministic("mu", slope * x, dims="row")
+    >>> x.get_value()
+    array([1., 2., 3.])
     """
     model = modelcontext(model)
     label = f"Data({name!r})"
@@ -106,6 +116,15 @@ def set_data(
     ShapeError
         If the number of axes changes, if the new lengths of one dimension differ, or if a
         dimension changes its length without new coordinates.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model(coords={"row": ["a", "b", "c"]}) as model:
+    ...     x = vb.Data("x", [1.0, 2.0, 3.0], dims="row")
+    >>> vb.set_data({"x": [4.0, 5.0]}, model=model, coords={"row": ["d", "e"]})
+    >>> x.get_value()
+    array([4., 5.])
     """
     model = modelcontext(model)
     arrays = {}

@@ -93,7 +93,8 @@ class PosteriorDraws:
         from vibayes.automatic.parametric import draws_to_judge
 
         draws = draws_to_judge(self.model) if draws is None else draws
-        return diagnose(self, check_whole(draws, "draws", least=100), random_seed)
+        self.diagnosis = diagnose(self, check_whole(draws, "draws", least=100), random_seed)
+        return self.diagnosis
 
     def flat_draws(self: Approximation, draws: int, random_seed: Any = None) -> FlatDraws:
         """Return draws of the flat unconstrained vector, and their log densities.

@@ -277,6 +277,15 @@ def sample_approx(
         Whether to add the unconstrained values.
     random_seed
         Seed of the draws.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     x = vb.Normal("x", shape=2)
+    ...     approx = vb.MeanField()
+    >>> vb.sample_approx(approx, draws=100)["x"].shape
+    (100, 2)
     """
     return approx.sample(draws, random_seed, include_transformed)
 

@@ -12,6 +12,7 @@ from pytensor.tensor.variable import TensorVariable
 from vibayes.automatic.target import data_size
 from vibayes.compile import as_seed_sequence
 from vibayes.distributions.base import as_value, distribution_of
+from vibayes.exceptions import ShapeError
 from vibayes.predictive.compiled import compile_over_draws
 from vibayes.predictive.predictive import drawn_trace, named_variables, warn_of_potentials
 from vibayes.predictive.results import draws_dataset, in_place_or_new
@@ -152,6 +153,10 @@ def small_log_likelihood(model: Model, posterior: xarray.Dataset) -> dict[str, x
     trace = posterior_of(posterior)
     few = data_size(model) * trace.draws <= FEW_NUMBERS
     if not few or not model.observed_RVs or model.potentials or model.minibatches:
+        return {}
+    try:
+        model.check_shapes()
+    except ShapeError:  # predictors were exchanged for others, of which there are no outcomes
         return {}
     group = log_densities(model, model.observed_RVs, trace, "log_likelihood")
     return {"log_likelihood": group}

@@ -11,7 +11,7 @@ import numpy as np
 from pytensor.compile.sharedvalue import SharedVariable
 
 from vibayes.exceptions import ShapeError
-from vibayes.streaming.shuffle import Group, ShuffledEpochs
+from vibayes.streaming.shuffle import BEGINNING, Group, Place, ShuffledEpochs
 
 if TYPE_CHECKING:
     from vibayes.streaming.stream import Stream
@@ -35,21 +35,27 @@ class Feed:
         Where the rows come from.
     seed : sequence of int
         Seed of their order.
+    begin : Place, optional
+        Where to begin to read; see :attr:`place`.
 
     Attributes
     ----------
     wait_seconds : float
         Time that steps have waited for rows.
+    place : Place
+        Where another feed has to begin to read for the steps to come: at the group before the one
+        in use, of which some rows may be left over.
     """
 
-    def __init__(self, stream: Stream, seed: Sequence[int]) -> None:
+    def __init__(self, stream: Stream, seed: Sequence[int], begin: Place = BEGINNING) -> None:
         self.wait_seconds = 0.0
         self._rows = ShuffledEpochs(
-            stream.layout, stream.total_size, stream.batch_size, stream.buffer_bytes, seed
+            stream.layout, stream.total_size, stream.batch_size, stream.buffer_bytes, seed, begin
         )
+        self.place = begin
         self._groups: list[Group] = []
-        self._in_use = 0  # number of the group that steps use
-        self._first_step = 0  # the first that uses it
+        self._in_use = 0  # number of the group that steps use, from the first that is read
+        self._first_step = self._rows.first_step  # the first that uses it
         self._complete = 0  # number of groups that have been filled
         self._error: BaseException | None = None
         self._changed = threading.Condition()
@@ -92,6 +98,7 @@ class Feed:
         end = self._first_step + self._group(self._in_use).batches
         if step < end:
             return end - step
+        self.place = self._group(self._in_use).begins_at
         self._in_use, self._first_step = self._in_use + 1, end
         self._changed.notify_all()
         return self._steps_left(step)
@@ -155,6 +162,8 @@ class Feeds:
         The windows of minibatches that the steps read.
     seed : int
         Seed of the fit; streams have their own ones beside.
+    begin : sequence of Place, optional
+        Where to begin to read each stream; see :attr:`places`.
 
     Raises
     ------
@@ -162,11 +171,23 @@ class Feeds:
         If several streams look as if they were to show the same rows.
     """
 
-    def __init__(self, windows: Sequence[SharedVariable], seed: int) -> None:
+    def __init__(
+        self, windows: Sequence[SharedVariable], seed: int, begin: Sequence[Place] = ()
+    ) -> None:
+        self.seed = seed
         self._places = [window.tag.streamed for window in windows]
         streams = list(dict.fromkeys(stream for stream, _ in self._places))
         check_streams(streams)
-        self._feeds = {stream: Feed(stream, [seed, stream.random_seed]) for stream in streams}
+        begin = begin or [BEGINNING] * len(streams)
+        self._feeds = {
+            stream: Feed(stream, [seed, stream.random_seed], place)
+            for stream, place in zip(streams, begin, strict=True)
+        }
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Where other feeds have to begin to read for the steps to come."""
+        return tuple(feed.place for feed in self._feeds.values())
 
     @property
     def wait_seconds(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,7 +11,28 @@ from vibayes.exceptions import StreamError
 from vibayes.streaming.blocks import Layout
 from vibayes.streaming.sources import Block
 
-__all__ = ["Group", "ShuffledEpochs"]
+__all__ = ["BEGINNING", "Group", "Place", "ShuffledEpochs"]
+
+
+class Place(NamedTuple):
+    """Where a group begins.
+
+    Attributes
+    ----------
+    group : int
+        Its number, over all epochs.
+    blocks : int
+        Number of blocks of the epoch that are used up before it.
+    rows : int
+        Number of rows that are used up of the next one.
+    """
+
+    group: int
+    blocks: int
+    rows: int
+
+
+BEGINNING = Place(0, 0, 0)
 
 
 class Group:
@@ -31,11 +53,14 @@ class Group:
         The rows of each part, as they were read.
     order : numpy.ndarray
         Numbers of the rows, in the order in which they are to be used, once all are there.
+    begins_at : Place
+        Where the rows begin that are read for it.
     """
 
     def __init__(self, layout: Layout, capacity: int, batch_size: int) -> None:
         self.arrays = tuple(part.empty(capacity) for part in layout.parts)
         self.order = np.zeros(0, dtype=np.int64)
+        self.begins_at = BEGINNING
         self._batch_size = batch_size
         self._left_over = self._size = self._filled = 0
 
@@ -54,9 +79,19 @@ class Group:
         """Whether all rows are there."""
         return self._filled == self._size
 
-    def begin(self, size: int, before: Group | None) -> None:
-        """Make room for rows, and take those that the group before has left over."""
-        self._left_over = 0
+    def begin(self, size: int, before: Group | None, left_over: int = 0) -> None:
+        """Make room for rows, and take those that the group before has left over.
+
+        Parameters
+        ----------
+        size
+            How many rows are to be read.
+        before
+            The group before, None if there is none any more.
+        left_over
+            How many rows it had left over, if it is not there: they are used up already.
+        """
+        self._left_over = left_over
         if before is not None:
             rows = before.order[before.batches * self._batch_size :]
             for array, old in zip(self.arrays, before.arrays, strict=True):
@@ -88,6 +123,11 @@ class ShuffledEpochs:
     The order depends on the seed and the sizes of blocks, batches and buffer alone. What
     raises changes nothing: the next call reads the same block again.
 
+    Attributes
+    ----------
+    first_step : int
+        Number of the first step that uses the group with which the sequence begins.
+
     Parameters
     ----------
     layout : Layout
@@ -100,6 +140,9 @@ class ShuffledEpochs:
         Room for two groups together.
     seed : sequence of int
         Seed.
+    begin : Place, optional
+        The group to begin with. All groups after it are what they are in the whole sequence; of
+        this one the rows are missing that the group before it has left over.
     """
 
     def __init__(
@@ -109,6 +152,7 @@ class ShuffledEpochs:
         batch_size: int,
         buffer_bytes: int,
         seed: Sequence[int],
+        begin: Place = BEGINNING,
     ) -> None:
         self._layout = layout
         self._length = length
@@ -116,12 +160,16 @@ class ShuffledEpochs:
         self._seed = tuple(seed)
         rows = max(1, buffer_bytes // (2 * layout.row_bytes) - batch_size + 1)
         self._groups = min(-(-length // rows), length // batch_size)
-        self._number = 0  # of the group that is filled, over all epochs
+        self._number = begin.group  # of the group that is filled, over all epochs
         self._before: Group | None = None
         self._has_begun = False
         self._rest: list[np.ndarray] | None = None  # of a block that two groups share
         self._blocks: Iterator[Block] | None = None
-        self._blocks_read = self._rows_read = 0  # in this epoch
+        self._blocks_read = begin.blocks  # in this epoch
+        self._rows_read = self._rows_before(begin.group) % length - begin.rows
+        self._block_size = 0
+        self._skip = begin.rows  # of the first block
+        self.first_step = self._rows_before(begin.group) // batch_size
 
     def group(self) -> Group:
         """Return a group, with room for rows."""
@@ -142,7 +190,9 @@ class ShuffledEpochs:
             If a block cannot be read, or is not what it should be.
         """
         if not self._has_begun:
-            group.begin(self._size(self._number), self._before)
+            left_over = self._rows_before(self._number) % self._batch_size
+            group.begin(self._size(self._number), self._before, left_over)
+            group.begins_at = self._place()
             self._has_begun = True
         self._fill(group)
         if not group.is_full:
@@ -155,8 +205,19 @@ class ShuffledEpochs:
         return True
 
     def _size(self, group: int) -> int:
-        i = group % self._groups
-        return self._length * (i + 1) // self._groups - self._length * i // self._groups
+        return self._rows_before(group + 1) - self._rows_before(group)
+
+    def _rows_before(self, group: int) -> int:
+        """Return how many rows all groups before one have, over all epochs."""
+        epoch, i = divmod(group, self._groups)
+        return self._length * epoch + self._length * i // self._groups
+
+    def _place(self) -> Place:
+        """Return where the rows begin that are read next."""
+        if self._rest is None:
+            return Place(self._number, self._blocks_read, self._skip)
+        used = self._block_size - len(self._rest[0])
+        return Place(self._number, self._blocks_read - 1, used)
 
     def _rng(self, *where: int) -> np.random.Generator:
         """Return a generator that depends on the seed and on the place in the sequence."""
@@ -166,7 +227,10 @@ class ShuffledEpochs:
     # -- reading ------------------------------------------------------------------------------
 
     def _fill(self, group: Group) -> None:
-        rows = self._rest if self._rest is not None else self._next_rows()
+        rows = self._rest
+        if rows is None:
+            rows = [array[self._skip :] for array in self._next_rows()]
+            self._skip = 0
         taken = group.add(rows)
         left = [array[taken:] for array in rows]
         self._rest = left if len(left[0]) else None
@@ -180,7 +244,8 @@ class ShuffledEpochs:
             self._blocks = None  # whatever raised cannot go on: start anew, and skip what is done
             raise
         self._blocks_read += 1
-        self._rows_read += len(rows[0])
+        self._block_size = len(rows[0])
+        self._rows_read += self._block_size
         return rows
 
     def _next_block(self) -> Block:

@@ -1,0 +1,329 @@
+"""NUTS, compared with posteriors whose moments are known."""
+
+import re
+import signal
+import sys
+import threading
+import warnings
+from pathlib import Path
+
+import arviz as az
+import numpy as np
+import pytensor.tensor as pt
+import pytest
+from pytensor.tensor.random.utils import RandomStream
+from scipy import stats
+
+import vibayes as vb
+
+pytest.importorskip("nutpie")
+
+Y = np.random.default_rng(3).normal(3.0, 2.0, 30)
+QUICK = dict(draws=400, tune=400, chains=4, progressbar=False)
+
+
+def conjugate(y=Y, scale=1.0):
+    """Return a normal mean of known sd with a normal prior, and its posterior mean and sd."""
+    with vb.Model(coords={"row": range(len(y))}) as model:
+        data = vb.Data("data", y, dims="row")
+        mu = vb.Normal("mu", 0, 10 * scale)
+        vb.Deterministic("twice", 2 * mu)
+        vb.Normal("y", mu, 2 * scale, observed=data, dims="row")
+    return model, *moments(y, scale)
+
+
+def moments(y, scale=1.0):
+    precision = len(y) / (2 * scale) ** 2 + 1 / (10 * scale) ** 2
+    return y.sum() / (2 * scale) ** 2 / precision, precision**-0.5
+
+
+@pytest.fixture(scope="module")
+def known():
+    return conjugate()
+
+
+def assert_moments(draws, mean, sd):
+    """Compare (chain, draw) with a mean and an sd, within five of their Monte Carlo errors."""
+    ess = float(az.ess(np.asarray(draws)))
+    assert np.mean(draws) == pytest.approx(mean, abs=5 * sd / ess**0.5)
+    assert np.std(draws) == pytest.approx(sd, rel=6 / (2 * ess) ** 0.5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_moments(known, seed):
+    model, mean, sd = known
+    trace = vb.sample(**QUICK, model=model, random_seed=seed)
+    assert_moments(trace.posterior["mu"].values, mean, sd)
+
+
+def test_transformed_variables_of_several_elements():
+    with vb.Model():
+        vb.Gamma("rate", 3, 2, shape=2)
+        vb.Beta("p", 2, 5)
+        vb.Dirichlet("w", np.array([2.0, 3.0, 4.0]))
+        trace = vb.sample(**QUICK, random_seed=1, backend="py").posterior
+    for i in range(2):
+        assert_moments(trace["rate"].values[..., i], 1.5, 3**0.5 / 2)
+    assert_moments(trace["p"].values, 2 / 7, stats.beta(2, 5).std())
+    for i, a in enumerate([2, 3, 4]):
+        assert_moments(trace["w"].values[..., i], a / 9, stats.beta(a, 9 - a).std())
+
+
+def test_results_have_the_names_that_arviz_knows(known):
+    model, *_ = known
+    trace = vb.sample(50, tune=50, chains=2, model=model, random_seed=1, progressbar=False)
+    assert dict(trace.posterior.sizes) == {"chain": 2, "draw": 50}
+    np.testing.assert_allclose(trace.posterior["twice"], 2 * trace.posterior["mu"])
+    assert trace["mu"].shape == (100,)
+    assert {
+        "diverging",
+        "energy",
+        "lp",
+        "tree_depth",
+        "n_steps",
+        "acceptance_rate",
+        "step_size",
+        "reached_max_treedepth",
+    } <= set(trace.sample_stats.data_vars)
+    np.testing.assert_allclose(trace.observed_data["y"], Y)
+    np.testing.assert_allclose(trace.constant_data["data"], Y)
+    lp = trace.sample_stats["lp"].values[0, 7]
+    point = {"mu": trace.posterior["mu"].values[0, 7]}
+    assert lp == pytest.approx(model.compile_logp(backend="py")(point))
+    assert "warmup_posterior" not in trace
+
+
+def test_warmup_and_unconstrained_values_on_request():
+    with vb.Model():
+        vb.HalfNormal("s")
+        trace = vb.sample(
+            60,
+            tune=50,
+            chains=2,
+            discard_tuned_samples=False,
+            include_transformed=True,
+            progressbar=False,
+        )
+    assert trace["warmup_posterior"].sizes["draw"] == 50
+    np.testing.assert_allclose(np.exp(trace.posterior["s_log__"]), trace.posterior["s"])
+
+
+def test_same_seed_same_numbers(known):
+    model, *_ = known
+    options = dict(draws=50, tune=50, chains=3, model=model, progressbar=False)
+    first = vb.sample(**options, random_seed=7, cores=1)["mu"]
+    np.testing.assert_array_equal(first, vb.sample(**options, random_seed=7, cores=3)["mu"])
+    assert not np.array_equal(first, vb.sample(**options, random_seed=8)["mu"])
+    assert len(set(first)) > 100  # chains are different
+
+
+def test_other_data_need_no_compilation():
+    model, *_ = conjugate()
+    vb.sample(20, tune=20, model=model, random_seed=1, progressbar=False)
+    compiled = dict(model._cache)
+    vb.set_data({"data": Y + 100}, model)
+    trace = vb.sample(**QUICK, model=model, random_seed=1)
+    assert_moments(trace.posterior["mu"].values, *moments(Y + 100))
+    assert model._cache == compiled
+
+
+def test_minibatches_stand_for_the_whole_data():
+    with vb.Model() as model:
+        mu = vb.Normal("mu", 0, 10)
+        vb.Normal("y", mu, 2, observed=vb.Minibatch(Y, batch_size=5), total_size=len(Y))
+    trace = vb.sample(**QUICK, model=model, random_seed=1)
+    assert_moments(trace.posterior["mu"].values, *moments(Y))
+
+
+def test_float32(float32):
+    with vb.Model():
+        mu = vb.Normal("mu", 0, 10)
+        vb.Normal("y", mu, 2, observed=Y)
+        trace = vb.sample(**QUICK, random_seed=1)
+    assert trace.posterior["mu"].dtype == "float32"
+    assert_moments(trace.posterior["mu"].values, *moments(Y))
+
+
+def test_without_a_compiler(known):
+    model, mean, sd = known
+    trace = vb.sample(200, tune=200, model=model, random_seed=1, backend="py", progressbar=False)
+    assert_moments(trace.posterior["mu"].values, mean, sd)
+
+
+# -- starts ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def scales():
+    """Return a model of very different scales, and its approximation."""
+    with vb.Model() as model:
+        vb.Normal("x", np.array([1e3, -1e-3]), np.array([1e4, 1e-4]), shape=2)
+    return model, vb.fit(model=model, random_seed=1, backend="py", progressbar=False)
+
+
+def test_an_approximation_gives_points_and_scales(scales):
+    model, approx = scales
+    trace = vb.sample(
+        200,
+        tune=50,
+        model=model,
+        init=approx,
+        random_seed=1,
+        discard_tuned_samples=False,
+        progressbar=False,
+        compute_convergence_checks=False,
+    )
+    for i, (mean, sd) in enumerate([(1e3, 1e4), (-1e-3, 1e-4)]):
+        assert_moments(trace.posterior["x"].values[..., i], mean, sd)
+        first = trace["warmup_posterior"]["x"].values[:, 0, i]
+        assert np.abs(first - mean).max() < 6 * sd
+    # the two scales are one from the first step on
+    steps = trace["warmup_sample_stats"]["n_steps"].values[:, 5:]
+    assert np.median(steps) <= 15
+
+
+def test_particles_are_an_approximation_too(known):
+    model, mean, sd = known
+    particles = mean + sd * np.random.default_rng(1).normal(size=(50, 1))
+    empirical = vb.Empirical({"mu": particles[:, 0]}, model=model)
+    trace = vb.sample(**QUICK, model=model, init=empirical, random_seed=1)
+    assert_moments(trace.posterior["mu"].values, mean, sd)
+
+
+def test_init_advi_fits_first(known):
+    model, mean, sd = known
+    trace = vb.sample(**QUICK, model=model, init="advi", random_seed=1)
+    assert_moments(trace.posterior["mu"].values, mean, sd)
+
+
+def test_start_values_are_where_chains_start(known):
+    model, *_ = known
+    options = dict(model=model, random_seed=1, progressbar=False, discard_tuned_samples=False)
+    trace = vb.sample(5, tune=1, start={"mu": 3.25}, compute_convergence_checks=False, **options)
+    assert np.abs(trace["warmup_posterior"]["mu"].values[:, 0] - 3.25).max() < 3
+
+
+def test_a_start_where_the_slope_is_zero():
+    with vb.Model():
+        vb.Normal("x", 0, 1)
+        trace = vb.sample(**QUICK, init="adapt_diag", random_seed=1, backend="py")
+    assert_moments(trace.posterior["x"].values, 0, 1)
+
+
+def test_init_of_another_model(known, scales):
+    model, *_ = known
+    with pytest.raises(ValueError, match="free variable 'mu'"):
+        vb.sample(model=model, init=scales[1])
+
+
+@pytest.mark.parametrize("init", ["nuts", 3])
+def test_unknown_init(known, init):
+    with pytest.raises(ValueError, match="init must be an approximation"):
+        vb.sample(model=known[0], init=init)
+
+
+def test_an_approximation_has_no_start(scales):
+    model, approx = scales
+    with pytest.raises(TypeError, match="start has no effect"):
+        vb.sample(model=model, init=approx, start={"x": [0.0, 0.0]})
+
+
+# -- what goes wrong ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"draws": 0}, "draws must be a whole number"),
+        ({"tune": -1}, "tune must be"),
+        ({"chains": 1.5}, "chains must be"),
+        ({"cores": 0}, "cores must be"),
+        ({"target_accept": 1.0}, "target_accept must be between 0 and 1"),
+    ],
+)
+def test_bad_arguments(known, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        vb.sample(model=known[0], **arguments)
+
+
+def test_discrete_variables():
+    with vb.Model() as model:
+        vb.Poisson("k", 3)
+    with pytest.raises(ValueError, match="'k' is discrete"):
+        vb.sample(model=model)
+
+
+def test_random_log_density():
+    with vb.Model() as model:
+        x = vb.Normal("x")
+        vb.Potential("noise", x * RandomStream(1).normal())
+    with pytest.raises(ValueError, match="the same at each evaluation"):
+        vb.sample(model=model)
+
+
+def test_streamed_data():
+    with vb.Model() as model:
+        mu = vb.Normal("mu")
+        y = vb.Minibatch(lambda: iter([Y]), batch_size=5, total_size=len(Y))
+        vb.Normal("y", mu, 1, observed=y, total_size=len(Y))
+    with pytest.raises(ValueError, match="streamed"):
+        vb.sample(model=model)
+
+
+def test_infinite_log_density_names_the_variable():
+    with vb.Model() as model:
+        vb.Uniform("u", 0, 1, transform=None, initval=2.0)
+    with pytest.raises(ValueError, match=r"u: log density -inf at 2\.0"):
+        vb.sample(model=model)
+
+
+def test_divergences_are_reported():
+    with vb.Model():
+        v = vb.Normal("v", 0, 3)
+        vb.Normal("x", 0, pt.exp(v / 2), shape=9)
+        with pytest.warns(vb.ConvergenceWarning, match="of 1200 draws diverged.*target_accept"):
+            vb.sample(300, tune=300, random_seed=1, progressbar=False)
+
+
+def test_chains_that_disagree_are_reported():
+    with vb.Model() as model:
+        x = vb.Flat("x", shape=2)
+        parts = pt.stack([-0.5 * ((x[1] - 30) ** 2), -0.5 * ((x[1] + 30) ** 2)])
+        vb.Potential("modes", pt.logsumexp(parts) - x[0] ** 2)
+    init = vb.Empirical({"x": np.array([[0.0, 30.0], [0.0, -30.0]] * 5)}, model=model)
+    with pytest.warns(vb.ConvergenceWarning, match=r"R-hat is above 1\.01 for x\[1\]"):
+        vb.sample(**(QUICK | {"chains": 8}), model=model, random_seed=1, init=init)
+
+
+def test_nothing_is_said_of_good_chains(known):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", vb.ConvergenceWarning)
+        vb.sample(1000, model=known[0], random_seed=2, progressbar=False)
+
+
+def test_missing_nutpie(monkeypatch, known):
+    monkeypatch.setitem(sys.modules, "nutpie", None)
+    with pytest.raises(ImportError, match=re.escape('pip install "vibayes[nuts]"')):
+        vb.sample(model=known[0])
+
+
+def test_an_interruption_returns_the_draws_so_far(known):
+    model, mean, sd = known
+    options = dict(model=model, random_seed=1, progressbar=False, tune=100, chains=2, cores=2)
+    vb.sample(10, **options, compute_convergence_checks=False)
+    timer = threading.Timer(5.0, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    trace = vb.sample(1_000_000, **options, compute_convergence_checks=False)
+    timer.cancel()
+    assert 0 < trace.posterior.sizes["draw"] < 1_000_000
+    assert np.isfinite(trace.posterior["mu"]).all()
+    assert_moments(trace.posterior["mu"].values, mean, sd)
+
+
+# -- convergence ----------------------------------------------------------------------------------
+
+
+def test_the_page_on_nuts_runs():
+    page = (Path(__file__).parents[2] / "docs/nuts.md").read_text()
+    for block in re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
+        exec(compile(block, "docs/nuts.md", "exec"), globals().setdefault("_page", {}))

@@ -1,0 +1,228 @@
+"""``sample``: draws of the posterior by the No-U-Turn sampler."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from vibayes.approximations.base import Approximation
+from vibayes.arguments import check_whole
+from vibayes.compile import as_seed_sequence
+from vibayes.inference.progress import someone_watches
+from vibayes.model.context import modelcontext
+from vibayes.model.core import Model
+from vibayes.model.initial import check_point
+from vibayes.nuts.density import check_model, compile_density, density_at
+from vibayes.nuts.results import as_results, complete_chains, warn_of_problems
+from vibayes.nuts.start import Start, approximate_start, model_start
+from vibayes.pymc_models.convert import as_model
+
+__all__ = ["sample"]
+
+JITTERED = {"auto", "jitter+adapt_diag"}
+FITTED = {"advi", "advi+adapt_diag"}
+
+
+def sample(
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    cores: int | None = None,
+    random_seed: Any = None,
+    init: str | Approximation | None = None,
+    model: Model | None = None,
+    start: Mapping[str, Any] | None = None,
+    progressbar: bool = True,
+    target_accept: float = 0.8,
+    max_treedepth: int = 10,
+    discard_tuned_samples: bool = True,
+    include_transformed: bool = False,
+    compute_convergence_checks: bool = True,
+    backend: str | None = None,
+    **kwargs: Any,
+) -> Any:
+    """Draw from the posterior by the No-U-Turn sampler, to compare an approximation with.
+
+    Needs nutpie: ``pip install "vibayes[nuts]"``.
+
+    Parameters
+    ----------
+    draws, tune
+        Number of draws of each chain, and of draws before them that adapt the sampler.
+    chains, cores
+        Number of chains, and of those that run at a time.
+    random_seed
+        Seed: the same seed gives the same numbers.
+    init
+        An approximation of this model: chains start at draws of it, and move in coordinates that
+        its standard deviations scale. ``"advi"`` fits one first. By default
+        (``"jitter+adapt_diag"``) chains start at random around the model's initial point,
+        with ``"adapt_diag"`` at that point.
+    model
+        The model; by default the one of the ``with`` block. A PyMC or Bambi model is converted
+        first: see :func:`vibayes.from_pymc`.
+    start
+        Where to start, by variable name: on the variable's own scale, or unconstrained under the
+        name of its value variable. These values are not jittered.
+    progressbar
+        Whether to show progress, where somebody sees it.
+    target_accept
+        Rate of acceptance at which the step size aims: between 0 and 1. A larger one takes
+        smaller steps.
+    max_treedepth
+        A draw takes at most 2 to the power of this many steps.
+    discard_tuned_samples
+        Whether to leave out the groups ``warmup_posterior`` and ``warmup_sample_stats``.
+    include_transformed
+        Whether to add the unconstrained values, under names such as ``sigma_log__``.
+    compute_convergence_checks
+        Whether to warn of divergences, and of chains that disagree.
+    backend
+        ``"numba"`` (the default), ``"c"`` or ``"py"``.
+    **kwargs
+        Further arguments of ``nutpie.sample``, such as ``adaptation="low_rank"``.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If draws diverged, R-hat is above 1.01, or trees were cut off.
+
+    Returns
+    -------
+    arviz.InferenceData or xarray.DataTree
+        As the installed ArviZ has it: groups ``posterior`` (dims ``chain``, ``draw`` and those of
+        the variables; Deterministics included), ``sample_stats``, ``observed_data`` and
+        ``constant_data``. After an interruption it holds the draws so far.
+
+    Raises
+    ------
+    ImportError
+        If nutpie is not installed.
+    ModelError
+        If the model has discrete free variables, streamed data, or a random log density; or if
+        ``init`` belongs to another model.
+    SamplingError
+        If the log density is not finite at the initial point.
+
+    Notes
+    -----
+    Minibatches stand for the whole data.
+
+    References
+    ----------
+    Hoffman and Gelman (2014), The No-U-Turn Sampler: adaptively setting path lengths in
+    Hamiltonian Monte Carlo, Journal of Machine Learning Research 15.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     mu = vb.Normal("mu", 0, 10)
+    ...     y = vb.Normal("y", mu, 1, observed=[1.2, 0.8, 1.9])
+    ...     trace = vb.sample(200, tune=200, random_seed=1, progressbar=False)
+    >>> trace.posterior["mu"].shape
+    (4, 200)
+    """
+    nutpie = import_nutpie()
+    model = modelcontext(as_model(model))
+    counts = {
+        "draws": check_whole(draws, "draws", least=1),
+        "tune": check_whole(tune, "tune", least=0),
+        "chains": check_whole(chains, "chains", least=1),
+        "maxdepth": check_whole(max_treedepth, "max_treedepth", least=1),
+    }
+    if cores is not None:
+        counts["cores"] = check_whole(cores, "cores", least=1)
+    if not 0 < target_accept < 1:
+        raise ValueError(f"target_accept must be between 0 and 1, got {target_accept!r}")
+    check_model(model)
+    seeds = as_seed_sequence(random_seed).spawn(2)
+    start_of_chains, point = choose_start(model, init, start, seeds[0])
+    center, scale = start_of_chains.center, start_of_chains.scale
+    density = density_at(compile_density(model, backend), center, scale)
+    logp, _ = density(np.zeros_like(center))  # compiles, before threads call it
+    if point is not None and not np.isfinite(logp):
+        check_point(model, point)
+    began = time.perf_counter()
+    sampler = nutpie.sample(
+        as_nutpie_model(density, start_of_chains),
+        **counts,
+        seed=int(seeds[1].generate_state(1, np.uint64)[0]),
+        target_accept=target_accept,
+        progress_bar=progressbar and someone_watches(),
+        blocking=False,
+        **kwargs,
+    )
+    try:
+        trace = sampler.wait()
+    except KeyboardInterrupt:
+        trace = sampler.abort()
+        if "posterior" not in trace or not trace["posterior"]["u"].size:
+            raise  # still tuning
+    except BaseException:
+        sampler.cancel()
+        raise
+    groups = {"": complete_chains(trace, "", center, scale)}
+    if not discard_tuned_samples and tune:
+        groups["warmup_"] = complete_chains(trace, "warmup_", center, scale)
+    if compute_convergence_checks:
+        warn_of_problems(model, *groups[""], stacklevel=2)
+    attributes = {
+        "sampling_method": "NUTS",
+        "sampling_time": time.perf_counter() - began,
+        "tuning_steps": counts["tune"],
+    }
+    return as_results(model, groups, include_transformed, attributes)
+
+
+def import_nutpie() -> Any:
+    try:
+        import nutpie
+    except ImportError as error:
+        raise ImportError('vb.sample needs nutpie: pip install "vibayes[nuts]"') from error
+    return nutpie
+
+
+def choose_start(
+    model: Model, init: Any, start: Mapping[str, Any] | None, random_seed: np.random.SeedSequence
+) -> tuple[Start, dict[str, np.ndarray] | None]:
+    """Return where chains start, and the model's initial point if it is around that."""
+    if isinstance(init, str) and init in FITTED:
+        from vibayes.inference.fit import fit
+
+        fit_seed, random_seed = random_seed.spawn(2)
+        init = fit(
+            model=model, random_seed=fit_seed, start=start, diagnose=False, progressbar=False
+        )
+        start = None
+    if isinstance(init, Approximation):
+        if start is not None:
+            raise TypeError("start has no effect on init=, an approximation that is fitted already")
+        return approximate_start(model, init, random_seed), None
+    if init is not None and init not in JITTERED and init != "adapt_diag":
+        raise ValueError(
+            f"init must be an approximation, 'advi', 'jitter+adapt_diag' or 'adapt_diag', "
+            f"got {init!r}"
+        )
+    return model_start(model, start, init != "adapt_diag", random_seed)
+
+
+def as_nutpie_model(density: Any, start: Start) -> Any:
+    """Return what nutpie samples from: vectors ``u``."""
+    from nutpie.compiled_pyfunc import from_pyfunc
+
+    def make_expand(seed1: int, seed2: int, chain: int) -> Any:
+        return lambda u: {"u": u}
+
+    return from_pyfunc(
+        ndim=len(start.center),
+        make_logp_fn=lambda: density,
+        make_expand_fn=make_expand,
+        expanded_dtypes=[np.dtype("float64")],
+        expanded_shapes=[start.center.shape],
+        expanded_names=["u"],
+        make_initial_point_fn=start.points(density),
+    )

@@ -1,0 +1,238 @@
+"""An approximation as plain records and arrays, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from pytensor.graph.basic import Variable
+
+from vibayes.approximations.base import Approximation, Group
+from vibayes.approximations.empirical import Empirical, EmpiricalGroup
+from vibayes.approximations.full_rank import FullRank
+from vibayes.approximations.gaussian_mixture import GaussianMixture
+from vibayes.approximations.low_rank import LowRank
+from vibayes.approximations.mean_field import MeanField
+from vibayes.approximations.normalizing_flow import NormalizingFlow
+from vibayes.compile import evaluate
+from vibayes.exceptions import StorageError
+from vibayes.flows import Flow
+from vibayes.model.core import Model
+from vibayes.storage.records import (
+    diagnosis_from,
+    diagnosis_record,
+    ending_from,
+    ending_record,
+    seeds_from,
+    seeds_record,
+)
+
+__all__ = [
+    "approximation_arrays",
+    "approximation_from",
+    "approximation_record",
+    "group_record",
+    "restore",
+    "why_not_saved",
+]
+
+CLASSES = {
+    cls.__name__: cls
+    for cls in (
+        Approximation,
+        Empirical,
+        FullRank,
+        GaussianMixture,
+        LowRank,
+        MeanField,
+        NormalizingFlow,
+    )
+}
+
+
+# -- to records -----------------------------------------------------------------------------------
+
+
+def why_not_saved(approx: Approximation) -> str:
+    """Return why an approximation cannot be had from a file alone; empty if it can."""
+    for group in approx.groups:
+        names = ", ".join(repr(rv.name) for rv in group.variables)
+        if group._given:
+            return (
+                f"the parameters of {names} are expressions, which only the code that wrote them "
+                f"can make again. Save the values of the shared variables in them, and make the "
+                f"approximation anew; a fit with checkpoint= goes on by running that code"
+            )
+        if not group.short_name or Group.families().get(group.short_name) is not type(group):
+            return (
+                f"the family {type(group).__name__} of {names} has no short_name of its own, by "
+                f"which it could be found again"
+            )
+        for option, value in group.options.items():
+            try:
+                option_record(value)
+            except TypeError as error:
+                return f"the option {option!r} of {names} cannot be written to a file: {error}"
+    return ""
+
+
+def approximation_record(approx: Approximation, with_groups: bool = True) -> dict[str, Any]:
+    """Return everything but arrays of an approximation, as JSON can hold it.
+
+    Parameters
+    ----------
+    approx
+        The approximation.
+    with_groups
+        Whether the families are to be had from the record alone.
+    """
+    name = type(approx).__name__
+    return {
+        "class": name if CLASSES.get(name) is type(approx) else Approximation.__name__,
+        "groups": [group_record(group) for group in approx.groups] if with_groups else [],
+        "cost_part_grad_scale": current_scale(approx),
+        "scale_cost_to_minibatch": approx.scale_cost_to_minibatch,
+        "seeds": seeds_record(approx._seeds),
+        "node_seeds": seeds_record(approx._node_seeds),
+        "ending": ending_record(approx.ending),
+        "diagnosis": diagnosis_record(approx.diagnosis),
+    }
+
+
+def current_scale(approx: Approximation) -> float:
+    scale = approx.cost_part_grad_scale
+    return float(evaluate([scale])[0]) if isinstance(scale, Variable) else scale
+
+
+def group_record(group: Group) -> dict[str, Any]:
+    """Return the family of a group and its variables."""
+    return {
+        "family": group.short_name,
+        "variables": [rv.name for rv in group.variables],
+        "options": {name: option_record(value) for name, value in group.options.items()},
+    }
+
+
+def option_record(value: Any) -> Any:
+    """Return an option of a family: a number, a text, or a chain of flows."""
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    if isinstance(value, list | tuple) and all(isinstance(v, Flow) for v in value):
+        return {"flows": [flow_record(flow) for flow in value]}
+    raise TypeError(f"it is of type {type(value).__name__}")
+
+
+def flow_record(flow: Flow) -> dict[str, Any]:
+    if Flow.known.get(flow.short_name) is not type(flow):
+        raise TypeError(f"{type(flow).__name__} has no short_name of its own")
+    settings = {name: option_record(value) for name, value in vars(flow).items()}
+    if settings and not dataclasses.is_dataclass(flow):
+        raise TypeError(f"{type(flow).__name__} is not a dataclass")
+    return {"flow": flow.short_name, "settings": settings}
+
+
+def approximation_arrays(approx: Approximation) -> dict[str, np.ndarray]:
+    """Return the arrays of an approximation by name."""
+    arrays = {
+        parameter_name(i, name): shared.get_value(borrow=True)
+        for i, group in enumerate(approx.groups)
+        for name, shared in group.shared_params.items()
+    }
+    return arrays | {"hist": np.asarray(approx.hist)}
+
+
+def parameter_name(group: int, name: str) -> str:
+    return f"parameter_{group}_{name}"
+
+
+# -- and back -------------------------------------------------------------------------------------
+
+
+def approximation_from(
+    record: Mapping[str, Any], arrays: Mapping[str, np.ndarray], model: Model, path: Any
+) -> Approximation:
+    """Return the approximation of a record."""
+    groups = [group_from(entry, i, arrays, model, path) for i, entry in enumerate(record["groups"])]
+    cls = CLASSES.get(record["class"])
+    if cls is None:
+        raise StorageError(f"{str(path)!r}: the approximation {record['class']!r} is unknown")
+    approx = cls.__new__(cls)  # its groups are there already
+    Approximation.__init__(
+        approx,
+        groups,
+        model=model,
+        cost_part_grad_scale=record["cost_part_grad_scale"],
+        scale_cost_to_minibatch=record["scale_cost_to_minibatch"],
+    )
+    restore(approx, record, arrays, path)
+    return approx
+
+
+def group_from(
+    record: Mapping[str, Any],
+    number: int,
+    arrays: Mapping[str, np.ndarray],
+    model: Model,
+    path: Any,
+) -> Group:
+    """Return a group of the right family and variables; its parameters are those of a start."""
+    family = Group.families().get(record["family"])
+    if family is None:
+        raise StorageError(
+            f"{str(path)!r}: the family {record['family']!r} is unknown; import the module that "
+            f"defines it before loading"
+        )
+    variables = {rv.name: rv for rv in model.free_RVs}
+    options = {name: option_from(value, path) for name, value in record["options"].items()}
+    if issubclass(family, EmpiricalGroup):
+        options["size"] = len(arrays[parameter_name(number, "histogram")])
+    group = [variables[name] for name in record["variables"]]
+    return family(group, model=model, options=options)
+
+
+def option_from(value: Any, path: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    flows = []
+    for entry in value["flows"]:
+        flow = Flow.known.get(entry["flow"])
+        if flow is None:
+            raise StorageError(
+                f"{str(path)!r}: the flow {entry['flow']!r} is unknown; import the module that "
+                f"defines it before loading"
+            )
+        flows.append(flow(**entry["settings"]))
+    return tuple(flows)
+
+
+def restore(
+    approx: Approximation, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray], path: Any
+) -> None:
+    """Give an approximation the parameters, losses, seeds and findings of a record."""
+    set_parameters(approx.groups, arrays, path)
+    approx.hist = np.array(arrays["hist"])
+    approx.ending = ending_from(record["ending"])
+    approx.diagnosis = diagnosis_from(record["diagnosis"])
+    approx._seeds = seeds_from(record["seeds"])
+    approx._node_seeds = seeds_from(record["node_seeds"])
+
+
+def set_parameters(groups: Sequence[Group], arrays: Mapping[str, np.ndarray], path: Any) -> None:
+    for i, group in enumerate(groups):
+        for name, shared in group.shared_params.items():
+            value = arrays.get(parameter_name(i, name))
+            shape = shared.get_value(borrow=True).shape
+            if value is None or value.shape != shape:
+                found = "missing" if value is None else f"of shape {value.shape}"
+                raise StorageError(
+                    f"{str(path)!r}: parameter {name!r} of {type(group).__name__} is {found}; it "
+                    f"must have shape {shape}"
+                )
+            shared.set_value(np.array(value, dtype=shared.type.dtype))
