@@ -9,6 +9,7 @@ import vibayes as vb
 from vibayes.approximations.base import Ending
 from vibayes.automatic.diagnosis import Diagnosis, VariableCheck, judge, largest_of
 from vibayes.automatic.findings import Attempt, Findings
+from vibayes.automatic.importance import smoothed
 
 MEAN = np.array([1.0, -20.0])
 COV = np.array([[1.0, 3.0], [3.0, 25.0]])
@@ -27,6 +28,13 @@ def full_rank(model, mean=MEAN, cov=COV, ending=DONE):
     for name, value in approx.groups[0].params_near(mean, np.linalg.cholesky(cov)).items():
         approx.shared_params[name].set_value(value)
     return approx
+
+
+def bent():
+    with vb.Model() as model:
+        x = vb.Normal("x")
+        vb.Normal("y", x**2, 0.5)
+    return model
 
 
 def findings(**changes):
@@ -169,6 +177,26 @@ class TestBetterDraws:
         wrong = full_rank(model, MEAN + 3)
         wrong.ending = approx.ending
         assert wrong.diagnose(random_seed=1).converged is False
+
+
+class TestTooNarrow:
+    """A bent posterior, y ~ N(x², 0.5), of which a normal sees one part only."""
+
+    @pytest.mark.parametrize("method", ["pathfinder", "laplace", "fullrank_advi"])
+    def test_searches(self, method):
+        options = dict(random_seed=1, progressbar=False, diagnose=False)
+        approx = vb.fit(method=method, model=bent(), **options)
+        assert not approx.diagnose(random_seed=1).good
+
+    def test_its_own_draws_alone_would_not_tell(self):
+        approx = vb.MeanField(model=bent())
+        for name, value in {"mu": [0.0, 0.23], "rho": np.log(np.expm1([0.46, 0.5]))}.items():
+            approx.shared_params[name].set_value(np.asarray(value))
+        _, logp, logq = approx.flat_draws(1000, random_seed=1)
+        approx.ending = DONE
+        found = approx.diagnose(random_seed=1)
+        assert not found.good
+        assert found.khat > smoothed(logp - logq)[1]
 
 
 class TestOptimizerOnItsWay:
@@ -407,7 +435,7 @@ class TestImportanceSampling:
 
 
 def test_a_funnel_is_not_held_by_independent_normals():
-    with pytest.warns(vb.ApproximationWarning):
+    with pytest.warns((vb.ApproximationWarning, vb.ConvergenceWarning)):
         vb.fit(model=funnel(10), random_seed=1, progressbar=False)
 
 

@@ -5,7 +5,14 @@ from scipy import optimize
 
 import vibayes as vb
 from vibayes.automatic.budget import Budget
-from vibayes.automatic.modes import approach, curvature_at, find_modes, screened_starts
+from vibayes.automatic.modes import (
+    approach,
+    curvature_at,
+    find_modes,
+    peaks_of,
+    screened_starts,
+)
+from vibayes.automatic.prior import prior_draws
 from vibayes.automatic.target import Target
 
 SCALES = np.array([1e-4, 1e-2, 1.0, 1e3, 1e5])
@@ -134,3 +141,47 @@ def test_screened_starts(scaled, rng):
     assert len(np.unique(starts, axis=0)) >= 8
     at_random = scaled.start + rng.uniform(-4, 4, (200, 5))
     assert np.median(scaled.logp(starts[1:])) > np.median(scaled.logp(at_random))
+
+
+def test_peaks_are_far_from_all_that_is_higher():
+    """Two heaps, the lower of which has a tenth of the density at its top."""
+    heaps = np.random.default_rng(1).normal([[0.0, 8.0]], 0.5, size=(50, 2)).T.reshape(-1, 1)
+    height = np.where(heaps < 4, -2 * heaps**2, -2 * (heaps - 8) ** 2 - np.log(10))[:, 0]
+    ranked = heaps[np.argsort(-height)]
+    (peak, *_) = peaks_of(ranked, 3)
+    assert peak == pytest.approx(8, abs=0.3)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("weights", "mu"), [((0.3, 0.7), (-3, 3)), ((0.2, 0.8), (-300, 300))])
+def test_starts_lead_to_both_modes(weights, mu, seed):
+    """Also where they lie far outside of any cube about the start: the prior leads there."""
+    with vb.Model() as model:
+        vb.NormalMixture("x", w=weights, mu=mu, sigma=1.0)
+    target = Target(model)
+    starts = screened_starts(target, np.random.default_rng(seed))
+    ends = [path.z[0] for path in find_modes(target, starts, ample()) if path.converged]
+    assert min(ends) == pytest.approx(mu[0], abs=0.1)
+    assert max(ends) == pytest.approx(mu[1], abs=0.1)
+
+
+def test_draws_of_the_prior():
+    """Unconstrained: the logarithm of an exponential variable, and what depends on it."""
+    with vb.Model() as model:
+        scale = vb.Exponential("scale", 2.0)
+        vb.Normal("x", 5, scale, shape=2)
+    flat = prior_draws(model, 4000, np.random.default_rng(1))
+    assert flat.shape == (4000, 3)
+    assert np.exp(flat[:, 0]).mean() == pytest.approx(0.5, abs=0.05)
+    standard = (flat[:, 1:] - 5) / np.exp(flat[:, :1])
+    assert np.abs(standard.mean(axis=0)).max() < 0.08
+    assert np.abs(standard.std(axis=0) - 1).max() < 0.06
+
+
+def test_priors_without_draws():
+    rng = np.random.default_rng(1)
+    assert prior_draws(two_modes(), 10, rng).shape == (0, 1)
+    with vb.Model() as model:  # half of the scales are negative
+        scale = vb.Normal("scale", shape=3)
+        vb.Normal("x", 0, scale)
+    assert prior_draws(model, 10, rng).shape[1] == 6

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vibayes.automatic.explore import LARGE
 from vibayes.automatic.importance import GOOD_KHAT, effective_size, smoothed
+from vibayes.automatic.mixtures import ImportanceSampler, Mixture, WeightedDraws
 from vibayes.automatic.parametric import is_normal_family
 from vibayes.automatic.target import Target
-from vibayes.compile import evaluate
+from vibayes.compile import as_seed_sequence, evaluate
 from vibayes.exceptions import ApproximationWarning, ConvergenceWarning
 from vibayes.html import html_table
 
@@ -32,6 +34,7 @@ NEARLY_EXACT = 0.9
 """Share of effective draws at which weights of the own draws tell more than any others."""
 NEARLY_EVEN = 0.95
 """Share of effective draws at which the tail of the weights does not matter."""
+OWN_DRAWS = "its own draws, importance weighted"
 SHOWN = 8
 
 
@@ -333,7 +336,7 @@ def diagnose(approx: Approximation, draws: int, random_seed: Any) -> Diagnosis:
     log_weights, khat = smoothed(np.where(finite, log_ratios, -np.inf))
     ess = effective_size(log_weights)
     checked_by, checks = "", ()
-    reliable = (khat < GOOD_KHAT or ess > NEARLY_EVEN * draws) and ess >= FEWEST
+    reliable = is_reliable(WeightedDraws(flat, log_weights, khat))
     nearly_exact = reliable and ess > NEARLY_EXACT * draws
     if findings is not None and findings.trusted and not nearly_exact:
         checked_by = described(findings)
@@ -341,12 +344,18 @@ def diagnose(approx: Approximation, draws: int, random_seed: Any) -> Diagnosis:
         noise = largest_of(len(findings.mean), findings.ess)
         checks = compared(approx, *moments, findings.mean, findings.sd, noise)
     elif reliable:
-        weights = np.exp(log_weights)
-        mean = weights @ flat
-        sd = np.sqrt(weights @ (flat - mean) ** 2)
-        checked_by = "its own draws, importance weighted"
-        noise = largest_of(len(mean), ess) * np.sqrt(1 - ess / (draws + 1))
-        checks = compared(approx, flat.mean(axis=0), flat.std(axis=0), mean, sd, noise)
+        better, checked_by = WeightedDraws(flat, log_weights, khat), OWN_DRAWS
+        noise = largest_of(flat.shape[1], ess) * np.sqrt(1 - ess / (draws + 1))
+        if findings is None and (wide := heavy_tailed(approx, draws, random_seed)) is not None:
+            better, checked_by = wide, "draws with heavier tails, importance weighted"
+            noise = largest_of(flat.shape[1], wide.size)
+        if is_reliable(better):
+            moments = flat.mean(axis=0), flat.std(axis=0)
+            if checked_by != OWN_DRAWS:
+                moments = exact_moments(approx) or moments
+            checks = compared(approx, *moments, better.mean, better.sd, noise)
+        else:
+            checked_by, khat, ess = "", better.khat, better.size
     if not finite.all() and not checks:
         khat = np.inf
     result = Diagnosis(
@@ -365,6 +374,29 @@ def diagnose(approx: Approximation, draws: int, random_seed: Any) -> Diagnosis:
     if ending.converged is None and findings is None:
         result = replace(result, moving=unfinished(approx, flat))
     return replace(result, converged=False) if ending.unsettled or result.moving else result
+
+
+def is_reliable(draws: WeightedDraws) -> bool:
+    """Tell whether weighted draws can be relied on."""
+    even = draws.size > NEARLY_EVEN * len(draws.values)
+    return (draws.khat < GOOD_KHAT or even) and draws.size >= FEWEST
+
+
+def heavy_tailed(approx: Approximation, draws: int, random_seed: Any) -> WeightedDraws | None:
+    """Return weighted draws of a normal approximation with heavier tails than its own.
+
+    Draws of a normal that is too narrow hardly ever come to where it should be wider. None for
+    other families, and in many dimensions, where hardly any of these draws would count.
+    """
+    if not is_normal_family(approx) or approx.ddim > LARGE or approx.model.has_streams:
+        return None
+    mean, cov = evaluate([approx.groups[0].mean, approx.groups[0].cov])
+    root = np.linalg.cholesky(cov.astype("float64"))
+    proposal = Mixture.make([0.0], [mean.astype("float64")], [root]).widened()
+    rng = np.random.default_rng(as_seed_sequence(random_seed).spawn(1)[0])
+    sampler = ImportanceSampler(Target(approx.model), rng, draws)
+    sampler.add(proposal)
+    return sampler.draws
 
 
 def unfinished(approx: Approximation, flat: np.ndarray) -> tuple[str, ...]:

@@ -48,6 +48,7 @@ __all__ = [
     "enlarge",
     "explore",
     "improve",
+    "proposal",
     "searched",
 ]
 
@@ -59,6 +60,7 @@ MEDIUM_NOISE = 32  # draws for the last steps on many data
 ENOUGH = 3.0  # times as many effective draws as an exploration makes are what a result is made of
 FEWEST = 200.0  # effective draws that tell anything
 SEPARATE = 1.0  # in sds: how far apart normals have to be to count as two
+NEARLY_EVEN = 0.95  # share of effective draws at which the tail of the weights does not matter
 NEGLIGIBLE = 7.0  # in ELBO: less than a thousandth of the mass
 
 
@@ -167,7 +169,7 @@ def is_good(exploration: Exploration, share: float) -> bool:
     """Tell whether the weights of draws of one normal are good."""
     draws = exploration.draws
     size = draws.size / len(draws.values)
-    good = (draws.khat < GOOD_KHAT and size > share) or size > 0.95
+    good = (draws.khat < GOOD_KHAT and size > share) or size > NEARLY_EVEN
     if exploration.target.ddim > LARGE:  # where few draws count even of a good normal
         good |= draws.khat < 0.5 and draws.size > FEWEST
     return good and len(exploration.normals) == 1 and exploration.best.converged
@@ -307,7 +309,10 @@ def add_draws(exploration: Exploration, count: int) -> None:
 
 
 def enlarge(exploration: Exploration) -> None:
-    """Add draws until there are enough effective ones to be a result."""
+    """Add draws until there are enough effective ones to be a result.
+
+    More draws may also find what the first ones have missed: then they are not trusted any more.
+    """
     if not exploration.trusted or exploration.moved:
         return
     size, count = exploration.draws.size, len(exploration.draws.values)
@@ -315,6 +320,8 @@ def enlarge(exploration: Exploration) -> None:
     if size < wanted:
         most = 3.0 if exploration.target.ddim > LARGE else 10.0
         add_draws(exploration, int(min(wanted / size - 0.9, most) * count))
+        draws = exploration.draws
+        exploration.trusted = draws.khat < GOOD_KHAT or draws.size > NEARLY_EVEN * len(draws.values)
 
 
 def refine(

@@ -30,6 +30,7 @@ from vibayes.automatic.explore import (
     enlarge,
     explore,
     improve,
+    proposal,
     searched,
 )
 from vibayes.automatic.findings import Attempt, Findings
@@ -246,8 +247,8 @@ class AutoVI(SearchMethod):
                 exploration = self._better(exploration, rng, budget)
         except KeyboardInterrupt:
             stopped = INTERRUPTED
-        if single is None:
-            enlarge(exploration)
+        if single is None and not stopped:
+            exploration = self._enlarged(exploration, rng, budget)
         approx = single or self._made_of(exploration, rng)
         converged = exploration.trusted and not stopped
         reason = f"a good result was found after {budget.elapsed:.1f} seconds"
@@ -293,6 +294,17 @@ class AutoVI(SearchMethod):
             improve(exploration, rng, budget)
             name = "moved particles" if exploration.moved else mixture_name(exploration)
             self._note(name, np.nan, exploration.draws, budget)
+        return exploration
+
+    def _enlarged(
+        self, exploration: Exploration, rng: np.random.Generator, budget: Budget
+    ) -> Exploration:
+        """Return an exploration with as many draws as a result is made of."""
+        trusted = exploration.trusted
+        enlarge(exploration)
+        if trusted and not exploration.trusted:
+            exploration = self._better(exploration, rng, budget)
+            enlarge(exploration)
         return exploration
 
     def _made_of(self, exploration: Exploration, rng: np.random.Generator) -> Approximation:
@@ -402,7 +414,7 @@ class PathfinderVI(SearchMethod):
             np.zeros(len(normals)), [q.mean for q in normals], [q.root for q in normals]
         )
         sampler = ImportanceSampler(target, rng, max(count, 200 * len(normals)))
-        sampler.add(mixture)
+        sampler.add(proposal(mixture))
         draws = sampler.draws
         exploration = Exploration(target, normals, [], np.empty(0), sampler, draws, mixture)
         exploration.trusted = draws.khat < GOOD_KHAT

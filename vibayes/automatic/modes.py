@@ -12,6 +12,7 @@ import numpy as np
 import pytensor
 
 from vibayes.automatic.budget import Budget
+from vibayes.automatic.prior import prior_draws
 from vibayes.automatic.target import Target
 
 __all__ = ["Path", "approach", "find_modes", "screened_starts"]
@@ -21,6 +22,7 @@ FIRST_STEPS = 10.0 ** -np.arange(6)
 LBFGS_STEPS = np.array([1.0, 3.0, 0.3, 0.1, 0.01, 1e-3])
 MEMORY = 20
 LAGGARD = 10.0  # in log density: how far below the best mode a search has to be to be given up
+VISIBLE = 20.0  # in log density: how far below the best point a peak is one of the posterior
 
 
 @dataclass
@@ -64,24 +66,50 @@ class Path:
 
 
 def screened_starts(
-    target: Target, rng: np.random.Generator, count: int = 400, best: int = 8
+    target: Target, rng: np.random.Generator, count: int = 400, best: int = 8, peaks: int = 4
 ) -> np.ndarray:
     """Return the model's own start, and random points of high log density that lie far apart.
 
     Half of the points are uniform in a cube of ±4 about the start, half normal about it with
-    standard deviations from 0.5 to 4.
+    standard deviations from 0.5 to 4; a quarter as many come from the prior. Some of those chosen
+    are peaks: of higher density than all points near them.
     """
     half, d = count // 2, target.ddim
     widths = np.exp(rng.uniform(np.log(0.5), np.log(4.0), (half, 1)))
     offsets = [rng.uniform(-4.0, 4.0, (half, d)), widths * rng.standard_normal((half, d))]
     points = target.start + np.concatenate(offsets)
-    ranked = points[np.argsort(-target.logp(points), kind="stable")]
+    if not target.is_standardized:
+        points = np.concatenate([points, prior_draws(target.model, count // 4, rng)])
+    logp = target.logp(points)
+    ranked = points[np.argsort(-logp, kind="stable")]
+    high = max(half, int((logp > logp.max() - VISIBLE).sum()))
     chosen = ranked[:2]
     for pool in (ranked[: count // 16], ranked[: count // 4]):
         for _ in range(best // 2 - 1):
             distance = ((pool[:, None] - chosen) ** 2).sum(axis=2).min(axis=1)
             chosen = np.concatenate([chosen, pool[[np.argmax(distance)]]])
-    return np.concatenate([target.start[None], chosen])
+    return np.concatenate([target.start[None], chosen, peaks_of(ranked[:high], peaks)])
+
+
+def peaks_of(ranked: np.ndarray, count: int) -> np.ndarray:
+    """Return the points that are farthest from all points of higher density.
+
+    Parameters
+    ----------
+    ranked
+        Points (n, d), that of highest density first.
+    count
+        How many to return.
+
+    References
+    ----------
+    Rodriguez and Laio (2014), Clustering by fast search and find of density peaks, Science 344.
+    """
+    squares = ((ranked[:, None] - ranked) ** 2).sum(axis=2)
+    squares[np.triu_indices(len(ranked))] = np.inf  # keep those of higher density
+    distance = squares.min(axis=1)
+    distance[0] = -np.inf  # it has been chosen
+    return ranked[np.argsort(-distance, kind="stable")[:count]]
 
 
 # -- Newton's method ------------------------------------------------------------------------------
