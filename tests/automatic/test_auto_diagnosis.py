@@ -9,7 +9,6 @@ import vibayes as vb
 from vibayes.approximations.base import Ending
 from vibayes.automatic.diagnosis import Diagnosis, VariableCheck, judge, largest_of
 from vibayes.automatic.findings import Attempt, Findings
-from vibayes.automatic.importance import smoothed
 
 MEAN = np.array([1.0, -20.0])
 COV = np.array([[1.0, 3.0], [3.0, 25.0]])
@@ -188,15 +187,15 @@ class TestTooNarrow:
         approx = vb.fit(method=method, model=bent(), **options)
         assert not approx.diagnose(random_seed=1).good
 
-    def test_its_own_draws_alone_would_not_tell(self):
-        approx = vb.MeanField(model=bent())
-        for name, value in {"mu": [0.0, 0.23], "rho": np.log(np.expm1([0.46, 0.5]))}.items():
-            approx.shared_params[name].set_value(np.asarray(value))
-        _, logp, logq = approx.flat_draws(1000, random_seed=1)
+    @pytest.mark.parametrize("seed", range(4))
+    def test_tails(self, seed):
+        """At seed 0 its own draws have nearly even weights, and tell nothing."""
+        with vb.Model():
+            vb.StudentT("x", 4)
+            approx = vb.MeanField()
+        approx.shared_params["rho"].set_value(np.log(np.expm1([1.1])))
         approx.ending = DONE
-        found = approx.diagnose(random_seed=1)
-        assert not found.good
-        assert found.khat > smoothed(logp - logq)[1]
+        assert not approx.diagnose(random_seed=seed).good
 
 
 class TestOptimizerOnItsWay:
