@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 from toys import Spherical
 
-from vibayes import Data, Deterministic, Model, Normal, Potential, modelcontext
+from vibayes import Data, Deterministic, MeanField, Model, Normal, Potential, modelcontext
 from vibayes.compile import evaluate
 from vibayes.distributions.base import distribution_of
 from vibayes.distributions.continuous import Exponential
@@ -460,3 +460,8 @@ def test_repr_html_is_escaped():
 
 def test_repr_of_a_distribution_is_that_of_its_parameters(model):
     assert repr(distribution_of(model["mu"])) == "Normal(mu=0, sigma=10)"
+
+
+def test_what_is_no_model():
+    with pytest.raises(TypeError, match="must be a vibayes, PyMC or Bambi model, got 3"):
+        MeanField(model=3)

@@ -352,3 +352,14 @@ def test_the_page_on_pymc_runs():
     namespace = {}
     for block in re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
         exec(compile(block, "docs/pymc.md", "exec"), namespace)
+
+
+def test_classes_take_pymc_models_too():
+    with pm.Model() as original:
+        mu = pm.Normal("mu", 0, 10)
+        pm.Normal("y", mu, 1, observed=[1.2, 0.8, 1.9])
+    advi = vb.ADVI(model=original, random_seed=1)
+    advi.fit(10, obj_optimizer=vb.adam(), backend="py", progressbar=False)
+    assert [rv.name for rv in advi.approx.model.free_RVs] == ["mu"]
+    prior = vb.sample_prior_predictive(20, model=original, random_seed=1)
+    assert prior["prior_predictive"]["y"].shape == (1, 20, 3)

@@ -36,14 +36,19 @@ def modelcontext(model: Model | None = None) -> Model:
     Parameters
     ----------
     model
-        A model, which is returned as it is.
+        A model, which is returned as it is. One of PyMC or Bambi is converted, at each call anew.
 
     Raises
     ------
     TypeError
         If no model is given and none is open in this thread.
     """
-    model = active_model() if model is None else model
+    if model is None:
+        model = active_model()
+    else:
+        from vibayes.pymc_models.convert import as_model
+
+        model = as_model(model)
     if model is None:
         raise TypeError("No model is open: call this inside `with model:`, or pass `model=`.")
     return model

@@ -18,7 +18,6 @@ from vibayes.model.initial import check_point
 from vibayes.nuts.density import check_model, compile_density, density_at
 from vibayes.nuts.results import as_results, complete_chains, warn_of_problems
 from vibayes.nuts.start import Start, approximate_start, model_start
-from vibayes.pymc_models.convert import as_model
 
 __all__ = ["sample"]
 
@@ -127,7 +126,7 @@ def sample(
     (4, 200)
     """
     nutpie = import_nutpie()
-    model = modelcontext(as_model(model))
+    model = modelcontext(model)
     counts = {
         "draws": check_whole(draws, "draws", least=1),
         "tune": check_whole(tune, "tune", least=0),

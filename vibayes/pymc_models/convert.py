@@ -78,7 +78,12 @@ def from_pymc(model: Any) -> Model:
 
 def as_model(model: Any) -> Model | None:
     """Return a model of vibayes as it is, and one of PyMC or Bambi converted."""
-    return model if model is None or isinstance(model, Model) else from_pymc(model)
+    if model is None or isinstance(model, Model):
+        return model
+    libraries = {cls.__module__.partition(".")[0] for cls in type(model).__mro__}
+    if not libraries & {"pymc", "bambi"}:
+        raise TypeError(f"model must be a vibayes, PyMC or Bambi model, got {model!r}")
+    return from_pymc(model)
 
 
 def check_version() -> None:
