@@ -1,4 +1,6 @@
-"""The notebook "Introduction to variational inference", in its order, but for NUTS and minibatches.
+"""The notebook "Introduction to variational inference", in its order.
+
+NUTS and minibatches are in ``test_nuts.py`` and ``test_minibatches.py``.
 
 The text says what comes out; that is what is asserted. Fits are those of the text, but where the
 model is slow to compile: there a smaller fit without a compiler stands in by default, and the one

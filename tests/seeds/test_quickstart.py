@@ -1,7 +1,7 @@
 """PyMC3's "Variational API quickstart", in its order, in float32 as there.
 
-NUTS and minibatches are left out. By default fits are smaller than in the text and run without a
-compiler; those of the text are marked slow.
+NUTS and minibatches are in other files. By default fits are smaller than in the text and run
+without a compiler; those of the text are marked slow.
 """
 
 import inspect
