@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytensor
-import xarray
 
 from vibayes.exceptions import ConvergenceWarning
 from vibayes.model.core import Model
@@ -130,6 +129,7 @@ def disagreement(model: Model, flat: np.ndarray) -> str:
     if len(flat) < 2 or flat.shape[1] < 4:
         return ""
     import arviz as az
+    import xarray
 
     draws = xarray.Dataset({"flat": (("chain", "draw", "element"), flat)})
     found = az.rhat(draws)["flat"].values

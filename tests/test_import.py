@@ -1,0 +1,14 @@
+"""``import vibayes`` takes PyTensor's time, and little more."""
+
+import subprocess
+import sys
+
+SLOW = "arviz dask graphviz h5netcdf IPython matplotlib nutpie pandas pymc xarray zarr".split()
+
+
+def test_nothing_slow_is_imported():
+    script = f"import sys, vibayes; print([name for name in {SLOW} if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "[]"
