@@ -3,7 +3,19 @@
 import subprocess
 import sys
 
-SLOW = "arviz dask graphviz h5netcdf IPython matplotlib nutpie pandas pymc xarray zarr".split()
+SLOW = [
+    "arviz",
+    "dask",
+    "graphviz",
+    "h5netcdf",
+    "IPython",
+    "matplotlib",
+    "nutpie",
+    "pandas",
+    "pymc",
+    "xarray",
+    "zarr",
+]
 
 
 def test_nothing_slow_is_imported():
