@@ -65,7 +65,7 @@ def robust_line(lib: Any) -> None:
     slope = lib.Normal("slope", 0, 100)
     sigma = lib.HalfNormal("sigma", 10)
     nu = lib.Gamma("nu", 2, 0.1)
-    lib.StudentT("y", nu, intercept + slope * x, sigma, observed=y)
+    lib.StudentT("y", nu=nu, mu=intercept + slope * x, sigma=sigma, observed=y)
 
 
 def eight_schools(lib: Any) -> None:
@@ -83,7 +83,7 @@ def counties(lib: Any) -> None:
     rng = np.random.default_rng(7)
     county = np.repeat(np.arange(30), rng.integers(2, 16, size=30))
     floor = rng.integers(0, 2, size=len(county))
-    level = rng.normal(1.3, 0.4, size=30)
+    level = rng.normal(1.3, 1.0, size=30)
     y = level[county] - 0.7 * floor + rng.normal(0, 0.8, size=len(county))
     mu = lib.Normal("mu", 0, 10)
     tau = lib.HalfNormal("tau", 2)
