@@ -290,3 +290,28 @@ def test_memory_does_not_grow_with_the_number_of_steps(model):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1_000_000
+
+
+def test_refine_goes_on_calling_whom_the_fit_called(model):
+    seen = []
+    inference = advi(model)
+    inference.fit(
+        3, callbacks=[lambda approx, losses, i: seen.append(i)], backend="py", progressbar=False
+    )
+    inference.refine(2, progressbar=False)
+    inference.refine(2, callbacks=[], progressbar=False)
+    assert seen == [1, 2, 3, 4, 5]
+
+
+def test_losses_format_as_the_latest_of_them(model):
+    texts = []
+
+    def look(approx, losses, i):
+        texts.append(f"{losses:.1f} {losses[-1]:.1f} {losses[-2:].mean():.1f}")
+
+    approx = advi(model).fit(2, callbacks=[look], backend="py", progressbar=False)
+    first, second = approx.hist
+    assert texts == [
+        f"{first:.1f} " * 2 + f"{first:.1f}",
+        f"{second:.1f} " * 2 + f"{approx.hist.mean():.1f}",
+    ]

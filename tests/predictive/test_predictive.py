@@ -362,3 +362,20 @@ def test_amortized_variables_are_refused():
         approx = vb.MeanField(local_rv={z: (x, vb.math.zeros_like(x))}, model=model)
     with pytest.raises(NotImplementedError, match="of 'z' there are draws for one minibatch"):
         vb.sample_posterior_predictive(approx)
+
+
+@pytest.mark.parametrize("family", ["Gamma", "Weibull"])
+def test_new_rows_of_families_with_several_parameters(family):
+    """Their length is computed from parameters, which differ between draws."""
+    with vb.Model():
+        rows = vb.Data("rows", np.arange(5.0))
+        slope = vb.Normal("slope")
+        mean = vb.math.exp(slope * rows)
+        getattr(vb, family)("y", alpha=1.0 + 0 * slope, beta=1 / mean, observed=np.ones(5))
+        approx = vb.MeanField(random_seed=1)
+        approx.shared_params["rho"].set_value(np.array([-9.0]))  # the slope is zero
+        vb.set_data({"rows": np.arange(3.0)})
+        new = vb.sample_posterior_predictive(approx, draws=4000, predictions=True, random_seed=1)
+    drawn = new.predictions["y"].values[0]
+    assert drawn.shape == (4000, 3)
+    assert np.abs(drawn.mean(axis=0) - 1).max() < 5 / np.sqrt(4000)  # both are exponential

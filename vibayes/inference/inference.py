@@ -83,6 +83,7 @@ class Inference:
         self.objective = objective
         self._own_steps: dict[Hashable, Any] = {}
         self._loop: FitLoop | None = None
+        self._callbacks: list[Callable[..., None]] = []
         self._make_loop: Callable[[], FitLoop] | None = None  # of a fit that a file has ended
         self._keeping = Keeping({})
         self._is_searched = False
@@ -226,7 +227,7 @@ class Inference:
         given = dict(n=n, obj_optimizer=obj_optimizer)
         automatic = all(v is None for v in given.values()) and self._ends_by_itself
         budget = automatic_budget(automatic, max_seconds, max_steps)
-        callbacks = list(callbacks or [])
+        callbacks = self._callbacks = list(callbacks or [])
         steps = dict(
             score=score,
             obj_n_mc=obj_n_mc,
@@ -395,7 +396,7 @@ class Inference:
         n
             Number of further iterations.
         callbacks
-            Called as in :meth:`fit`; iterations go on counting.
+            Called as in :meth:`fit`; iterations go on counting. By default those of that fit.
         progressbar
             Whether to show a progress bar.
 
@@ -404,13 +405,13 @@ class Inference:
         TypeError
             If there was no fit yet.
         """
+        callbacks = self._callbacks if callbacks is None else list(callbacks)
         if self._loop is None and self._make_loop is not None:
             self._loop = self._make_loop()
         if self._loop is None and self._is_searched:  # steps that never began go on from here
             return self.fit(n, callbacks=callbacks, progressbar=progressbar)
         if self._loop is None:
             raise TypeError("refine goes on with a fit: call fit first")
-        callbacks = list(callbacks or [])
         self.approx.diagnosis = None
         self._loop.run(check_whole(n, "n", least=0), callbacks, progressbar)
         self.approx.ending = ending_of(self._loop)

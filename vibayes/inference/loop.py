@@ -32,7 +32,9 @@ class Losses(np.ndarray):
     """Losses of a fit, which format as the latest of them: ``f"{losses:.2f}"``."""
 
     def __format__(self, spec: str) -> str:
-        return format(float(self[-1]), spec) if spec and self.size else super().__format__(spec)
+        if spec and self.ndim and self.size:
+            return format(float(self[-1]), spec)
+        return format(self[()], spec) if spec and not self.ndim else super().__format__(spec)
 
 
 class History:

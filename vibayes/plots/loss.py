@@ -80,4 +80,4 @@ def new_axes() -> Any:
         from matplotlib import pyplot
     except ImportError:
         raise ImportError("plot_loss needs matplotlib: pip install 'vibayes[plots]'") from None
-    return pyplot.subplots(figsize=(7, 3.2), layout="constrained")[1]
+    return pyplot.subplots(layout="constrained")[1]

@@ -100,9 +100,10 @@ def random_over_draws(
         p if has_draws(old, new) else one_for_all_draws(p)
         for old, p in zip(old_params, params, strict=True)
     ]
-    return op.make_node(
-        new.get(rng, rng), draw_shape(node, new.get(old_size, old_size), params, size), *params
-    ).outputs
+    shape = new.get(old_size, old_size)
+    if has_draws(old_size, new):  # computed from draws, and the same in all
+        shape = shape[0]
+    return op.make_node(new.get(rng, rng), draw_shape(node, shape, params, size), *params).outputs
 
 
 def one_for_all_draws(param: Variable) -> Variable:
