@@ -271,9 +271,11 @@ class AutoVI(SearchMethod):
         self._note("full rank", best.elbo, exploration.draws, budget)
         if not exploration.trusted:
             return None
-        if draws.khat < GOOD_KHAT and draws.size > NEARLY_EXACT * len(values):
+        if is_nearly_exact(draws):
             return self._of_normal(MeanField, mean_field)
-        if is_close(best.at(exploration.noise), exploration.draws):
+        if is_nearly_exact(exploration.draws) or is_close(
+            best.at(exploration.noise), exploration.draws
+        ):
             return self._of_normal(FullRank, best)
         return None
 
@@ -329,6 +331,11 @@ def mixture_name(exploration: Exploration) -> str:
     """Return what to call the result of adaptive importance sampling."""
     count = len(exploration.mixture)
     return f"mixture of {count} normals" if count > 1 else "more draws"
+
+
+def is_nearly_exact(draws: WeightedDraws) -> bool:
+    """Tell whether weights are so even that what was drawn from needs no correction."""
+    return draws.khat < GOOD_KHAT and draws.size > NEARLY_EXACT * len(draws.values)
 
 
 def is_close(values: np.ndarray, draws: WeightedDraws) -> bool:
