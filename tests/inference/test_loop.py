@@ -315,3 +315,14 @@ def test_losses_format_as_the_latest_of_them(model):
         f"{first:.1f} " * 2 + f"{first:.1f}",
         f"{second:.1f} " * 2 + f"{approx.hist.mean():.1f}",
     ]
+
+
+def test_what_is_left_behind_is_no_view(model):
+    """A later run writes to the memory of its own."""
+    inference = advi(model)
+    approx = inference.fit(5, backend="py", progressbar=False)
+    kept = approx.hist, approx.shared_params["mu"].get_value(borrow=True)
+    assert all(type(array) is np.ndarray and array.base is None for array in kept)
+    before = [array.copy() for array in kept]
+    inference.refine(50, progressbar=False)
+    assert all(np.array_equal(a, b) for a, b in zip(kept, before, strict=True))

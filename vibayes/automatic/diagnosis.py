@@ -131,7 +131,7 @@ class Diagnosis:
     >>> diagnosis.good
     False
     >>> diagnosis.verdict
-    'This family does not hold the posterior: x, y: too narrow (means agree)...'
+    'This family does not hold the posterior: ... too narrow (means agree)...'
     """
 
     family: str

@@ -160,7 +160,7 @@ class FitLoop:
         begun, self._seen, self.ended = self.iteration, -1, False
         try:
             self._take_changes()
-            self._sync()
+            self.sync()
             for callback in callbacks:
                 if isinstance(callback, Callback):
                     callback.start(self.approx)
@@ -202,8 +202,7 @@ class FitLoop:
         return self.ended or self._seen == self.iteration
 
     def fit_state(self, call: dict[str, Any], callbacks: Sequence[Callable[..., None]]) -> FitState:
-        """Return where the fit stands, and write it to the shared variables."""
-        self._sync()
+        """Return where the fit stands, which the shared variables show too (:meth:`sync`)."""
         state, iteration = self._done
         given = [v for v in self.shared.values() if v not in self.approx.params]
         return FitState(
@@ -275,7 +274,7 @@ class FitLoop:
         self._seconds_per_step = max(rate, slowest_growth)
 
     def _look(self, callback: Callable[..., None]) -> None:
-        self._sync()
+        self.sync()
         try:
             callback(self.approx, self.losses, self.iteration)
         finally:
@@ -283,7 +282,7 @@ class FitLoop:
 
     # -- shared variables and history ---------------------------------------------------------
 
-    def _sync(self) -> None:
+    def sync(self) -> None:
         """Write the state to the shared variables, so that everyone sees it."""
         state = self._done[0]
         for key, shared in self.shared.items():
@@ -306,7 +305,7 @@ class FitLoop:
             self._done = (replace(state, vectors=vectors), i)
 
     def _finish(self, progress: Progress, begun: int) -> None:
-        self._sync()
+        self.sync()
         progress.close(self.iteration - begun, self.losses)
         # what is left behind must not be a view of memory that a later run shares
         for key, shared in self.shared.items():

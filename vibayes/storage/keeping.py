@@ -69,6 +69,7 @@ class Keeping:
         def look() -> None:
             if checkpoint.is_due(loop.iteration):
                 ending = Ending(None, f"{loop.iteration:,} iterations were done when it was saved")
+                loop.sync()
                 checkpoint.write(loop.approx, loop.fit_state(self.call, callbacks), ending)
 
         return look
