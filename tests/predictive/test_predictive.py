@@ -379,3 +379,12 @@ def test_new_rows_of_families_with_several_parameters(family):
     drawn = new.predictions["y"].values[0]
     assert drawn.shape == (4000, 3)
     assert np.abs(drawn.mean(axis=0) - 1).max() < 5 / np.sqrt(4000)  # both are exponential
+
+
+@pytest.mark.parametrize("name", ["1|group", "f8", "float32"])
+def test_names_that_look_like_dtypes(name):
+    with vb.Model():
+        vb.Normal("y", vb.Normal(name), 1, observed=[1.0, 2.0])
+        samples = vb.sample_posterior_predictive(vb.MeanField(), draws=3, random_seed=1)
+    assert samples.posterior_predictive["y"].shape == (1, 3, 2)
+    assert samples.posterior[name].shape == (1, 3)

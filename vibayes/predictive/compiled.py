@@ -108,7 +108,7 @@ def compile_over_draws(
         Expressions of one draw in the place of further parts.
     """
     size = pt.lscalar("draws")
-    stacks = {v: pt.tensor(v.name, dtype=v.dtype, shape=(None, *v.type.shape)) for v in given}
+    stacks = {v: pt.TensorType(v.dtype, (None, *v.type.shape))(v.name) for v in given}
     results = over_draws(outputs, {**replacements, **stacks}, size, others or {})
     generators = random_generators(results)
     inputs = {rng: rng.type(rng.name) for rng in generators}
