@@ -48,7 +48,6 @@ METHODS = {
     "fullrank_advi": {},
     "laplace": {},
     "pathfinder": {},
-    "nfvi=planar*4": {},
     "svgd": dict(n=1_000, obj_optimizer=vb.adam(learning_rate=0.1)),
     "mixture": {},
     "auto": {},
