@@ -125,14 +125,14 @@ def test_selection_keeps_it(samples):
 
 
 def test_groups_can_be_added(samples):
-    log_likelihood = dataset(vb.Model(), {"y": np.zeros((1, 50, 3))}, ("chain", "draw"))
+    group = dataset(vb.Model(), {"y": np.zeros((1, 50, 3))}, ("chain", "draw"))
     if OLD:
-        samples.add_groups(log_likelihood=log_likelihood)
-        samples.extend(az.InferenceData(prior=log_likelihood))
+        samples.add_groups(sample_stats=group)
+        samples.extend(az.InferenceData(prior=group))
     else:
-        samples["log_likelihood"] = log_likelihood
-        samples.update(base().from_dict({"prior": log_likelihood}).children)
-    assert samples["log_likelihood"]["y"].shape == samples.prior["y"].shape == (1, 50, 3)
+        samples["sample_stats"] = group
+        samples.update(base().from_dict({"prior": group}).children)
+    assert samples["sample_stats"]["y"].shape == samples.prior["y"].shape == (1, 50, 3)
     assert "y" not in samples.varnames
     assert len(samples["mu"]) == 50
 

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vibayes.automatic.explore import LARGE
-from vibayes.automatic.importance import GOOD_KHAT, effective_size, smoothed
+from vibayes.automatic.importance import (
+    GOOD_KHAT,
+    NEARLY_EVEN,
+    effective_size,
+    has_good_tail,
+    smoothed,
+)
 from vibayes.automatic.mixtures import ImportanceSampler, Mixture, WeightedDraws
 from vibayes.automatic.parametric import is_normal_family
 from vibayes.automatic.target import Target
@@ -32,8 +38,6 @@ FEWEST = 100
 """Smallest effective size by which importance weights can correct anything."""
 NEARLY_EXACT = 0.9
 """Share of effective draws at which weights of the own draws tell more than any others."""
-NEARLY_EVEN = 0.95
-"""Share of effective draws at which the tail of the weights does not matter."""
 OWN_DRAWS = "its own draws, importance weighted"
 SHOWN = 8
 
@@ -158,8 +162,7 @@ class Diagnosis:
     @property
     def reliable(self) -> bool:
         """Whether the importance weights can be relied on."""
-        even = self.ess > NEARLY_EVEN * self.draws
-        return (self.khat < GOOD_KHAT or even) and self.ess >= FEWEST
+        return is_reliable(self.khat, self.ess, self.draws)
 
     @property
     def at_fault(self) -> list[VariableCheck]:
@@ -336,7 +339,7 @@ def diagnose(approx: Approximation, draws: int, random_seed: Any) -> Diagnosis:
     log_weights, khat = smoothed(np.where(finite, log_ratios, -np.inf))
     ess = effective_size(log_weights)
     checked_by, checks = "", ()
-    reliable = is_reliable(WeightedDraws(flat, log_weights, khat))
+    reliable = is_reliable(khat, ess, draws)
     nearly_exact = reliable and ess > NEARLY_EXACT * draws
     if findings is not None and findings.trusted and not nearly_exact:
         checked_by = described(findings)
@@ -349,7 +352,7 @@ def diagnose(approx: Approximation, draws: int, random_seed: Any) -> Diagnosis:
         if findings is None and (wide := heavy_tailed(approx, draws, random_seed)) is not None:
             better, checked_by = wide, "draws with heavier tails, importance weighted"
             noise = largest_of(flat.shape[1], wide.size)
-        if is_reliable(better):
+        if is_reliable(better.khat, better.size, draws):
             moments = flat.mean(axis=0), flat.std(axis=0)
             if checked_by != OWN_DRAWS:
                 moments = exact_moments(approx) or moments
@@ -376,10 +379,9 @@ def diagnose(approx: Approximation, draws: int, random_seed: Any) -> Diagnosis:
     return replace(result, converged=False) if ending.unsettled or result.moving else result
 
 
-def is_reliable(draws: WeightedDraws) -> bool:
-    """Tell whether weighted draws can be relied on."""
-    even = draws.size > NEARLY_EVEN * len(draws.values)
-    return (draws.khat < GOOD_KHAT or even) and draws.size >= FEWEST
+def is_reliable(khat: float, size: float, count: int) -> bool:
+    """Tell whether weights of ``count`` draws, worth ``size``, can be relied on."""
+    return has_good_tail(khat, size, count) and size >= FEWEST
 
 
 def heavy_tailed(approx: Approximation, draws: int, random_seed: Any) -> WeightedDraws | None:

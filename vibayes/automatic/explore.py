@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vibayes.automatic.budget import Budget
-from vibayes.automatic.importance import GOOD_KHAT, resampled
+from vibayes.automatic.importance import GOOD_KHAT, NEARLY_EVEN, has_good_tail, resampled
 from vibayes.automatic.mixtures import (
     ImportanceSampler,
     Mixture,
@@ -60,7 +60,6 @@ MEDIUM_NOISE = 32  # draws for the last steps on many data
 ENOUGH = 3.0  # times as many effective draws as an exploration makes are what a result is made of
 FEWEST = 200.0  # effective draws that tell anything
 SEPARATE = 1.0  # in sds: how far apart normals have to be to count as two
-NEARLY_EVEN = 0.95  # share of effective draws at which the tail of the weights does not matter
 NEGLIGIBLE = 7.0  # in ELBO: less than a thousandth of the mass
 
 
@@ -321,7 +320,7 @@ def enlarge(exploration: Exploration) -> None:
         most = 3.0 if exploration.target.ddim > LARGE else 10.0
         add_draws(exploration, int(min(wanted / size - 0.9, most) * count))
         draws = exploration.draws
-        exploration.trusted = draws.khat < GOOD_KHAT or draws.size > NEARLY_EVEN * len(draws.values)
+        exploration.trusted = has_good_tail(draws.khat, draws.size, len(draws.values))
 
 
 def refine(

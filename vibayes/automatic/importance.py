@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["GOOD_KHAT", "effective_size", "resampled", "smoothed", "tempered"]
+__all__ = [
+    "GOOD_KHAT",
+    "NEARLY_EVEN",
+    "effective_size",
+    "has_good_tail",
+    "resampled",
+    "smoothed",
+    "tempered",
+]
 
 GOOD_KHAT = 0.7
 """Largest Pareto k at which importance sampling is reliable (Vehtari et al. 2024)."""
+NEARLY_EVEN = 0.95
+"""Share of effective draws at which the tail of the weights does not matter."""
 
 
 def smoothed(log_ratios: np.ndarray) -> tuple[np.ndarray, float]:
@@ -49,6 +59,11 @@ def psislw(log_ratios: np.ndarray) -> tuple[np.ndarray, float]:
 def effective_size(log_weights: np.ndarray) -> float:
     """Return how many independent draws normalized log weights are worth."""
     return float(np.exp(-np.logaddexp.reduce(2 * log_weights)))
+
+
+def has_good_tail(khat: float, size: float, count: int) -> bool:
+    """Tell whether weights of ``count`` draws, worth ``size``, have no tail that matters."""
+    return khat < GOOD_KHAT or size > NEARLY_EVEN * count
 
 
 def resampled(log_weights: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

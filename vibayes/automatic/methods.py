@@ -43,9 +43,9 @@ from vibayes.compile import as_seed_sequence
 from vibayes.exceptions import ModelError
 from vibayes.model.context import modelcontext
 from vibayes.model.core import Model
-from vibayes.storage.calls import describe_density, describe_seeds
+from vibayes.storage.calls import describe_seeds
 from vibayes.storage.checkpoint import Checkpoint
-from vibayes.storage.keeping import Keeping
+from vibayes.storage.keeping import find_kept
 
 __all__ = ["AutoVI", "LaplaceVI", "MixtureVI", "PathfinderVI"]
 
@@ -143,26 +143,24 @@ class SearchMethod:
             )
         self.model.check_shapes()
         kept = Checkpoint.wanted(checkpoint, None)
-        call = self._call(max_steps, with_density=kept is not None)
-        found = None if kept is None else kept.find(call, self.model)
-        if found is None:
+        keeping = find_kept(self._call(max_steps), kept, self.model)
+        if keeping.found is None:
             approx = self.approx = self._search(Budget(max_seconds, max_steps))
-            Keeping(call, kept).finish_search(approx)
+            keeping.finish_search(approx)
         else:
-            approx = self.approx = found.approximation(self.model)
+            approx = self.approx = keeping.found.approximation(self.model)
         if diagnose:
             judge(approx, stacklevel=2)
         return approx
 
-    def _call(self, max_steps: int, with_density: bool) -> dict[str, Any]:
+    def _call(self, max_steps: int) -> dict[str, Any]:
         """Return what the search is told to do; see :mod:`vibayes.storage.calls`."""
-        call = {
+        return {
             "method": type(self).__qualname__,
             "settings": self._settings(),
             "max_steps": max_steps,
             "random_seed": describe_seeds(self._seeds, self._is_seeded),
         }
-        return call | ({"density": describe_density(self.model)} if with_density else {})
 
     def _settings(self) -> dict[str, Any]:
         return {"start": {name: np.asarray(v).tolist() for name, v in self.start.items()}}

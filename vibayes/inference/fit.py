@@ -17,7 +17,6 @@ from vibayes.inference.inference import (
 )
 from vibayes.inference.svgd import ASVGD, SVGD
 from vibayes.model.core import Model
-from vibayes.pymc_models.convert import as_model
 
 __all__ = ["fit"]
 
@@ -121,7 +120,7 @@ def fit(
     for name, value in {"start": start, "start_sigma": start_sigma}.items():
         if value is not None:
             options.setdefault(name, value)
-    inference = method(model=as_model(model), random_seed=random_seed, **options)
+    inference = method(model=model, random_seed=random_seed, **options)
     return judged(inference.fit(n, **kwargs), diagnose)
 
 

@@ -286,7 +286,8 @@ class Inference:
         """Find what an earlier run of the same fit has left, and take it over."""
         approx, before = self.approx, self._keeping.checkpoint
         call = describe_fit(type(self).__qualname__, self.objective.op, steps, budget)
-        self._keeping = find_kept(call, checkpoint, approx, "" if before is None else before.id)
+        own = "" if before is None else before.id
+        self._keeping = find_kept(call, checkpoint, approx.model, own)
         self._loop = self._make_loop = None
         approx.diagnosis = approx._fit_state = None
         if self._keeping.found is not None:

@@ -22,8 +22,10 @@ def draw(op: RandomVariable, node: Apply) -> Callable:
     perform = convert.dispatch(Op)(op, node)
 
     def drawn(rng: Any, size: Any, *params: Any) -> Any:
-        # SciPy's draws unlock the memory of parameters without axes, which constants forbid
-        own = [np.array(p) if np.ndim(p) == 0 else p for p in params]
+        # SciPy's draws unlock the memory of parameters, which that of constants forbids
+        own = [
+            p if isinstance(p, np.ndarray) and p.flags.writeable else np.array(p) for p in params
+        ]
         return perform(rng, size, *own)
 
     return drawn

@@ -58,11 +58,9 @@ def as_results(
     """
     datasets = {}
     for prefix, (flat, statistics) in groups.items():
-        chains = [
-            values_at(model, chain.astype(pytensor.config.floatX), include_transformed)
-            for chain in flat
-        ]
-        values = {name: np.stack([chain[name] for chain in chains]) for name in chains[0]}
+        rows = flat.reshape(-1, flat.shape[2]).astype(pytensor.config.floatX)
+        stacked = values_at(model, rows, include_transformed)
+        values = {name: v.reshape(*flat.shape[:2], *v.shape[1:]) for name, v in stacked.items()}
         datasets[f"{prefix}posterior"] = dataset(model, values, ("chain", "draw"), attributes)
         datasets[f"{prefix}sample_stats"] = dataset(
             model, statistics, ("chain", "draw"), attributes

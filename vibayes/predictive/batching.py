@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pytensor.tensor as pt
-from pytensor.graph.basic import Apply, Constant, Variable
+from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.replace import _vectorize_node
 from pytensor.graph.traversal import toposort
 from pytensor.scan.op import Scan
-from pytensor.tensor.elemwise import DimShuffle
 from pytensor.tensor.random.op import RandomVariable
 from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.type_other import NoneTypeT
@@ -97,27 +95,13 @@ def random_over_draws(
     rng, old_size, *old_params = node.inputs
     params = [new.get(p, p) for p in old_params]
     params = [
-        p if has_draws(old, new) else one_for_all_draws(p)
+        p if has_draws(old, new) else pt.expand_dims(p, 0)
         for old, p in zip(old_params, params, strict=True)
     ]
     shape = new.get(old_size, old_size)
     if has_draws(old_size, new):  # computed from draws, and the same in all
         shape = shape[0]
     return op.make_node(new.get(rng, rng), draw_shape(node, shape, params, size), *params).outputs
-
-
-def one_for_all_draws(param: Variable) -> Variable:
-    """Return a parameter that is the same in all draws with their axis, of length one.
-
-    PyTensor locks the memory of constants without axes, and SciPy cannot draw where a parameter is
-    a view of locked memory. So one number becomes a constant of its own.
-    """
-    source = param
-    while source.owner is not None and isinstance(source.owner.op, DimShuffle):
-        source = source.owner.inputs[0]
-    if isinstance(source, Constant) and source.data.size == 1:
-        return pt.constant(np.full((1,) * (param.type.ndim + 1), source.data))
-    return pt.expand_dims(param, 0)
 
 
 def draw_shape(node: Apply, old_size: Variable, params: Sequence[Variable], size: Variable) -> Any:

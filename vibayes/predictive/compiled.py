@@ -79,9 +79,8 @@ class OverDraws:
             np.random.Generator(np.random.PCG64(s)) for s in part.spawn(self.n_generators)
         ]
         count = rows.stop - rows.start
-        own = [np.array(v[rows]) for v in values]  # SciPy's draws fail on locked memory
         with np.errstate(all="ignore"):
-            results = self.function(count, *generators, *own)
+            results = self.function(count, *generators, *(v[rows] for v in values))
         return [
             result if result.ndim > ndim else np.broadcast_to(result, (count, *result.shape))
             for result, ndim in zip(results, self.ndims, strict=True)

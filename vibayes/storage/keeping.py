@@ -24,6 +24,7 @@ from vibayes.storage.progress import FitState
 
 if TYPE_CHECKING:
     from vibayes.inference.loop import FitLoop
+    from vibayes.model.core import Model
     from vibayes.objectives.base import Operator
 
 __all__ = ["Keeping", "describe_fit", "find_kept", "saved_scales"]
@@ -125,19 +126,20 @@ def describe_fit(
 
 
 def find_kept(
-    call: dict[str, Any], checkpoint: Checkpoint | None, approx: Approximation, own: str
+    call: dict[str, Any], checkpoint: Checkpoint | None, model: Model, own: str = ""
 ) -> Keeping:
     """Return what an earlier run of a call has left, if there is anything."""
     if checkpoint is None:
         return Keeping(call)
-    call = call | {"density": describe_density(approx.model)}
-    found = checkpoint.find(call, approx.model, own)
+    call = call | {"density": describe_density(model)}
+    found = checkpoint.find(call, model, own)
     # the seed and the start are those of the fit that began
     return Keeping(call if found is None else call | kept_begin(found), checkpoint, found)
 
 
 def kept_begin(found: Found) -> dict[str, Any]:
-    return {key: found.state.call[key] for key in ("random_seed", "start")}
+    call = found.state.call
+    return {key: call[key] for key in ("random_seed", "start") if key in call}
 
 
 def saved_scales(saved: FitState, approx: Approximation) -> tuple[list[np.ndarray], Any]:

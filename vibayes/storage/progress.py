@@ -18,7 +18,7 @@ class FitState:
     Attributes
     ----------
     call : dict
-        What the fit was told to do; see :func:`vibayes.storage.calls.describe_call`.
+        What the fit was told to do; see :func:`vibayes.storage.keeping.describe_fit`.
     iteration : int
         Number of iterations done.
     ended : bool
