@@ -283,8 +283,8 @@ class TestShown:
         khat=0.9,
         variables=tuple(VariableCheck(f"b[{i}]", 0.1 * i, 1.5, 0.01) for i in range(12)),
         attempts=(
-            Attempt("full rank & more", -3.5, 0.95, 12.0, 1.5),
-            Attempt("moves", np.nan, np.nan, 500.0, 9.0),
+            Attempt("full rank & more", -3.5, 0.95, 12.0, 1000, 1.5),
+            Attempt("moves", np.nan, np.nan, 500.0, 2000, 9.0),
         ),
     )
 
@@ -297,7 +297,7 @@ class TestShown:
         assert "full rank & more" in text
         lines = text.splitlines()
         (moves,) = [line for line in lines if line.lstrip().startswith("moves")]
-        assert moves.split()[1:] == ["-", "-", "500", "9.0"]
+        assert moves.split()[1:] == ["-", "-", "500", "of", "2000", "9.0"]
 
     def test_html(self):
         from html.parser import HTMLParser

@@ -7,7 +7,16 @@ import pytest
 import xarray as xr
 from toys import Spherical
 
-from vibayes import Data, Deterministic, MeanField, Model, Normal, Potential, modelcontext
+from vibayes import (
+    Data,
+    Deterministic,
+    MeanField,
+    Model,
+    Normal,
+    Potential,
+    from_pymc,
+    modelcontext,
+)
 from vibayes.compile import evaluate
 from vibayes.distributions.base import distribution_of
 from vibayes.distributions.continuous import Exponential
@@ -465,3 +474,7 @@ def test_repr_of_a_distribution_is_that_of_its_parameters(model):
 def test_what_is_no_model():
     with pytest.raises(TypeError, match="must be a vibayes, PyMC or Bambi model, got 3"):
         MeanField(model=3)
+    with pytest.raises(TypeError, match="must be a PyMC or Bambi model, got 3"):
+        from_pymc(3)
+    with pytest.raises(TypeError, match="must be a PyMC or Bambi model"):
+        from_pymc(Model())

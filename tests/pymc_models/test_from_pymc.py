@@ -316,11 +316,6 @@ def test_discrete_variables():
         vb.fit(model=original)
 
 
-def test_no_model():
-    with pytest.raises(TypeError, match="vibayes, PyMC or Bambi model"):
-        vb.from_pymc({"mu": 1})
-
-
 def test_another_precision(float32):
     with pytensor.config.change_flags(floatX="float64"):
         original = conjugate()[0]

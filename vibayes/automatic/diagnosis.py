@@ -269,9 +269,17 @@ class Diagnosis:
         return facts
 
     def _table(self) -> list[tuple[str, ...]]:
-        rows = [("tried", "ELBO", "Pareto k", "effective", "seconds")] if self.attempts else []
+        rows = (
+            [("tried", "ELBO", "Pareto k", "effective draws", "seconds")] if self.attempts else []
+        )
         rows += [
-            (a.name, shown(a.elbo, 1), shown(a.khat, 2), shown(a.ess, 0), shown(a.seconds, 1))
+            (
+                a.name,
+                shown(a.elbo, 1),
+                shown(a.khat, 2),
+                f"{shown(a.ess, 0)} of {a.draws}",
+                shown(a.seconds, 1),
+            )
             for a in self.attempts
         ]
         return rows
@@ -286,10 +294,12 @@ class Diagnosis:
             if len(self.at_fault) > SHOWN:
                 lines.append(f"    … and {len(self.at_fault) - SHOWN} more")
         if table := self._table():
-            first = max(len(row[0]) for row in table)
+            first, *others = [max(map(len, column)) for column in zip(*table, strict=True)]
             lines += [""]
             lines += [
-                f"  {row[0]:{first}}" + "".join(f"  {cell:>9}" for cell in row[1:]) for row in table
+                f"  {name:{first}}"
+                + "".join(f"  {c:>{w}}" for c, w in zip(cells, others, strict=True))
+                for name, *cells in table
             ]
         return "\n".join(lines)
 

@@ -29,6 +29,8 @@ class Attempt:
         Pareto k-hat of importance weights from it.
     ess : float
         Effective size of the weighted draws.
+    draws : int
+        Their number.
     seconds : float
         Time from the beginning of the fit to the end of this attempt.
     """
@@ -37,6 +39,7 @@ class Attempt:
     elbo: float
     khat: float
     ess: float
+    draws: int
     seconds: float
 
 

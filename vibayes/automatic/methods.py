@@ -322,7 +322,9 @@ class AutoVI(SearchMethod):
         return self._of_draws(exploration, rng)
 
     def _note(self, name: str, elbo: float, draws: WeightedDraws, budget: Budget) -> None:
-        self._attempts.append(Attempt(name, elbo, draws.khat, draws.size, budget.elapsed))
+        self._attempts.append(
+            Attempt(name, elbo, draws.khat, draws.size, len(draws.values), budget.elapsed)
+        )
 
 
 def mixture_name(exploration: Exploration) -> str:

@@ -67,6 +67,8 @@ def from_pymc(model: Any) -> Model:
     >>> model = vb.from_pymc(pymc_model)  # doctest: +SKIP
     >>> approx = vb.fit(model=model)  # doctest: +SKIP
     """
+    if not is_of_pymc(model):
+        raise TypeError(f"model must be a PyMC or Bambi model, got {model!r}")
     check_version()
     original = pymc_model_of(model)
     check_variables(original)
@@ -80,10 +82,15 @@ def as_model(model: Any) -> Model | None:
     """Return a model of vibayes as it is, and one of PyMC or Bambi converted."""
     if model is None or isinstance(model, Model):
         return model
-    libraries = {cls.__module__.partition(".")[0] for cls in type(model).__mro__}
-    if not libraries & {"pymc", "bambi"}:
+    if not is_of_pymc(model):
         raise TypeError(f"model must be a vibayes, PyMC or Bambi model, got {model!r}")
     return from_pymc(model)
+
+
+def is_of_pymc(model: Any) -> bool:
+    """Tell, without any import, whether something is an object of PyMC or Bambi."""
+    libraries = {cls.__module__.partition(".")[0] for cls in type(model).__mro__}
+    return bool(libraries & {"pymc", "bambi"})
 
 
 def check_version() -> None:
@@ -108,7 +115,7 @@ def pymc_model_of(model: Any) -> Any:
             model.build()
         model = model.backend.model
     if not isinstance(model, pymc.Model):
-        raise TypeError(f"model must be a vibayes, PyMC or Bambi model, got {type(model)}")
+        raise TypeError(f"model must be a PyMC or Bambi model, got {model!r}")
     return model
 
 
