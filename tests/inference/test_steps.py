@@ -8,16 +8,12 @@ from vibayes.compile import EVALUATE_MODE, resolve_mode
 from vibayes.inference.steps import CompiledSteps
 from vibayes.objectives.base import StepGraph
 
+# one for each kind of state: none, averages, a window with its place in it, averages and a count
 OPTIMIZERS = [
     updates.sgd,
-    updates.momentum,
     updates.nesterov_momentum,
-    updates.adagrad,
     updates.adagrad_window,
-    updates.rmsprop,
-    updates.adadelta,
     updates.adam,
-    updates.adamax,
 ]
 
 
@@ -27,7 +23,7 @@ def shared(value, name=None):
 
 
 def noisy_graph():
-    """Every optimizer on its own parameters, with noise, random rows of data and more updates."""
+    """Optimizers on their own parameters, with noise, random rows of data and more updates."""
     noise_rng = shared_rng(1, "noise")
     next_noise, noise = pt.random.normal(size=(3,), rng=noise_rng).owner.outputs
     index_rng = shared_rng(2, "rows")
