@@ -34,6 +34,8 @@ LARGEST_SHIFT = 0.15
 """Largest difference of means, in posterior standard deviations, that passes unmentioned."""
 WIDTHS = 0.88, 1.14
 """Ratios of standard deviations that pass unmentioned."""
+ARRIVED = 0.8, 1.25
+"""Widths, of the best ones of a family, around which the noise of an optimizer may leave them."""
 FEWEST = 100
 """Smallest effective size by which importance weights can correct anything."""
 NEARLY_EXACT = 0.9
@@ -115,6 +117,8 @@ class Diagnosis:
         Each scalar of the unconstrained space; empty if there was nothing to compare with.
     modes : int
         Number of modes that hold mass, as far as the fit found them.
+    places : int
+        Number of places far apart that hold mass: the modes, and others, as in a funnel.
     dropped : tuple of float
         For each mode of negligible mass that was found: by how much its ELBO is lower.
     attempts : tuple of Attempt
@@ -149,6 +153,7 @@ class Diagnosis:
     checked_by: str = ""
     variables: tuple[VariableCheck, ...] = ()
     modes: int = 1
+    places: int = 1
     dropped: tuple[float, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     why_not: str = ""
@@ -173,7 +178,7 @@ class Diagnosis:
     @property
     def fits(self) -> bool:
         """Whether the family holds the posterior, as far as can be told."""
-        return bool(self.checked_by) and not self.at_fault and self.modes == 1
+        return bool(self.checked_by) and not self.at_fault and self.places == 1
 
     @property
     def good(self) -> bool:
@@ -200,11 +205,11 @@ class Diagnosis:
                 f"Cannot be judged: {self.why_not}. Look at predictions, and compare with another "
                 "method or a sampler where it matters."
             )
-        if self.modes > 1:
-            return (
-                f"The posterior has {self.modes} modes that hold mass, and this family has one. "
-                'Try method="auto" or "mixture".'
-            )
+        if self.places > 1:
+            where = f"The posterior has {self.modes} modes that hold mass"
+            if self.modes < self.places:
+                where = f"Mass was found in {self.places} places that lie far apart"
+            return f'{where}, and this family has one. Try method="auto" or "mixture".'
         if not self.checked_by:
             return (
                 f"This family does not hold the posterior: {self._weakness()}. Means may be "
@@ -380,7 +385,7 @@ def diagnose(approx: Approximation, draws: int, random_seed: Any) -> Diagnosis:
         draws=draws,
         checked_by=checked_by,
         variables=checks,
-        modes=1 if findings is None or many_modes(approx) else findings.modes,
+        **places_of(findings, approx),
     )
     if result.fits:  # a loss that still moves does no harm where nothing else speaks against it
         return result
@@ -415,9 +420,9 @@ def unfinished(approx: Approximation, flat: np.ndarray) -> tuple[str, ...]:
     """Return the scalars whose mean or width is not yet where the ELBO is largest.
 
     At the optimum of a normal family, with mean mu, the expected gradient g of the log density is
-    zero, and that of (z - mu) g is minus one in each scalar (Stein's lemma). Before, g times the
-    standard deviation is how far a step of natural gradient ascent moves a mean-field mean, in
-    standard deviations; and minus (z - mu) g is the square of the width over what it is to be.
+    zero, and that of (z - mu) g is minus one in each scalar (Stein's lemma). Before, a Newton step
+    is how far the mean has to go; and minus (z - mu) g is the square of the width over what it is
+    to be.
     """
     if not is_normal_family(approx) or approx.model.has_streams:
         return ()
@@ -426,13 +431,33 @@ def unfinished(approx: Approximation, flat: np.ndarray) -> tuple[str, ...]:
         return ()
     scores = (flat - flat.mean(axis=0)) * slopes
     noise = largest_of(2 * flat.shape[1], len(flat))
-    steps = slopes * flat.std(axis=0)
+    steps = newton_steps(flat, slopes)
     mean_left = excess(steps.mean(axis=0), steps.std(axis=0) * noise, -LARGEST_SHIFT, LARGEST_SHIFT)
-    narrow, wide = np.square(WIDTHS)
+    narrow, wide = np.square(ARRIVED)
     width_left = excess(-scores.mean(axis=0), scores.std(axis=0) * noise, narrow, wide)
     left = np.maximum(mean_left, width_left)
     names = approx.element_names()
     return tuple(names[i] for i in np.argsort(-left) if left[i] > 0)
+
+
+def newton_steps(flat: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+    """Return, for each draw, a step towards the best mean, in units of the posterior's widths.
+
+    The curvature is the slope of the gradients' regression on the draws. Where there are too few
+    draws for it, or it is not that of a peak, each scalar has its own step: the natural gradient
+    of independent normals.
+    """
+    count, d = flat.shape
+    scale = flat.std(axis=0)
+    steps = slopes * scale
+    if count < 5 * d:
+        return steps
+    slope = np.linalg.lstsq((flat - flat.mean(axis=0)) / scale, steps)[0]
+    eigenvalues, vectors = np.linalg.eigh(-0.5 * (slope + slope.T))
+    if eigenvalues[0] < 1e-6 * eigenvalues[-1]:
+        return steps
+    covariance = (vectors / eigenvalues) @ vectors.T
+    return steps @ covariance / np.sqrt(covariance.diagonal())
 
 
 def excess(values: np.ndarray, noise: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -486,6 +511,13 @@ def described(findings: Findings) -> str:
     if np.isnan(findings.khat):
         return f"{findings.draws} draws by Hamiltonian moves, which had settled"
     return f"{findings.draws} weighted draws, Pareto k {findings.khat:.2f}"
+
+
+def places_of(findings: Findings | None, approx: Approximation) -> dict[str, int]:
+    """Return how many modes and places there are, if the family can be in one only."""
+    if findings is None or many_modes(approx):
+        return {}
+    return {"modes": findings.modes, "places": findings.places}
 
 
 def many_modes(approx: Approximation) -> bool:

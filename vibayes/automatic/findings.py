@@ -10,7 +10,7 @@ import numpy as np
 from vibayes.automatic.explore import Exploration
 from vibayes.automatic.normals import FittedNormal
 
-__all__ = ["Attempt", "Findings", "count_modes"]
+__all__ = ["Attempt", "Findings", "count_places"]
 
 APART = 3.0  # in standard deviations
 
@@ -61,6 +61,9 @@ class Findings:
         Whether they can be relied on.
     modes : int
         Number of modes that hold mass, as far as they were told apart.
+    places : int
+        Number of places, far apart as seen by a normal, where there is mass: modes, and where a
+        normal did not come to an end, as in the narrow part of a funnel.
     dropped : tuple of float
         For each mode of negligible mass that was found: by how much its ELBO is lower.
     attempts : tuple of Attempt
@@ -74,6 +77,7 @@ class Findings:
     draws: int
     trusted: bool
     modes: int
+    places: int
     dropped: tuple[float, ...]
     attempts: tuple[Attempt, ...] = ()
 
@@ -91,13 +95,14 @@ class Findings:
             ess=draws.size,
             draws=len(values),
             trusted=exploration.trusted,
-            modes=count_modes(exploration.normals),
+            modes=max(1, count_places([q for q in exploration.normals if q.converged])),
+            places=count_places(exploration.normals),
             dropped=tuple(best - q.elbo for q in exploration.dropped),
             attempts=attempts,
         )
 
 
-def count_modes(normals: Sequence[FittedNormal]) -> int:
+def count_places(normals: Sequence[FittedNormal]) -> int:
     """Return how many normals lie apart, as seen from either of two.
 
     Several normals may have been fitted along the bends of one mode.
