@@ -5,7 +5,7 @@ import pytest
 from scipy import linalg, special
 
 from vibayes import math
-from vibayes.compile import evaluate
+from vibayes.backend.modes import evaluate
 
 RNG = np.random.default_rng(2)
 

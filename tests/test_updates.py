@@ -9,7 +9,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.traversal import ancestors
 
 from vibayes import updates as up
-from vibayes.compile import EVALUATE_MODE
+from vibayes.backend.modes import EVALUATE_MODE
 from vibayes.distributions.base import draw_from
 
 # -- the formulas of the papers, in NumPy -----------------------------------------------------

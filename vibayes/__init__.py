@@ -1,15 +1,7 @@
 """Variational inference on PyTensor: Bayesian models fitted in one compiled loop."""
 
 from vibayes import callbacks, datasets, distributions, math, updates
-from vibayes.approximations.base import Approximation, Group
-from vibayes.approximations.empirical import Empirical
-from vibayes.approximations.full_rank import FullRank
-from vibayes.approximations.gaussian_mixture import GaussianMixture
-from vibayes.approximations.low_rank import LowRank
-from vibayes.approximations.mean_field import MeanField
-from vibayes.approximations.normalizing_flow import NormalizingFlow
-from vibayes.automatic.diagnosis import Diagnosis
-from vibayes.automatic.methods import AutoVI, LaplaceVI, MixtureVI, PathfinderVI
+from vibayes.context import modelcontext
 from vibayes.distributions import (
     AR,
     AsymmetricLaplace,
@@ -78,10 +70,18 @@ from vibayes.distributions import (
     logp,
 )
 from vibayes.exceptions import ApproximationWarning, ConvergenceWarning, StorageError
+from vibayes.families.base import Approximation, Group
+from vibayes.families.empirical import Empirical
+from vibayes.families.full_rank import FullRank
+from vibayes.families.gaussian_mixture import GaussianMixture
+from vibayes.families.low_rank import LowRank
+from vibayes.families.mean_field import MeanField
+from vibayes.families.normalizing_flow import NormalizingFlow
 from vibayes.inference.fit import fit
 from vibayes.inference.inference import ADVI, NFVI, FullRankADVI, Inference, KLqp, LowRankADVI
+from vibayes.inference.searches import AutoVI, LaplaceVI, MixtureVI, PathfinderVI
 from vibayes.inference.svgd import ASVGD, SVGD, ImplicitGradient
-from vibayes.model.context import modelcontext
+from vibayes.loading import load
 from vibayes.model.core import Deterministic, Model, Potential
 from vibayes.model.data import Data, set_data
 from vibayes.model.draw import draw, floatX
@@ -98,7 +98,6 @@ from vibayes.posterior.nodes import sample_approx
 from vibayes.predictive.log_density import compute_log_likelihood, compute_log_prior
 from vibayes.predictive.predictive import sample_posterior_predictive, sample_prior_predictive
 from vibayes.pymc_models.convert import from_pymc
-from vibayes.storage.saving import load
 from vibayes.updates import (
     adadelta,
     adagrad,
@@ -114,6 +113,7 @@ from vibayes.updates import (
     sgd,
     total_norm_constraint,
 )
+from vibayes.verdict.judge import Diagnosis
 from vibayes.version import __version__
 
 __all__ = [

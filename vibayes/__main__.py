@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 import vibayes as vb
-from vibayes.automatic.methods import SearchMethod
 from vibayes.inference.convergence import FEWEST_LOSSES
 from vibayes.inference.fit import METHODS
+from vibayes.inference.searches import SearchMethod
 from vibayes.posterior.summary import Row, format_table, summary_rows
 
 DRAWS = 4000

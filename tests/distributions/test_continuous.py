@@ -12,7 +12,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
-from checks import (
+from helpers.checks import (
     EVALUATE_MODE,
     Case,
     check_draws,
@@ -30,7 +30,7 @@ from pytensor.compile.mode import Mode
 from scipy import special, stats
 from scipy.integrate import quad
 
-from vibayes.compile import evaluate
+from vibayes.backend.modes import evaluate
 from vibayes.distributions import continuous as c
 from vibayes.distributions.base import distribution_of, logcdf, logp
 from vibayes.exceptions import ParameterError

@@ -5,14 +5,14 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from helpers import checks
+from helpers.checks import Case
 from pytensor.graph.replace import vectorize_graph
 from pytensor.tensor.special import softmax
 from scipy import special, stats
 
 import vibayes.distributions.discrete as vd
-from tests.distributions import checks
-from tests.distributions.checks import Case
-from vibayes.compile import EVALUATE_MODE, evaluate
+from vibayes.backend.modes import EVALUATE_MODE, evaluate
 from vibayes.distributions.base import distribution_of, logcdf, logp
 from vibayes.exceptions import ParameterError, ShapeError
 from vibayes.model.core import Model

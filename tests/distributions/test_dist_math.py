@@ -6,7 +6,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
-from checks import EVALUATE_MODE
+from helpers.checks import EVALUATE_MODE
 from scipy import special, stats
 from scipy.integrate import quad
 

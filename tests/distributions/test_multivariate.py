@@ -12,7 +12,7 @@ from pytensor.tensor.linalg.decomposition.cholesky import Cholesky
 from pytensor.tensor.linalg.solvers.triangular import SolveTriangular
 from scipy import stats
 
-from vibayes.compile import EVALUATE_MODE, evaluate, reseeded
+from vibayes.backend.modes import EVALUATE_MODE, evaluate, reseeded
 from vibayes.distributions.base import distribution_of, logp
 from vibayes.distributions.continuous import Exponential, Gamma, HalfNormal, Normal
 from vibayes.distributions.multivariate import (

@@ -10,7 +10,7 @@ import pytest
 from pytensor.graph.replace import graph_replace, vectorize_graph
 from scipy import stats
 
-from vibayes.compile import EVALUATE_MODE, evaluate
+from vibayes.backend.modes import EVALUATE_MODE, evaluate
 from vibayes.distributions import transforms as tr
 from vibayes.distributions.continuous import Normal, Uniform
 from vibayes.distributions.multivariate import Dirichlet

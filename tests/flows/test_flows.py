@@ -3,7 +3,7 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 
-from vibayes.compile import EVALUATE_MODE, evaluate
+from vibayes.backend.modes import EVALUATE_MODE, evaluate
 from vibayes.flows import (
     AffineCouplingFlow,
     Flow,

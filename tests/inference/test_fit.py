@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 import vibayes as vb
-from vibayes.automatic.methods import SearchMethod
 from vibayes.inference.fit import METHODS
 from vibayes.inference.inference import Inference
+from vibayes.inference.searches import SearchMethod
 
 
 @pytest.fixture(scope="module")

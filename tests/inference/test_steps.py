@@ -4,7 +4,7 @@ import pytensor.tensor as pt
 import pytest
 
 from vibayes import updates
-from vibayes.compile import EVALUATE_MODE, resolve_mode
+from vibayes.backend.modes import EVALUATE_MODE, resolve_mode
 from vibayes.inference.steps import CompiledSteps
 from vibayes.objectives.base import StepGraph
 

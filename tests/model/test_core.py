@@ -5,7 +5,7 @@ import pandas as pd
 import pytensor.tensor as pt
 import pytest
 import xarray as xr
-from toys import Spherical
+from helpers.toys import Spherical
 
 from vibayes import (
     Data,
@@ -17,7 +17,7 @@ from vibayes import (
     from_pymc,
     modelcontext,
 )
-from vibayes.compile import evaluate
+from vibayes.backend.modes import evaluate
 from vibayes.distributions.base import distribution_of
 from vibayes.distributions.continuous import Exponential
 from vibayes.distributions.discrete import Poisson

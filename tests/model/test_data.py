@@ -6,7 +6,7 @@ import xarray as xr
 from scipy import stats
 
 from vibayes import Data, Model, Normal, set_data
-from vibayes.compile import evaluate
+from vibayes.backend.modes import evaluate
 from vibayes.exceptions import ModelError, ShapeError
 
 

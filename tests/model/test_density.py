@@ -2,11 +2,11 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from helpers.toys import Spherical
 from scipy import stats
-from toys import Spherical
 
 from vibayes import Data, Deterministic, Model, Normal, Potential
-from vibayes.compile import evaluate
+from vibayes.backend.modes import evaluate
 from vibayes.distributions.continuous import Exponential
 from vibayes.distributions.discrete import Poisson
 from vibayes.distributions.transforms import Interval, LogTransform, log

@@ -3,7 +3,7 @@ import pytensor.tensor as pt
 import pytest
 
 from vibayes import Model, Normal
-from vibayes.compile import evaluate
+from vibayes.backend.modes import evaluate
 from vibayes.distributions.continuous import Exponential
 from vibayes.model.flat import FlatLayout
 

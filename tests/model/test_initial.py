@@ -2,7 +2,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
-from toys import Spherical
+from helpers.toys import Spherical
 
 from vibayes import Model, Normal
 from vibayes.distributions.continuous import Exponential

@@ -12,7 +12,7 @@ from pytensor.graph.replace import graph_replace
 from scipy import stats
 
 import vibayes as vb
-from vibayes.compile import EVALUATE_MODE, evaluate
+from vibayes.backend.modes import EVALUATE_MODE, evaluate
 from vibayes.exceptions import ImputationError, ShapeError
 from vibayes.model.minibatch import Minibatch
 

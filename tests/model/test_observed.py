@@ -6,11 +6,11 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 import xarray as xr
+from helpers.toys import Spherical
 from scipy import stats
-from toys import Spherical
 
 from vibayes import Model, Normal
-from vibayes.compile import evaluate
+from vibayes.backend.modes import evaluate
 from vibayes.distributions.discrete import Poisson
 from vibayes.exceptions import ImputationError, ShapeError
 from vibayes.model.observed import as_observed, known_value

@@ -8,7 +8,7 @@ import pytensor.tensor as pt
 import pytest
 from scipy import stats
 
-from vibayes.compile import EVALUATE_MODE, resolve_mode
+from vibayes.backend.modes import EVALUATE_MODE, resolve_mode
 from vibayes.model.rows import STREAMS, RowKey, ShuffledRows, row_stream, shuffled
 
 SEEDS = [1, 2, 3]

@@ -4,7 +4,7 @@ import pytensor.tensor as pt
 import pytest
 from scipy.spatial.distance import pdist
 
-from vibayes.compile import evaluate, resolve_mode
+from vibayes.backend.modes import evaluate, resolve_mode
 from vibayes.objectives.kernels import (
     IMQ,
     RBF,

@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 import vibayes as vb
-from vibayes.compile import evaluate, random_generators
+from vibayes.backend.modes import evaluate, random_generators
 from vibayes.exceptions import ModelError
 from vibayes.posterior.nodes import sample_approx
 

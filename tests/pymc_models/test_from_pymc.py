@@ -13,11 +13,11 @@ from pytensor.compile.mode import Mode
 from pytensor.graph.replace import graph_replace
 
 import vibayes as vb
-from vibayes.compile import evaluate
+from vibayes.backend.modes import evaluate
 
 pm = pytest.importorskip("pymc")
 
-import zoo  # noqa: E402
+from helpers import zoo  # noqa: E402
 
 MODE = Mode("py", "fast_compile")  # of PyMC's own functions: nothing is compiled
 CHEAP = dict(backend="py", progressbar=False, diagnose=False)

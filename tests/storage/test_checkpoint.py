@@ -8,10 +8,10 @@ import pytensor
 import pytest
 
 import vibayes as vb
+from vibayes.records.fit_state import FitState
 from vibayes.storage import checkpoint as storage
 from vibayes.storage import files
 from vibayes.storage.checkpoint import Checkpoint
-from vibayes.storage.progress import FitState
 
 DATA = np.random.default_rng(5).normal(1.0, 2.0, size=(20, 2))
 
@@ -439,7 +439,7 @@ def test_local_variables_can_go_on_but_not_be_loaded(path):
 
 # -- killed processes -----------------------------------------------------------------------------
 
-SCRIPT = Path(__file__).parent / "killed.py"
+SCRIPT = Path(__file__).parents[1] / "helpers" / "killed.py"
 CASES = [
     "whole",
     "convergence",

@@ -11,8 +11,8 @@ import pytensor
 import pytest
 
 import vibayes as vb
-from vibayes.approximations.base import SingleGroupApproximation
-from vibayes.approximations.mean_field import MeanFieldGroup
+from vibayes.families.base import SingleGroupApproximation
+from vibayes.families.mean_field import MeanFieldGroup
 from vibayes.flows import SplineCouplingFlow
 from vibayes.storage import files
 

@@ -21,12 +21,12 @@ from pytensor.graph.basic import Constant
 from pytensor.tensor.random.op import RandomVariable
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.context import modelcontext
 from vibayes.distributions.constraints import Constraint, constant_value
 from vibayes.distributions.dist_math import log1mexp
 from vibayes.distributions.transforms import Transform, logodds
 from vibayes.distributions.transforms import log as log_transform
 from vibayes.exceptions import ShapeError
-from vibayes.model.context import modelcontext
 
 __all__ = [
     "Continuous",

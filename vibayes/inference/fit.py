@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vibayes.approximations.base import Approximation
-from vibayes.automatic.diagnosis import judge
-from vibayes.automatic.methods import AutoVI, LaplaceVI, MixtureVI, PathfinderVI, SearchMethod
+from vibayes.families.base import Approximation
 from vibayes.inference.inference import (
     ADVI,
     NFVI,
@@ -15,8 +13,10 @@ from vibayes.inference.inference import (
     Inference,
     LowRankADVI,
 )
+from vibayes.inference.searches import AutoVI, LaplaceVI, MixtureVI, PathfinderVI, SearchMethod
 from vibayes.inference.svgd import ASVGD, SVGD
 from vibayes.model.core import Model
+from vibayes.verdict.judge import judge
 
 __all__ = ["fit"]
 

@@ -14,35 +14,35 @@ from pytensor.graph.replace import graph_replace
 from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.approximations.base import Approximation, Ending, SingleGroupApproximation
-from vibayes.approximations.full_rank import FullRank
-from vibayes.approximations.low_rank import LowRank
-from vibayes.approximations.mean_field import MeanField, MeanFieldGroup
-from vibayes.approximations.normalizing_flow import DEFAULT_FLOW, NormalizingFlow
 from vibayes.arguments import check_whole
-from vibayes.automatic.begin import MOST_DENSE, begin_near, find_normal, unit_scales
-from vibayes.automatic.budget import Budget
-from vibayes.automatic.diagnosis import judge
-from vibayes.automatic.parametric import fit_normal_family, is_normal_family
-from vibayes.automatic.stochastic import ScaledAdam, Schedule
-from vibayes.automatic.target import is_deterministic
-from vibayes.compile import as_replacements, evaluate, profiling_mode, resolve_mode
+from vibayes.backend.modes import as_replacements, evaluate, profiling_mode, resolve_mode
+from vibayes.families.base import Approximation, Ending, SingleGroupApproximation
+from vibayes.families.full_rank import FullRank
+from vibayes.families.low_rank import LowRank
+from vibayes.families.mean_field import MeanField, MeanFieldGroup
+from vibayes.families.normalizing_flow import DEFAULT_FLOW, NormalizingFlow
 from vibayes.flows import Flow
+from vibayes.inference.checkpoints import Keeping, describe_fit, find_kept, saved_scales
 from vibayes.inference.convergence import FEWEST_LOSSES, loss_trend
 from vibayes.inference.loop import FitLoop
+from vibayes.inference.normal_fit import fit_normal_family, is_normal_family
+from vibayes.inference.schedule import ScaledAdam, Schedule
 from vibayes.inference.steps import CompiledSteps, State, as_next_value, with_default_updates
 from vibayes.model.core import Model
 from vibayes.model.initial import check_point, describe_value
+from vibayes.model.target import is_deterministic
 from vibayes.objectives.base import ObjectiveFunction, Operator, StepGraph
 from vibayes.objectives.kl import KL
 from vibayes.objectives.renyi import Renyi
+from vibayes.records.fit_state import FitState
+from vibayes.search.begin import MOST_DENSE, begin_near, find_normal, unit_scales
+from vibayes.search.budget import Budget
 from vibayes.storage.checkpoint import Checkpoint
-from vibayes.storage.keeping import Keeping, describe_fit, find_kept, saved_scales
-from vibayes.storage.progress import FitState
 from vibayes.storage.records import seeds_from, seeds_record
 from vibayes.streaming.feed import Feeds
 from vibayes.streaming.shuffle import Place
 from vibayes.updates import adagrad_window
+from vibayes.verdict.judge import judge
 
 __all__ = ["ADVI", "NFVI", "FullRankADVI", "Inference", "KLqp", "LowRankADVI"]
 

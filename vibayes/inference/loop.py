@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from pytensor.compile.sharedvalue import SharedVariable
 
-from vibayes.approximations.base import Approximation
+from vibayes.callbacks import Callback, period
 from vibayes.exceptions import StorageError
-from vibayes.inference.callbacks import Callback, period
-from vibayes.inference.progress import Progress, average_loss, logger
+from vibayes.families.base import Approximation
 from vibayes.inference.steps import CompiledSteps, State
-from vibayes.storage.progress import FitState
+from vibayes.progress import Progress, average_loss, logger
+from vibayes.records.fit_state import FitState
 from vibayes.streaming.feed import Feeds
 
 __all__ = ["Ended", "FitLoop"]

@@ -31,7 +31,7 @@ from pytensor.graph.traversal import ancestors
 from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.variable import TensorConstant, TensorVariable
 
-from vibayes.compile import EVALUATE_MODE
+from vibayes.backend.modes import EVALUATE_MODE
 from vibayes.objectives.base import StepGraph
 
 __all__ = ["CompiledSteps", "State"]

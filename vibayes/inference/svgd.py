@@ -10,18 +10,18 @@ import pytensor
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace, vectorize_graph
 
-from vibayes.approximations.base import Approximation, split_draws
-from vibayes.approximations.empirical import Empirical
-from vibayes.approximations.full_rank import FullRank
-from vibayes.compile import EVALUATE_MODE
+from vibayes.backend.modes import EVALUATE_MODE
 from vibayes.exceptions import SamplingError
+from vibayes.families.base import Approximation, split_draws
+from vibayes.families.empirical import Empirical
+from vibayes.families.full_rank import FullRank
 from vibayes.inference.inference import Inference
 from vibayes.inference.loop import FitLoop
 from vibayes.model.core import Model
 from vibayes.objectives.base import Operator
 from vibayes.objectives.kernels import Kernel, rbf
 from vibayes.objectives.stein import KSD
-from vibayes.storage.progress import FitState
+from vibayes.records.fit_state import FitState
 
 __all__ = ["ASVGD", "SVGD", "ImplicitGradient"]
 

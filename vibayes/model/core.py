@@ -14,7 +14,9 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.compile import evaluate, resolve_mode
+from vibayes import context
+from vibayes.backend.modes import evaluate, resolve_mode
+from vibayes.context import modelcontext
 from vibayes.distributions.base import (
     UNSET,
     Distribution,
@@ -26,8 +28,6 @@ from vibayes.distributions.base import (
 )
 from vibayes.distributions.transforms import Transform
 from vibayes.exceptions import ModelError, ShapeError
-from vibayes.model import context
-from vibayes.model.context import modelcontext
 from vibayes.model.data import as_labels
 from vibayes.model.density import constrained_values, expand_total_size, logp_terms
 from vibayes.model.display import model_html, model_text

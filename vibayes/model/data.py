@@ -9,8 +9,8 @@ import numpy as np
 import pytensor
 from pytensor.compile.sharedvalue import SharedVariable
 
+from vibayes.context import modelcontext
 from vibayes.exceptions import ModelError, ShapeError
-from vibayes.model.context import modelcontext
 from vibayes.model.observed import as_numbers
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytensor
 from pytensor.graph.basic import Variable
 
 from vibayes.arguments import check_whole
-from vibayes.compile import EVALUATE_MODE, reseeded
+from vibayes.backend.modes import EVALUATE_MODE, reseeded
 
 __all__ = ["draw", "floatX"]
 

@@ -19,7 +19,7 @@ from pytensor.tensor.type import TensorType
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import check_seed, check_size
-from vibayes.compile import as_seed_sequence, evaluate
+from vibayes.backend.modes import as_seed_sequence, evaluate
 from vibayes.exceptions import ImputationError, ShapeError
 from vibayes.model.rows import RowKey, RowStream, row_stream
 from vibayes.streaming.sample import sample_rows

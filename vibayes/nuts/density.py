@@ -11,13 +11,13 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.graph.replace import graph_replace
 
-from vibayes.approximations.base import check_continuous
-from vibayes.automatic.target import is_deterministic
-from vibayes.compile import resolve_mode
+from vibayes.backend.modes import resolve_mode
 from vibayes.exceptions import ModelError
+from vibayes.families.base import check_continuous
 from vibayes.inference.steps import lift_constants
 from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
+from vibayes.model.target import is_deterministic
 
 __all__ = ["check_model", "compile_density", "density_at"]
 

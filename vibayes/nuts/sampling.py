@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from vibayes.approximations.base import Approximation
 from vibayes.arguments import check_whole
-from vibayes.compile import as_seed_sequence
-from vibayes.inference.progress import someone_watches
-from vibayes.model.context import modelcontext
+from vibayes.backend.modes import as_seed_sequence
+from vibayes.context import modelcontext
+from vibayes.families.base import Approximation
 from vibayes.model.core import Model
 from vibayes.model.initial import check_point
 from vibayes.nuts.density import check_model, compile_density, density_at
 from vibayes.nuts.results import as_results, complete_chains, warn_of_problems
 from vibayes.nuts.start import Start, approximate_start, model_start
+from vibayes.progress import someone_watches
 
 __all__ = ["sample"]
 

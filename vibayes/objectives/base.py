@@ -10,8 +10,8 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.approximations.base import Approximation, Draws
 from vibayes.distributions.base import to_float
+from vibayes.families.base import Approximation, Draws
 from vibayes.objectives.test_function import TestFunction
 from vibayes.posterior.nodes import fresh_draws
 from vibayes.updates import adagrad_window, total_norm_constraint

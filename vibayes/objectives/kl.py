@@ -7,7 +7,7 @@ from collections.abc import Hashable
 import numpy as np
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.approximations.base import Approximation, Draws
+from vibayes.families.base import Approximation, Draws
 from vibayes.objectives.base import Operator
 
 __all__ = ["KL"]

@@ -15,7 +15,7 @@ import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.approximations.base import Approximation, Draws
+from vibayes.families.base import Approximation, Draws
 from vibayes.objectives.base import Operator
 
 __all__ = ["IWELBO", "Renyi"]

@@ -12,8 +12,8 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.approximations.base import Approximation, Draws
-from vibayes.approximations.empirical import EmpiricalGroup
+from vibayes.families.base import Approximation, Draws
+from vibayes.families.empirical import EmpiricalGroup
 from vibayes.objectives.base import Operator
 from vibayes.objectives.kernels import Kernel, as_kernel, rbf
 

@@ -9,7 +9,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.tensor.variable import TensorVariable
 
 if TYPE_CHECKING:
-    from vibayes.approximations.base import Approximation
+    from vibayes.families.base import Approximation
 
 __all__ = ["TestFunction"]
 

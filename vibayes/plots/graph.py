@@ -9,8 +9,8 @@ from typing import Any
 from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import walk
 
+from vibayes.context import modelcontext
 from vibayes.distributions.base import distribution_of
-from vibayes.model.context import modelcontext
 from vibayes.model.core import Model, known_shape
 
 __all__ = ["model_to_graphviz"]

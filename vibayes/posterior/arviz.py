@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vibayes.compile import evaluate, random_generators
+from vibayes.backend.modes import evaluate, random_generators
 from vibayes.model.observed import known_value
 from vibayes.version import __version__
 

@@ -12,13 +12,13 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace, vectorize_graph
 
 from vibayes.arguments import check_whole
-from vibayes.compile import EVALUATE_MODE, as_seed_sequence
+from vibayes.backend.modes import EVALUATE_MODE, as_seed_sequence
 from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
 from vibayes.posterior.arviz import data_groups, dataset, inference_data
 
 if TYPE_CHECKING:
-    from vibayes.approximations.base import Approximation
+    from vibayes.families.base import Approximation
 
 __all__ = ["PosteriorDraws"]
 
@@ -89,8 +89,8 @@ class PosteriorDraws:
             Evidence lower bound, Pareto k-hat, effective size, the variables at fault, and a
             verdict in words. ``print`` it, or let a notebook show it.
         """
-        from vibayes.automatic.diagnosis import diagnose
-        from vibayes.automatic.parametric import draws_to_judge
+        from vibayes.inference.normal_fit import draws_to_judge
+        from vibayes.verdict.judge import diagnose
 
         draws = draws_to_judge(self.model) if draws is None else draws
         self.diagnosis = diagnose(self, check_whole(draws, "draws", least=100), random_seed)
@@ -117,7 +117,7 @@ class PosteriorDraws:
         NotImplementedError
             If the approximation has no density, or the model's cannot be had for the whole data.
         """
-        from vibayes.automatic.target import is_deterministic
+        from vibayes.model.target import is_deterministic
 
         if not all(group.has_logq for group in self.groups):
             raise NotImplementedError(f"{self!r} has no log density")
@@ -146,7 +146,7 @@ def target_logp(model: Model, values: np.ndarray, random_seed: Any) -> np.ndarra
     The log density of a sample has its peak elsewhere. If the draws are centred where that of
     the whole data has its own, the slope there is what the sample has too much.
     """
-    from vibayes.automatic.target import Target, sample_size
+    from vibayes.model.target import Target, sample_size
 
     if not model.has_streams:
         return Target(model).logp(values)
@@ -161,7 +161,7 @@ def importance_draws(
     approx: Approximation, draws: int, random_seed: Any
 ) -> tuple[np.ndarray, float]:
     """Return draws of the flat vector resampled by importance weights, and Pareto k-hat."""
-    from vibayes.automatic.importance import resampled, smoothed
+    from vibayes.importance import resampled, smoothed
 
     first, second = as_seed_sequence(random_seed).spawn(2)
     proposed = approx.flat_draws(4 * draws, first)

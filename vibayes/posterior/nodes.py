@@ -16,12 +16,12 @@ from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.compile import as_replacements, random_generators
+from vibayes.backend.modes import as_replacements, random_generators
 from vibayes.distributions.base import to_float
 from vibayes.exceptions import ModelError
 
 if TYPE_CHECKING:
-    from vibayes.approximations.base import Approximation, Draws
+    from vibayes.families.base import Approximation, Draws
 
 __all__ = ["PosteriorNodes", "sample_approx"]
 

@@ -13,7 +13,7 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.compile import EVALUATE_MODE, as_seed_sequence, random_generators
+from vibayes.backend.modes import EVALUATE_MODE, as_seed_sequence, random_generators
 from vibayes.predictive.batching import over_draws
 
 __all__ = ["OverDraws", "compile_over_draws"]

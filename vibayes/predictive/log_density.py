@@ -9,10 +9,10 @@ import pytensor
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.automatic.target import data_size
-from vibayes.compile import as_seed_sequence
+from vibayes.backend.modes import as_seed_sequence
 from vibayes.distributions.base import as_value, distribution_of
 from vibayes.exceptions import ShapeError
+from vibayes.model.target import data_size
 from vibayes.predictive.compiled import compile_over_draws
 from vibayes.predictive.predictive import drawn_trace, named_variables, warn_of_potentials
 from vibayes.predictive.results import draws_dataset, in_place_or_new

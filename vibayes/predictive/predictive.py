@@ -11,11 +11,11 @@ from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import check_whole
-from vibayes.compile import as_seed_sequence
+from vibayes.backend.modes import as_seed_sequence
+from vibayes.context import modelcontext
 from vibayes.distributions.continuous import ImproperRV
 from vibayes.distributions.custom import NumPyRandom
 from vibayes.exceptions import ModelError
-from vibayes.model.context import modelcontext
 from vibayes.posterior.arviz import dataset, inference_data
 from vibayes.predictive.compiled import OverDraws, compile_over_draws
 from vibayes.predictive.results import draws_dataset, in_place_or_new
@@ -190,7 +190,7 @@ def drawn_trace(
     trace: Any, model: Model | None, draws: int, seed: Any, label: str
 ) -> tuple[Any, Model, Any]:
     """Return draws of an approximation in its place, the model, and the seed of what follows."""
-    from vibayes.approximations.base import Approximation
+    from vibayes.families.base import Approximation
 
     if not isinstance(trace, Approximation):
         return trace, modelcontext(model), seed

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.compile import evaluate
+from vibayes.backend.modes import evaluate
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.posterior.arviz import axis_names
 

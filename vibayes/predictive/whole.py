@@ -12,7 +12,7 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.compile import evaluate
+from vibayes.backend.modes import evaluate
 from vibayes.distributions.base import Distribution, distribution_of, fits, known_lengths
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.model.minibatch import minibatches_in

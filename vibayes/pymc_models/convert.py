@@ -18,7 +18,7 @@ from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.type import TensorType
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.compile import evaluate
+from vibayes.backend.modes import evaluate
 from vibayes.distributions.base import distribution_of
 from vibayes.exceptions import ModelError
 from vibayes.model.core import Model

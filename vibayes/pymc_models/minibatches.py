@@ -9,7 +9,7 @@ from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 
-from vibayes.compile import evaluate
+from vibayes.backend.modes import evaluate
 from vibayes.exceptions import ModelError
 from vibayes.model.minibatch import Minibatch
 

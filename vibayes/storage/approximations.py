@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from pytensor.graph.basic import Variable
 
-from vibayes.approximations.base import Approximation, Group
-from vibayes.approximations.empirical import Empirical, EmpiricalGroup
-from vibayes.approximations.full_rank import FullRank
-from vibayes.approximations.gaussian_mixture import GaussianMixture
-from vibayes.approximations.low_rank import LowRank
-from vibayes.approximations.mean_field import MeanField
-from vibayes.approximations.normalizing_flow import NormalizingFlow
-from vibayes.compile import evaluate
+from vibayes.backend.modes import evaluate
 from vibayes.exceptions import StorageError
+from vibayes.families.base import Approximation, Group
+from vibayes.families.empirical import Empirical, EmpiricalGroup
+from vibayes.families.full_rank import FullRank
+from vibayes.families.gaussian_mixture import GaussianMixture
+from vibayes.families.low_rank import LowRank
+from vibayes.families.mean_field import MeanField
+from vibayes.families.normalizing_flow import NormalizingFlow
 from vibayes.flows import Flow
 from vibayes.model.core import Model
 from vibayes.storage.records import (

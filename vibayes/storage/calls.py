@@ -10,8 +10,8 @@ import numpy as np
 import pytensor
 from pytensor.graph.basic import Constant, Variable
 
-from vibayes.approximations.base import Approximation
-from vibayes.compile import evaluate
+from vibayes.backend.modes import evaluate
+from vibayes.families.base import Approximation
 from vibayes.flows import Flow
 from vibayes.model.core import Model
 from vibayes.model.minibatch import Minibatch

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vibayes.approximations.base import Approximation, Ending
 from vibayes.arguments import check_whole
 from vibayes.exceptions import StorageError
+from vibayes.families.base import Approximation, Ending
 from vibayes.model.core import Model
+from vibayes.records.fit_state import FitState
 from vibayes.storage.approximations import (
     approximation_arrays,
     approximation_from,
@@ -22,7 +23,6 @@ from vibayes.storage.approximations import (
 from vibayes.storage.calls import call_differences
 from vibayes.storage.files import check_path, read_file, write_file
 from vibayes.storage.models import check_model, describe_model
-from vibayes.storage.progress import FitState
 from vibayes.storage.records import stamp
 
 __all__ = ["Checkpoint", "Found"]

@@ -1,0 +1,186 @@
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+import pytest
+from scipy import stats
+
+import vibayes as vb
+from vibayes.exceptions import SamplingError
+from vibayes.model.target import Target, centred_normals, data_size, sample_size
+
+Y = np.array([0.3, 1.2, -0.7, 2.1])
+
+
+@pytest.fixture(scope="module")
+def model():
+    with vb.Model() as model:
+        x = vb.Normal("x", 1, 3, shape=2)
+        s = vb.HalfNormal("s", 2)
+        vb.Normal("y", x.sum(), s, observed=Y)
+    return model
+
+
+def by_scipy(z):
+    s = np.exp(z[2])
+    logp = stats.norm(1, 3).logpdf(z[:2]).sum()
+    logp += stats.halfnorm(scale=2).logpdf(s) + z[2]
+    return logp + stats.norm(z[:2].sum(), s).logpdf(Y).sum()
+
+
+def differences(f, z, width=1e-5):
+    shifts = width * np.eye(len(z))
+    return np.array([(f(z + s) - f(z - s)) / (2 * width) for s in shifts])
+
+
+def hierarchy():
+    """Two levels of normal variables, each with a scale that is free."""
+    with vb.Model() as model:
+        mu = vb.Normal("mu", 0.5, 1)
+        tau = vb.HalfNormal("tau", 1)
+        theta = vb.Normal("theta", mu, tau, shape=3)
+        vb.Normal("delta", theta, pt.exp(theta / 2) * tau)
+        vb.Normal("y", theta, 1, observed=[1.0, 2.0, 3.0])
+    return model
+
+
+def test_log_density_and_gradient(model, rng):
+    target = Target(model)
+    Z = rng.normal(size=(7, 3))
+    logp, gradient = target(Z)
+    np.testing.assert_allclose(logp, [by_scipy(z) for z in Z], rtol=1e-10)
+    np.testing.assert_allclose(gradient, [differences(by_scipy, z) for z in Z], rtol=1e-5)
+    np.testing.assert_allclose(target.logp(Z), logp, rtol=1e-12)
+    assert target.evaluations == 14
+
+
+def test_start(model):
+    target = Target(model, start={"x": [4.0, 5.0], "s": 3.0})
+    np.testing.assert_allclose(target.start, [4, 5, np.log(3)])
+    assert target.ddim == 3
+
+
+def test_many_vectors_are_evaluated_in_parts(model, rng):
+    target, Z = Target(model), rng.normal(size=(10, 3))
+    whole = target(Z)
+    target._rows = 3
+    for part, all_at_once in zip(target(Z), whole, strict=True):
+        np.testing.assert_allclose(part, all_at_once, rtol=1e-12)
+
+
+def test_astray(model):
+    target = Target(model)
+    logp, gradient = target(np.array([[0.0, 0.0, 800.0], [0.0, 0.0, 0.0]]))
+    assert logp[0] == -np.inf
+    assert not gradient[0].any()
+    assert np.isfinite(logp[1])
+    assert target.logp(np.array([[0.0, 0.0, 800.0]]))[0] == -np.inf
+
+
+def test_a_start_without_density_is_named():
+    with vb.Model() as model:
+        x = vb.Normal("x", 0, 1, initval=2.0)
+        vb.Potential("impossible", pt.switch(x > 1, -np.inf, 0.0))
+    with pytest.raises(SamplingError, match="impossible"):
+        Target(model).check_start()
+    Target(model, start={"x": 0.0}).check_start()
+
+
+def test_standardized_coordinates_are_the_same_posterior(rng):
+    model = hierarchy()
+    standardized = centred_normals(model)
+    assert [rv.name for rv in standardized] == ["theta", "delta"]
+    own, other = Target(model), Target(model, standardized=standardized)
+    U = 0.7 * rng.normal(size=(5, 8))
+    Z = other.unstandardized(U)
+    mu, tau = U[:, 0], np.exp(U[:, 1])
+    theta = mu[:, None] + tau[:, None] * U[:, 2:5]
+    scale = np.exp(theta / 2) * tau[:, None]
+    expected = np.column_stack([U[:, :2], theta, theta + scale * U[:, 5:]])
+    np.testing.assert_allclose(Z, expected, rtol=1e-10)
+    log_jacobian = 3 * np.log(tau) + np.log(scale).sum(axis=1)
+    np.testing.assert_allclose(other.logp(U), own.logp(Z) + log_jacobian, rtol=1e-10)
+    np.testing.assert_allclose(
+        other(U)[1][0], differences(lambda u: other.logp(u[None])[0], U[0]), rtol=1e-5, atol=1e-6
+    )
+    assert not other.start[2:].any()
+    np.testing.assert_array_equal(own.unstandardized(Z), Z)
+
+
+def test_the_log_jacobian_is_that_of_the_map(rng):
+    model = hierarchy()
+    other = Target(model, standardized=centred_normals(model))
+    u = 0.5 * rng.normal(size=8)
+    J = differences(lambda v: other.unstandardized(v[None])[0], u)
+    np.testing.assert_allclose(
+        other.logp(u[None])[0] - Target(model).logp(other.unstandardized(u[None]))[0],
+        np.linalg.slogdet(J)[1],
+        rtol=1e-6,
+    )
+
+
+def test_only_normals_whose_scale_is_free_are_standardized():
+    with vb.Model() as model:
+        mu = vb.Normal("mu", 0, 1)
+        s = vb.HalfNormal("s", 1)
+        vb.Normal("known_scale", mu, 2)
+        vb.StudentT("not_normal", 3, mu, s)
+        vb.Normal("free_scale", 0, s)
+    assert [rv.name for rv in centred_normals(model)] == ["free_scale"]
+
+
+def minibatched(n, batch=10, seed=0):
+    y = np.random.default_rng(seed).normal(1, 1, n)
+    with vb.Model() as model:
+        mu = vb.Normal("mu", 0, 10)
+        vb.Normal("y", mu, 1, observed=vb.Minibatch(y, batch_size=batch), total_size=n)
+    return model, y
+
+
+def test_minibatches_stand_for_the_whole_data():
+    model, y = minibatched(500)
+    expected = [stats.norm(0, 10).logpdf(m) + stats.norm(m, 1).logpdf(y).sum() for m in (0.0, 1.0)]
+    np.testing.assert_allclose(Target(model).logp(np.array([[0.0], [1.0]])), expected, rtol=1e-10)
+    assert data_size(model) == 500
+
+
+def test_a_sample_is_scaled_to_the_whole():
+    model, y = minibatched(20_000)
+    sample = model.sampled_data_replacements(5_000, 1)
+    estimate = Target(model, sample).logp(np.array([[1.0]]))[0]
+    whole = stats.norm(0, 10).logpdf(1.0) + stats.norm(1.0, 1).logpdf(y).sum()
+    noise = len(y) * np.std(stats.norm(1.0, 1).logpdf(y)) / np.sqrt(5_000)
+    assert abs(estimate - whole) < 4 * noise
+
+
+def test_size_of_a_sample():
+    model, _ = minibatched(500)
+    assert sample_size(model) is None
+    assert sample_size(model, numbers=100) == 500  # too few to be worth a sample
+    large, _ = minibatched(20_000)
+    assert sample_size(large, numbers=5_000) == 5_000
+    with vb.Model() as whole:
+        mu = vb.Normal("mu", 0, 1)
+        vb.Normal("y", mu, 1, observed=np.zeros(20_000))
+    assert sample_size(whole, numbers=10) is None
+
+
+def test_functions_of_the_whole_data_are_compiled_once(model):
+    assert Target(model)._functions is Target(model)._functions
+    with vb.Model() as other:
+        vb.Normal("x", 5, 1)
+    assert Target(other).logp(np.array([[5.0]]))[0] == pytest.approx(stats.norm.logpdf(0))
+
+
+@pytest.mark.usefixtures("float32")
+def test_float32(model, rng):
+    with vb.Model() as small:
+        x = vb.Normal("x", 1, 3, shape=2)
+        vb.Normal("y", x.sum(), 1, observed=Y)
+    Z = rng.normal(size=(3, 2))
+    logp, gradient = Target(small)(Z)
+    assert pytensor.config.floatX == "float32"
+    assert logp.dtype == gradient.dtype == np.float64
+    expected = [
+        stats.norm(1, 3).logpdf(z).sum() + stats.norm(z.sum(), 1).logpdf(Y).sum() for z in Z
+    ]
+    np.testing.assert_allclose(logp, expected, rtol=1e-5)

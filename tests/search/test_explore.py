@@ -1,0 +1,216 @@
+import numpy as np
+import pytest
+from helpers.posteriors import ample, covariance, line, line_moments, normal, seeds, two_modes
+from scipy import stats
+
+import vibayes as vb
+from vibayes.model.target import Target, centred_normals
+from vibayes.records.findings import Findings
+from vibayes.search.budget import Budget
+from vibayes.search.explore import (
+    agree,
+    best_along,
+    distinct_paths,
+    enlarge,
+    explore,
+    improve,
+    searched,
+    separate,
+)
+from vibayes.search.mixtures import WeightedDraws
+from vibayes.search.normals import FittedNormal
+
+SCALES = np.array([1e-4, 1.0, 1e5])
+MEAN = np.array([2e-4, -3.0, 4e5])
+COV = covariance(3, scales=SCALES)
+
+
+@pytest.mark.parametrize("seed", seeds(3))
+def test_a_normal_posterior(seed):
+    rng = np.random.default_rng(seed)
+    found = explore(Target(normal(MEAN, COV)), rng, ample())
+    assert found.trusted
+    assert len(found.normals) == 1
+    assert found.draws.size > 0.9 * len(found.draws.values)
+    np.testing.assert_allclose((found.best.mean - MEAN) / SCALES, 0, atol=0.01)
+    np.testing.assert_allclose(found.best.full_root @ found.best.full_root.T / COV, 1, atol=0.05)
+
+
+def test_many_dimensions(rng):
+    d = 120
+    mean, cov = rng.normal(size=d), covariance(d)
+    found = explore(Target(normal(mean, cov)), rng, ample(), draws=300)
+    assert found.trusted
+    assert np.abs((found.best.mean - mean) / np.sqrt(cov.diagonal())).max() < 0.1
+    np.testing.assert_allclose(found.best.sd, np.sqrt(cov.diagonal()), rtol=0.1)
+
+
+@pytest.mark.parametrize("seed", seeds(3))
+def test_two_modes(seed):
+    rng = np.random.default_rng(seed)
+    found = explore(Target(two_modes()), rng, ample())
+    assert len(found.normals) == 2
+    improve(found, rng, ample())
+    assert found.trusted
+    weights = np.exp(found.draws.log_weights)
+    assert weights[found.draws.values[:, 0] > 0].sum() == pytest.approx(0.7, abs=0.04)
+
+
+def test_a_mode_without_mass_is_dropped(rng):
+    target = Target(two_modes(weights=(3e-4, 1 - 3e-4)), start={"x": -3.0})
+    found = explore(target, rng, ample())
+    assert len(found.normals) == len(found.dropped) == 1
+    lower = Findings.of(found).dropped[0]
+    assert lower == pytest.approx(-np.log(3e-4), abs=0.1)
+
+
+@pytest.mark.parametrize("seed", seeds(3))
+def test_a_skewed_posterior_becomes_right(seed):
+    rng = np.random.default_rng(seed)
+    found = explore(Target(line()), rng, ample())
+    improve(found, rng, ample())
+    enlarge(found)
+    mean, sd = line_moments()
+    assert found.trusted
+    np.testing.assert_allclose((found.draws.mean[:2] - mean) / sd, 0, atol=0.15)
+    np.testing.assert_allclose(found.draws.sd[:2] / sd, 1, atol=0.2)
+    rows = found.resampled(500, rng)
+    assert rows.shape == (500, 3)
+    np.testing.assert_allclose((rows.mean(axis=0)[:2] - mean) / sd, 0, atol=0.25)
+
+
+def test_draws_are_of_the_models_own_coordinates(rng):
+    """Explored non-centred, told centred."""
+    with vb.Model() as model:
+        tau = vb.HalfNormal("tau", 1)
+        vb.Normal("theta", 5, tau, shape=2)
+    target = Target(model, standardized=centred_normals(model))
+    found = explore(target, rng, ample())
+    values = found.resampled(2000, rng)
+    findings = Findings.of(found)
+    assert found.draws.mean[1:] == pytest.approx([0, 0], abs=0.2)
+    np.testing.assert_allclose(values.mean(axis=0)[1:], 5, atol=0.15)
+    np.testing.assert_allclose(findings.mean[1:], 5, atol=0.15)
+    np.testing.assert_allclose(findings.sd[1:], 1, atol=0.15)  # E[tau squared] = 1
+
+
+def test_enlarging_reaches_enough_effective_draws(rng):
+    found = explore(Target(normal(MEAN, COV)), rng, ample(), draws=200)
+    enlarge(found)
+    assert found.draws.size >= 0.9 * 3 * 200
+
+
+def test_nothing_is_enlarged_that_is_not_trusted(rng):
+    found = explore(Target(two_modes()), rng, ample(), draws=200)
+    found.trusted = False
+    enlarge(found)
+    assert len(found.draws.values) == 200
+
+
+def test_budget(rng):
+    budget = Budget(600.0, 2)
+    found = explore(Target(line()), rng, budget)
+    improve(found, rng, budget)
+    assert budget.exhausted == "the budget of 2 steps was used up"
+    assert not found.trusted
+    assert np.isfinite(found.best.mean).all()
+
+
+@pytest.mark.parametrize("steps", range(1, 14))
+def test_draws_are_left_wherever_the_budget_ends(rng, steps):
+    found = explore(Target(two_modes(means=(-1.0, 1.0))), rng, ample())
+    found.trusted = False
+    improve(found, rng, Budget(600.0, steps))
+    assert len(found.draws.values) >= 1000
+    assert np.isfinite(found.draws.mean).all()
+
+
+def test_observe_sees_the_normals(rng):
+    seen = []
+    explore(Target(line()), rng, ample(), observe=seen.append)
+    assert len(seen) > 1
+    assert all(isinstance(q, FittedNormal) for q in seen)
+
+
+def test_from_what_is_close_already(rng):
+    begin = FittedNormal(MEAN + 0.3 * SCALES, 0.8 * np.linalg.cholesky(COV))
+    found = explore(Target(normal(MEAN, COV)), rng, ample(), begin=begin)
+    np.testing.assert_allclose((found.best.mean - MEAN) / SCALES, 0, atol=0.15)
+    np.testing.assert_allclose(found.best.sd / SCALES, 1, atol=0.15)
+
+
+def test_paths_to_the_same_mode_count_once(rng):
+    target = Target(two_modes())
+    paths = searched(target, rng, ample())
+    distinct = distinct_paths(paths)
+    assert len(paths) > 2
+    np.testing.assert_allclose(sorted(p.z[0] for p in distinct), [-3, 3], atol=0.05)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_best_normal_along_a_path_is_not_at_a_pole(seed):
+    """The density of a hierarchy is unbounded where its scale is nothing: no mass is there."""
+    with vb.Model() as model:
+        tau = vb.HalfNormal("tau", 1)
+        theta = vb.Normal("theta", 0, tau, shape=8)
+        vb.Normal("y", theta, 1, observed=np.linspace(-1.5, 1.5, 8))
+    target, rng = Target(model), np.random.default_rng(seed)
+    paths = distinct_paths(searched(target, rng, ample()))
+    noise = rng.standard_normal((2000, 9))
+    best = max((best_along(target, p, rng) for p in paths), key=lambda q: elbo_of(q, target, noise))
+    assert max(p.z[0] for p in paths) < -20  # they run to the pole
+    assert -6 < best.mean[0] < 1  # the posterior's mean of log tau is -1.1, its sd 1.1
+    assert elbo_of(best, target, noise) > -24
+
+
+def elbo_of(q, target, noise):
+    return q.scored(target, noise)[0].elbo
+
+
+def test_separate():
+    def at(mean, elbo, converged=True):
+        return FittedNormal(np.array([mean]), np.eye(1), elbo, converged)
+
+    kept, dropped = separate(
+        [at(0, 0.0), at(0.5, -0.1), at(5, -2.0), at(9, -20.0), at(-9, -30.0, False)]
+    )
+    assert [q.mean[0] for q in kept] == [0, 5]
+    assert [q.mean[0] for q in dropped] == [9]
+
+
+def test_agree(rng):
+    Z = rng.normal(size=(2000, 2))
+    draws = WeightedDraws(Z, np.full(2000, -np.log(2000)), 0.1)
+    assert agree(rng.normal(size=(500, 2)), draws)
+    assert not agree(rng.normal([0, 0.5], size=(500, 2)), draws)
+    assert not agree(rng.normal(size=(500, 2)) * [1, 0.7], draws)
+
+
+def test_same_seed_same_numbers():
+    first, again, other = (
+        explore(Target(line()), np.random.default_rng(seed), ample()) for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first.draws.values, again.draws.values)
+    assert (first.draws.values != other.draws.values).all()
+
+
+def test_improper_posteriors_end(rng):
+    """A density that is flat somewhere has no scale: no error, and no trust."""
+    with vb.Model() as model:
+        x = vb.Flat("x", shape=2)
+        vb.Potential("half", -0.5 * x[0] ** 2)
+    budget = Budget(1.0, 1000)
+    found = explore(Target(model), rng, budget)
+    improve(found, rng, budget)
+    assert not found.trusted
+
+
+def test_quantiles_of_a_heavy_tail(rng):
+    with vb.Model() as model:
+        vb.StudentT("x", 3, 1, 2)
+    found = explore(Target(model), rng, ample())
+    improve(found, rng, ample())
+    assert found.trusted
+    expected = np.diff(stats.t(3, 1, 2).ppf([0.05, 0.95]))
+    np.testing.assert_allclose(found.draws.width((0.05, 0.95)), expected, rtol=0.2)
+    assert found.draws.mean[0] == pytest.approx(1, abs=0.4)

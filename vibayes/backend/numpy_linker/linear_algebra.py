@@ -1,0 +1,116 @@
+"""Operations that run once for each element of a stack, those of linear algebra above all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from pytensor.graph.basic import Apply
+from pytensor.graph.op import Op
+from pytensor.tensor.blockwise import Blockwise
+from pytensor.tensor.linalg import Cholesky, SolveTriangular
+from pytensor.tensor.math import Dot
+from pytensor.tensor.shape import Reshape
+
+from vibayes.backend.numpy_linker.convert import convert
+
+__all__: list[str] = []
+
+
+@convert.register(Blockwise)
+def blockwise(op: Blockwise, node: Apply) -> Callable:
+    core = op.core_op
+    batch_ndim = op.batch_ndim(node)
+    rows = row_by_row(op, node)
+    if isinstance(core, Dot):
+        return np.matmul
+    if isinstance(core, Cholesky):
+        return cholesky(core, rows)
+    if isinstance(core, SolveTriangular):
+        return triangular_solver(core, batch_ndim, rows)
+    if isinstance(core, Reshape) and not any_batched(node.inputs[1], batch_ndim):
+        return stacked_reshape(batch_ndim)
+    if op.gufunc_spec or getattr(core, "gufunc_spec", None):
+        return convert.dispatch(Op)(op, node)
+    return rows
+
+
+def any_batched(v: Any, batch_ndim: int) -> bool:
+    return not all(v.type.broadcastable[:batch_ndim])
+
+
+def row_by_row(op: Blockwise, node: Apply) -> Callable:
+    """Return a loop over the elements of a stack."""
+    batch_ndim = op.batch_ndim(node)
+    core_node = op._create_dummy_core_node(list(node.inputs))
+    function = convert(op.core_op, core_node)
+    count = len(node.outputs)
+
+    def rows(*inputs: Any) -> Any:
+        stack = np.broadcast_shapes(*[x.shape[:batch_ndim] for x in inputs])
+        inputs = [np.broadcast_to(x, (*stack, *x.shape[batch_ndim:])) for x in inputs]
+        if 0 in stack:
+            return empty(stack)
+        results = [function(*[x[i] for x in inputs]) for i in np.ndindex(*stack)]
+        columns = [results] if count == 1 else zip(*results, strict=True)
+        outputs = [np.stack(column) for column in columns]
+        outputs = [x.reshape(*stack, *x.shape[1:]) for x in outputs]
+        return outputs[0] if count == 1 else tuple(outputs)
+
+    def empty(stack: tuple[int, ...]) -> Any:
+        outputs = [
+            np.empty((*stack, *[n or 0 for n in v.type.shape[batch_ndim:]]), dtype=v.type.dtype)
+            for v in node.outputs
+        ]
+        return outputs[0] if count == 1 else tuple(outputs)
+
+    return rows
+
+
+def stacked_reshape(batch_ndim: int) -> Callable:
+    def reshape(x: Any, shape: Any) -> Any:
+        return np.reshape(x, (*x.shape[:batch_ndim], *shape.ravel()))
+
+    return reshape
+
+
+def cholesky(core: Cholesky, rows: Callable) -> Callable:
+    def factor(x: Any) -> Any:
+        try:
+            if core.lower:
+                return np.linalg.cholesky(x)
+            return np.linalg.cholesky(x.swapaxes(-1, -2)).swapaxes(-1, -2)
+        except np.linalg.LinAlgError:  # NaN only for those that are not positive definite
+            return rows(x)
+
+    return factor
+
+
+def triangular_solver(core: SolveTriangular, batch_ndim: int, rows: Callable) -> Callable:
+    def solve(a: Any, b: Any) -> Any:
+        stack = np.broadcast_shapes(a.shape[:batch_ndim], b.shape[:batch_ndim])
+        if a.shape[-1] > np.prod(stack):
+            return rows(a, b)
+        a = np.broadcast_to(a, (*stack, *a.shape[batch_ndim:]))
+        b = np.broadcast_to(b, (*stack, *b.shape[batch_ndim:]))
+        if core.b_ndim == 1:
+            return substitute(a, b[..., None], core.lower, core.unit_diagonal)[..., 0]
+        return substitute(a, b, core.lower, core.unit_diagonal)
+
+    return solve
+
+
+def substitute(a: Any, b: Any, lower: bool, unit_diagonal: bool) -> np.ndarray:
+    """Solve a stack of triangular systems, the same row of all of them at once."""
+    n = a.shape[-1]
+    x = np.array(b, dtype=np.result_type(a, b, np.float32))
+    for i in range(n) if lower else range(n - 1, -1, -1):
+        known = slice(0, i) if lower else slice(i + 1, n)
+        x[..., i : i + 1, :] -= a[..., i : i + 1, known] @ x[..., known, :]
+        if not unit_diagonal:
+            x[..., i, :] /= a[..., i, i, None]
+    if not unit_diagonal:
+        singular = (np.diagonal(a, axis1=-2, axis2=-1) == 0).any(-1)
+        x[singular] = np.nan
+    return x

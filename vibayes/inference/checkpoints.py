@@ -1,0 +1,162 @@
+"""What a fit keeps in a file as it goes, so that another process can go on with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vibayes.exceptions import StorageError
+from vibayes.families.base import Approximation, Ending
+from vibayes.records.fit_state import FitState
+from vibayes.search.budget import Budget
+from vibayes.storage.approximations import restore
+from vibayes.storage.calls import (
+    describe,
+    describe_approximation,
+    describe_density,
+    describe_seeds,
+    describe_start,
+)
+from vibayes.storage.checkpoint import Checkpoint, Found
+
+if TYPE_CHECKING:
+    from vibayes.inference.loop import FitLoop
+    from vibayes.model.core import Model
+    from vibayes.objectives.base import Operator
+
+__all__ = ["Keeping", "describe_fit", "find_kept", "saved_scales"]
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """The checkpoint of a fit, if there is one, and what it held at the begin.
+
+    Attributes
+    ----------
+    call : dict
+        What the fit was told to do.
+    checkpoint : Checkpoint, optional
+        The file.
+    found : Found, optional
+        What an earlier run of the same call has left in it.
+    """
+
+    call: dict[str, Any]
+    checkpoint: Checkpoint | None = None
+    found: Found | None = None
+
+    @property
+    def saved(self) -> FitState | None:
+        """Where the earlier run stood."""
+        return None if self.found is None else self.found.state
+
+    def take_over(self, approx: Approximation, given: Sequence[Any]) -> None:
+        """Give the approximation, and shared variables of the user's own, their saved values."""
+        restore(approx, self.found.record, self.found.arrays, self.found.path)
+        for variable, value in zip(given, self.found.state.given, strict=False):
+            variable.set_value(value)
+
+    def after_chunk(
+        self, loop: FitLoop, callbacks: Sequence[Callable[..., None]]
+    ) -> Callable[[], None] | None:
+        """Return what the loop is to call when callbacks have seen a chunk."""
+        checkpoint = self.checkpoint
+        if checkpoint is None:
+            return None
+
+        def look() -> None:
+            if checkpoint.is_due(loop.iteration):
+                ending = Ending(None, f"{loop.iteration:,} iterations were done when it was saved")
+                loop.sync()
+                checkpoint.write(loop.approx, loop.fit_state(self.call, callbacks), ending)
+
+        return look
+
+    def finish(self, loop: FitLoop, callbacks: Sequence[Callable[..., None]]) -> None:
+        """Keep the state at the end of a run, and its ending."""
+        state = loop.fit_state(self.call, callbacks)
+        loop.approx._fit_state = state
+        if self.checkpoint is not None and loop.is_settled:
+            self.checkpoint.write(loop.approx, state)
+
+    def finish_search(self, approx: Approximation) -> None:
+        """Keep the result of a fit without steps."""
+        if approx.ending.is_interrupted:  # the same call is to begin anew
+            return
+        approx._fit_state = FitState(self.call, ended=True)
+        if self.checkpoint is not None:
+            self.checkpoint.write(approx, approx._fit_state)
+
+
+def describe_fit(
+    method: str,
+    op: Operator,
+    steps: Mapping[str, Any],
+    budget: Budget | None,
+) -> dict[str, Any]:
+    """Return what a fit is told to do, before it begins.
+
+    Parameters
+    ----------
+    method
+        Name of the inference.
+    op
+        The operator.
+    steps
+        The arguments of :meth:`Inference.fit` that steps depend on.
+    budget
+        Budget of a fit that ends by itself.
+    """
+    approx = op.approx
+    by_name = ("more_obj_params", "more_tf_params", "more_updates", "more_replacements")
+    options = {name: describe(value) for name, value in steps.items() if name not in by_name}
+    options |= {name: [describe(v) for v in steps[name] or ()] for name in by_name}
+    return {
+        "method": method,
+        "objective": [type(op).__qualname__, describe(op.key)],
+        "approximation": describe_approximation(approx),
+        "options": options,
+        "max_steps": None if budget is None else budget.steps,
+        "random_seed": describe_seeds(approx._seeds, approx.is_seeded),
+        "start": describe_start(approx.params),
+    }
+
+
+def find_kept(
+    call: dict[str, Any], checkpoint: Checkpoint | None, model: Model, own: str = ""
+) -> Keeping:
+    """Return what an earlier run of a call has left, if there is anything."""
+    if checkpoint is None:
+        return Keeping(call)
+    call = call | {"density": describe_density(model)}
+    found = checkpoint.find(call, model, own)
+    # the seed and the start are those of the fit that began
+    return Keeping(call if found is None else call | kept_begin(found), checkpoint, found)
+
+
+def kept_begin(found: Found) -> dict[str, Any]:
+    call = found.state.call
+    return {key: call[key] for key in ("random_seed", "start") if key in call}
+
+
+def saved_scales(saved: FitState, approx: Approximation) -> tuple[list[np.ndarray], Any]:
+    """Return the unit of each parameter in an automatic fit, and the state of its schedule.
+
+    Raises
+    ------
+    StorageError
+        If the fit had no schedule.
+    """
+    states = [state for name, state in saved.callbacks if name == "Schedule"]
+    if not states:
+        raise StorageError("The saved fit has no schedule: it did not end by itself.")
+    flat, scales, at = states[0]["scales"], [], 0
+    for param in approx.params:
+        shape = param.get_value(borrow=True).shape
+        size = int(np.prod(shape, dtype=int))
+        scales.append(flat[at : at + size].reshape(shape))
+        at += size
+    return scales, states[0]

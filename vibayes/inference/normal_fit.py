@@ -1,0 +1,148 @@
+"""Automatic fits of normal families, where the log density can be had as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytensor
+
+from vibayes.callbacks import Callback, period
+from vibayes.families.base import INTERRUPTED, Approximation, Ending, Group
+from vibayes.families.full_rank import FullRankGroup
+from vibayes.families.low_rank import LowRankGroup
+from vibayes.families.mean_field import MeanFieldGroup
+from vibayes.model.target import Target, data_size, sample_size
+from vibayes.progress import logger
+from vibayes.records.findings import Findings
+from vibayes.search.begin import MOST_DENSE, current_center
+from vibayes.search.budget import Budget
+from vibayes.search.explore import MEDIUM_NOISE, explore
+from vibayes.search.normals import (
+    FittedNormal,
+    fit_diagonal,
+    fit_mean_field,
+    mirrored_normals,
+)
+
+__all__ = [
+    "Recorder",
+    "draws_to_judge",
+    "fit_normal_family",
+    "is_normal_family",
+    "set_params",
+]
+
+NORMAL_FAMILIES = MeanFieldGroup, FullRankGroup, LowRankGroup
+FEWEST_DRAWS = 100
+MOST_OBSERVATIONS = 400_000_000  # whose log density is evaluated for a judgement
+
+
+def draws_to_judge(model: Any) -> int:
+    """Return how many draws to judge by: fewer for models that take long to evaluate."""
+    return int(np.clip(MOST_OBSERVATIONS // max(data_size(model), 1), 2 * FEWEST_DRAWS, 1000))
+
+
+class Recorder:
+    """Puts each improvement into the approximation, records its loss, and calls callbacks.
+
+    Parameters
+    ----------
+    approx : Approximation
+        Of one group.
+    callbacks : sequence of callable
+        Called as ``callback(approx, losses, i)``.
+    """
+
+    def __init__(self, approx: Approximation, callbacks: Sequence[Callable[..., None]]) -> None:
+        self.approx = approx
+        self._callbacks = [(callback, period(callback)) for callback in callbacks]
+        self._losses: list[float] = []
+        self._earlier = approx.hist
+        for callback in callbacks:
+            if isinstance(callback, Callback):
+                callback.start(approx)
+
+    def __call__(self, q: FittedNormal) -> None:
+        """Take over a normal, if it is better than all before."""
+        if self._losses and -q.elbo > self._losses[-1]:
+            return
+        set_params(self.approx.groups[0], q)
+        self._losses.append(-q.elbo)
+        losses = np.array(self._losses)
+        self.approx.hist = np.concatenate([self._earlier, losses])
+        for callback, every in self._callbacks:
+            if len(losses) % every == 0:
+                callback(self.approx, losses, len(losses))
+
+
+def set_params(group: Group, q: FittedNormal) -> None:
+    """Set the parameters of a group to what comes closest to a normal."""
+    for name, value in group.params_near(q.mean, q.root).items():
+        shared = group.shared_params[name]
+        shared.set_value(np.asarray(value, dtype=pytensor.config.floatX))
+
+
+def fit_normal_family(
+    approx: Approximation, budget: Budget, callbacks: Sequence[Callable[..., None]] = ()
+) -> None:
+    """Fit a normal family from where it stands, until the steps come to an end.
+
+    The approximation holds the best state so far whenever a callback, the user or the budget ends
+    the fit.
+    """
+    approx.ending = Ending(False, INTERRUPTED)
+    try:
+        approx.ending = found_ending(approx, budget, Recorder(approx, callbacks))
+    except (KeyboardInterrupt, StopIteration) as stop:
+        if str(stop):
+            logger.info(str(stop))
+
+
+def found_ending(approx: Approximation, budget: Budget, record: Recorder) -> Ending:
+    """Take all steps, and return why they ended."""
+    rng = approx.spawn_generator()
+    target = Target(approx.model, start=current_center(approx))
+    diagonal = isinstance(approx.groups[0], MeanFieldGroup)
+    if target.ddim > MOST_DENSE:
+        noise = mirrored_normals(MEDIUM_NOISE, target.ddim, rng)
+        best, findings = fit_diagonal(target, noise, budget, observe=record), None
+    else:
+        count, observe = draws_to_judge(approx.model), None if diagonal else record
+        begin = found_on_sample(approx, rng, budget)
+        if begin is not None:
+            count = FEWEST_DRAWS
+        exploration = explore(target, rng, budget, count, observe, begin)
+        best, findings = exploration.best, Findings.of(exploration)
+        if diagonal:
+            best = fit_mean_field(target, best, exploration.noise, budget, observe=record)
+    record(best)
+    return Ending(best.converged, why_it_ended(best, budget), findings)
+
+
+def why_it_ended(best: FittedNormal, budget: Budget) -> str:
+    """Return in words why the steps ended."""
+    if best.converged:
+        return f"the steps came to an end after {budget.elapsed:.1f} seconds"
+    return budget.exhausted or "the steps did not come to an end"
+
+
+def found_on_sample(
+    approx: Approximation, rng: np.random.Generator, budget: Budget
+) -> FittedNormal | None:
+    """Return the best normal for a sample of data that are many; None if they are not."""
+    rows = sample_size(approx.model)
+    if rows is None:
+        return None
+    sample = approx.model.sampled_data_replacements(rows, rng)
+    target = Target(approx.model, sample, start=current_center(approx))
+    return explore(target, rng, budget, FEWEST_DRAWS).best
+
+
+def is_normal_family(approx: Approximation) -> bool:
+    """Tell whether an approximation is one normal whose parameters are its own."""
+    if len(approx.groups) != 1:
+        return False
+    group = approx.groups[0]
+    return isinstance(group, NORMAL_FAMILIES) and set(group.shared_params) == group.param_names

@@ -1,0 +1,499 @@
+"""Methods that choose a family, or fit one, without steps of an optimizer of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pytensor
+
+from vibayes.arguments import check_whole
+from vibayes.backend.modes import as_seed_sequence
+from vibayes.context import modelcontext
+from vibayes.exceptions import ModelError
+from vibayes.families.base import (
+    INTERRUPTED,
+    Approximation,
+    Ending,
+    check_continuous,
+)
+from vibayes.families.empirical import Empirical
+from vibayes.families.full_rank import FullRank
+from vibayes.families.gaussian_mixture import GaussianMixture
+from vibayes.families.mean_field import MeanField
+from vibayes.importance import GOOD_KHAT, smoothed
+from vibayes.inference.checkpoints import find_kept
+from vibayes.inference.normal_fit import draws_to_judge, fit_normal_family, set_params
+from vibayes.model.core import Model
+from vibayes.model.target import Target, centred_normals, is_deterministic
+from vibayes.records.findings import Attempt, Findings
+from vibayes.search.begin import MOST_DENSE
+from vibayes.search.budget import Budget
+from vibayes.search.explore import (
+    LARGE,
+    Exploration,
+    best_along,
+    distinct_paths,
+    enlarge,
+    explore,
+    improve,
+    proposal,
+    searched,
+)
+from vibayes.search.mixtures import ImportanceSampler, Mixture, WeightedDraws, fitted_mixture
+from vibayes.search.normals import FittedNormal, fit_mean_field, from_curvature
+from vibayes.storage.calls import describe_seeds
+from vibayes.storage.checkpoint import Checkpoint
+from vibayes.verdict.judge import judge
+
+__all__ = ["AutoVI", "LaplaceVI", "MixtureVI", "PathfinderVI"]
+
+PARTICLES = 4000
+CLOSE_SHIFT, CLOSE_WIDTHS = 0.1, (0.9, 1.1)
+CENTRAL = 0.05, 0.95
+NEARLY_EXACT = 0.9  # share of effective draws
+
+
+class SearchMethod:
+    """A fit that searches the posterior itself, in place of taking steps of an optimizer.
+
+    Parameters
+    ----------
+    model : Model, optional
+        The model; by default the one of the ``with`` block. Minibatches stand for the whole data.
+    random_seed : int, optional
+        Seed of everything random in the fit.
+    start : dict, optional
+        Where to start, by variable name.
+
+    Attributes
+    ----------
+    approx : Approximation
+        The result of the last fit.
+    """
+
+    short_name: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        model: Model | None = None,
+        random_seed: Any = None,
+        start: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.model = modelcontext(model)
+        self.start = dict(start or {})
+        self._seeds = as_seed_sequence(random_seed)
+        self._is_seeded = random_seed is not None
+        self.approx: Approximation | None = None
+
+    def fit(
+        self,
+        n: None = None,
+        callbacks: Sequence[Callable[..., None]] | None = None,
+        progressbar: bool = True,
+        *,
+        diagnose: bool = False,
+        max_seconds: float = 600.0,
+        max_steps: int = 100_000,
+        checkpoint: Any = None,
+        **options: Any,
+    ) -> Approximation:
+        """Search, and return the approximation.
+
+        Parameters
+        ----------
+        n
+            Not to be given: the search ends by itself.
+        callbacks, **options
+            Not to be given: there are no steps of an approximation to be called after.
+        progressbar
+            Has no effect.
+        diagnose
+            Whether to judge the result and warn if it is not good.
+        max_seconds, max_steps
+            Budget: the search ends with the best that it has found, and says so.
+        checkpoint
+            Path of a ``.nc`` file in which to keep the result. If the file is there, the result
+            is what it holds. A search that was interrupted begins anew.
+
+        Raises
+        ------
+        ModelError
+            If the whole data are not in memory, or the model has no continuous free variables.
+        TypeError
+            If ``n``, ``callbacks`` or options of steps are given.
+        SamplingError
+            If the log density is not finite wherever the search begins.
+        StorageError
+            If ``checkpoint`` is the file of another model or of another call, or is not whole.
+        """
+        for name, value in {"n": n, "callbacks": callbacks, **options}.items():
+            if value is not None:
+                raise TypeError(
+                    f'{name} has no effect on method="{self.short_name}", which ends by itself; '
+                    f"max_seconds and max_steps limit it"
+                )
+        check_continuous(self.model, self.model.free_RVs)
+        if self.model.has_streams or not is_deterministic(self.model):
+            raise ModelError(
+                f'method="{self.short_name}" evaluates the log density of the whole data, which '
+                "are not in memory or other ones at each evaluation: fit a family by steps, such "
+                'as method="fullrank_advi"'
+            )
+        self.model.check_shapes()
+        kept = Checkpoint.wanted(checkpoint, None)
+        keeping = find_kept(self._call(max_steps), kept, self.model)
+        if keeping.found is None:
+            approx = self.approx = self._search(Budget(max_seconds, max_steps))
+            keeping.finish_search(approx)
+        else:
+            approx = self.approx = keeping.found.approximation(self.model)
+        if diagnose:
+            judge(approx, stacklevel=2)
+        return approx
+
+    def _call(self, max_steps: int) -> dict[str, Any]:
+        """Return what the search is told to do; see :mod:`vibayes.storage.calls`."""
+        return {
+            "method": type(self).__qualname__,
+            "settings": self._settings(),
+            "max_steps": max_steps,
+            "random_seed": describe_seeds(self._seeds, self._is_seeded),
+        }
+
+    def _settings(self) -> dict[str, Any]:
+        return {"start": {name: np.asarray(v).tolist() for name, v in self.start.items()}}
+
+    def _search(self, budget: Budget) -> Approximation:
+        raise NotImplementedError
+
+    def _generator(self) -> np.random.Generator:
+        return np.random.Generator(np.random.PCG64(self._seeds.spawn(1)[0]))
+
+    def _target(self, **options: Any) -> Target:
+        seed = self._seeds.generate_state(4).tolist()
+        return Target(self.model, start=self.start, random_seed=seed, **options)
+
+    def _made(self, family: type[Approximation], **options: Any) -> Approximation:
+        return family(model=self.model, random_seed=self._seeds.spawn(1)[0], **options)
+
+    def _of_normal(self, family: type[Approximation], q: FittedNormal) -> Approximation:
+        approx = self._made(family)
+        set_params(approx.groups[0], q)
+        return approx
+
+    def _of_mixture(self, q: Mixture) -> Approximation:
+        approx = self._made(GaussianMixture, components=len(q))
+        values = {"log_weights": q.log_weights, "mu": q.means, "L": q.roots}
+        for name, shared in approx.groups[0].shared_params.items():
+            shared.set_value(np.asarray(values[name], dtype=pytensor.config.floatX))
+        return approx
+
+    def _of_draws(self, exploration: Exploration, rng: np.random.Generator) -> Approximation:
+        approx = self._made(Empirical, size=PARTICLES)
+        values = exploration.resampled(PARTICLES, rng).astype(pytensor.config.floatX)
+        approx.groups[0].shared_params["histogram"].set_value(values)
+        return approx
+
+
+class AutoVI(SearchMethod):
+    """The cheapest family that holds the posterior, found by trying.
+
+    Mean field, then full rank; where the model has a hierarchy whose data say little, the same in
+    non-centred coordinates; then mixtures of normals by adaptive importance sampling; then
+    Hamiltonian moves; in more than 2,000 dimensions mean field alone. If no family holds the
+    posterior, but importance weights or moves do, the result is :class:`vibayes.Empirical`, made
+    of draws that are right.
+
+    Parameters
+    ----------
+    model, random_seed, start
+        As for :class:`SearchMethod`.
+
+    Notes
+    -----
+    ``approx.diagnose()`` tells what was tried.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     x = vb.Normal("x")
+    ...     y = vb.Normal("y", x, 0.1)
+    ...     approx = vb.AutoVI(random_seed=1).fit()
+    >>> approx
+    <FullRank: FullRankGroup(x, y), 2 dimensions>
+    >>> [attempt.name for attempt in approx.diagnose(random_seed=1).attempts]
+    ['mean field', 'full rank']
+    """
+
+    short_name = "auto"
+
+    def _search(self, budget: Budget) -> Approximation:
+        rng, target = self._generator(), self._target()
+        if target.ddim > MOST_DENSE:  # families that have correlations would take too long
+            approx = self._made(MeanField, start=self.start)
+            fit_normal_family(approx, budget)
+            return approx
+        exploration = explore(target, rng, budget, draws_to_judge(self.model))
+        self._attempts: list[Attempt] = []
+        single, stopped = None, ""
+        try:
+            single = self._single_normal(exploration, rng, budget)
+            if single is None:
+                exploration = self._better(exploration, rng, budget)
+        except KeyboardInterrupt:
+            stopped = INTERRUPTED
+        if single is None and not stopped:
+            exploration = self._enlarged(exploration, rng, budget)
+        approx = single or self._made_of(exploration, rng)
+        converged = exploration.trusted and not stopped
+        reason = f"a good result was found after {budget.elapsed:.1f} seconds"
+        if not converged:
+            reason = stopped or budget.exhausted or "no family that was tried holds the posterior"
+        findings = Findings.of(exploration, tuple(self._attempts))
+        approx.ending = Ending(converged, reason, findings)
+        return approx
+
+    def _single_normal(
+        self, exploration: Exploration, rng: np.random.Generator, budget: Budget
+    ) -> Approximation | None:
+        """Return the mean field or the full rank, if it holds the posterior."""
+        best, target = exploration.best, exploration.target
+        mean_field = fit_mean_field(target, best, exploration.noise, budget)
+        values = mean_field.at(rng.standard_normal(exploration.noise.shape))
+        logp, logq = target.logp(values), mean_field.logq(values)
+        draws = WeightedDraws(values, *smoothed(logp - logq))
+        self._note("mean field", mean_field.elbo, draws, budget)
+        self._note("full rank", best.elbo, exploration.draws, budget)
+        if not exploration.trusted:
+            return None
+        if is_nearly_exact(draws):
+            return self._of_normal(MeanField, mean_field)
+        if is_nearly_exact(exploration.draws) or is_close(
+            best.at(exploration.noise), exploration.draws
+        ):
+            return self._of_normal(FullRank, best)
+        return None
+
+    def _better(
+        self, exploration: Exploration, rng: np.random.Generator, budget: Budget
+    ) -> Exploration:
+        """Return an exploration whose draws are as good as can be had."""
+        if exploration.trusted:
+            return exploration
+        hopeful = exploration.target.ddim > LARGE and exploration.draws.khat < 1.0
+        if not hopeful and (standardized := centred_normals(self.model)):
+            target = self._target(standardized=standardized)
+            other = explore(target, rng, budget, len(exploration.draws.values))
+            self._note("full rank, non-centred", other.best.elbo, other.draws, budget)
+            if other.best.elbo > exploration.best.elbo:
+                exploration = other
+        if not exploration.trusted:
+            improve(exploration, rng, budget)
+            name = "moved particles" if exploration.moved else mixture_name(exploration)
+            self._note(name, np.nan, exploration.draws, budget)
+        return exploration
+
+    def _enlarged(
+        self, exploration: Exploration, rng: np.random.Generator, budget: Budget
+    ) -> Exploration:
+        """Return an exploration with as many draws as a result is made of."""
+        trusted = exploration.trusted
+        enlarge(exploration)
+        if trusted and not exploration.trusted:
+            exploration = self._better(exploration, rng, budget)
+            enlarge(exploration)
+        return exploration
+
+    def _made_of(self, exploration: Exploration, rng: np.random.Generator) -> Approximation:
+        """Return a mixture, if it holds the posterior itself, else draws."""
+        mixture = exploration.mixture
+        if exploration.trusted and not exploration.moved and len(mixture) > 1:
+            values = mixture.draw(len(exploration.noise), rng)
+            draws = WeightedDraws(
+                values, *smoothed(exploration.target.logp(values) - mixture.logq(values))
+            )
+            good = draws.khat < GOOD_KHAT and draws.size > 0.5 * len(values)
+            good = good and not exploration.target.is_standardized
+            if good and is_close(values, exploration.draws):
+                return self._of_mixture(mixture)
+        return self._of_draws(exploration, rng)
+
+    def _note(self, name: str, elbo: float, draws: WeightedDraws, budget: Budget) -> None:
+        self._attempts.append(
+            Attempt(name, elbo, draws.khat, draws.size, len(draws.values), budget.elapsed)
+        )
+
+
+def mixture_name(exploration: Exploration) -> str:
+    """Return what to call the result of adaptive importance sampling."""
+    count = len(exploration.mixture)
+    return f"mixture of {count} normals" if count > 1 else "more draws"
+
+
+def is_nearly_exact(draws: WeightedDraws) -> bool:
+    """Tell whether weights are so even that what was drawn from needs no correction."""
+    return draws.khat < GOOD_KHAT and draws.size > NEARLY_EXACT * len(draws.values)
+
+
+def is_close(values: np.ndarray, draws: WeightedDraws) -> bool:
+    """Tell whether draws have the means and widths of better ones, and can take their place."""
+    shift = np.abs(values.mean(axis=0) - draws.mean) / draws.sd
+    ratios = np.array(
+        [
+            values.std(axis=0) / draws.sd,
+            np.diff(np.quantile(values, CENTRAL, axis=0), axis=0)[0] / draws.width(CENTRAL),
+        ]
+    )
+    low, high = CLOSE_WIDTHS
+    return bool(shift.max() < CLOSE_SHIFT and ratios.min() > low and ratios.max() < high)
+
+
+class LaplaceVI(SearchMethod):
+    """The normal of the curvature at the best mode.
+
+    Parameters
+    ----------
+    model, random_seed, start
+        As for :class:`SearchMethod`.
+
+    References
+    ----------
+    Tierney and Kadane (1986), Accurate approximations for posterior moments and marginal
+    densities, JASA 81(393).
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     x = vb.Gamma("x", 50, 1)
+    ...     approx = vb.fit(method="laplace", random_seed=1)
+    >>> float(approx.mean.eval()[0])  # the mode of the logarithm: log 50
+    3.912...
+    """
+
+    short_name = "laplace"
+
+    def _search(self, budget: Budget) -> Approximation:
+        target, rng = self._target(), self._generator()
+        best = max(searched(target, rng, budget), key=lambda path: path.logp)
+        approx = self._of_normal(FullRank, from_curvature(best.z, best.curvature))
+        reason = "the search came to a mode" if best.converged else "no mode was found"
+        approx.ending = Ending(best.converged, budget.exhausted or reason)
+        return approx
+
+
+class PathfinderVI(SearchMethod):
+    """Normals of highest ELBO along the ways to modes, importance resampled.
+
+    Multi-path Pathfinder (Zhang et al. 2022), with the curvature at each point computed, where
+    the paper estimates it by L-BFGS.
+
+    Parameters
+    ----------
+    model, random_seed, start
+        As for :class:`SearchMethod`.
+
+    References
+    ----------
+    Zhang et al. (2022), Pathfinder: Parallel quasi-Newton variational inference, JMLR 23(306).
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     x = vb.Gamma("x", 50, 1)
+    ...     approx = vb.fit(method="pathfinder", random_seed=1)
+    >>> abs(approx.sample(1000, random_seed=1).posterior["x"].mean().item() - 50) < 1
+    True
+    """
+
+    short_name = "pathfinder"
+
+    def _search(self, budget: Budget) -> Approximation:
+        target, rng = self._target(), self._generator()
+        paths = distinct_paths(searched(target, rng, budget))
+        normals = [best_along(target, path, rng) for path in paths]
+        count = draws_to_judge(self.model)
+        mixture = Mixture.make(
+            np.zeros(len(normals)), [q.mean for q in normals], [q.root for q in normals]
+        )
+        sampler = ImportanceSampler(target, rng, max(count, 200 * len(normals)))
+        sampler.add(proposal(mixture))
+        draws = sampler.draws
+        exploration = Exploration(target, normals, [], np.empty(0), sampler, draws, mixture)
+        exploration.trusted = draws.khat < GOOD_KHAT
+        enlarge(exploration)
+        approx = self._of_draws(exploration, rng)
+        reason = f"{len(paths)} paths came to their ends"
+        converged = any(path.converged for path in paths)
+        approx.ending = Ending(converged, budget.exhausted or reason, Findings.of(exploration))
+        return approx
+
+
+class MixtureVI(SearchMethod):
+    """A mixture of normals, fitted by adaptive importance sampling.
+
+    Parameters
+    ----------
+    model, random_seed, start
+        As for :class:`SearchMethod`.
+    components : int, optional
+        Number of normals; as many as are needed by default.
+
+    Raises
+    ------
+    ValueError
+        If the model has more than 100 unconstrained dimensions.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     x = vb.NormalMixture("x", w=[0.3, 0.7], mu=[-2, 2], sigma=1)
+    ...     approx = vb.fit(method="mixture", random_seed=1)
+    >>> mean = approx.sample(4000, random_seed=1).posterior["x"].mean()
+    >>> abs(mean.item() - 0.8) < 0.15
+    True
+    """
+
+    short_name = "mixture"
+
+    def __init__(
+        self,
+        model: Model | None = None,
+        random_seed: Any = None,
+        start: Mapping[str, Any] | None = None,
+        *,
+        components: int | None = None,
+    ) -> None:
+        super().__init__(model, random_seed, start)
+        if components is not None:
+            components = check_whole(components, "components", least=1)
+        self.components = components
+
+    def _settings(self) -> dict[str, Any]:
+        return super()._settings() | {"components": self.components}
+
+    def _search(self, budget: Budget) -> Approximation:
+        target, rng = self._target(), self._generator()
+        if target.ddim > LARGE:
+            raise ValueError(
+                f'method="mixture" is for up to {LARGE} unconstrained dimensions, the model has '
+                f'{target.ddim}: try method="auto"'
+            )
+        exploration = explore(target, rng, budget, draws_to_judge(self.model))
+        improve(exploration, rng, budget)
+        enlarge(exploration)
+        mixture = exploration.mixture
+        if self.components is not None or exploration.moved:
+            most = self.components or len(mixture)
+            mixture = fitted_mixture(exploration.resampled(PARTICLES, rng), rng, most)
+        approx = self._of_mixture(mixture)
+        reason = f"the mixture stood still after {budget.elapsed:.1f} seconds"
+        if not exploration.trusted:
+            reason = budget.exhausted or "the weights of the draws did not become good"
+        approx.ending = Ending(exploration.trusted, reason, Findings.of(exploration))
+        return approx

@@ -1,0 +1,90 @@
+"""Approximations in files: ``approx.save(path)`` and ``vb.load(path)``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vibayes.context import modelcontext
+from vibayes.exceptions import StorageError
+from vibayes.model.core import Model
+from vibayes.storage.approximations import (
+    approximation_arrays,
+    approximation_from,
+    approximation_record,
+    why_not_saved,
+)
+from vibayes.storage.files import check_path, read_file, write_file
+from vibayes.storage.models import check_model, describe_model
+from vibayes.storage.records import stamp
+
+if TYPE_CHECKING:
+    from vibayes.families.base import Approximation
+
+__all__ = ["load", "save"]
+
+
+def save(approx: Approximation, path: Any) -> None:
+    """Write an approximation to a file; see :meth:`vibayes.Approximation.save`."""
+    path = check_path(path)
+    if why := why_not_saved(approx):
+        raise StorageError(f"{approx!r} cannot be saved: {why}")
+    header = stamp() | {
+        "kind": "approximation",
+        "model": describe_model(approx.model),
+        "approximation": approximation_record(approx),
+    }
+    arrays = approximation_arrays(approx)
+    if approx._fit_state is not None:
+        header["fit"], more = approx._fit_state.record()
+        arrays |= more
+    write_file(path, header, arrays)
+
+
+def load(path: Any, model: Model | None = None) -> Approximation:
+    """Return the approximation of a file that :meth:`Approximation.save` or a checkpoint wrote.
+
+    Nothing in a file can execute code. It may come from another Python, another version of ArviZ,
+    and another ``floatX``, to which parameters are then cast.
+
+    Parameters
+    ----------
+    path
+        A ``.nc`` file or a ``.zarr`` folder.
+    model
+        The model that it was fitted to, made by the same code; by default the one of the ``with``
+        block.
+
+    Returns
+    -------
+    Approximation
+        Of the family that was saved, with its parameters, ``hist``, ``ending``, ``diagnosis``,
+        and random state.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    StorageError
+        If the file is truncated, damaged, or none of vibayes; if the model's variables are not
+        those of the file; if the parameters are expressions of the user's code.
+
+    Notes
+    -----
+    To go on with the fit call it again with ``checkpoint=path`` and a larger ``n``; see
+    :meth:`vibayes.Inference.fit`.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model() as model:
+    ...     x = vb.Normal("x")
+    ...     approx = vb.fit(progressbar=False)
+    >>> approx.save("approximation.nc")  # doctest: +SKIP
+    >>> approx = vb.load("approximation.nc", model=model)  # doctest: +SKIP
+    """
+    model = modelcontext(model)
+    header, arrays = read_file(path)
+    check_model(header["model"], model, path)
+    if why := header.get("not_loadable"):
+        raise StorageError(f"{str(path)!r} holds a fit that cannot be loaded by itself: {why}")
+    return approximation_from(header["approximation"], arrays, model, path)

@@ -1,0 +1,91 @@
+"""Where stochastic steps begin, and in what units they are taken."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytensor
+
+from vibayes.families.base import Approximation, Group
+from vibayes.model.flat import FlatLayout
+from vibayes.model.target import Target, sample_size
+from vibayes.search.budget import Budget
+from vibayes.search.explore import explore
+from vibayes.search.modes import approach
+from vibayes.search.normals import FittedNormal
+
+__all__ = ["MOST_DENSE", "begin_near", "current_center", "find_normal", "unit_scales"]
+
+MOST_DENSE = 2000
+"""Dimensions up to which a matrix of all curvatures is computed."""
+PROBES = 30
+
+
+def find_normal(approx: Approximation, budget: Budget) -> FittedNormal:
+    """Return a normal near the posterior: the best one, or in many dimensions a rough one.
+
+    Of data that are many, or not in memory, a sample has to do.
+    """
+    rng = approx.spawn_generator()
+    rows = sample_size(approx.model)
+    sample = None if rows is None else approx.model.sampled_data_replacements(rows, rng)
+    target = Target(approx.model, sample, start=current_center(approx))
+    if target.ddim <= MOST_DENSE:
+        return explore(target, rng, budget, draws=100).best
+    target.check_start()
+    (search,) = approach(target, target.start[None], budget)
+    return FittedNormal(search.z, 1 / np.sqrt(probed_curvature(target, search.z, rng)))
+
+
+def probed_curvature(target: Target, z: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Estimate the diagonal of the negative Hessian by random probes (Bekas et al. 2007)."""
+    signs = rng.choice([-1.0, 1.0], (PROBES, len(z)))
+    width = 1e-4 if pytensor.config.floatX == "float64" else 1e-2
+    _, gradients = target(np.concatenate([z + width * signs, z - width * signs]))
+    products = (gradients[PROBES:] - gradients[:PROBES]) / (2 * width)
+    curvature = (signs * products).mean(axis=0)
+    return np.maximum(curvature, 1e-3 * np.abs(curvature).max() + 1e-12)
+
+
+def current_center(approx: Approximation) -> dict[str, np.ndarray]:
+    """Return the centre of each group that has one as a parameter, by unconstrained name."""
+    point: dict[str, np.ndarray] = {}
+    for group in approx.groups:
+        center = group.shared_params.get(group.center_name)
+        if center is not None:
+            point |= group.layout.point(center.get_value())
+    return point
+
+
+def begin_near(approx: Approximation, q: FittedNormal) -> None:
+    """Set the parameters of all groups to what comes close to the marginals of a normal."""
+    for group, places in with_places(approx):
+        root = q.root[places]
+        if not q.is_diagonal:
+            cov = root @ root.T
+            root = np.linalg.cholesky(cov + 1e-12 * np.diag(cov.diagonal()))
+        for name, value in group.params_near(q.mean[places], root).items():
+            shared = group.shared_params[name]
+            shared.set_value(np.asarray(value, dtype=shared.dtype))
+
+
+def unit_scales(approx: Approximation, sd: np.ndarray | None = None) -> list[np.ndarray]:
+    """Return the unit of each parameter, in the order of ``approx.params``."""
+    scales = []
+    for group, places in with_places(approx):
+        own = {} if sd is None else group.param_scales(sd[places])
+        scales += [
+            own.get(name, np.ones(shared.get_value(borrow=True).shape))
+            for name, shared in group.shared_params.items()
+        ]
+    return scales
+
+
+def with_places(approx: Approximation) -> list[tuple[Group, np.ndarray]]:
+    """Return the groups, and where their variables lie in the model's flat vector."""
+    slots = {slot.name: slot for slot in FlatLayout(approx.model.value_vars).slots}
+    result = []
+    for group in approx.groups:
+        own = [slots[slot.name] for slot in group.layout.slots]
+        places = [np.arange(slot.start, slot.stop) for slot in own]
+        result.append((group, np.concatenate(places)))
+    return result

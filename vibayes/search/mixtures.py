@@ -1,0 +1,349 @@
+"""Mixtures of normals, fitted to weighted draws: adaptive importance sampling.
+
+Draws of all proposals so far are weighted by the mixture of those proposals (Veach & Guibas 1995;
+Owen & Zhou 2000), a mixture is fitted to them (population Monte Carlo, Cappé et al. 2008), and gets
+a component where it has missed most (incremental mixture importance sampling, Raftery & Bao 2010).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import solve_triangular
+from scipy.special import gammaln, logsumexp
+
+from vibayes.distributions.dist_math import LOG_SQRT_2PI
+from vibayes.importance import effective_size, smoothed, tempered
+from vibayes.model.target import Target
+from vibayes.search.budget import Budget
+from vibayes.search.normals import FittedNormal
+
+__all__ = ["ImportanceSampler", "Mixture", "WeightedDraws", "adapt", "fitted_mixture"]
+
+MOST_COMPONENTS = 10
+KEPT_PROPOSALS = 4
+WIDENING, WIDE_SHARE, WIDE_DF = 1.2, 0.25, 4.0
+SMALLEST_SHARE = 1e-4
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A mixture of normals, or of Student t distributions.
+
+    Attributes
+    ----------
+    log_weights : numpy.ndarray
+        Logarithms of the components' weights, (K,).
+    means : numpy.ndarray
+        (K, d).
+    roots : numpy.ndarray
+        Cholesky factors of the scale matrices, (K, d, d).
+    df : numpy.ndarray
+        Degrees of freedom, (K,); infinite for a normal.
+    """
+
+    log_weights: np.ndarray
+    means: np.ndarray
+    roots: np.ndarray
+    df: np.ndarray
+
+    @classmethod
+    def make(
+        cls,
+        log_weights: Sequence[float],
+        means: Sequence[np.ndarray],
+        roots: Sequence[np.ndarray],
+    ) -> Mixture:
+        """Return a mixture of normals, with weights in any unit."""
+        weights = np.asarray(log_weights, dtype="float64")
+        weights = weights - logsumexp(weights)
+        return cls(weights, np.array(means), np.array(roots), np.full(len(weights), np.inf))
+
+    @classmethod
+    def of_normals(cls, normals: Sequence[FittedNormal]) -> Mixture:
+        """Return the mixture of normals with weights in proportion to exp(ELBO)."""
+        return cls.make(
+            [q.elbo for q in normals], [q.mean for q in normals], [q.full_root for q in normals]
+        )
+
+    def __len__(self) -> int:
+        """Return the number of components."""
+        return len(self.means)
+
+    def component_logq(self, Z: np.ndarray) -> np.ndarray:
+        """Return the log density of each component (n, K) at the rows of a matrix."""
+        d, result = Z.shape[1], np.empty((len(Z), len(self)))
+        for k, (mean, root, df) in enumerate(zip(self.means, self.roots, self.df, strict=True)):
+            e = solve_triangular(root, (Z - mean).T, lower=True, check_finite=False)
+            squares = (e**2).sum(axis=0)
+            log_det = np.log(root.diagonal()).sum()
+            if np.isinf(df):
+                result[:, k] = -0.5 * squares - log_det - d * LOG_SQRT_2PI
+            else:
+                constant = gammaln((df + d) / 2) - gammaln(df / 2) - 0.5 * d * np.log(df * np.pi)
+                result[:, k] = constant - log_det - 0.5 * (df + d) * np.log1p(squares / df)
+        return result
+
+    def logq(self, Z: np.ndarray) -> np.ndarray:
+        """Return the log density (n,) at the rows of a matrix."""
+        return logsumexp(self.component_logq(Z) + self.log_weights, axis=1)
+
+    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Return draws (count, d), stratified over the components."""
+        expected = np.exp(self.log_weights) * count
+        counts = np.floor(expected).astype(int)
+        if rest := count - counts.sum():
+            left = np.maximum(expected - counts, 1e-300)
+            counts += rng.multinomial(rest, left / left.sum())
+        parts = []
+        for n, mean, root, df in zip(counts, self.means, self.roots, self.df, strict=True):
+            e = rng.standard_normal((n, len(mean)))
+            if np.isfinite(df):
+                e = e * np.sqrt(df / rng.chisquare(df, (n, 1)))
+            parts.append(mean + e @ root.T)
+        return np.concatenate(parts)
+
+    def widened(self) -> Mixture:
+        """Return this mixture with wide Student t copies of its components."""
+        share = np.log(WIDE_SHARE)
+        return Mixture(
+            np.concatenate([self.log_weights + np.log1p(-WIDE_SHARE), self.log_weights + share]),
+            np.concatenate([self.means] * 2),
+            np.concatenate([self.roots, self.roots * WIDENING]),
+            np.concatenate([self.df, np.full(len(self), WIDE_DF)]),
+        )
+
+    def maximized(self, Z: np.ndarray, log_weights: np.ndarray, ridge: np.ndarray) -> Mixture:
+        """Return the mixture after a step of expectation maximization on weighted draws.
+
+        Covariances are shrunk to the former ones as far as few draws determine them.
+
+        Parameters
+        ----------
+        Z
+            Draws, (n, d).
+        log_weights
+            Their normalized log weights, (n,).
+        ridge
+            Variances, (d,), of which a trace is added to all covariances.
+        """
+        d = Z.shape[1]
+        shares = self.component_logq(Z) + self.log_weights
+        shares = np.exp(shares - logsumexp(shares, axis=1, keepdims=True) + log_weights[:, None])
+        parts = []
+        for former, share in zip(self.roots, shares.T, strict=True):
+            total = share.sum()
+            if total < SMALLEST_SHARE:
+                continue
+            w = share / total
+            mean = w @ Z
+            centred = Z - mean
+            shrinkage = (d + 2) / (1 / (w**2).sum() + d + 2)
+            cov = (1 - shrinkage) * (centred * w[:, None]).T @ centred
+            cov = cov + shrinkage * former @ former.T + np.diag(1e-8 * ridge)
+            root = cholesky(cov)
+            if root is not None:
+                parts.append((np.log(total), mean, root))
+        return Mixture.make(*zip(*parts, strict=True)) if parts else self
+
+    def with_component(self, weight: float, mean: np.ndarray, root: np.ndarray) -> Mixture:
+        """Return the mixture with a further component."""
+        return Mixture.make(
+            [*(self.log_weights + np.log1p(-weight)), np.log(weight)],
+            [*self.means, mean],
+            [*self.roots, root],
+        )
+
+
+def cholesky(cov: np.ndarray) -> np.ndarray | None:
+    """Return the Cholesky factor of a matrix, None if it has none."""
+    try:
+        return np.linalg.cholesky(cov)
+    except np.linalg.LinAlgError:
+        return None
+
+
+@dataclass(frozen=True)
+class WeightedDraws:
+    """Draws that stand for the posterior.
+
+    Attributes
+    ----------
+    values : numpy.ndarray
+        (n, d).
+    log_weights : numpy.ndarray
+        Normalized, (n,).
+    khat : float
+        Pareto k-hat of the weights before smoothing; NaN if the draws were not weighted.
+    """
+
+    values: np.ndarray
+    log_weights: np.ndarray
+    khat: float
+
+    @property
+    def size(self) -> float:
+        """How many independent draws they are worth."""
+        return effective_size(self.log_weights)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Weighted mean, (d,)."""
+        return np.exp(self.log_weights) @ self.values
+
+    @property
+    def sd(self) -> np.ndarray:
+        """Weighted standard deviation, (d,)."""
+        return np.sqrt(np.exp(self.log_weights) @ (self.values - self.mean) ** 2)
+
+    def width(self, probabilities: tuple[float, float]) -> np.ndarray:
+        """Return the distance of two weighted quantiles, (d,)."""
+        order = np.argsort(self.values, axis=0)
+        ordered = np.take_along_axis(self.values, order, axis=0)
+        below = np.cumsum(np.exp(self.log_weights)[order], axis=0)
+        rows = [(below < p).sum(axis=0).clip(max=len(order) - 1) for p in probabilities]
+        low, high = (ordered[row, np.arange(ordered.shape[1])] for row in rows)
+        return high - low
+
+    @property
+    def root(self) -> np.ndarray:
+        """Cholesky factor of the weighted covariance, (d, d)."""
+        centred = (self.values - self.mean) * np.exp(0.5 * self.log_weights)[:, None]
+        return np.linalg.cholesky(centred.T @ centred + 1e-8 * np.diag(self.sd**2 + 1e-300))
+
+    def tempered(self, size: float) -> WeightedDraws:
+        """Return the draws with weights flattened until they are worth a number of draws."""
+        return WeightedDraws(self.values, tempered(self.log_weights, size), self.khat)
+
+
+class ImportanceSampler:
+    """Draws of a number of proposals, weighted by the mixture of all of them.
+
+    Parameters
+    ----------
+    target : Target
+        What to sample.
+    rng : numpy.random.Generator
+        Where randomness comes from.
+    count : int
+        Number of draws of a proposal, if nothing else is said.
+    """
+
+    def __init__(self, target: Target, rng: np.random.Generator, count: int) -> None:
+        self.target, self.rng, self.count = target, rng, count
+        self.values = np.empty((0, target.ddim))
+        self.logp = np.empty(0)
+        self._proposals: list[Mixture] = []
+        self._counts: list[int] = []
+        self._logq = np.empty((0, 0))  # of each draw by each proposal
+
+    def add(self, proposal: Mixture, count: int | None = None) -> None:
+        """Add draws of a proposal; forget all but the last few."""
+        count = self.count if count is None else count
+        values = proposal.draw(count, self.rng)
+        old = np.array([p.logq(values) for p in self._proposals]).reshape(-1, count).T
+        self.values = np.concatenate([self.values, values])
+        self.logp = np.concatenate([self.logp, self.target.logp(values)])
+        self._logq = np.column_stack(
+            [np.concatenate([self._logq, old]), proposal.logq(self.values)]
+        )
+        self._proposals.append(proposal)
+        self._counts.append(count)
+        if len(self._proposals) > KEPT_PROPOSALS + 1:
+            self._forget_first()
+
+    def _forget_first(self) -> None:
+        cut = self._counts[0]
+        self.values, self.logp = self.values[cut:], self.logp[cut:]
+        self._logq = self._logq[cut:, 1:]
+        self._proposals, self._counts = self._proposals[1:], self._counts[1:]
+
+    @property
+    def draws(self) -> WeightedDraws:
+        """The draws with Pareto-smoothed weights."""
+        shares = np.array(self._counts) / len(self.values)
+        logq = logsumexp(self._logq + np.log(shares), axis=1)
+        return WeightedDraws(self.values, *smoothed(self.logp - logq))
+
+
+def adapt(
+    sampler: ImportanceSampler,
+    q: Mixture,
+    budget: Budget,
+    rounds: int = 10,
+) -> tuple[Mixture, bool]:
+    """Improve a mixture until its weights are good, and their moments stand still, twice in a row.
+
+    Returns
+    -------
+    Mixture
+        The last one.
+    bool
+        Whether that was reached.
+    """
+    d, last, streak = sampler.target.ddim, None, 0
+    for round_ in range(rounds):
+        if not budget.step():
+            break
+        sampler.add(q.widened())
+        draws = sampler.draws
+        reliable = draws.khat < 0.6 and draws.size >= sampler.count
+        fine = reliable and last is not None and stands_still(last, draws)
+        streak = streak + 1 if fine else 0
+        if streak == 2:
+            return q, True
+        last = draws
+        flat = draws.tempered(min(0.1 * len(draws.values), 20.0 * d))
+        ridge = np.maximum(flat.sd**2, 1e-300)
+        if len(q) < MOST_COMPONENTS and round_ and not reliable:
+            q = with_missed(q, sampler, flat, ridge)
+        for _ in range(3):
+            q = q.maximized(flat.values, flat.log_weights, ridge)
+    return q, False
+
+
+def stands_still(before: WeightedDraws, after: WeightedDraws) -> bool:
+    """Tell whether means and standard deviations agree within a tenth."""
+    shift = np.abs(after.mean - before.mean) / after.sd
+    return bool(shift.max() < 0.1 and np.abs(np.log(after.sd / before.sd)).max() < 0.1)
+
+
+def with_missed(
+    q: Mixture, sampler: ImportanceSampler, draws: WeightedDraws, ridge: np.ndarray
+) -> Mixture:
+    """Add a component where p / q is largest, of the shape of the draws about there."""
+    Z, d = draws.values, sampler.target.ddim
+    ratios = np.where(draws.log_weights > np.log(1e-12), sampler.logp - q.logq(Z), -np.inf)
+    centre = Z[np.argmax(ratios)]
+    near = np.argsort((((Z - centre) ** 2) / ridge).sum(axis=1))[: max(5 * d, len(Z) // 10)]
+    w = np.exp(draws.log_weights[near]) + 1.0 / len(Z)
+    centred = Z[near] - centre
+    cov = (centred * (w / w.sum())[:, None]).T @ centred + np.diag(1e-6 * ridge)
+    weight = 0.1 if len(q) > 3 else 1 / (1 + len(q))
+    return q.with_component(weight, centre, np.linalg.cholesky(cov))
+
+
+def fitted_mixture(
+    Z: np.ndarray, rng: np.random.Generator, most: int = 8, sweeps: int = 25
+) -> Mixture:
+    """Return a mixture fitted to draws that have no weights, by expectation maximization.
+
+    It has as many components as leave 4 d draws to each; they begin far apart (k-means++).
+    """
+    n, d = Z.shape
+    count = int(np.clip(n // (4 * d + 8), 1, most))
+    cov = np.cov(Z.T).reshape(d, d)
+    ridge = np.maximum(cov.diagonal(), 1e-300)
+    W = Z / np.sqrt(ridge)
+    centres = [int(rng.integers(n))]
+    for _ in range(count - 1):
+        distance = ((W[:, None] - W[centres]) ** 2).sum(axis=2).min(axis=1)
+        centres.append(int(rng.choice(n, p=distance / distance.sum())))
+    root = np.linalg.cholesky(cov / count ** (2 / d) + np.diag(1e-8 * ridge))
+    q = Mixture.make(np.zeros(count), Z[centres], [root] * count)
+    even = np.full(n, -np.log(n))
+    for _ in range(sweeps):
+        q = q.maximized(Z, even, ridge)
+    return q
