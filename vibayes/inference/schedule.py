@@ -20,7 +20,8 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 
 from vibayes.callbacks import Callback
-from vibayes.families.base import INTERRUPTED, Approximation, Ending
+from vibayes.approximations.approximation import Approximation
+from vibayes.records.ending import INTERRUPTED, Ending
 from vibayes.inference.loop import Ended
 from vibayes.search.budget import Budget
 from vibayes.updates import adam

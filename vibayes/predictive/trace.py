@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.model.core import Model
 from vibayes.backend.modes import evaluate
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.posterior.arviz import axis_names
@@ -16,7 +17,6 @@ from vibayes.posterior.arviz import axis_names
 if TYPE_CHECKING:
     import xarray
 
-    from vibayes.model.core import Model
 
 __all__ = ["Trace", "posterior_of"]
 

@@ -12,6 +12,7 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.model.core import Model
 from vibayes.backend.modes import evaluate
 from vibayes.distributions.base import Distribution, distribution_of, fits, known_lengths
 from vibayes.exceptions import ModelError, ShapeError
@@ -22,7 +23,6 @@ from vibayes.streaming.stream import StreamedMinibatch
 if TYPE_CHECKING:
     import xarray
 
-    from vibayes.model.core import Model
 
 __all__ = ["groups_of_data", "resized_variables", "whole_data", "whole_observed"]
 
