@@ -14,9 +14,8 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes import context
 from vibayes.backend.modes import evaluate, resolve_mode
-from vibayes.context import modelcontext
+from vibayes.context import Openable, active_model, modelcontext
 from vibayes.distributions.base import (
     UNSET,
     Distribution,
@@ -48,7 +47,7 @@ __all__ = ["Deterministic", "Model", "Potential"]
 BAD_CHARACTERS = "/\\\0\n\r\t"
 
 
-class Model:
+class Model(Openable):
     """A Bayesian model, written inside its ``with`` block.
 
     Parameters
@@ -96,7 +95,7 @@ class Model:
     """
 
     def __init__(self, name: str = "", coords: Mapping[str, Sequence | None] | None = None) -> None:
-        self.parent = context.active_model()
+        self.parent = active_model()
         if name:
             self._check_name(name, "model")
         outer = self.parent.name if self.parent else ""
@@ -120,13 +119,6 @@ class Model:
         self._cache: dict[Any, Any] = {}
         for dim, values in (coords or {}).items():
             self.add_coord(dim, values)
-
-    def __enter__(self) -> Model:
-        context.push(self)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        context.pop()
 
     # -- dimensions ---------------------------------------------------------------------------
 
