@@ -219,15 +219,17 @@ class SVGD(ImplicitGradient):
 def check_particles(approx: Approximation, swap: Mapping[Variable, Variable]) -> None:
     """Raise if the log density is finite at none of the particles: they could not move."""
     model = approx.model
-    key = ("logp of particles", approx.key, tuple(swap.items()), pytensor.config.floatX)
-    if key not in model._cache:
+
+    def compiled_logp() -> Any:
         (logp,) = graph_replace([model.logp()], dict(swap), strict=False)
         particles = approx.histogram.type("particles")
         z = split_draws(approx.layout, particles, particles.shape[0])
         (logp,) = vectorize_graph([logp], z)
-        model._cache[key] = pytensor.function([particles], logp, mode=EVALUATE_MODE)
+        return pytensor.function([particles], logp, mode=EVALUATE_MODE)
+
+    key = ("logp of particles", approx.key, tuple(swap.items()))
     histogram = approx.histogram.get_value(borrow=True)
-    if np.isfinite(model._cache[key](histogram)).any():
+    if np.isfinite(model.compiled(key, compiled_logp)(histogram)).any():
         return
     point = approx.layout.point(histogram[0])
     logps = model.point_logps(point, round_vals=None)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import pytensor
@@ -14,6 +14,7 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.backend.compiled import Compiled
 from vibayes.backend.modes import evaluate, resolve_mode
 from vibayes.context import Openable, active_model, modelcontext
 from vibayes.distributions.base import (
@@ -43,6 +44,8 @@ from vibayes.model.observed import as_observed, known_value
 from vibayes.streaming.stream import StreamedMinibatch
 
 __all__ = ["Deterministic", "Model", "Potential"]
+
+T = TypeVar("T")
 
 BAD_CHARACTERS = "/\\\0\n\r\t"
 
@@ -116,7 +119,7 @@ class Model(Openable):
         self._dim_lengths: dict[str, SharedVariable] = (
             self.parent._dim_lengths if self.parent else {}
         )
-        self._cache: dict[Any, Any] = {}
+        self.functions = Compiled()
         for dim, values in (coords or {}).items():
             self.add_coord(dim, values)
 
@@ -264,7 +267,7 @@ class Model(Openable):
             model.named_vars[name] = variable
             if dims is not None and any(d is not None for d in dims):
                 model.named_vars_to_dims[name] = tuple(dims)
-            model._cache.clear()
+            model.functions.clear()
 
     def _lineage(self) -> list[Model]:
         return [self, *(self.parent._lineage() if self.parent else ())]
@@ -468,11 +471,11 @@ class Model(Openable):
     @property
     def minibatches(self) -> list[Minibatch]:
         """Minibatches on which the log density or a deterministic depends."""
-        if "minibatches" not in self._cache:
-            self._cache["minibatches"] = minibatches_in(
-                [*self.basic_RVs, *self.deterministics, *self.logp(sum=False)]
-            )
-        return self._cache["minibatches"]
+
+        def found() -> list[Minibatch]:
+            return minibatches_in([*self.basic_RVs, *self.deterministics, *self.logp(sum=False)])
+
+        return self.compiled("minibatches", found)
 
     @property
     def has_streams(self) -> bool:
@@ -729,6 +732,18 @@ class Model(Openable):
         """
         return initial_point(self, random_seed, start)
 
+    def compiled(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return a function that is compiled once and kept until a variable is added.
+
+        Parameters
+        ----------
+        key
+            All on which the function depends, but for the model and ``floatX``.
+        make : callable
+            Compiles it, without arguments.
+        """
+        return self.functions.get(key, make)
+
     # -- display ------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
@@ -736,10 +751,6 @@ class Model(Openable):
 
     def _repr_html_(self) -> str:
         return model_html(self)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what is pickled: everything but the compiled functions."""
-        return self.__dict__ | {"_cache": {}}
 
     def __hash__(self) -> int:
         return id(self)

@@ -125,10 +125,8 @@ class PosteriorDraws:
             raise NotImplementedError("it has variables of which only a minibatch exists at a time")
         if not is_deterministic(self.model):
             raise NotImplementedError("the model's log density is another at each evaluation")
-        key = ("flat draws", self.key, pytensor.config.floatX)
-        if key not in self.model._cache:
-            self.model._cache[key] = compile_flat_draws(self)
-        values, logq = call_with_draws(self, self.model._cache[key], draws, random_seed)
+        function = self.model.compiled(("flat draws", self.key), lambda: compile_flat_draws(self))
+        values, logq = call_with_draws(self, function, draws, random_seed)
         return FlatDraws(values, target_logp(self.model, values, random_seed), logq)
 
 
@@ -176,27 +174,26 @@ def draw_values(
     """Return draws of all variables, stacked along the first axis, by name."""
     model = approx.model
     names, graphs = posterior_graphs(model, include_transformed)
-    key = ("draws", approx.key, tuple(names), pytensor.config.floatX)
-    if key not in model._cache:
-        model._cache[key] = compile_draws(approx, graphs)
-    values = call_with_draws(approx, model._cache[key], draws, random_seed)
+    key = ("draws", approx.key, tuple(names))
+    function = model.compiled(key, lambda: compile_draws(approx, graphs))
+    values = call_with_draws(approx, function, draws, random_seed)
     return by_name(names, graphs, values, draws)
 
 
 def values_at(model: Model, flat: np.ndarray, include_transformed: bool) -> dict[str, np.ndarray]:
     """Return all variables at given flat unconstrained vectors (n, d), by name."""
     names, graphs = posterior_graphs(model, include_transformed)
-    key = ("values at", tuple(names), pytensor.config.floatX)
-    if key not in model._cache:
+
+    def compiled_values() -> Any:
         layout = FlatLayout(model.value_vars)
         vector = pt.vector("flat", dtype=pytensor.config.floatX, shape=(layout.size,))
         stack = pt.matrix("stack", dtype=vector.dtype, shape=(None, layout.size))
         outputs = graph_replace(graphs, layout.split(vector), strict=False)
         outputs = vectorize_graph(outputs, {vector: stack})
-        model._cache[key] = pytensor.function(
-            [stack], outputs, mode=EVALUATE_MODE, on_unused_input="ignore"
-        )
-    return by_name(names, graphs, model._cache[key](flat), len(flat))
+        return pytensor.function([stack], outputs, mode=EVALUATE_MODE, on_unused_input="ignore")
+
+    function = model.compiled(("values at", tuple(names)), compiled_values)
+    return by_name(names, graphs, function(flat), len(flat))
 
 
 def posterior_graphs(model: Model, include_transformed: bool) -> tuple[list[str], list[Variable]]:

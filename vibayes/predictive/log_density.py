@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-import pytensor
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
@@ -172,11 +171,11 @@ def log_densities(
     given = [rv for rv in model.free_RVs if rv in needed]
     values = posterior.values(model, given)
     names = tuple(v.name for v in variables)
-    key = ("log density", names, pytensor.config.floatX)
-    if key not in model._cache:
-        replacements = observed | whole_data(terms, label)
-        model._cache[key] = compile_over_draws(terms, given, replacements)
-    results = model._cache[key](posterior.draws, values)
+    function = model.compiled(
+        ("log density", names),
+        lambda: compile_over_draws(terms, given, observed | whole_data(terms, label)),
+    )
+    results = function(posterior.draws, values)
     named = dict(zip(names, results, strict=True))
     events = {v.name: distribution_of(v).ndim_supp for v in variables}
     return draws_dataset(model, named, posterior, events)
