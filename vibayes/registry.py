@@ -43,9 +43,9 @@ class Registry(Mapping[str, type[T]], Generic[T]):
             other = self._classes.get(name)
             if other is not None and place_of(other) != place_of(cls):
                 raise TypeError(
-                    f"{described(cls)} and {described(other)} both have the name {name!r}, by which "
-                    f"a {self.kind} is found: give {cls.__name__} another short_name, or aliases "
-                    f"that are its own"
+                    f"{described(cls)} and {described(other)} both have the name {name!r}, by "
+                    f"which a {self.kind} is found: give {cls.__name__} another short_name, or "
+                    f"aliases that are its own"
                 )
         self._classes |= dict.fromkeys(names, cls)
 

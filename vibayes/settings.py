@@ -22,7 +22,8 @@ def attributes(instance: Any) -> dict[str, Any]:
         for name in as_names(vars(cls).get("__slots__", ()))
         if name not in ("__dict__", "__weakref__") and hasattr(instance, name)
     ]
-    return {name: getattr(instance, name) for name in slots} | dict(getattr(instance, "__dict__", {}))
+    found = {name: getattr(instance, name) for name in slots}
+    return found | dict(getattr(instance, "__dict__", {}))
 
 
 def as_names(slots: str | Iterable[str]) -> tuple[str, ...]:
@@ -61,7 +62,9 @@ def key_of(value: Any) -> Hashable | None:
     if value is None:
         return ("none",)  # None stands for what cannot be compared
     if isinstance(value, np.ndarray):
-        return ("array", value.dtype.str, value.shape, value.tobytes()) if value.dtype != object else None
+        if value.dtype == object:
+            return None
+        return "array", value.dtype.str, value.shape, value.tobytes()
     if isinstance(value, dict):
         return tagged("dict", [part for item in value.items() for part in item])
     if isinstance(value, list | tuple):

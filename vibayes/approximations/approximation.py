@@ -20,7 +20,7 @@ from vibayes.records.diagnosis import Diagnosis
 from vibayes.records.ending import Ending
 from vibayes.records.outcome import Outcome
 from vibayes.storage.saving import save
-from vibayes.verdict.judge import diagnose, draws_to_judge
+from vibayes.verdict.judge import diagnose
 
 __all__ = ["Approximation", "judge", "sample_approx"]
 
@@ -180,7 +180,6 @@ class Approximation(PosteriorNodes):
             verdict in words. ``print`` it, or let a notebook show it.
         """
         from vibayes.inference.normal_fit import draws_to_judge
-        from vibayes.verdict.judge import diagnose
 
         draws = draws_to_judge(self.model) if draws is None else draws
         draws = check_whole(draws, "draws", least=100)

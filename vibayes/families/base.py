@@ -160,7 +160,7 @@ class Group:
     is_particles: ClassVar[bool] = False
     """Whether its parameter ``histogram`` holds draws, and nothing else is drawn."""
     is_normal: ClassVar[bool] = False
-    """Whether it is a normal distribution, which ``params_near`` hits exactly or comes closest to."""
+    """Whether it is a normal distribution: ``params_near`` then gives the closest one."""
     is_diagonal: ClassVar[bool] = False
     """Whether its dimensions are independent of each other."""
     several_modes: ClassVar[bool] = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar, NoReturn
 
@@ -16,7 +15,6 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import check_whole
 from vibayes.backend.modes import as_seed_sequence, evaluate
-from vibayes.context import modelcontext
 from vibayes.exceptions import ShapeError
 from vibayes.families.base import (
     Group,

@@ -10,8 +10,8 @@ import pytensor
 from pytensor.graph.basic import Variable
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.backend.seeds import as_seed_sequence, generator
 from vibayes.backend.compiled import Compiled
+from vibayes.backend.seeds import as_seed_sequence, new_generator
 from vibayes.context import modelcontext
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.families.base import Group
@@ -140,7 +140,7 @@ class Joint:
             Whether it is for a node to draw from, rather than for a fit.
         """
         seeds = self.node_seeds if for_nodes else self.noise_seeds
-        return generator(seeds.spawn(1)[0])
+        return new_generator(seeds.spawn(1)[0])
 
     def draw(
         self, size: Any = None, deterministic: Any = False
@@ -158,7 +158,7 @@ class Joint:
         drawn = []
         updates: dict[Variable, Variable] = {}
         for i, group in enumerate(self.groups):
-            rng = pytensor.shared(generator(0), name=f"noise_{i}")
+            rng = pytensor.shared(new_generator(0), name=f"noise_{i}")
             next_rng, noise, flat = group.draw(rng, size, deterministic)
             updates[rng] = next_rng
             drawn.append((noise, flat))

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from vibayes.exceptions import StorageError
 from vibayes.approximations.approximation import Approximation
 from vibayes.approximations.saved import approximation_from
-from vibayes.records.ending import Ending
+from vibayes.exceptions import StorageError
 from vibayes.inference.loop import FitLoop
 from vibayes.model.core import Model
 from vibayes.objectives.base import Operator
+from vibayes.records.ending import Ending
 from vibayes.records.fit_state import FitState
 from vibayes.search.budget import Budget
 from vibayes.storage.approximations import restore
@@ -78,7 +78,8 @@ class Keeping:
             if checkpoint.is_due(loop.iteration):
                 ending = Ending(None, f"{loop.iteration:,} iterations were done when it was saved")
                 loop.sync()
-                checkpoint.write(loop.approx, loop.approx.outcome, loop.fit_state(self.call, callbacks), ending)
+                state = loop.fit_state(self.call, callbacks)
+                checkpoint.write(loop.approx, loop.approx.outcome, state, ending)
 
         return look
 

@@ -14,13 +14,13 @@ from pytensor.graph.replace import graph_replace
 from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.arguments import check_whole
-from vibayes.backend.modes import as_replacements, evaluate, profiling_mode, resolve_mode
 from vibayes.approximations.approximation import Approximation, judge
 from vibayes.approximations.named import FullRank, LowRank, MeanField, NormalizingFlow
 from vibayes.approximations.single import SingleGroupApproximation
+from vibayes.arguments import check_whole
+from vibayes.backend.compiled import Compiled
+from vibayes.backend.modes import as_replacements, evaluate, profiling_mode, resolve_mode
 from vibayes.families.normalizing_flow import DEFAULT_FLOW
-from vibayes.records.ending import Ending
 from vibayes.flows import Flow
 from vibayes.inference.checkpoints import Keeping, describe_fit, find_kept, saved_scales
 from vibayes.inference.convergence import FEWEST_LOSSES, loss_trend
@@ -34,6 +34,7 @@ from vibayes.model.target import is_deterministic
 from vibayes.objectives.base import ObjectiveFunction, Operator, StepGraph
 from vibayes.objectives.kl import KL
 from vibayes.objectives.renyi import Renyi
+from vibayes.records.ending import Ending
 from vibayes.records.fit_state import FitState
 from vibayes.search.begin import MOST_DENSE, begin_near, find_normal, unit_scales
 from vibayes.search.budget import Budget
@@ -80,7 +81,7 @@ class Inference:
         if isinstance(objective, Operator):
             objective = ObjectiveFunction(objective)
         self.objective = objective
-        self._own_steps: dict[Hashable, Any] = {}
+        self._own_steps = Compiled()
         self._loop: FitLoop | None = None
         self._callbacks: list[Callable[..., None]] = []
         self._make_loop: Callable[[], FitLoop] | None = None  # of a fit that a file has ended
@@ -376,12 +377,10 @@ class Inference:
 
     def _scaled_adam(self, scales: Sequence[np.ndarray]) -> ScaledAdam:
         """Return the optimizer of automatic fits, the same each time: it is compiled once."""
-        cache = self.approx.model._cache
-        key = ("scaled adam", self.approx.key, pytensor.config.floatX)
-        if key not in cache:
-            cache[key] = ScaledAdam(scales)
-        cache[key].set_scales(scales)
-        return cache[key]
+        key = ("scaled adam", self.approx.key)
+        optimizer = self.approx.model.compiled(key, lambda: ScaledAdam(scales))
+        optimizer.set_scales(scales)
+        return optimizer
 
     def refine(
         self,
@@ -508,12 +507,12 @@ class Inference:
         own = self.objective.key is None or any(
             options[name] for name in ("more_obj_params", "more_tf_params", "more_updates")
         )
-        cache = self._own_steps if own else self.approx.model._cache
-        key = ("steps", self._key(options), mode, pytensor.config.floatX)
-        if key not in cache:
-            graph = self.objective.step(**options)
-            cache[key] = CompiledSteps(graph, mode), list(self.approx.params)
-        return cache[key]
+        compiled = self._own_steps.get if own else self.approx.model.compiled
+
+        def steps() -> tuple[CompiledSteps, list[SharedVariable]]:
+            return CompiledSteps(self.objective.step(**options), mode), list(self.approx.params)
+
+        return compiled(("steps", self._key(options), mode), steps)
 
     def _key(self, options: dict[str, Any]) -> Hashable:
         optimizers = [options["obj_optimizer"], options["test_optimizer"]]

@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import pytensor
 
-from vibayes.callbacks import Callback, period
 from vibayes.approximations.approximation import Approximation
+from vibayes.callbacks import Callback, period
 from vibayes.families.base import Group
-from vibayes.records.ending import INTERRUPTED, Ending
-from vibayes.search.findings import findings_of
-from vibayes.verdict.judge import FEWEST_DRAWS, draws_to_judge
-from vibayes.model.target import Target, data_size, sample_size
+from vibayes.model.target import Target, sample_size
 from vibayes.progress import logger
+from vibayes.records.ending import INTERRUPTED, Ending
 from vibayes.search.begin import MOST_DENSE, current_center
 from vibayes.search.budget import Budget
 from vibayes.search.explore import MEDIUM_NOISE, explore
+from vibayes.search.findings import findings_of
 from vibayes.search.normals import (
     FittedNormal,
     fit_diagonal,
     fit_mean_field,
     mirrored_normals,
 )
+from vibayes.verdict.judge import FEWEST_DRAWS, draws_to_judge
 
 __all__ = [
     "Recorder",
     "fit_normal_family",
     "set_params",
 ]
-
 
 
 class Recorder:

@@ -8,21 +8,20 @@ from typing import Any, ClassVar
 import numpy as np
 import pytensor
 
+from vibayes.approximations.approximation import Approximation, judge
+from vibayes.approximations.named import Empirical, FullRank, GaussianMixture, MeanField
 from vibayes.arguments import check_whole
 from vibayes.backend.modes import as_seed_sequence
 from vibayes.context import modelcontext
 from vibayes.exceptions import ModelError
-from vibayes.approximations.approximation import Approximation, judge
-from vibayes.approximations.named import Empirical, FullRank, GaussianMixture, MeanField
 from vibayes.families.base import check_continuous
-from vibayes.records.ending import INTERRUPTED, Ending
 from vibayes.importance import GOOD_KHAT, smoothed
 from vibayes.inference.checkpoints import find_kept
 from vibayes.inference.normal_fit import fit_normal_family, set_params
 from vibayes.model.core import Model
 from vibayes.model.target import Target, centred_normals, is_deterministic
+from vibayes.records.ending import INTERRUPTED, Ending
 from vibayes.records.findings import Attempt
-from vibayes.search.findings import findings_of
 from vibayes.search.begin import MOST_DENSE
 from vibayes.search.budget import Budget
 from vibayes.search.explore import (
@@ -36,6 +35,7 @@ from vibayes.search.explore import (
     proposal,
     searched,
 )
+from vibayes.search.findings import findings_of
 from vibayes.search.mixtures import ImportanceSampler, Mixture, WeightedDraws, fitted_mixture
 from vibayes.search.normals import FittedNormal, fit_mean_field, from_curvature
 from vibayes.storage.calls import describe_seeds

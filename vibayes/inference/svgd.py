@@ -10,10 +10,10 @@ import pytensor
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace, vectorize_graph
 
-from vibayes.backend.modes import EVALUATE_MODE
-from vibayes.exceptions import SamplingError
 from vibayes.approximations.approximation import Approximation
 from vibayes.approximations.named import Empirical, FullRank
+from vibayes.backend.modes import EVALUATE_MODE
+from vibayes.exceptions import SamplingError
 from vibayes.inference.inference import Inference
 from vibayes.inference.loop import FitLoop
 from vibayes.model.core import Model

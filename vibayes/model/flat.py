@@ -66,9 +66,7 @@ class FlatLayout:
             for var, slot in zip(self.value_vars, self.slots, strict=True)
         }
 
-    def split_draws(
-        self, flat: TensorVariable, size: Any
-    ) -> dict[TensorVariable, TensorVariable]:
+    def split_draws(self, flat: TensorVariable, size: Any) -> dict[TensorVariable, TensorVariable]:
         """Map each value variable to its part of a symbolic stack of flat vectors.
 
         Parameters

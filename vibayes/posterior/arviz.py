@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vibayes.model.core import Model
 from vibayes.backend.modes import evaluate, random_generators
+from vibayes.model.core import Model
 from vibayes.model.observed import known_value
 from vibayes.posterior.generation import arviz_generation
 from vibayes.version import __version__

@@ -12,7 +12,7 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace, vectorize_graph
 
 from vibayes.backend.modes import EVALUATE_MODE
-from vibayes.backend.seeds import as_seed_sequence, generator
+from vibayes.backend.seeds import as_seed_sequence, new_generator
 from vibayes.families.joint import Joint
 from vibayes.importance import resampled, smoothed
 from vibayes.model.core import Model
@@ -73,9 +73,7 @@ def target_logp(model: Model, values: np.ndarray, random_seed: Any) -> np.ndarra
     return target.logp(values) - (values - center) @ slope[0]
 
 
-def importance_draws(
-    approx: Joint, draws: int, random_seed: Any
-) -> tuple[np.ndarray, float]:
+def importance_draws(approx: Joint, draws: int, random_seed: Any) -> tuple[np.ndarray, float]:
     """Return draws of the flat vector resampled by importance weights, and Pareto k-hat."""
     first, second = as_seed_sequence(random_seed).spawn(2)
     proposed = flat_draws(approx, 4 * draws, first)
@@ -136,12 +134,10 @@ def by_name(
     }
 
 
-def call_with_draws(
-    approx: Joint, function: Any, draws: int, random_seed: Any
-) -> list[np.ndarray]:
+def call_with_draws(approx: Joint, function: Any, draws: int, random_seed: Any) -> list[np.ndarray]:
     """Call a function of the number of draws, the generators and the parameters."""
     seeds = as_seed_sequence(random_seed).spawn(len(approx.groups))
-    generators = [generator(seed) for seed in seeds]
+    generators = [new_generator(seed) for seed in seeds]
     params = [p.get_value(borrow=True) for p in approx.params]
     return function(draws, *generators, *params)
 

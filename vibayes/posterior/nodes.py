@@ -192,7 +192,9 @@ class PosteriorNodes(Joint):
         one, new = self._one_draw, fresh_draws(self, s, d)
         pairs = zip(chain(*one.drawn), chain(*new.drawn), strict=True)
         draws = replace(new, z=dict(pairs))  # for graphs of the one draw, in place of values
-        return like(node, at_draws(self, draws, as_nodes(node), lambda graphs: swapped(graphs, swap)))
+        return like(
+            node, at_draws(self, draws, as_nodes(node), lambda graphs: swapped(graphs, swap))
+        )
 
     # -- log densities ------------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Collection, Sequence
 from typing import Any
 
-import pytensor
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
@@ -258,10 +257,10 @@ def drawing_function(
     resized = resized_variables(model, [rv for rv in model.observed_RVs if rv in parts], label)
     lengths_from_params = tuple(rv.name for rv in resized)
     names = tuple(tuple(v.name for v in group) for group in (wanted, given))
-    key = ("predictive", *names, lengths_from_params, pytensor.config.floatX)
-    if key not in model._cache:
-        model._cache[key] = compile_over_draws(wanted, given, replacements, resized)
-    return model._cache[key]
+    return model.compiled(
+        ("predictive", *names, lengths_from_params),
+        lambda: compile_over_draws(wanted, given, replacements, resized),
+    )
 
 
 def check_drawable(

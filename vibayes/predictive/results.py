@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vibayes.model.core import Model
-from vibayes.predictive.trace import Trace
 from vibayes.posterior.arviz import dataset, inference_data
+from vibayes.predictive.trace import Trace
 
 if TYPE_CHECKING:
     import xarray

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.model.core import Model
 from vibayes.backend.modes import evaluate
 from vibayes.exceptions import ModelError, ShapeError
+from vibayes.model.core import Model
 from vibayes.posterior.arviz import axis_names
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.model.core import Model
 from vibayes.backend.modes import evaluate
 from vibayes.distributions.base import Distribution, distribution_of, fits, known_lengths
 from vibayes.exceptions import ModelError, ShapeError
+from vibayes.model.core import Model
 from vibayes.model.minibatch import minibatches_in
 from vibayes.posterior.arviz import data_groups, dataset
 from vibayes.streaming.stream import StreamedMinibatch

@@ -14,8 +14,8 @@ from vibayes.exceptions import StorageError
 from vibayes.families.joint import Joint
 from vibayes.model.core import Model
 from vibayes.records.ending import Ending
-from vibayes.records.outcome import Outcome
 from vibayes.records.fit_state import FitState
+from vibayes.records.outcome import Outcome
 from vibayes.storage.approximations import (
     approximation_arrays,
     approximation_record,

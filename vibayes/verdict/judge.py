@@ -10,8 +10,7 @@ import numpy as np
 from vibayes.backend.modes import evaluate
 from vibayes.backend.seeds import as_seed_sequence
 from vibayes.families.joint import Joint
-from vibayes.importance import effective_size, has_good_tail, smoothed
-from vibayes.model.core import Model
+from vibayes.importance import effective_size, smoothed
 from vibayes.model.target import Target, data_size
 from vibayes.posterior.draws import flat_draws
 from vibayes.records.diagnosis import LARGEST_SHIFT, Diagnosis, VariableCheck, is_reliable
