@@ -1,5 +1,6 @@
 import pickle
 import warnings
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ import vibayes as vb
 from vibayes.exceptions import SamplingError
 from vibayes.inference.searches import SearchMethod
 from vibayes.model.target import Target
+from vibayes.search.explore import improvements
 
 MEAN = np.array([1e-3, -5.0, 3e4])
 COV = covariance(3, scales=[1e-4, 1.0, 1e5])
@@ -135,15 +137,26 @@ class TestAuto:
         assert found.mean() == pytest.approx(mean, abs=0.2 * sd)
         assert found.std() == pytest.approx(sd, rel=0.2)
 
-    def test_an_interrupted_search_keeps_what_it_has(self, monkeypatch):
+    @pytest.mark.parametrize("steps", [0, 1])
+    def test_an_interrupted_search_keeps_what_it_has(self, monkeypatch, steps):
+        """The draws of the last step that was done, and what was tried."""
+        made = []
+
         def interrupted(*args):
+            for better in islice(improvements(*args), steps):
+                made.append(better)
+                yield better
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("vibayes.inference.searches.improve", interrupted)
+        monkeypatch.setattr("vibayes.inference.searches.improvements", interrupted)
         with pytest.warns(vb.ConvergenceWarning, match="it was interrupted"):
             approx = fit(two_modes(), "auto")
         assert np.isfinite(draws(approx)).all()
         assert not approx.ending.converged
+        findings = approx.ending.findings
+        assert [a.name for a in findings.attempts] == ["mean field", "full rank"]
+        assert len(made) == steps
+        assert all(findings.khat == better.draws.khat for better in made)
 
 
 class TestLaplace:

@@ -1,3 +1,5 @@
+from dataclasses import FrozenInstanceError, replace
+
 import numpy as np
 import pytest
 from helpers.posteriors import ample, covariance, line, line_moments, normal, seeds, two_modes
@@ -5,7 +7,6 @@ from scipy import stats
 
 import vibayes as vb
 from vibayes.model.target import Target, centred_normals
-from vibayes.records.findings import Findings
 from vibayes.search.budget import Budget
 from vibayes.search.explore import (
     agree,
@@ -14,9 +15,11 @@ from vibayes.search.explore import (
     enlarge,
     explore,
     improve,
+    improvements,
     searched,
     separate,
 )
+from vibayes.search.findings import findings_of
 from vibayes.search.mixtures import WeightedDraws
 from vibayes.search.normals import FittedNormal
 
@@ -50,7 +53,7 @@ def test_two_modes(seed):
     rng = np.random.default_rng(seed)
     found = explore(Target(two_modes()), rng, ample())
     assert len(found.normals) == 2
-    improve(found, rng, ample())
+    found = improve(found, rng, ample())
     assert found.trusted
     weights = np.exp(found.draws.log_weights)
     assert weights[found.draws.values[:, 0] > 0].sum() == pytest.approx(0.7, abs=0.04)
@@ -60,7 +63,7 @@ def test_a_mode_without_mass_is_dropped(rng):
     target = Target(two_modes(weights=(3e-4, 1 - 3e-4)), start={"x": -3.0})
     found = explore(target, rng, ample())
     assert len(found.normals) == len(found.dropped) == 1
-    lower = Findings.of(found).dropped[0]
+    lower = findings_of(found).dropped[0]
     assert lower == pytest.approx(-np.log(3e-4), abs=0.1)
 
 
@@ -68,8 +71,8 @@ def test_a_mode_without_mass_is_dropped(rng):
 def test_a_skewed_posterior_becomes_right(seed):
     rng = np.random.default_rng(seed)
     found = explore(Target(line()), rng, ample())
-    improve(found, rng, ample())
-    enlarge(found)
+    found = improve(found, rng, ample())
+    found = enlarge(found, rng)
     mean, sd = line_moments()
     assert found.trusted
     np.testing.assert_allclose((found.draws.mean[:2] - mean) / sd, 0, atol=0.15)
@@ -87,7 +90,7 @@ def test_draws_are_of_the_models_own_coordinates(rng):
     target = Target(model, standardized=centred_normals(model))
     found = explore(target, rng, ample())
     values = found.resampled(2000, rng)
-    findings = Findings.of(found)
+    findings = findings_of(found)
     assert found.draws.mean[1:] == pytest.approx([0, 0], abs=0.2)
     np.testing.assert_allclose(values.mean(axis=0)[1:], 5, atol=0.15)
     np.testing.assert_allclose(findings.mean[1:], 5, atol=0.15)
@@ -96,21 +99,39 @@ def test_draws_are_of_the_models_own_coordinates(rng):
 
 def test_enlarging_reaches_enough_effective_draws(rng):
     found = explore(Target(normal(MEAN, COV)), rng, ample(), draws=200)
-    enlarge(found)
+    found = enlarge(found, rng)
     assert found.draws.size >= 0.9 * 3 * 200
 
 
 def test_nothing_is_enlarged_that_is_not_trusted(rng):
     found = explore(Target(two_modes()), rng, ample(), draws=200)
-    found.trusted = False
-    enlarge(found)
+    found = enlarge(replace(found, trusted=False), rng)
     assert len(found.draws.values) == 200
+
+
+def test_explorations_are_values(rng):
+    """What makes the draws better leaves the exploration that it was given as it was."""
+    given = explore(Target(two_modes(means=(-1.0, 1.0))), rng, ample(), draws=200)
+    given = replace(given, trusted=False)
+    draws, sampler, mixture = given.draws, given.sampler, given.mixture
+    steps = list(improvements(given, rng, ample()))
+    enlarged = enlarge(replace(given, trusted=True), rng)
+    assert given.draws is draws
+    assert given.sampler is sampler
+    assert given.mixture is mixture
+    assert not given.trusted
+    assert len(sampler.values) == len(draws.values) == 200
+    assert steps[-1].trusted
+    assert not any(step.trusted for step in steps[:-1])
+    assert len(enlarged.draws.values) > 200
+    with pytest.raises(FrozenInstanceError):
+        given.trusted = True
 
 
 def test_budget(rng):
     budget = Budget(600.0, 2)
     found = explore(Target(line()), rng, budget)
-    improve(found, rng, budget)
+    found = improve(found, rng, budget)
     assert budget.exhausted == "the budget of 2 steps was used up"
     assert not found.trusted
     assert np.isfinite(found.best.mean).all()
@@ -119,8 +140,7 @@ def test_budget(rng):
 @pytest.mark.parametrize("steps", range(1, 14))
 def test_draws_are_left_wherever_the_budget_ends(rng, steps):
     found = explore(Target(two_modes(means=(-1.0, 1.0))), rng, ample())
-    found.trusted = False
-    improve(found, rng, Budget(600.0, steps))
+    found = improve(replace(found, trusted=False), rng, Budget(600.0, steps))
     assert len(found.draws.values) >= 1000
     assert np.isfinite(found.draws.mean).all()
 
@@ -201,7 +221,7 @@ def test_improper_posteriors_end(rng):
         vb.Potential("half", -0.5 * x[0] ** 2)
     budget = Budget(1.0, 1000)
     found = explore(Target(model), rng, budget)
-    improve(found, rng, budget)
+    found = improve(found, rng, budget)
     assert not found.trusted
 
 
@@ -209,7 +229,7 @@ def test_quantiles_of_a_heavy_tail(rng):
     with vb.Model() as model:
         vb.StudentT("x", 3, 1, 2)
     found = explore(Target(model), rng, ample())
-    improve(found, rng, ample())
+    found = improve(found, rng, ample())
     assert found.trusted
     expected = np.diff(stats.t(3, 1, 2).ppf([0.05, 0.95]))
     np.testing.assert_allclose(found.draws.width((0.05, 0.95)), expected, rtol=0.2)

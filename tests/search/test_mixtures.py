@@ -152,8 +152,10 @@ class TestImportanceSampler:
     @pytest.mark.parametrize("seed", seeds(3))
     def test_weights_of_two_modes(self, seed):
         rng = np.random.default_rng(seed)
-        sampler = ImportanceSampler(Target(two_modes()), rng, 2000)
-        sampler.add(Mixture.make([0.0, 0.0], [[-3.2], [2.8]], [[[0.7]], [[0.9]]]))
+        sampler = ImportanceSampler.empty(Target(two_modes()), 2000)
+        sampler = sampler.with_draws(
+            Mixture.make([0.0, 0.0], [[-3.2], [2.8]], [[[0.7]], [[0.9]]]), rng
+        )
         draws = sampler.draws
         weights = np.exp(draws.log_weights)
         assert weights[draws.values[:, 0] > 0].sum() == pytest.approx(0.7, abs=0.03)
@@ -161,11 +163,11 @@ class TestImportanceSampler:
 
     def test_several_proposals_are_one_mixture(self, rng):
         target = Target(normal(np.zeros(1), np.eye(1)))
-        sampler = ImportanceSampler(target, rng, 3000)
+        sampler = ImportanceSampler.empty(target, 3000)
         first = Mixture.make([0.0], [[-1.0]], [[[1.0]]])
         second = Mixture.make([0.0], [[1.5]], [[[1.5]]])
-        sampler.add(first)
-        sampler.add(second, 1000)
+        sampler = sampler.with_draws(first, rng)
+        sampler = sampler.with_draws(second, rng, 1000)
         draws = sampler.draws
         logq = np.log(
             0.75 * np.exp(first.logq(draws.values)) + 0.25 * np.exp(second.logq(draws.values))
@@ -176,14 +178,23 @@ class TestImportanceSampler:
         assert draws.mean[0] == pytest.approx(0, abs=0.08)
         assert draws.sd[0] == pytest.approx(1, abs=0.06)
 
+    def test_draws_are_added_to_a_new_sampler(self, rng):
+        proposal = Mixture.make([0.0], [[0.0]], [[[1.0]]])
+        empty = ImportanceSampler.empty(Target(normal(np.zeros(1), np.eye(1))), 50)
+        first = empty.with_draws(proposal, rng)
+        second = first.with_draws(proposal, rng, 20)
+        assert [len(s.values) for s in (empty, first, second)] == [0, 50, 70]
+        assert [s.counts for s in (empty, first, second)] == [(), (50,), (50, 20)]
+        np.testing.assert_array_equal(second.values[:50], first.values)
+
     def test_old_proposals_are_forgotten(self, rng):
         target = Target(normal(np.zeros(1), np.eye(1)))
-        sampler = ImportanceSampler(target, rng, 100)
+        sampler = ImportanceSampler.empty(target, 100)
         for mean in range(12):
-            sampler.add(Mixture.make([0.0], [[mean / 5]], [[[1.0]]]))
-        assert len(sampler.values) <= 100 * (KEPT_PROPOSALS + 1)
-        assert sampler._logq.shape == (len(sampler.values), len(sampler._proposals))
-        for column, proposal in zip(sampler._logq.T, sampler._proposals, strict=True):
+            sampler = sampler.with_draws(Mixture.make([0.0], [[mean / 5]], [[[1.0]]]), rng)
+        assert len(sampler.values) == 100 * (KEPT_PROPOSALS + 1)
+        assert sampler.logq.shape == (len(sampler.values), len(sampler.proposals))
+        for column, proposal in zip(sampler.logq.T, sampler.proposals, strict=True):
             np.testing.assert_allclose(column, proposal.logq(sampler.values))
 
 
@@ -200,10 +211,10 @@ class TestAdapt:
     @pytest.mark.parametrize("seed", seeds(3))
     def test_a_bent_posterior(self, seed):
         rng = np.random.default_rng(seed)
-        sampler = ImportanceSampler(Target(banana()), rng, 1000)
+        sampler = ImportanceSampler.empty(Target(banana()), 1000)
         begin = Mixture.make([0.0], [np.zeros(2)], [0.5 * np.eye(2)])
-        sampler.add(begin)
-        q, fine = adapt(sampler, begin, ample(), rounds=20)
+        sampler = sampler.with_draws(begin, rng)
+        sampler, q, fine = adapt(sampler, begin, rng, ample(), rounds=20)
         draws = sampler.draws
         assert fine
         assert len(q) > 1
@@ -211,12 +222,12 @@ class TestAdapt:
         np.testing.assert_allclose(draws.sd, [1, 1.5], rtol=0.25)  # weights miss the ends
 
     def test_budget(self, rng):
-        sampler = ImportanceSampler(Target(banana()), rng, 1000)
+        sampler = ImportanceSampler.empty(Target(banana()), 1000)
         begin = Mixture.make([0.0], [np.zeros(2)], [0.5 * np.eye(2)])
-        sampler.add(begin)
-        _, fine = adapt(sampler, begin, Budget(600.0, 1))
+        sampler = sampler.with_draws(begin, rng)
+        sampler, _, fine = adapt(sampler, begin, rng, Budget(600.0, 1))
         assert not fine
-        assert len(sampler._proposals) == 2
+        assert len(sampler.proposals) == 2
 
 
 class TestFittedMixture:

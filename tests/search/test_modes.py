@@ -61,6 +61,13 @@ def test_several_modes_are_found():
     np.testing.assert_allclose([p.z[0] for p in paths], [-3, -3, 3, 3], atol=0.02)
 
 
+def test_searches_leave_their_starts_alone(scaled):
+    starts = np.full((2, 5), 2.0)
+    find_modes(scaled, starts, ample())
+    approach(scaled, starts, ample())
+    np.testing.assert_array_equal(starts, 2.0)
+
+
 def test_a_saddle_is_no_mode():
     with vb.Model() as model:
         x = vb.Flat("x", shape=2)

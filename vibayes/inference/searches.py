@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -32,10 +33,11 @@ from vibayes.search.explore import (
     enlarge,
     explore,
     improve,
+    improvements,
     proposal,
     searched,
 )
-from vibayes.search.findings import findings_of
+from vibayes.search.findings import attempt_of, findings_of
 from vibayes.search.mixtures import ImportanceSampler, Mixture, WeightedDraws, fitted_mixture
 from vibayes.search.normals import FittedNormal, fit_mean_field, from_curvature
 from vibayes.storage.calls import describe_seeds
@@ -231,76 +233,79 @@ class AutoVI(SearchMethod):
             approx = self._made(MeanField, start=self.start)
             fit_normal_family(approx, budget)
             return approx
-        exploration = explore(target, rng, budget, draws_to_judge(self.model))
-        self._attempts: list[Attempt] = []
-        single, stopped = None, ""
+        tried, stopped = Tried(explore(target, rng, budget, draws_to_judge(self.model))), ""
         try:
-            single = self._single_normal(exploration, rng, budget)
-            if single is None:
-                exploration = self._better(exploration, rng, budget)
+            for known in self._tries(tried, rng, budget):
+                tried = known
         except KeyboardInterrupt:
             stopped = INTERRUPTED
-        if single is None and not stopped:
-            exploration = self._enlarged(exploration, rng, budget)
-        approx = single or self._made_of(exploration, rng)
+        if tried.single is None and not stopped:
+            tried = self._enlarged(tried, rng, budget)
+        exploration = tried.exploration
+        approx = tried.single or self._made_of(exploration, rng)
         converged = exploration.trusted and not stopped
         reason = f"a good result was found after {budget.elapsed:.1f} seconds"
         if not converged:
             reason = stopped or budget.exhausted or "no family that was tried holds the posterior"
-        findings = findings_of(exploration, tuple(self._attempts))
-        approx.ending = Ending(converged, reason, findings)
+        approx.ending = Ending(converged, reason, findings_of(exploration, tried.attempts))
         return approx
 
-    def _single_normal(
-        self, exploration: Exploration, rng: np.random.Generator, budget: Budget
-    ) -> Approximation | None:
-        """Return the mean field or the full rank, if it holds the posterior."""
+    def _tries(self, tried: Tried, rng: np.random.Generator, budget: Budget) -> Iterator[Tried]:
+        """Yield what is known after each try: whoever interrupts keeps the last."""
+        tried = self._with_normals(tried, rng, budget)
+        yield tried
+        if tried.single is None and not tried.exploration.trusted:
+            yield from self._better(tried, rng, budget)
+
+    def _with_normals(self, tried: Tried, rng: np.random.Generator, budget: Budget) -> Tried:
+        """Try the mean field and the full rank."""
+        exploration = tried.exploration
         best, target = exploration.best, exploration.target
         mean_field = fit_mean_field(target, best, exploration.noise, budget)
         values = mean_field.at(rng.standard_normal(exploration.noise.shape))
         logp, logq = target.logp(values), mean_field.logq(values)
         draws = WeightedDraws(values, *smoothed(logp - logq))
-        self._note("mean field", mean_field.elbo, draws, budget)
-        self._note("full rank", best.elbo, exploration.draws, budget)
+        tried = tried.noted("mean field", mean_field.elbo, draws, budget)
+        tried = tried.noted("full rank", best.elbo, exploration.draws, budget)
         if not exploration.trusted:
-            return None
+            return tried
         if is_nearly_exact(draws):
-            return self._of_normal(MeanField, mean_field)
+            return replace(tried, single=self._of_normal(MeanField, mean_field))
         if is_nearly_exact(exploration.draws) or is_close(
             best.at(exploration.noise), exploration.draws
         ):
-            return self._of_normal(FullRank, best)
-        return None
+            return replace(tried, single=self._of_normal(FullRank, best))
+        return tried
 
-    def _better(
-        self, exploration: Exploration, rng: np.random.Generator, budget: Budget
-    ) -> Exploration:
-        """Return an exploration whose draws are as good as can be had."""
-        if exploration.trusted:
-            return exploration
+    def _better(self, tried: Tried, rng: np.random.Generator, budget: Budget) -> Iterator[Tried]:
+        """Yield explorations whose draws are as good as can be had, the best one last."""
+        exploration = tried.exploration
         hopeful = exploration.target.ddim > LARGE and exploration.draws.khat < 1.0
         if not hopeful and (standardized := centred_normals(self.model)):
             target = self._target(standardized=standardized)
             other = explore(target, rng, budget, len(exploration.draws.values))
-            self._note("full rank, non-centred", other.best.elbo, other.draws, budget)
+            tried = tried.noted("full rank, non-centred", other.best.elbo, other.draws, budget)
             if other.best.elbo > exploration.best.elbo:
-                exploration = other
-        if not exploration.trusted:
-            improve(exploration, rng, budget)
+                tried = replace(tried, exploration=other)
+            yield tried
+        if not tried.exploration.trusted:
+            for better in improvements(tried.exploration, rng, budget):
+                tried = replace(tried, exploration=better)
+                yield tried
+            exploration = tried.exploration
             name = "moved particles" if exploration.moved else mixture_name(exploration)
-            self._note(name, np.nan, exploration.draws, budget)
-        return exploration
+            yield tried.noted(name, np.nan, exploration.draws, budget)
 
-    def _enlarged(
-        self, exploration: Exploration, rng: np.random.Generator, budget: Budget
-    ) -> Exploration:
-        """Return an exploration with as many draws as a result is made of."""
-        trusted = exploration.trusted
-        enlarge(exploration)
-        if trusted and not exploration.trusted:
-            exploration = self._better(exploration, rng, budget)
-            enlarge(exploration)
-        return exploration
+    def _enlarged(self, tried: Tried, rng: np.random.Generator, budget: Budget) -> Tried:
+        """Return what is known once there are as many draws as a result is made of."""
+        exploration = enlarge(tried.exploration, rng)
+        lost_trust = tried.exploration.trusted and not exploration.trusted
+        tried = replace(tried, exploration=exploration)
+        if lost_trust:
+            for known in self._better(tried, rng, budget):
+                tried = known
+            tried = replace(tried, exploration=enlarge(tried.exploration, rng))
+        return tried
 
     def _made_of(self, exploration: Exploration, rng: np.random.Generator) -> Approximation:
         """Return a mixture, if it holds the posterior itself, else draws."""
@@ -316,10 +321,29 @@ class AutoVI(SearchMethod):
                 return self._of_mixture(mixture)
         return self._of_draws(exploration, rng)
 
-    def _note(self, name: str, elbo: float, draws: WeightedDraws, budget: Budget) -> None:
-        self._attempts.append(
-            Attempt(name, elbo, draws.khat, draws.size, len(draws.values), budget.elapsed)
-        )
+
+@dataclass(frozen=True)
+class Tried:
+    """What an automatic fit knows after it has tried some families.
+
+    Attributes
+    ----------
+    exploration : Exploration
+        The best one.
+    attempts : tuple of Attempt
+        How good each family was.
+    single : Approximation, optional
+        The approximation by one normal, if that holds the posterior.
+    """
+
+    exploration: Exploration
+    attempts: tuple[Attempt, ...] = ()
+    single: Approximation | None = None
+
+    def noted(self, name: str, elbo: float, draws: WeightedDraws, budget: Budget) -> Tried:
+        """Return this with a further attempt."""
+        attempt = attempt_of(name, elbo, draws, budget.elapsed)
+        return replace(self, attempts=(*self.attempts, attempt))
 
 
 def mixture_name(exploration: Exploration) -> str:
@@ -415,12 +439,20 @@ class PathfinderVI(SearchMethod):
         mixture = Mixture.make(
             np.zeros(len(normals)), [q.mean for q in normals], [q.root for q in normals]
         )
-        sampler = ImportanceSampler(target, rng, max(count, 200 * len(normals)))
-        sampler.add(proposal(mixture))
+        sampler = ImportanceSampler.empty(target, max(count, 200 * len(normals)))
+        sampler = sampler.with_draws(proposal(mixture), rng)
         draws = sampler.draws
-        exploration = Exploration(target, normals, [], np.empty(0), sampler, draws, mixture)
-        exploration.trusted = draws.khat < GOOD_KHAT
-        enlarge(exploration)
+        exploration = Exploration(
+            target=target,
+            normals=tuple(normals),
+            dropped=(),
+            noise=np.empty(0),
+            sampler=sampler,
+            draws=draws,
+            mixture=mixture,
+            trusted=draws.khat < GOOD_KHAT,
+        )
+        exploration = enlarge(exploration, rng)
         approx = self._of_draws(exploration, rng)
         reason = f"{len(paths)} paths came to their ends"
         converged = any(path.converged for path in paths)
@@ -480,8 +512,7 @@ class MixtureVI(SearchMethod):
                 f'{target.ddim}: try method="auto"'
             )
         exploration = explore(target, rng, budget, draws_to_judge(self.model))
-        improve(exploration, rng, budget)
-        enlarge(exploration)
+        exploration = enlarge(improve(exploration, rng, budget), rng)
         mixture = exploration.mixture
         if self.components is not None or exploration.moved:
             most = self.components or len(mixture)

@@ -7,8 +7,8 @@ Hamiltonian moves; and where that does not help either, moves alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,6 +48,7 @@ __all__ = [
     "enlarge",
     "explore",
     "improve",
+    "improvements",
     "proposal",
     "searched",
 ]
@@ -63,22 +64,24 @@ SEPARATE = 1.0  # in sds: how far apart normals have to be to count as two
 NEGLIGIBLE = 7.0  # in ELBO: less than a thousandth of the mass
 
 
-@dataclass
+@dataclass(frozen=True)
 class Exploration:
     """What is known of a posterior.
+
+    It does not change: whatever makes the draws better returns a new one.
 
     Attributes
     ----------
     target : Target
         The posterior, in the coordinates in which it was explored.
-    normals : list of FittedNormal
+    normals : tuple of FittedNormal
         The best normal at each mode that holds mass, best ELBO first.
-    dropped : list of FittedNormal
+    dropped : tuple of FittedNormal
         Normals at modes of negligible mass.
     noise : numpy.ndarray
         Standard normal draws that the normals were fitted to.
     sampler : ImportanceSampler
-        Source of the draws.
+        Draws of the proposals, from which weighted ones are made.
     draws : WeightedDraws
         Draws that stand for the posterior, in the coordinates of ``target``.
     mixture : Mixture
@@ -90,8 +93,8 @@ class Exploration:
     """
 
     target: Target
-    normals: list[FittedNormal]
-    dropped: list[FittedNormal]
+    normals: tuple[FittedNormal, ...]
+    dropped: tuple[FittedNormal, ...]
     noise: np.ndarray
     sampler: ImportanceSampler
     draws: WeightedDraws
@@ -148,11 +151,9 @@ def explore(
         fits, noise = find(target, rng, budget, observe)
     normals, dropped = separate(sorted(fits, key=lambda q: -q.elbo))
     mixture = Mixture.of_normals(normals)
-    sampler = ImportanceSampler(target, rng, draws)
-    sampler.add(proposal(mixture))
+    sampler = ImportanceSampler.empty(target, draws).with_draws(proposal(mixture), rng)
     result = Exploration(target, normals, dropped, noise, sampler, sampler.draws, mixture)
-    result.trusted = is_good(result, share=0.5)
-    return result
+    return replace(result, trusted=is_good(result, share=0.5))
 
 
 def proposal(mixture: Mixture) -> Mixture:
@@ -174,7 +175,9 @@ def is_good(exploration: Exploration, share: float) -> bool:
     return good and len(exploration.normals) == 1 and exploration.best.converged
 
 
-def separate(fits: list[FittedNormal]) -> tuple[list[FittedNormal], list[FittedNormal]]:
+def separate(
+    fits: list[FittedNormal],
+) -> tuple[tuple[FittedNormal, ...], tuple[FittedNormal, ...]]:
     """Return normals that differ, and those among them that hold negligible mass."""
     kept: list[FittedNormal] = []
     dropped: list[FittedNormal] = []
@@ -185,7 +188,7 @@ def separate(fits: list[FittedNormal]) -> tuple[list[FittedNormal], list[FittedN
             kept.append(q)
         elif apart and q.converged:
             dropped.append(q)
-    return kept, dropped
+    return tuple(kept), tuple(dropped)
 
 
 # -- normals at the modes -------------------------------------------------------------------------
@@ -271,21 +274,38 @@ def large_normals(
 # -- better draws ---------------------------------------------------------------------------------
 
 
-def improve(exploration: Exploration, rng: np.random.Generator, budget: Budget) -> None:
-    """Make the draws of an exploration better until they can be relied on, if that can be."""
+def improve(exploration: Exploration, rng: np.random.Generator, budget: Budget) -> Exploration:
+    """Return an exploration whose draws can be relied on, or the best that can be had."""
+    for better in improvements(exploration, rng, budget):
+        exploration = better
+    return exploration
+
+
+def improvements(
+    exploration: Exploration, rng: np.random.Generator, budget: Budget
+) -> Iterator[Exploration]:
+    """Yield better and better explorations: whoever is interrupted keeps the last.
+
+    From cheap to dear: more draws, other proposals, and moves. It ends with the first one whose
+    draws can be relied on.
+    """
     large = exploration.target.ddim > LARGE
     if not exploration.trusted and len(exploration.normals) == 1 and not large:
         draws = exploration.draws
         if draws.khat < 1.0 and draws.size > 0.3 * len(draws.values):
-            add_draws(exploration, 3 * exploration.count)  # k-hat is uncertain by 0.1 and more
-            exploration.trusted = is_good(exploration, share=0.4)
+            # k-hat is uncertain by 0.1 and more
+            exploration = add_draws(exploration, 3 * exploration.count, rng)
+            exploration = replace(exploration, trusted=is_good(exploration, share=0.4))
+            yield exploration
     if not exploration.trusted and not large:
-        refine(exploration, rng, budget)
+        for better in refinements(exploration, rng, budget):
+            exploration = better
+            yield better
     if not exploration.trusted and not budget.exhausted:
-        move_draws(exploration, rng, budget)
+        yield move_draws(exploration, rng, budget)
 
 
-def move_draws(exploration: Exploration, rng: np.random.Generator, budget: Budget) -> None:
+def move_draws(exploration: Exploration, rng: np.random.Generator, budget: Budget) -> Exploration:
     """Move draws until they have settled; in many dimensions fewer, which begin close."""
     draws, target = exploration.draws, exploration.target
     begin = draws.tempered(min(100.0, 0.05 * len(draws.values)))
@@ -297,35 +317,35 @@ def move_draws(exploration: Exploration, rng: np.random.Generator, budget: Budge
         settled, fine = settle(
             target, values, rng, budget, root=exploration.best.full_root, rounds=2, size=1.5
         )
-    if fine:
-        exploration.draws, exploration.trusted, exploration.moved = settled, True, True
+    return replace(exploration, draws=settled, trusted=True, moved=True) if fine else exploration
 
 
-def add_draws(exploration: Exploration, count: int) -> None:
+def add_draws(exploration: Exploration, count: int, rng: np.random.Generator) -> Exploration:
     """Add draws of the mixture."""
-    exploration.sampler.add(proposal(exploration.mixture), count)
-    exploration.draws = exploration.sampler.draws
+    sampler = exploration.sampler.with_draws(proposal(exploration.mixture), rng, count)
+    return replace(exploration, sampler=sampler, draws=sampler.draws)
 
 
-def enlarge(exploration: Exploration) -> None:
+def enlarge(exploration: Exploration, rng: np.random.Generator) -> Exploration:
     """Add draws until there are enough effective ones to be a result.
 
     More draws may also find what the first ones have missed: then they are not trusted any more.
     """
     if not exploration.trusted or exploration.moved:
-        return
+        return exploration
     size, count = exploration.draws.size, len(exploration.draws.values)
     wanted = ENOUGH * exploration.count
-    if size < wanted:
-        most = 3.0 if exploration.target.ddim > LARGE else 10.0
-        add_draws(exploration, int(min(wanted / size - 0.9, most) * count))
-        draws = exploration.draws
-        exploration.trusted = has_good_tail(draws.khat, draws.size, len(draws.values))
+    if size >= wanted:
+        return exploration
+    most = 3.0 if exploration.target.ddim > LARGE else 10.0
+    larger = add_draws(exploration, int(min(wanted / size - 0.9, most) * count), rng)
+    draws = larger.draws
+    return replace(larger, trusted=has_good_tail(draws.khat, draws.size, len(draws.values)))
 
 
-def refine(
+def refinements(
     exploration: Exploration, rng: np.random.Generator, budget: Budget, cycles: int = 2
-) -> None:
+) -> Iterator[Exploration]:
     """Adapt a mixture in turns with Hamiltonian moves, until the two agree.
 
     Weights see only where the proposals go. The moves start from the weighted draws, but do not
@@ -333,20 +353,25 @@ def refine(
     """
     target = exploration.target
     for cycle in range(cycles):
-        mixture, fine = adapt(exploration.sampler, exploration.mixture, budget)
-        if not len(exploration.sampler.values):  # the budget was used up: the former draws stay
+        sampler, mixture, fine = adapt(exploration.sampler, exploration.mixture, rng, budget)
+        if not len(sampler.values):  # the budget was used up: the former draws stay
             return
-        exploration.mixture = mixture
-        exploration.draws = draws = exploration.sampler.draws
+        draws = sampler.draws
+        exploration = replace(exploration, sampler=sampler, mixture=mixture, draws=draws)
+        yield exploration
         start = draws.tempered(min(40.0, 0.05 * len(draws.values)))
         rows = resampled(start.log_weights, 512, rng)
         moved, _ = move(target, start.values[rows], start.root, rng, rounds=12)
         if fine and draws.khat < GOOD_KHAT and agree(moved, draws):
-            exploration.trusted = True
+            yield replace(exploration, trusted=True)
             return
         if cycle < cycles - 1:
-            exploration.sampler = ImportanceSampler(target, rng, exploration.count)
-            exploration.mixture = fitted_mixture(moved, rng)
+            exploration = replace(
+                exploration,
+                sampler=ImportanceSampler.empty(target, exploration.count),
+                mixture=fitted_mixture(moved, rng),
+            )
+            yield exploration
 
 
 def agree(moved: np.ndarray, draws: WeightedDraws) -> bool:

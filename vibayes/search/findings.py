@@ -8,9 +8,10 @@ import numpy as np
 
 from vibayes.records.findings import Attempt, Findings
 from vibayes.search.explore import Exploration
+from vibayes.search.mixtures import WeightedDraws
 from vibayes.search.normals import FittedNormal
 
-__all__ = ["count_places", "findings_of"]
+__all__ = ["attempt_of", "count_places", "findings_of"]
 
 APART = 3.0  # in standard deviations
 
@@ -33,6 +34,11 @@ def findings_of(exploration: Exploration, attempts: tuple[Attempt, ...] = ()) ->
         dropped=tuple(best - q.elbo for q in exploration.dropped),
         attempts=attempts,
     )
+
+
+def attempt_of(name: str, elbo: float, draws: WeightedDraws, seconds: float) -> Attempt:
+    """Return how good weighted draws of a family are, and when they were made."""
+    return Attempt(name, elbo, draws.khat, draws.size, len(draws.values), seconds)
 
 
 def count_places(normals: Sequence[FittedNormal]) -> int:

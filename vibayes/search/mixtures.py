@@ -8,7 +8,7 @@ a component where it has missed most (incremental mixture importance sampling, R
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -218,66 +218,83 @@ class WeightedDraws:
         return WeightedDraws(self.values, tempered(self.log_weights, size), self.khat)
 
 
+@dataclass(frozen=True)
 class ImportanceSampler:
     """Draws of a number of proposals, weighted by the mixture of all of them.
 
-    Parameters
+    Attributes
     ----------
     target : Target
         What to sample.
-    rng : numpy.random.Generator
-        Where randomness comes from.
     count : int
         Number of draws of a proposal, if nothing else is said.
+    values : numpy.ndarray
+        The draws, those of each proposal after those of the one before, (n, d).
+    logp : numpy.ndarray
+        Log density of the target there, (n,).
+    logq : numpy.ndarray
+        Log density of each proposal there, (n, number of proposals).
+    proposals : tuple of Mixture
+        What was drawn from.
+    counts : tuple of int
+        The number of draws of each proposal.
     """
 
-    def __init__(self, target: Target, rng: np.random.Generator, count: int) -> None:
-        self.target, self.rng, self.count = target, rng, count
-        self.values = np.empty((0, target.ddim))
-        self.logp = np.empty(0)
-        self._proposals: list[Mixture] = []
-        self._counts: list[int] = []
-        self._logq = np.empty((0, 0))  # of each draw by each proposal
+    target: Target
+    count: int
+    values: np.ndarray
+    logp: np.ndarray
+    logq: np.ndarray
+    proposals: tuple[Mixture, ...] = ()
+    counts: tuple[int, ...] = ()
 
-    def add(self, proposal: Mixture, count: int | None = None) -> None:
-        """Add draws of a proposal; forget all but the last few."""
+    @classmethod
+    def empty(cls, target: Target, count: int) -> ImportanceSampler:
+        """Return a sampler that has no draws yet."""
+        return cls(target, count, np.empty((0, target.ddim)), np.empty(0), np.empty((0, 0)))
+
+    def with_draws(
+        self, proposal: Mixture, rng: np.random.Generator, count: int | None = None
+    ) -> ImportanceSampler:
+        """Return a sampler that has draws of one more proposal, and of the last few before."""
         count = self.count if count is None else count
-        values = proposal.draw(count, self.rng)
-        old = np.array([p.logq(values) for p in self._proposals]).reshape(-1, count).T
-        self.values = np.concatenate([self.values, values])
-        self.logp = np.concatenate([self.logp, self.target.logp(values)])
-        self._logq = np.column_stack(
-            [np.concatenate([self._logq, old]), proposal.logq(self.values)]
+        drawn = proposal.draw(count, rng)
+        old = np.array([p.logq(drawn) for p in self.proposals]).reshape(-1, count).T
+        values = np.concatenate([self.values, drawn])
+        logp = np.concatenate([self.logp, self.target.logp(drawn)])
+        logq = np.column_stack([np.concatenate([self.logq, old]), proposal.logq(values)])
+        first = int(len(self.proposals) >= KEPT_PROPOSALS + 1)
+        cut = sum(self.counts[:first])
+        return replace(
+            self,
+            values=values[cut:],
+            logp=logp[cut:],
+            logq=logq[cut:, first:],
+            proposals=(*self.proposals[first:], proposal),
+            counts=(*self.counts[first:], count),
         )
-        self._proposals.append(proposal)
-        self._counts.append(count)
-        if len(self._proposals) > KEPT_PROPOSALS + 1:
-            self._forget_first()
-
-    def _forget_first(self) -> None:
-        cut = self._counts[0]
-        self.values, self.logp = self.values[cut:], self.logp[cut:]
-        self._logq = self._logq[cut:, 1:]
-        self._proposals, self._counts = self._proposals[1:], self._counts[1:]
 
     @property
     def draws(self) -> WeightedDraws:
         """The draws with Pareto-smoothed weights."""
-        shares = np.array(self._counts) / len(self.values)
-        logq = logsumexp(self._logq + np.log(shares), axis=1)
+        shares = np.array(self.counts) / len(self.values)
+        logq = logsumexp(self.logq + np.log(shares), axis=1)
         return WeightedDraws(self.values, *smoothed(self.logp - logq))
 
 
 def adapt(
     sampler: ImportanceSampler,
     q: Mixture,
+    rng: np.random.Generator,
     budget: Budget,
     rounds: int = 10,
-) -> tuple[Mixture, bool]:
+) -> tuple[ImportanceSampler, Mixture, bool]:
     """Improve a mixture until its weights are good, and their moments stand still, twice in a row.
 
     Returns
     -------
+    ImportanceSampler
+        With draws of all mixtures on the way.
     Mixture
         The last one.
     bool
@@ -287,13 +304,13 @@ def adapt(
     for round_ in range(rounds):
         if not budget.step():
             break
-        sampler.add(q.widened())
+        sampler = sampler.with_draws(q.widened(), rng)
         draws = sampler.draws
         reliable = draws.khat < 0.6 and draws.size >= sampler.count
         fine = reliable and last is not None and stands_still(last, draws)
         streak = streak + 1 if fine else 0
         if streak == 2:
-            return q, True
+            return sampler, q, True
         last = draws
         flat = draws.tempered(min(0.1 * len(draws.values), 20.0 * d))
         ridge = np.maximum(flat.sd**2, 1e-300)
@@ -301,7 +318,7 @@ def adapt(
             q = with_missed(q, sampler, flat, ridge)
         for _ in range(3):
             q = q.maximized(flat.values, flat.log_weights, ridge)
-    return q, False
+    return sampler, q, False
 
 
 def stands_still(before: WeightedDraws, after: WeightedDraws) -> bool:

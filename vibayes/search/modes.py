@@ -1,12 +1,14 @@
 """Modes of a log density from several starts at once, whatever the scales of its variables.
 
 All starts move together, and all step lengths that come into question are tried at once: a log
-density costs little more at a hundred vectors than at one.
+density costs little more at a hundred vectors than at one. So the L-BFGS here is not SciPy's, which
+evaluates one vector at a time and, where scales differ by orders of magnitude, comes less close in
+as many steps.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytensor
@@ -25,9 +27,9 @@ LAGGARD = 10.0  # in log density: how far below the best mode a search has to be
 VISIBLE = 20.0  # in log density: how far below the best point a peak is one of the posterior
 
 
-@dataclass
+@dataclass(frozen=True)
 class Path:
-    """A search from one start.
+    """A search by Newton steps from one start, as far as it has come.
 
     Attributes
     ----------
@@ -43,8 +45,16 @@ class Path:
         Whether it has come to a mode.
     given_up : bool
         Whether it has stopped elsewhere.
-    trail : list of (numpy.ndarray, numpy.ndarray)
+    trail : tuple of (numpy.ndarray, numpy.ndarray)
         Where it was, with a square root of the inverse curvature there.
+    failures : int
+        Number of steps in a row, none of whose lengths was an improvement.
+    decrement : float
+        Gain in log density that the last Newton step promised.
+    curvature : numpy.ndarray
+        The negative Hessian, before the last step.
+    iterations : int
+        Number of steps before the last one.
     """
 
     z: np.ndarray
@@ -53,7 +63,7 @@ class Path:
     scale: np.ndarray
     converged: bool = False
     given_up: bool = False
-    trail: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    trail: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
     failures: int = 0
     decrement: float = np.inf
     curvature: np.ndarray | None = None
@@ -138,27 +148,29 @@ def find_modes(
         active = [path for path in paths if path.active]
         if not active or not budget.step():
             break
-        find_curvature(target, active)
-        for path in active:
-            decompose(path, tolerance)
+        active = [decomposed(path, tolerance) for path in with_curvature(target, active)]
         trials = [newton_trials(path) for path in active]
         logps, gradients = target(np.concatenate(trials))
         shape = len(active), len(STEPS)
-        for path, logp, gradient, trial in zip(
-            active, logps.reshape(shape), gradients.reshape(*shape, -1), trials, strict=True
-        ):
-            path.iterations = iteration
-            take_best(path, logp, gradient, trial)
-        give_up_laggards(paths, iteration)
-    for path in paths:
-        if not path.trail:  # there was no time to begin
-            path.curvature = np.diag(1 / path.scale**2)
-            path.trail.append((path.z, np.diag(path.scale)))
-    return paths
+        stepped = iter(
+            after_best(replace(path, iterations=iteration), logp, gradient, trial)
+            for path, logp, gradient, trial in zip(
+                active, logps.reshape(shape), gradients.reshape(*shape, -1), trials, strict=True
+            )
+        )
+        paths = [next(stepped) if path.active else path for path in paths]
+        paths = without_laggards(paths, iteration)
+    return [path if path.trail else stationary(path) for path in paths]
 
 
-def find_curvature(target: Target, paths: list[Path]) -> None:
-    """Find the curvature at the ends of paths by differences of gradients."""
+def stationary(path: Path) -> Path:
+    """Return a path that had no time to begin, with a trail of one place."""
+    curvature, root = np.diag(1 / path.scale**2), np.diag(path.scale)
+    return replace(path, curvature=curvature, trail=((path.z, root),))
+
+
+def with_curvature(target: Target, paths: list[Path]) -> list[Path]:
+    """Return paths with the curvature at their ends, by differences of gradients."""
     relative = 1e-4 if pytensor.config.floatX == "float64" else 2e-2
     smallest = 1e-11 if pytensor.config.floatX == "float64" else 1e-5
     d = target.ddim
@@ -168,32 +180,38 @@ def find_curvature(target: Target, paths: list[Path]) -> None:
         widths.append(shifted.diagonal() - path.z)
         rows.append(shifted)
     _, gradients = target(np.concatenate(rows))
+    found = []
     for path, shifted, width in zip(paths, gradients.reshape(-1, d, d), widths, strict=True):
         H = (path.gradient - shifted) / width[:, None]
-        path.curvature = 0.5 * (H + H.T)
-        if not np.isfinite(path.curvature).all():
-            path.curvature = np.diag(1 / path.scale**2)
-        diagonal = np.abs(path.curvature.diagonal())
+        curvature = 0.5 * (H + H.T)
+        if not np.isfinite(curvature).all():
+            curvature = np.diag(1 / path.scale**2)
+        diagonal = np.abs(curvature.diagonal())
         own = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1 / path.scale**2))
-        path.scale = np.clip(own, path.scale * 1e-3, path.scale * 1e3)
+        scale = np.clip(own, path.scale * 1e-3, path.scale * 1e3)
+        found.append(replace(path, curvature=curvature, scale=scale))
+    return found
 
 
 def curvature_at(target: Target, z: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Return the negative Hessian at a point, by differences over a fraction of a scale."""
     logp, gradient = target(z[None])
-    path = Path(z, float(logp[0]), gradient[0], scale)
-    find_curvature(target, [path])
+    (path,) = with_curvature(target, [Path(z, float(logp[0]), gradient[0], scale)])
     return path.curvature
 
 
-def decompose(path: Path, tolerance: float) -> None:
-    """Find the root of the inverse curvature, its eigenvalues made positive, and test the end."""
+def decomposed(path: Path, tolerance: float) -> Path:
+    """Add the root of the inverse curvature, its eigenvalues made positive, and test the end."""
     eigenvalues, vectors = np.linalg.eigh(path.curvature * np.outer(path.scale, path.scale))
     largest = max(np.abs(eigenvalues).max(), 1e-300)
     root = path.scale[:, None] * vectors / np.sqrt(np.maximum(np.abs(eigenvalues), 1e-8 * largest))
-    path.decrement = 0.5 * float(((root.T @ path.gradient) ** 2).sum())
-    path.trail.append((path.z, root))
-    path.converged = path.decrement < tolerance and eigenvalues.min() > 1e-7 * eigenvalues.max()
+    decrement = 0.5 * float(((root.T @ path.gradient) ** 2).sum())
+    return replace(
+        path,
+        decrement=decrement,
+        trail=(*path.trail, (path.z, root)),
+        converged=decrement < tolerance and eigenvalues.min() > 1e-7 * eigenvalues.max(),
+    )
 
 
 def newton_trials(path: Path) -> np.ndarray:
@@ -207,20 +225,20 @@ def newton_trials(path: Path) -> np.ndarray:
     return path.z + lengths[:, None] * (root @ (root.T @ path.gradient))
 
 
-def take_best(path: Path, logps: np.ndarray, gradients: np.ndarray, trials: np.ndarray) -> None:
-    """Move to the best of the trials, if it is an improvement."""
+def after_best(path: Path, logps: np.ndarray, gradients: np.ndarray, trials: np.ndarray) -> Path:
+    """Return a path that has moved to the best of the trials, if it is an improvement."""
     best = int(np.argmax(logps))
     if logps[best] > path.logp:
-        path.z, path.logp, path.gradient = trials[best], float(logps[best]), gradients[best]
-        path.failures = 0
-        return
+        return replace(
+            path, z=trials[best], logp=float(logps[best]), gradient=gradients[best], failures=0
+        )
     # at a mode within rounding, or the differences were taken too far apart
-    path.failures += 1
-    path.scale = path.scale * 0.1
+    failures, scale, converged = path.failures + 1, path.scale * 0.1, path.converged
     if path.decrement < 1e-2 + rounding(path.logp):
-        scaled = path.curvature * np.outer(path.scale, path.scale)
-        path.converged = bool(np.linalg.eigvalsh(scaled)[0] > 0)
-    path.given_up = path.failures > 3 and not path.converged
+        scaled = path.curvature * np.outer(scale, scale)
+        converged = bool(np.linalg.eigvalsh(scaled)[0] > 0)
+    given_up = failures > 3 and not converged
+    return replace(path, failures=failures, scale=scale, converged=converged, given_up=given_up)
 
 
 def rounding(logp: float) -> float:
@@ -228,32 +246,56 @@ def rounding(logp: float) -> float:
     return 100 * float(np.finfo(pytensor.config.floatX).eps) * abs(logp)
 
 
-def give_up_laggards(paths: list[Path], iteration: int) -> None:
-    """Stop what still wanders far below the best mode: it is not worth the wait."""
+def without_laggards(paths: list[Path], iteration: int) -> list[Path]:
+    """Give up what still wanders far below the best mode: it is not worth the wait."""
     done = [path for path in paths if path.converged]
     if not done:
-        return
+        return paths
     best = max(path.logp for path in done)
-    patience = 10 + 2 * max(path.iterations for path in done)
-    for path in paths:
-        if path.active and iteration > patience and path.logp < best - LAGGARD:
-            path.given_up = True
+    if iteration <= 10 + 2 * max(path.iterations for path in done):
+        return paths
+    return [
+        replace(path, given_up=True) if path.active and path.logp < best - LAGGARD else path
+        for path in paths
+    ]
 
 
 # -- L-BFGS ---------------------------------------------------------------------------------------
 
 
-@dataclass
+@dataclass(frozen=True)
 class Descent:
-    """A search by L-BFGS: where it is, and its last steps with the changes of the gradient."""
+    """A search by L-BFGS, as far as it has come.
+
+    Attributes
+    ----------
+    z : numpy.ndarray
+        Where it is.
+    logp : float
+        Log density there.
+    gradient : numpy.ndarray
+        Gradient there.
+    steps, changes : tuple of numpy.ndarray
+        Its last steps, and the changes of the gradient that they made.
+    gains : tuple of float
+        Gain in log density of each step.
+    ended : bool
+        Whether it goes no further.
+    """
 
     z: np.ndarray
     logp: float
     gradient: np.ndarray
-    steps: list[np.ndarray] = field(default_factory=list)
-    changes: list[np.ndarray] = field(default_factory=list)
-    gains: list[float] = field(default_factory=list)
+    steps: tuple[np.ndarray, ...] = ()
+    changes: tuple[np.ndarray, ...] = ()
+    gains: tuple[float, ...] = ()
     ended: bool = False
+
+    @property
+    def trials(self) -> np.ndarray:
+        """Where steps of all lengths lead."""
+        lengths = LBFGS_STEPS if self.steps else FIRST_STEPS
+        return self.z + lengths[:, None] * self.direction()
 
     def direction(self) -> np.ndarray:
         """Return the direction of the next step (Nocedal & Wright 2006, algorithm 7.4)."""
@@ -272,20 +314,26 @@ class Descent:
             direction = direction + (coefficient - (change @ direction) / (step @ change)) * step
         return direction
 
-    def take_best(self, logps: np.ndarray, gradients: np.ndarray, trials: np.ndarray) -> None:
-        """Move to the best of the trials; without an improvement, forget the past, then end."""
+    def after_best(self, logps: np.ndarray, gradients: np.ndarray, trials: np.ndarray) -> Descent:
+        """Return the search at the best of the trials.
+
+        Without an improvement it forgets its past, and ends if it has none.
+        """
         best = int(np.argmax(logps))
-        if logps[best] > self.logp:
-            step, change = trials[best] - self.z, self.gradient - gradients[best]
-            if step @ change > 1e-10 * np.sqrt((step @ step) * (change @ change)):
-                self.steps = [*self.steps, step][-MEMORY:]
-                self.changes = [*self.changes, change][-MEMORY:]
-            self.gains.append(float(logps[best]) - self.logp)
-            self.z, self.logp, self.gradient = trials[best], float(logps[best]), gradients[best]
-        elif self.steps:
-            self.steps, self.changes = [], []
-        else:
-            self.ended = True
+        if not logps[best] > self.logp:
+            return replace(self, steps=(), changes=(), ended=not self.steps)
+        steps, changes = self.steps, self.changes
+        step, change = trials[best] - self.z, self.gradient - gradients[best]
+        if step @ change > 1e-10 * np.sqrt((step @ step) * (change @ change)):
+            steps, changes = (*steps, step)[-MEMORY:], (*changes, change)[-MEMORY:]
+        gains = (*self.gains, float(logps[best]) - self.logp)
+        return Descent(trials[best], float(logps[best]), gradients[best], steps, changes, gains)
+
+    def ended_if_slow(self, tolerance: float) -> Descent:
+        """Return the search, ended if ten steps gained less than a tolerance."""
+        recent = self.gains[-10:]
+        slow = len(recent) == 10 and sum(recent) < tolerance
+        return replace(self, ended=self.ended or slow)
 
 
 def approach(
@@ -309,15 +357,14 @@ def approach(
         active = [search for search in searches if not search.ended]
         if not active or not budget.step():
             break
-        trials = [
-            s.z + (LBFGS_STEPS if s.steps else FIRST_STEPS)[:, None] * s.direction() for s in active
-        ]
+        trials = [search.trials for search in active]
         logps, gradients = target(np.concatenate(trials))
         shape = len(active), len(LBFGS_STEPS)
-        for search, logp, gradient, trial in zip(
-            active, logps.reshape(shape), gradients.reshape(*shape, -1), trials, strict=True
-        ):
-            search.take_best(logp, gradient, trial)
-            recent = search.gains[-10:]
-            search.ended |= len(recent) == 10 and sum(recent) < tolerance
+        stepped = iter(
+            search.after_best(logp, gradient, trial).ended_if_slow(tolerance)
+            for search, logp, gradient, trial in zip(
+                active, logps.reshape(shape), gradients.reshape(*shape, -1), trials, strict=True
+            )
+        )
+        searches = [search if search.ended else next(stepped) for search in searches]
     return searches

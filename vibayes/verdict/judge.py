@@ -112,9 +112,7 @@ def heavy_tailed(approx: Joint, draws: int, random_seed: Any) -> WeightedDraws |
     root = np.linalg.cholesky(cov.astype("float64"))
     proposal = Mixture.make([0.0], [mean.astype("float64")], [root]).widened()
     rng = np.random.default_rng(as_seed_sequence(random_seed).spawn(1)[0])
-    sampler = ImportanceSampler(Target(approx.model), rng, draws)
-    sampler.add(proposal)
-    return sampler.draws
+    return ImportanceSampler.empty(Target(approx.model), draws).with_draws(proposal, rng).draws
 
 
 def unfinished(approx: Joint, flat: np.ndarray) -> tuple[str, ...]:
