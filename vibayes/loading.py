@@ -10,7 +10,7 @@ from vibayes.context import modelcontext
 from vibayes.exceptions import StorageError
 from vibayes.model.core import Model
 from vibayes.storage.files import read_file
-from vibayes.storage.models import check_model
+from vibayes.storage.models import check_saved_model
 
 __all__ = ["load"]
 
@@ -59,7 +59,7 @@ def load(path: Any, model: Model | None = None) -> Approximation:
     """
     model = modelcontext(model)
     header, arrays = read_file(path)
-    check_model(header["model"], model, path)
+    check_saved_model(header["model"], model, path)
     if why := header.get("not_loadable"):
         raise StorageError(f"{str(path)!r} holds a fit that cannot be loaded by itself: {why}")
     return approximation_from(header["approximation"], arrays, model, path)

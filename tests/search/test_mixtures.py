@@ -10,8 +10,8 @@ from vibayes.model.target import Target
 from vibayes.search.budget import Budget
 from vibayes.search.mixtures import (
     KEPT_PROPOSALS,
+    FittedMixture,
     ImportanceSampler,
-    Mixture,
     WeightedDraws,
     adapt,
     fitted_mixture,
@@ -25,7 +25,7 @@ WEIGHTS = np.array([0.5, 0.2, 0.3])
 
 @pytest.fixture
 def q():
-    return Mixture.make(np.log(5 * WEIGHTS), MEANS, ROOTS)
+    return FittedMixture.make(np.log(5 * WEIGHTS), MEANS, ROOTS)
 
 
 def moments(means=MEANS, roots=ROOTS, weights=WEIGHTS):
@@ -61,7 +61,7 @@ class TestMixture:
         np.testing.assert_allclose(np.cov(values.T), cov, atol=0.15)
 
     def test_draws_of_wide_components_have_their_tails(self, rng):
-        wide = Mixture.make([0.0], [np.zeros(1)], [np.eye(1)]).widened()
+        wide = FittedMixture.make([0.0], [np.zeros(1)], [np.eye(1)]).widened()
         values = wide.draw(20_000, rng)[:, 0]
 
         def cdf(x):
@@ -71,7 +71,9 @@ class TestMixture:
 
     @pytest.mark.parametrize("count", [1, 2, 7, 1001])
     def test_draws_are_shared_out_by_weight(self, q, rng, count):
-        far = Mixture(q.log_weights, 1e6 * np.array([[0, 0], [1, 0], [0, 1.0]]), q.roots, q.df)
+        far = FittedMixture(
+            q.log_weights, 1e6 * np.array([[0, 0], [1, 0], [0, 1.0]]), q.roots, q.df
+        )
         values = far.draw(count, rng)
         assert len(values) == count
         nearest = np.argmin(((values[:, None] - far.means) ** 2).sum(axis=2), axis=1)
@@ -83,13 +85,13 @@ class TestMixture:
             FittedNormal(m, r, elbo=e) for m, r, e in zip(MEANS, ROOTS, [-3, -4, -3.5], strict=True)
         ]
         expected = np.exp([-3, -4, -3.5]) / np.exp([-3, -4, -3.5]).sum()
-        np.testing.assert_allclose(np.exp(Mixture.of_normals(normals).log_weights), expected)
+        np.testing.assert_allclose(np.exp(FittedMixture.of_normals(normals).log_weights), expected)
 
     def test_expectation_maximization(self, q, rng):
         """On many draws of a mixture, steps from nearby lead back to it."""
         Z = q.draw(20_000, rng)
         even = np.full(len(Z), -np.log(len(Z)))
-        found = Mixture.make(np.zeros(3), MEANS + 0.5, 1.3 * ROOTS)
+        found = FittedMixture.make(np.zeros(3), MEANS + 0.5, 1.3 * ROOTS)
         likelihoods = []
         for _ in range(30):
             found = found.maximized(Z, even, np.ones(2))
@@ -104,14 +106,14 @@ class TestMixture:
         Z = 2 * rng.normal(size=(20_000, 1))
         log_weights = stats.norm(1, 1).logpdf(Z[:, 0]) - stats.norm(0, 2).logpdf(Z[:, 0])
         log_weights -= np.logaddexp.reduce(log_weights)
-        one = Mixture.make([0.0], [np.zeros(1)], [np.eye(1)])
+        one = FittedMixture.make([0.0], [np.zeros(1)], [np.eye(1)])
         found = one.maximized(Z, log_weights, np.ones(1))
         assert found.means[0, 0] == pytest.approx(1, abs=0.05)
         assert found.roots[0, 0, 0] == pytest.approx(1, abs=0.05)
 
     def test_components_without_mass_go(self, rng):
         Z = rng.normal(size=(500, 2))
-        two = Mixture.make([0.0, 0.0], [np.zeros(2), np.full(2, 100.0)], [np.eye(2)] * 2)
+        two = FittedMixture.make([0.0, 0.0], [np.zeros(2), np.full(2, 100.0)], [np.eye(2)] * 2)
         even = np.full(500, -np.log(500))
         assert len(two.maximized(Z, even, np.ones(2))) == 1
 
@@ -154,7 +156,7 @@ class TestImportanceSampler:
         rng = np.random.default_rng(seed)
         sampler = ImportanceSampler.empty(Target(two_modes()), 2000)
         sampler = sampler.with_draws(
-            Mixture.make([0.0, 0.0], [[-3.2], [2.8]], [[[0.7]], [[0.9]]]), rng
+            FittedMixture.make([0.0, 0.0], [[-3.2], [2.8]], [[[0.7]], [[0.9]]]), rng
         )
         draws = sampler.draws
         weights = np.exp(draws.log_weights)
@@ -164,8 +166,8 @@ class TestImportanceSampler:
     def test_several_proposals_are_one_mixture(self, rng):
         target = Target(normal(np.zeros(1), np.eye(1)))
         sampler = ImportanceSampler.empty(target, 3000)
-        first = Mixture.make([0.0], [[-1.0]], [[[1.0]]])
-        second = Mixture.make([0.0], [[1.5]], [[[1.5]]])
+        first = FittedMixture.make([0.0], [[-1.0]], [[[1.0]]])
+        second = FittedMixture.make([0.0], [[1.5]], [[[1.5]]])
         sampler = sampler.with_draws(first, rng)
         sampler = sampler.with_draws(second, rng, 1000)
         draws = sampler.draws
@@ -179,7 +181,7 @@ class TestImportanceSampler:
         assert draws.sd[0] == pytest.approx(1, abs=0.06)
 
     def test_draws_are_added_to_a_new_sampler(self, rng):
-        proposal = Mixture.make([0.0], [[0.0]], [[[1.0]]])
+        proposal = FittedMixture.make([0.0], [[0.0]], [[[1.0]]])
         empty = ImportanceSampler.empty(Target(normal(np.zeros(1), np.eye(1))), 50)
         first = empty.with_draws(proposal, rng)
         second = first.with_draws(proposal, rng, 20)
@@ -191,7 +193,7 @@ class TestImportanceSampler:
         target = Target(normal(np.zeros(1), np.eye(1)))
         sampler = ImportanceSampler.empty(target, 100)
         for mean in range(12):
-            sampler = sampler.with_draws(Mixture.make([0.0], [[mean / 5]], [[[1.0]]]), rng)
+            sampler = sampler.with_draws(FittedMixture.make([0.0], [[mean / 5]], [[[1.0]]]), rng)
         assert len(sampler.values) == 100 * (KEPT_PROPOSALS + 1)
         assert sampler.logq.shape == (len(sampler.values), len(sampler.proposals))
         for column, proposal in zip(sampler.logq.T, sampler.proposals, strict=True):
@@ -212,7 +214,7 @@ class TestAdapt:
     def test_a_bent_posterior(self, seed):
         rng = np.random.default_rng(seed)
         sampler = ImportanceSampler.empty(Target(banana()), 1000)
-        begin = Mixture.make([0.0], [np.zeros(2)], [0.5 * np.eye(2)])
+        begin = FittedMixture.make([0.0], [np.zeros(2)], [0.5 * np.eye(2)])
         sampler = sampler.with_draws(begin, rng)
         sampler, q, fine = adapt(sampler, begin, rng, ample(), rounds=20)
         draws = sampler.draws
@@ -223,7 +225,7 @@ class TestAdapt:
 
     def test_budget(self, rng):
         sampler = ImportanceSampler.empty(Target(banana()), 1000)
-        begin = Mixture.make([0.0], [np.zeros(2)], [0.5 * np.eye(2)])
+        begin = FittedMixture.make([0.0], [np.zeros(2)], [0.5 * np.eye(2)])
         sampler = sampler.with_draws(begin, rng)
         sampler, _, fine = adapt(sampler, begin, rng, Budget(600.0, 1))
         assert not fine

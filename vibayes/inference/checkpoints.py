@@ -19,13 +19,14 @@ from vibayes.records.fit_state import FitState
 from vibayes.search.budget import Budget
 from vibayes.storage.approximations import restore
 from vibayes.storage.calls import (
-    describe,
     describe_approximation,
+    describe_argument,
     describe_density,
     describe_seeds,
     describe_start,
 )
 from vibayes.storage.checkpoint import Checkpoint, Found
+from vibayes.updates import Optimizer
 
 __all__ = ["Keeping", "describe_fit", "find_kept", "saved_scales"]
 
@@ -120,17 +121,25 @@ def describe_fit(
     """
     approx = op.approx
     by_name = ("more_obj_params", "more_tf_params", "more_updates", "more_replacements")
-    options = {name: describe(value) for name, value in steps.items() if name not in by_name}
-    options |= {name: [describe(v) for v in steps[name] or ()] for name in by_name}
+    options = {name: described_option(v) for name, v in steps.items() if name not in by_name}
+    options |= {name: [describe_argument(v) for v in steps[name] or ()] for name in by_name}
     return {
         "method": method,
-        "objective": [type(op).__qualname__, describe(op.key)],
+        "objective": [type(op).__qualname__, describe_argument(op.key)],
         "approximation": describe_approximation(approx),
         "options": options,
         "max_steps": None if budget is None else budget.steps,
         "random_seed": describe_seeds(approx.noise_seeds, approx.is_seeded),
         "start": describe_start(approx.params),
     }
+
+
+def described_option(value: Any) -> Any:
+    """Return an argument of steps as what JSON can hold, the same for equal arguments."""
+    if not isinstance(value, Optimizer):
+        return describe_argument(value)
+    function, hyper = value.key
+    return f"{function.__name__}({', '.join(f'{k}={describe_argument(v)}' for k, v in hyper)})"
 
 
 def find_kept(

@@ -38,7 +38,7 @@ from vibayes.search.explore import (
     searched,
 )
 from vibayes.search.findings import attempt_of, findings_of
-from vibayes.search.mixtures import ImportanceSampler, Mixture, WeightedDraws, fitted_mixture
+from vibayes.search.mixtures import FittedMixture, ImportanceSampler, WeightedDraws, fitted_mixture
 from vibayes.search.normals import FittedNormal, fit_mean_field, from_curvature
 from vibayes.storage.calls import describe_seeds
 from vibayes.storage.checkpoint import Checkpoint
@@ -180,7 +180,7 @@ class SearchMethod:
         set_params(approx.groups[0], q)
         return approx
 
-    def _of_mixture(self, q: Mixture) -> Approximation:
+    def _of_mixture(self, q: FittedMixture) -> Approximation:
         approx = self._made(GaussianMixture, components=len(q))
         values = {"log_weights": q.log_weights, "mu": q.means, "L": q.roots}
         for name, shared in approx.groups[0].shared_params.items():
@@ -436,7 +436,7 @@ class PathfinderVI(SearchMethod):
         paths = distinct_paths(searched(target, rng, budget))
         normals = [best_along(target, path, rng) for path in paths]
         count = draws_to_judge(self.model)
-        mixture = Mixture.make(
+        mixture = FittedMixture.make(
             np.zeros(len(normals)), [q.mean for q in normals], [q.root for q in normals]
         )
         sampler = ImportanceSampler.empty(target, max(count, 200 * len(normals)))

@@ -90,14 +90,14 @@ def draw_values(
     names, graphs = posterior_graphs(model, include_transformed)
     function = approx.compiled(("draws", *names), lambda: compile_draws(approx, graphs))
     values = call_with_draws(approx, function, draws, random_seed)
-    return by_name(names, graphs, values, draws)
+    return named_draws(names, graphs, values, draws)
 
 
 def values_at(model: Model, flat: np.ndarray, include_transformed: bool) -> dict[str, np.ndarray]:
     """Return all variables at given flat unconstrained vectors (n, d), by name."""
     names, graphs = posterior_graphs(model, include_transformed)
     function = model.compiled(("values at", *names), lambda: compile_values_at(model, graphs))
-    return by_name(names, graphs, function(flat), len(flat))
+    return named_draws(names, graphs, function(flat), len(flat))
 
 
 def compile_values_at(model: Model, graphs: Sequence[Variable]) -> Any:
@@ -122,7 +122,7 @@ def posterior_graphs(model: Model, include_transformed: bool) -> tuple[list[str]
     return names, graphs
 
 
-def by_name(
+def named_draws(
     names: Sequence[str], graphs: Sequence[Variable], values: Sequence[np.ndarray], draws: int
 ) -> dict[str, np.ndarray]:
     """Return values by name, with an axis of draws also where all draws are the same."""

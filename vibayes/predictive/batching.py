@@ -51,11 +51,11 @@ def over_draws(
     """
     new = dict(replacements)
     for old, other in others.items():
-        (new[old],) = extended(new, [other], size)
-    return extended(new, outputs, size)
+        (new[old],) = extended_graphs(new, [other], size)
+    return extended_graphs(new, outputs, size)
 
 
-def extended(
+def extended_graphs(
     new: dict[Variable, Variable], outputs: Sequence[Variable], size: Variable
 ) -> list[Variable]:
     """Return graphs with an axis of draws, and add all parts of them to what is known."""

@@ -20,7 +20,7 @@ from vibayes.predictive.whole import whole_data, whole_observed
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["log_densities", "small_log_likelihood"]
+__all__ = ["density_group", "small_log_likelihood"]
 
 FEW_NUMBERS = 1_000_000  # 8 MB
 
@@ -39,11 +39,11 @@ def small_log_likelihood(model: Model, posterior: xarray.Dataset) -> dict[str, x
         model.check_shapes()
     except ShapeError:  # predictors were exchanged for others, of which there are no outcomes
         return {}
-    group = log_densities(model, model.observed_RVs, trace, "log_likelihood")
+    group = density_group(model, model.observed_RVs, trace, "log_likelihood")
     return {"log_likelihood": group}
 
 
-def log_densities(
+def density_group(
     model: Model, variables: Sequence[TensorVariable], posterior: Trace, label: str
 ) -> xarray.Dataset:
     """Return the log density of variables at each draw of a posterior."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from vibayes.backend.seeds import as_seed_sequence
 from vibayes.model.core import Model
-from vibayes.predictive.densities import log_densities
+from vibayes.predictive.densities import density_group
 from vibayes.predictive.predictive import drawn_trace, named_variables, warn_of_potentials
 from vibayes.predictive.results import in_place_or_new
 from vibayes.predictive.trace import posterior_of
@@ -78,7 +78,7 @@ def compute_log_likelihood(
     variables = named_variables(model, var_names, model.observed_RVs, "observed variables")
     model.check_shapes()
     warn_of_potentials(model, "log likelihoods")
-    group = log_densities(model, variables, posterior, label)
+    group = density_group(model, variables, posterior, label)
     if not extend_inferencedata:
         return group
     data = groups_of_data(model, label)
@@ -125,7 +125,7 @@ def compute_log_prior(
     posterior = posterior_of(trace, sample_dims)
     variables = named_variables(model, var_names, model.free_RVs, "free variables")
     warn_of_potentials(model, "log priors")
-    group = log_densities(model, variables, posterior, label)
+    group = density_group(model, variables, posterior, label)
     if not extend_inferencedata:
         return group
     return in_place_or_new(trace, posterior.posterior, {"log_prior": group}, {}, True)

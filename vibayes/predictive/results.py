@@ -76,7 +76,7 @@ def holds_groups(trace: Any) -> bool:
     return hasattr(trace, "add_groups")
 
 
-def extended(trace: Any, groups: Mapping[str, xarray.Dataset]) -> Any:
+def with_groups(trace: Any, groups: Mapping[str, xarray.Dataset]) -> Any:
     """Add groups to an ArviZ object, in place of those that have the same name.
 
     Parameters
@@ -128,7 +128,7 @@ def in_place_or_new(
     if not holds_groups(trace):
         return inference_data({"posterior": posterior, **groups, **data})
     missing = {name: group for name, group in data.items() if not has_group(trace, name)}
-    return extended(trace, {**groups, **missing})
+    return with_groups(trace, {**groups, **missing})
 
 
 def has_group(trace: Any, name: str) -> bool:

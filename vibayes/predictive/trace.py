@@ -84,7 +84,7 @@ class Trace:
                 f"Draws of another model? A variable that is named in var_names is drawn anew."
             )
         for axis, (dim, wanted) in enumerate(zip(own, dims, strict=True)):
-            array = in_order(array, dim, model.coords.get(wanted), rv.name, axis)
+            array = in_order_of_labels(array, dim, model.coords.get(wanted), rv.name, axis)
         values = array.values.reshape(-1, *shape)
         return checked_cast(values, rv)
 
@@ -147,7 +147,7 @@ def own_order(
     return list(dims) if set(own) == set(dims) and len(own) == len(dims) else own
 
 
-def in_order(
+def in_order_of_labels(
     array: xarray.DataArray, dim: str, labels: Sequence[Any] | None, name: str, axis: int
 ) -> xarray.DataArray:
     """Return draws in the order of the model's coordinates.

@@ -170,7 +170,7 @@ class Diagnosis:
         """The judgement in words, with what to try next."""
         if self.moving:
             return (
-                f"Not converged: {listed(list(self.moving))} still on the way. Try more "
+                f"Not converged: {first_names(list(self.moving))} still on the way. Try more "
                 "iterations, another learning rate, or neither n nor an optimizer: such a fit "
                 "ends by itself."
             )
@@ -209,9 +209,9 @@ class Diagnosis:
             [check.name for check in self.at_fault if getattr(check, kind)]
             for kind in ("is_shifted", "is_narrow", "is_wide")
         )
-        faults = [f"the mean of {listed(shifted)} is off"] if shifted else []
-        faults += [f"{listed(narrow)}: too narrow"] if narrow else []
-        faults += [f"{listed(wide)}: too wide"] if wide else []
+        faults = [f"the mean of {first_names(shifted)} is off"] if shifted else []
+        faults += [f"{first_names(narrow)}: too narrow"] if narrow else []
+        faults += [f"{first_names(wide)}: too wide"] if wide else []
         agree = "" if shifted else " (means agree)"
         return "; ".join(faults) + agree
 
@@ -260,10 +260,10 @@ class Diagnosis:
         rows += [
             (
                 a.name,
-                shown(a.elbo, 1),
-                shown(a.khat, 2),
-                f"{shown(a.ess, 0)} of {a.draws}",
-                shown(a.seconds, 1),
+                in_decimals(a.elbo, 1),
+                in_decimals(a.khat, 2),
+                f"{in_decimals(a.ess, 0)} of {a.draws}",
+                in_decimals(a.seconds, 1),
             )
             for a in self.attempts
         ]
@@ -306,13 +306,13 @@ class Diagnosis:
         return f"<div>{''.join(parts)}</div>"
 
 
-def listed(names: list[str], most: int = 3) -> str:
+def first_names(names: list[str], most: int = 3) -> str:
     """Return some names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
-def shown(value: float, decimals: int) -> str:
+def in_decimals(value: float, decimals: int) -> str:
     """Return a number, a dash for none."""
     return "-" if not np.isfinite(value) else f"{value:.{decimals}f}"
 

@@ -16,14 +16,14 @@ from vibayes.importance import GOOD_KHAT, NEARLY_EVEN, has_good_tail, resampled
 from vibayes.model.target import Target
 from vibayes.search.budget import Budget
 from vibayes.search.mixtures import (
+    FittedMixture,
     ImportanceSampler,
-    Mixture,
     WeightedDraws,
     adapt,
     fitted_mixture,
 )
 from vibayes.search.modes import (
-    Path,
+    SearchPath,
     approach,
     curvature_at,
     find_modes,
@@ -84,7 +84,7 @@ class Exploration:
         Draws of the proposals, from which weighted ones are made.
     draws : WeightedDraws
         Draws that stand for the posterior, in the coordinates of ``target``.
-    mixture : Mixture
+    mixture : FittedMixture
         The last proposal.
     trusted : bool
         Whether the draws can be relied on.
@@ -98,7 +98,7 @@ class Exploration:
     noise: np.ndarray
     sampler: ImportanceSampler
     draws: WeightedDraws
-    mixture: Mixture
+    mixture: FittedMixture
     trusted: bool = False
     moved: bool = False
 
@@ -150,13 +150,13 @@ def explore(
         find = large_normals if target.ddim > LARGE else small_normals
         fits, noise = find(target, rng, budget, observe)
     normals, dropped = separate(sorted(fits, key=lambda q: -q.elbo))
-    mixture = Mixture.of_normals(normals)
+    mixture = FittedMixture.of_normals(normals)
     sampler = ImportanceSampler.empty(target, draws).with_draws(proposal(mixture), rng)
     result = Exploration(target, normals, dropped, noise, sampler, sampler.draws, mixture)
     return replace(result, trusted=is_good(result, share=0.5))
 
 
-def proposal(mixture: Mixture) -> Mixture:
+def proposal(mixture: FittedMixture) -> FittedMixture:
     """Return what to draw from to weigh a mixture: with tails that are heavier than its own.
 
     Draws of a normal hardly show that the posterior has heavier tails. In many dimensions hardly
@@ -194,7 +194,7 @@ def separate(
 # -- normals at the modes -------------------------------------------------------------------------
 
 
-def searched(target: Target, rng: np.random.Generator, budget: Budget) -> list[Path]:
+def searched(target: Target, rng: np.random.Generator, budget: Budget) -> list[SearchPath]:
     """Return the ends of searches for modes: of many, or in many dimensions of one."""
     target.check_start()
     if target.ddim <= LARGE:
@@ -219,10 +219,10 @@ def small_normals(
     return fits, noise
 
 
-def distinct_paths(paths: list[Path]) -> list[Path]:
+def distinct_paths(paths: list[SearchPath]) -> list[SearchPath]:
     """Return paths that end at different modes, best first; those astray only if they are high."""
     best = max(path.logp for path in paths)
-    chosen: list[Path] = []
+    chosen: list[SearchPath] = []
     for path in sorted(paths, key=lambda p: -p.logp):
         if not path.trail or (not path.converged and path.logp < best - 50 - 5 * len(path.z)):
             continue
@@ -237,7 +237,7 @@ def distinct_paths(paths: list[Path]) -> list[Path]:
 
 
 def best_along(
-    target: Target, path: Path, rng: np.random.Generator, draws: int = 48
+    target: Target, path: SearchPath, rng: np.random.Generator, draws: int = 48
 ) -> FittedNormal:
     """Return the normal of highest ELBO along a path: a mode itself may hold no mass.
 

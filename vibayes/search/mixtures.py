@@ -20,7 +20,7 @@ from vibayes.model.target import Target
 from vibayes.search.budget import Budget
 from vibayes.search.normals import FittedNormal
 
-__all__ = ["ImportanceSampler", "Mixture", "WeightedDraws", "adapt", "fitted_mixture"]
+__all__ = ["FittedMixture", "ImportanceSampler", "WeightedDraws", "adapt", "fitted_mixture"]
 
 MOST_COMPONENTS = 10
 KEPT_PROPOSALS = 4
@@ -29,7 +29,7 @@ SMALLEST_SHARE = 1e-4
 
 
 @dataclass(frozen=True)
-class Mixture:
+class FittedMixture:
     """A mixture of normals, or of Student t distributions.
 
     Attributes
@@ -55,14 +55,14 @@ class Mixture:
         log_weights: Sequence[float],
         means: Sequence[np.ndarray],
         roots: Sequence[np.ndarray],
-    ) -> Mixture:
+    ) -> FittedMixture:
         """Return a mixture of normals, with weights in any unit."""
         weights = np.asarray(log_weights, dtype="float64")
         weights = weights - logsumexp(weights)
         return cls(weights, np.array(means), np.array(roots), np.full(len(weights), np.inf))
 
     @classmethod
-    def of_normals(cls, normals: Sequence[FittedNormal]) -> Mixture:
+    def of_normals(cls, normals: Sequence[FittedNormal]) -> FittedMixture:
         """Return the mixture of normals with weights in proportion to exp(ELBO)."""
         return cls.make(
             [q.elbo for q in normals], [q.mean for q in normals], [q.full_root for q in normals]
@@ -105,17 +105,17 @@ class Mixture:
             parts.append(mean + e @ root.T)
         return np.concatenate(parts)
 
-    def widened(self) -> Mixture:
+    def widened(self) -> FittedMixture:
         """Return this mixture with wide Student t copies of its components."""
         share = np.log(WIDE_SHARE)
-        return Mixture(
+        return FittedMixture(
             np.concatenate([self.log_weights + np.log1p(-WIDE_SHARE), self.log_weights + share]),
             np.concatenate([self.means] * 2),
             np.concatenate([self.roots, self.roots * WIDENING]),
             np.concatenate([self.df, np.full(len(self), WIDE_DF)]),
         )
 
-    def maximized(self, Z: np.ndarray, log_weights: np.ndarray, ridge: np.ndarray) -> Mixture:
+    def maximized(self, Z: np.ndarray, log_weights: np.ndarray, ridge: np.ndarray) -> FittedMixture:
         """Return the mixture after a step of expectation maximization on weighted draws.
 
         Covariances are shrunk to the former ones as far as few draws determine them.
@@ -143,21 +143,21 @@ class Mixture:
             shrinkage = (d + 2) / (1 / (w**2).sum() + d + 2)
             cov = (1 - shrinkage) * (centred * w[:, None]).T @ centred
             cov = cov + shrinkage * former @ former.T + np.diag(1e-8 * ridge)
-            root = cholesky(cov)
+            root = cholesky_or_none(cov)
             if root is not None:
                 parts.append((np.log(total), mean, root))
-        return Mixture.make(*zip(*parts, strict=True)) if parts else self
+        return FittedMixture.make(*zip(*parts, strict=True)) if parts else self
 
-    def with_component(self, weight: float, mean: np.ndarray, root: np.ndarray) -> Mixture:
+    def with_component(self, weight: float, mean: np.ndarray, root: np.ndarray) -> FittedMixture:
         """Return the mixture with a further component."""
-        return Mixture.make(
+        return FittedMixture.make(
             [*(self.log_weights + np.log1p(-weight)), np.log(weight)],
             [*self.means, mean],
             [*self.roots, root],
         )
 
 
-def cholesky(cov: np.ndarray) -> np.ndarray | None:
+def cholesky_or_none(cov: np.ndarray) -> np.ndarray | None:
     """Return the Cholesky factor of a matrix, None if it has none."""
     try:
         return np.linalg.cholesky(cov)
@@ -234,7 +234,7 @@ class ImportanceSampler:
         Log density of the target there, (n,).
     logq : numpy.ndarray
         Log density of each proposal there, (n, number of proposals).
-    proposals : tuple of Mixture
+    proposals : tuple of FittedMixture
         What was drawn from.
     counts : tuple of int
         The number of draws of each proposal.
@@ -245,7 +245,7 @@ class ImportanceSampler:
     values: np.ndarray
     logp: np.ndarray
     logq: np.ndarray
-    proposals: tuple[Mixture, ...] = ()
+    proposals: tuple[FittedMixture, ...] = ()
     counts: tuple[int, ...] = ()
 
     @classmethod
@@ -254,7 +254,7 @@ class ImportanceSampler:
         return cls(target, count, np.empty((0, target.ddim)), np.empty(0), np.empty((0, 0)))
 
     def with_draws(
-        self, proposal: Mixture, rng: np.random.Generator, count: int | None = None
+        self, proposal: FittedMixture, rng: np.random.Generator, count: int | None = None
     ) -> ImportanceSampler:
         """Return a sampler that has draws of one more proposal, and of the last few before."""
         count = self.count if count is None else count
@@ -284,18 +284,18 @@ class ImportanceSampler:
 
 def adapt(
     sampler: ImportanceSampler,
-    q: Mixture,
+    q: FittedMixture,
     rng: np.random.Generator,
     budget: Budget,
     rounds: int = 10,
-) -> tuple[ImportanceSampler, Mixture, bool]:
+) -> tuple[ImportanceSampler, FittedMixture, bool]:
     """Improve a mixture until its weights are good, and their moments stand still, twice in a row.
 
     Returns
     -------
     ImportanceSampler
         With draws of all mixtures on the way.
-    Mixture
+    FittedMixture
         The last one.
     bool
         Whether that was reached.
@@ -328,8 +328,8 @@ def stands_still(before: WeightedDraws, after: WeightedDraws) -> bool:
 
 
 def with_missed(
-    q: Mixture, sampler: ImportanceSampler, draws: WeightedDraws, ridge: np.ndarray
-) -> Mixture:
+    q: FittedMixture, sampler: ImportanceSampler, draws: WeightedDraws, ridge: np.ndarray
+) -> FittedMixture:
     """Add a component where p / q is largest, of the shape of the draws about there."""
     Z, d = draws.values, sampler.target.ddim
     ratios = np.where(draws.log_weights > np.log(1e-12), sampler.logp - q.logq(Z), -np.inf)
@@ -344,7 +344,7 @@ def with_missed(
 
 def fitted_mixture(
     Z: np.ndarray, rng: np.random.Generator, most: int = 8, sweeps: int = 25
-) -> Mixture:
+) -> FittedMixture:
     """Return a mixture fitted to draws that have no weights, by expectation maximization.
 
     It has as many components as leave 4 d draws to each; they begin far apart (k-means++).
@@ -359,7 +359,7 @@ def fitted_mixture(
         distance = ((W[:, None] - W[centres]) ** 2).sum(axis=2).min(axis=1)
         centres.append(int(rng.choice(n, p=distance / distance.sum())))
     root = np.linalg.cholesky(cov / count ** (2 / d) + np.diag(1e-8 * ridge))
-    q = Mixture.make(np.zeros(count), Z[centres], [root] * count)
+    q = FittedMixture.make(np.zeros(count), Z[centres], [root] * count)
     even = np.full(n, -np.log(n))
     for _ in range(sweeps):
         q = q.maximized(Z, even, ridge)

@@ -17,7 +17,7 @@ from vibayes.model.target import Target
 from vibayes.search.budget import Budget
 from vibayes.search.prior import prior_draws
 
-__all__ = ["Path", "approach", "find_modes", "screened_starts"]
+__all__ = ["SearchPath", "approach", "find_modes", "screened_starts"]
 
 STEPS = np.array([1.0, 2.0, 0.5, 0.2, 0.05, 0.01, 1e-3, 1e-5])
 FIRST_STEPS = 10.0 ** -np.arange(6)
@@ -28,7 +28,7 @@ VISIBLE = 20.0  # in log density: how far below the best point a peak is one of 
 
 
 @dataclass(frozen=True)
-class Path:
+class SearchPath:
     """A search by Newton steps from one start, as far as it has come.
 
     Attributes
@@ -131,7 +131,7 @@ def find_modes(
     budget: Budget,
     iterations: int = 60,
     tolerance: float = 1e-4,
-) -> list[Path]:
+) -> list[SearchPath]:
     """Search for modes by saddle-free Newton steps (Dauphin et al. 2014) from several starts.
 
     A search has come to a mode when the gain in log density that the next step promises (half
@@ -140,7 +140,7 @@ def find_modes(
     """
     logps, gradients = target(starts)
     paths = [
-        Path(z.copy(), float(logp), gradient, np.maximum(np.abs(z), 1.0) * 1e-2)
+        SearchPath(z.copy(), float(logp), gradient, np.maximum(np.abs(z), 1.0) * 1e-2)
         for z, logp, gradient in zip(starts, logps, gradients, strict=True)
         if np.isfinite(logp)
     ]
@@ -163,13 +163,13 @@ def find_modes(
     return [path if path.trail else stationary(path) for path in paths]
 
 
-def stationary(path: Path) -> Path:
+def stationary(path: SearchPath) -> SearchPath:
     """Return a path that had no time to begin, with a trail of one place."""
     curvature, root = np.diag(1 / path.scale**2), np.diag(path.scale)
     return replace(path, curvature=curvature, trail=((path.z, root),))
 
 
-def with_curvature(target: Target, paths: list[Path]) -> list[Path]:
+def with_curvature(target: Target, paths: list[SearchPath]) -> list[SearchPath]:
     """Return paths with the curvature at their ends, by differences of gradients."""
     relative = 1e-4 if pytensor.config.floatX == "float64" else 2e-2
     smallest = 1e-11 if pytensor.config.floatX == "float64" else 1e-5
@@ -196,11 +196,11 @@ def with_curvature(target: Target, paths: list[Path]) -> list[Path]:
 def curvature_at(target: Target, z: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Return the negative Hessian at a point, by differences over a fraction of a scale."""
     logp, gradient = target(z[None])
-    (path,) = with_curvature(target, [Path(z, float(logp[0]), gradient[0], scale)])
+    (path,) = with_curvature(target, [SearchPath(z, float(logp[0]), gradient[0], scale)])
     return path.curvature
 
 
-def decomposed(path: Path, tolerance: float) -> Path:
+def decomposed(path: SearchPath, tolerance: float) -> SearchPath:
     """Add the root of the inverse curvature, its eigenvalues made positive, and test the end."""
     eigenvalues, vectors = np.linalg.eigh(path.curvature * np.outer(path.scale, path.scale))
     largest = max(np.abs(eigenvalues).max(), 1e-300)
@@ -214,7 +214,7 @@ def decomposed(path: Path, tolerance: float) -> Path:
     )
 
 
-def newton_trials(path: Path) -> np.ndarray:
+def newton_trials(path: SearchPath) -> np.ndarray:
     """Return where steps of all lengths along the Newton direction lead.
 
     Where the density falls without any curvature, that direction is too long by orders of
@@ -225,7 +225,9 @@ def newton_trials(path: Path) -> np.ndarray:
     return path.z + lengths[:, None] * (root @ (root.T @ path.gradient))
 
 
-def after_best(path: Path, logps: np.ndarray, gradients: np.ndarray, trials: np.ndarray) -> Path:
+def after_best(
+    path: SearchPath, logps: np.ndarray, gradients: np.ndarray, trials: np.ndarray
+) -> SearchPath:
     """Return a path that has moved to the best of the trials, if it is an improvement."""
     best = int(np.argmax(logps))
     if logps[best] > path.logp:
@@ -246,7 +248,7 @@ def rounding(logp: float) -> float:
     return 100 * float(np.finfo(pytensor.config.floatX).eps) * abs(logp)
 
 
-def without_laggards(paths: list[Path], iteration: int) -> list[Path]:
+def without_laggards(paths: list[SearchPath], iteration: int) -> list[SearchPath]:
     """Give up what still wanders far below the best mode: it is not worth the wait."""
     done = [path for path in paths if path.converged]
     if not done:

@@ -16,12 +16,11 @@ from vibayes.flows import Flow
 from vibayes.model.core import Model
 from vibayes.model.minibatch import Minibatch
 from vibayes.storage.records import seeds_record
-from vibayes.updates import Optimizer
 
 __all__ = [
     "call_differences",
-    "describe",
     "describe_approximation",
+    "describe_argument",
     "describe_density",
     "describe_seeds",
     "describe_start",
@@ -30,15 +29,12 @@ __all__ = [
 TOLERANCE = 1e-6  # of numbers that another processor rounds differently
 
 
-def describe(value: Any) -> Any:
+def describe_argument(value: Any) -> Any:
     """Return an argument as what JSON can hold, the same for equal arguments."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, Optimizer):
-        function, hyper = value.key
-        return f"{function.__name__}({', '.join(f'{k}={describe(v)}' for k, v in hyper)})"
     if isinstance(value, Constant):
         return np.asarray(value.data).tolist()
     if isinstance(value, Variable):
@@ -46,14 +42,14 @@ def describe(value: Any) -> Any:
     if isinstance(value, type):
         return value.__qualname__
     if isinstance(value, Flow):
-        return [type(value).__qualname__, describe(vars(value))]
+        return [type(value).__qualname__, describe_argument(vars(value))]
     if isinstance(value, Mapping):
-        return {str(name): describe(v) for name, v in value.items()}
+        return {str(name): describe_argument(v) for name, v in value.items()}
     if isinstance(value, list | tuple):
-        return [describe(v) for v in value]
+        return [describe_argument(v) for v in value]
     if dataclasses.is_dataclass(value):
-        settings = {f.name: describe(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return [type(value).__qualname__, settings]
+        settings = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        return [type(value).__qualname__, describe_argument(settings)]
     return getattr(value, "__qualname__", type(value).__qualname__)
 
 
@@ -64,13 +60,13 @@ def describe_approximation(approx: Joint) -> dict[str, Any]:
             {
                 "family": type(group).__qualname__,
                 "variables": [rv.name for rv in group.variables],
-                "options": describe(group.options),
+                "options": describe_argument(group.options),
                 "local": group.local,
                 "parameters": [[name, list(p.type.shape)] for name, p in group.params_dict.items()],
             }
             for group in approx.groups
         ],
-        "cost_part_grad_scale": describe(approx.cost_part_grad_scale),
+        "cost_part_grad_scale": describe_argument(approx.cost_part_grad_scale),
         "scale_cost_to_minibatch": approx.scale_cost_to_minibatch,
     }
 
@@ -117,14 +113,14 @@ def call_differences(saved: Any, present: Any, where: str = "") -> list[str]:
             inner = f"{where}.{name}" if where else name
             found += call_differences(saved.get(name), present.get(name), inner)
         return found
-    if same(saved, present):
+    if same_entry(saved, present):
         return []
     return [f"{where} was {saved!r} and is {present!r}"]
 
 
-def same(a: Any, b: Any) -> bool:
+def same_entry(a: Any, b: Any) -> bool:
     if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(map(same, a, b))
+        return len(a) == len(b) and all(map(same_entry, a, b))
     if isinstance(a, float) and isinstance(b, float):
         return bool(np.isclose(a, b, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True))
     return a == b

@@ -23,7 +23,7 @@ from vibayes.storage.approximations import (
 )
 from vibayes.storage.calls import call_differences
 from vibayes.storage.files import check_path, read_file, write_file
-from vibayes.storage.models import check_model, describe_model
+from vibayes.storage.models import check_saved_model, describe_model
 from vibayes.storage.records import stamp
 
 __all__ = ["Checkpoint", "Found"]
@@ -129,7 +129,7 @@ class Checkpoint:
         if not self.path.exists():
             return None
         header, arrays = read_file(self.path)
-        check_model(header["model"], model, self.path)
+        check_saved_model(header["model"], model, self.path)
         if "fit" not in header:
             raise StorageError(
                 f"{str(self.path)!r} holds an approximation, but no fit that could go on. Give the "

@@ -10,7 +10,7 @@ import numpy as np
 from vibayes.exceptions import StorageError
 from vibayes.model.core import Model
 
-__all__ = ["check_model", "describe_model"]
+__all__ = ["check_saved_model", "describe_model"]
 
 
 def describe_model(model: Model) -> list[dict[str, Any]]:
@@ -34,7 +34,7 @@ def transform_name(transform: Any) -> str | None:
     return getattr(transform, "name", "") or type(transform).__name__
 
 
-def check_model(saved: Sequence[Mapping[str, Any]], model: Model, path: Any) -> None:
+def check_saved_model(saved: Sequence[Mapping[str, Any]], model: Model, path: Any) -> None:
     """Raise if the free variables of a model are not those of a file, naming all differences."""
     if differences := model_differences(saved, describe_model(model)):
         raise StorageError(
@@ -55,7 +55,9 @@ def model_differences(
         for key, what in {"shape": "shape", "transform": "transform"}.items():
             a, b = old[name][key], new[name][key]
             if a != b:
-                found.append(f"{name!r} has {what} {shown(a)} in the file, {shown(b)} in the model")
+                found.append(
+                    f"{name!r} has {what} {in_words(a)} in the file, {in_words(b)} in the model"
+                )
         sizes = [int(np.prod(v[name]["unconstrained_shape"])) for v in (old, new)]
         if sizes[0] != sizes[1] and old[name]["shape"] == new[name]["shape"]:
             found.append(
@@ -68,7 +70,7 @@ def model_differences(
     return found
 
 
-def shown(value: Any) -> str:
+def in_words(value: Any) -> str:
     if value is None:
         return "none"
     return str(tuple(value)) if isinstance(value, list) else repr(value)

@@ -17,7 +17,7 @@ from vibayes.records.diagnosis import LARGEST_SHIFT, Diagnosis, VariableCheck, i
 from vibayes.records.ending import Ending
 from vibayes.records.findings import Findings
 from vibayes.search.explore import LARGE
-from vibayes.search.mixtures import ImportanceSampler, Mixture, WeightedDraws
+from vibayes.search.mixtures import FittedMixture, ImportanceSampler, WeightedDraws
 
 __all__ = ["diagnose", "draws_to_judge"]
 
@@ -63,7 +63,7 @@ def diagnose(approx: Joint, ending: Ending, draws: int, random_seed: Any) -> Dia
     reliable = is_reliable(khat, ess, draws)
     nearly_exact = reliable and ess > NEARLY_EXACT * draws
     if findings is not None and findings.trusted and not nearly_exact:
-        checked_by = described(findings)
+        checked_by = origin_of(findings)
         moments = exact_moments(approx) or (flat.mean(axis=0), flat.std(axis=0))
         noise = largest_of(len(findings.mean), findings.ess)
         checks = compared(approx, *moments, findings.mean, findings.sd, noise)
@@ -110,7 +110,7 @@ def heavy_tailed(approx: Joint, draws: int, random_seed: Any) -> WeightedDraws |
         return None
     mean, cov = evaluate([approx.groups[0].mean, approx.groups[0].cov])
     root = np.linalg.cholesky(cov.astype("float64"))
-    proposal = Mixture.make([0.0], [mean.astype("float64")], [root]).widened()
+    proposal = FittedMixture.make([0.0], [mean.astype("float64")], [root]).widened()
     rng = np.random.default_rng(as_seed_sequence(random_seed).spawn(1)[0])
     return ImportanceSampler.empty(Target(approx.model), draws).with_draws(proposal, rng).draws
 
@@ -187,11 +187,11 @@ def without_density(common: dict[str, Any], findings: Findings | None, why: str)
         khat=findings.khat,
         ess=findings.ess,
         draws=findings.draws,
-        checked_by=described(findings) if findings.trusted else "",
+        checked_by=origin_of(findings) if findings.trusted else "",
     )
 
 
-def described(findings: Findings) -> str:
+def origin_of(findings: Findings) -> str:
     """Return what draws of an exploration are."""
     if np.isnan(findings.khat):
         return f"{findings.draws} draws by Hamiltonian moves, which had settled"
