@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from vibayes.backend.shared import flat_values
+
 __all__ = ["Callback", "CheckParametersConvergence", "Tracker"]
 
 
@@ -69,11 +71,6 @@ def period(callback: Callable[..., None]) -> int:
 RELATIVE_EPSILON = 1e-12
 
 
-def flattened(shared_list: Sequence[Any]) -> np.ndarray:
-    """Return the values of shared variables as one vector."""
-    return np.concatenate([shared.get_value(borrow=True).ravel() for shared in shared_list])
-
-
 class CheckParametersConvergence(Callback):
     """End the fit when the variational parameters have stopped moving.
 
@@ -109,7 +106,7 @@ class CheckParametersConvergence(Callback):
         self.ord = ord
         self._previous: np.ndarray | None = None
 
-    flatten_shared = staticmethod(flattened)
+    flatten_shared = staticmethod(flat_values)
 
     def start(self, approx: Any) -> None:
         self._previous = self.flatten_shared(approx.params)

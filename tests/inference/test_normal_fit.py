@@ -414,3 +414,20 @@ def test_simulation_based_calibration(simulate, names):
         counts = np.histogram(column, bins=10, range=(0, 100))[0]
         assert stats.chisquare(counts).pvalue > 1e-3, (name, counts)
         assert abs(column.mean() - 49.5) < 4 * 28.9 / 10, name
+
+
+@pytest.mark.parametrize("vfam", ["full_rank", "mean_field"])
+def test_a_group_in_another_order_than_the_model(vfam):
+    """Each variable gets its own mean and width, and a wrong order is noticed."""
+    with vb.Model() as model:
+        x = vb.Normal("x", 5, 0.1)
+        y = vb.Normal("y", -30, 3, shape=2)
+        approx = vb.Approximation([vb.Group([y, x], vfam=vfam)], random_seed=1)
+        vb.Inference(vb.KL(approx)).fit(progressbar=False)
+    (group,) = approx.groups
+    np.testing.assert_allclose(group.mean.eval(), [-30, -30, 5], rtol=0.01)
+    np.testing.assert_allclose(group.std.eval(), [3, 3, 0.1], rtol=0.02)
+    assert approx.diagnose(random_seed=1).good
+    group.set_values(group.params_near(np.array([5.0, -30, -30]), np.array([0.1, 3, 3])))
+    assert not approx.diagnose(random_seed=1).good
+    assert model.free_RVs == [x, y]

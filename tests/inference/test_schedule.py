@@ -9,6 +9,7 @@ import pytest
 
 import vibayes as vb
 from vibayes.backend.modes import evaluate
+from vibayes.backend.shared import flat_values
 from vibayes.inference.loop import Ended
 from vibayes.inference.schedule import (
     BLOCK,
@@ -16,9 +17,7 @@ from vibayes.inference.schedule import (
     RATES,
     ScaledAdam,
     Schedule,
-    flat_values,
     is_level,
-    set_flat_values,
 )
 from vibayes.search.begin import begin_near, current_center, find_normal, unit_scales
 from vibayes.search.budget import Budget
@@ -178,16 +177,6 @@ class TestParametersOfTheUser:
     def test_a_falling_one_does_not(self):
         schedule = self.run(-np.arange(100.0 * BLOCK))
         assert float(schedule.optimizer.rate.get_value()) == pytest.approx(RATES[0])
-
-
-def test_flat_values():
-    params = [pytensor.shared(np.arange(6.0).reshape(2, 3)), pytensor.shared(np.float32(7))]
-    flat = flat_values(params)
-    np.testing.assert_array_equal(flat, [0, 1, 2, 3, 4, 5, 7])
-    set_flat_values(params, 2 * flat)
-    np.testing.assert_array_equal(params[0].get_value(), 2 * np.arange(6.0).reshape(2, 3))
-    assert params[1].get_value() == 14
-    assert params[1].get_value().dtype == np.float32
 
 
 # -- where steps begin ----------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.backend.shared import assign
 from vibayes.context import modelcontext
 from vibayes.distributions.base import to_float
 from vibayes.exceptions import ModelError, ShapeError
@@ -120,7 +121,7 @@ class Group:
     Attributes
     ----------
     ddim : int
-        Length of the flat unconstrained vector.
+        Length of the flat unconstrained vector, of the group's own variables in their order.
     layout : FlatLayout
         Where each variable lies in it.
     params_dict : dict of str to TensorVariable
@@ -400,6 +401,11 @@ class Group:
     def params(self) -> list[SharedVariable]:
         """The parameters that belong to the group, as a list."""
         return list(self.shared_params.values())
+
+    def set_values(self, values: Mapping[str, Any]) -> None:
+        """Set parameters that belong to the group, by name."""
+        for name, value in values.items():
+            assign(self.shared_params[name], value)
 
     @property
     def key(self) -> Hashable | None:

@@ -54,7 +54,7 @@ class Draws:
 
     @cached_property
     def flat(self) -> TensorVariable:
-        """The flat unconstrained vectors of all groups, one after the other."""
+        """The flat unconstrained vectors of all groups, in group order."""
         parts = [z for _, z in self.drawn]
         return parts[0] if len(parts) == 1 else pt.concatenate(parts, axis=-1)
 

@@ -165,6 +165,23 @@ class Joint:
             z.update(group.split(flat, size))
         return Draws(self.model, self.groups, z, drawn, size), updates
 
+    def places(self) -> list[np.ndarray]:
+        """Return for each group where the numbers of its flat vector lie in that of the model.
+
+        ``values[..., places[i]]`` of values in model order are those of group ``i``; see
+        :mod:`vibayes.model.flat` on the two orders.
+        """
+        slots = {slot.name: slot for slot in FlatLayout(self.model.value_vars).slots}
+        found = []
+        for group in self.groups:
+            own = [slots[slot.name] for slot in group.layout.slots]
+            found.append(np.concatenate([np.arange(slot.start, slot.stop) for slot in own]))
+        return found
+
+    def in_model_order(self, values: np.ndarray) -> np.ndarray:
+        """Return values in model order that are given in group order, along the last axis."""
+        return values[..., np.argsort(np.concatenate(self.places()))]
+
     def name_elements(self, param: Variable) -> list[str]:
         """Return the name of each element of a variational parameter, for messages."""
         for group in self.groups:
@@ -175,7 +192,7 @@ class Joint:
         return [f"{param.name}[{i}]" for i in range(size)]
 
     def element_names(self) -> list[str]:
-        """Return the name of each scalar of the unconstrained space, as the model orders them."""
+        """Return the name of each scalar of the unconstrained space, in model order."""
         layout = FlatLayout(self.model.value_vars)
         return [layout.element(i) for i in range(layout.size)]
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import pytensor
 
 from vibayes.approximations.approximation import Approximation
 from vibayes.callbacks import Callback, period
-from vibayes.families.base import Group
 from vibayes.model.target import Target, sample_size
 from vibayes.progress import logger
 from vibayes.records.ending import INTERRUPTED, Ending
-from vibayes.search.begin import MOST_DENSE, current_center
+from vibayes.search.begin import MOST_DENSE, current_center, set_normal
 from vibayes.search.budget import Budget
 from vibayes.search.explore import MEDIUM_NOISE, explore
 from vibayes.search.findings import findings_of
@@ -28,7 +26,6 @@ from vibayes.verdict.judge import FEWEST_DRAWS, draws_to_judge
 __all__ = [
     "Recorder",
     "fit_normal_family",
-    "set_params",
 ]
 
 
@@ -56,20 +53,13 @@ class Recorder:
         """Take over a normal, if it is better than all before."""
         if self._losses and -q.elbo > self._losses[-1]:
             return
-        set_params(self.approx.groups[0], q)
+        set_normal(self.approx, q)
         self._losses.append(-q.elbo)
         losses = np.array(self._losses)
         self.approx.hist = np.concatenate([self._earlier, losses])
         for callback, every in self._callbacks:
             if len(losses) % every == 0:
                 callback(self.approx, losses, len(losses))
-
-
-def set_params(group: Group, q: FittedNormal) -> None:
-    """Set the parameters of a group to what comes closest to a normal."""
-    for name, value in group.params_near(q.mean, q.root).items():
-        shared = group.shared_params[name]
-        shared.set_value(np.asarray(value, dtype=pytensor.config.floatX))
 
 
 def fit_normal_family(

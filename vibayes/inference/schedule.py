@@ -20,6 +20,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 
 from vibayes.approximations.approximation import Approximation
+from vibayes.backend.shared import assign, flat_values, set_flat_values
 from vibayes.callbacks import Callback
 from vibayes.inference.loop import Ended
 from vibayes.records.ending import INTERRUPTED, Ending
@@ -67,7 +68,7 @@ class ScaledAdam:
     def set_scales(self, scales: Sequence[np.ndarray]) -> None:
         """Set the unit of each parameter."""
         for shared, scale in zip(self.scales, scales, strict=True):
-            shared.set_value(np.asarray(scale, dtype=shared.dtype))
+            assign(shared, scale)
 
 
 class Schedule(Callback):
@@ -119,7 +120,7 @@ class Schedule(Callback):
 
     def _phase(self, place: int, begun: int) -> None:
         self._place, self._begun = place, begun
-        self.optimizer.rate.set_value(np.asarray(RATES[place], pytensor.config.floatX))
+        assign(self.optimizer.rate, RATES[place])
 
     @property
     def _is_last(self) -> bool:
@@ -130,7 +131,7 @@ class Schedule(Callback):
         self.budget.taken = self._taken + i
         level = is_level(losses[self._begun :])
         if self._is_last and len(self._scales):
-            self._snapshots.append(flat_values(approx.params)[: len(self._scales)])
+            self._snapshots.append(self._averaged(approx))
             error = self._error()
             if error < ACCURACY:
                 self._end(approx, True, f"averages are accurate to {error:.2g} of their units")
@@ -146,6 +147,10 @@ class Schedule(Callback):
         if self._snapshots:
             set_flat_values(approx.params, np.mean(self._kept, axis=0))
         raise Ended(reason)
+
+    def _averaged(self, approx: Approximation) -> np.ndarray:
+        """Return the values of the parameters that have units."""
+        return flat_values(approx.params).astype("float64")[: len(self._scales)]
 
     @property
     def _kept(self) -> list[np.ndarray]:
@@ -169,17 +174,3 @@ def is_level(losses: np.ndarray) -> bool:
     early, late = medians[blocks // 4 : blocks // 2], medians[blocks // 2 :]
     noise = np.sqrt(early.var() / len(early) + late.var() / len(late))
     return bool(late.mean() >= early.mean() - noise)  # without any noise it may stand still
-
-
-def flat_values(params: Sequence[Any]) -> np.ndarray:
-    """Return the values of parameters as one vector."""
-    return np.concatenate([p.get_value(borrow=True).ravel().astype("float64") for p in params])
-
-
-def set_flat_values(params: Sequence[Any], flat: np.ndarray) -> None:
-    """Set the values of parameters from one vector."""
-    at = 0
-    for param in params:
-        value = param.get_value(borrow=True)
-        param.set_value(flat[at : at + value.size].reshape(value.shape).astype(value.dtype))
-        at += value.size

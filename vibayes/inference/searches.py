@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-import pytensor
 
 from vibayes.approximations.approximation import Approximation, judge
 from vibayes.approximations.named import Empirical, FullRank, GaussianMixture, MeanField
@@ -18,12 +17,12 @@ from vibayes.exceptions import ModelError
 from vibayes.families.base import check_continuous
 from vibayes.importance import GOOD_KHAT, smoothed
 from vibayes.inference.checkpoints import find_kept
-from vibayes.inference.normal_fit import fit_normal_family, set_params
+from vibayes.inference.normal_fit import fit_normal_family
 from vibayes.model.core import Model
 from vibayes.model.target import Target, centred_normals, is_deterministic
 from vibayes.records.ending import INTERRUPTED, Ending
 from vibayes.records.findings import Attempt
-from vibayes.search.begin import MOST_DENSE
+from vibayes.search.begin import MOST_DENSE, set_normal
 from vibayes.search.budget import Budget
 from vibayes.search.explore import (
     LARGE,
@@ -177,20 +176,18 @@ class SearchMethod:
 
     def _of_normal(self, family: type[Approximation], q: FittedNormal) -> Approximation:
         approx = self._made(family)
-        set_params(approx.groups[0], q)
+        set_normal(approx, q)
         return approx
 
     def _of_mixture(self, q: FittedMixture) -> Approximation:
         approx = self._made(GaussianMixture, components=len(q))
         values = {"log_weights": q.log_weights, "mu": q.means, "L": q.roots}
-        for name, shared in approx.groups[0].shared_params.items():
-            shared.set_value(np.asarray(values[name], dtype=pytensor.config.floatX))
+        approx.groups[0].set_values(values)
         return approx
 
     def _of_draws(self, exploration: Exploration, rng: np.random.Generator) -> Approximation:
         approx = self._made(Empirical, size=PARTICLES)
-        values = exploration.resampled(PARTICLES, rng).astype(pytensor.config.floatX)
-        approx.groups[0].shared_params["histogram"].set_value(values)
+        approx.groups[0].set_values({"histogram": exploration.resampled(PARTICLES, rng)})
         return approx
 
 

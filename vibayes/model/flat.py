@@ -1,4 +1,12 @@
-"""The flat unconstrained vector: all values of a model, one after the other."""
+"""The flat unconstrained vector: all values of a model, one after the other.
+
+There are two orders. In *model order* the values are as ``model.value_vars``: whatever looks at the
+posterior itself has it, such as ``Target``, fitted normals, ``flat_draws`` and ``element_names``.
+In *group order* they are as the groups of an approximation, and within each as its variables:
+whatever a family makes has it, such as ``Draws.flat``, ``approx.inputs``, and the ``mean``, ``std``
+and ``cov`` of a group. ``Joint.in_model_order`` converts, by way of ``Joint.places``. An
+approximation of one group that was made without variables has both orders in one.
+"""
 
 from __future__ import annotations
 

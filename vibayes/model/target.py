@@ -1,4 +1,7 @@
-"""A model's log density and its gradient at many flat unconstrained vectors at once."""
+"""A model's log density and its gradient at many flat unconstrained vectors at once.
+
+The vectors are in model order; see :mod:`vibayes.model.flat`.
+"""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ __all__ = ["FlatDraws", "draw_values", "flat_draws", "importance_draws", "values
 
 
 class FlatDraws(NamedTuple):
-    """Draws of the flat unconstrained vector, and their log densities."""
+    """Draws of the flat unconstrained vector in model order, and their log densities."""
 
     values: np.ndarray
     logp: np.ndarray
@@ -31,7 +31,7 @@ class FlatDraws(NamedTuple):
 
 
 def flat_draws(approx: Joint, draws: int, random_seed: Any = None) -> FlatDraws:
-    """Return draws of the flat unconstrained vector, and their log densities.
+    """Return draws of the flat unconstrained vector in model order, and their log densities.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def draw_values(
 
 
 def values_at(model: Model, flat: np.ndarray, include_transformed: bool) -> dict[str, np.ndarray]:
-    """Return all variables at given flat unconstrained vectors (n, d), by name."""
+    """Return all variables at given flat vectors in model order, (n, d), by name."""
     names, graphs = posterior_graphs(model, include_transformed)
     function = model.compiled(("values at", *names), lambda: compile_values_at(model, graphs))
     return named_draws(names, graphs, function(flat), len(flat))

@@ -5,16 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytensor
 
-from vibayes.families.base import Group
 from vibayes.families.joint import Joint
-from vibayes.model.flat import FlatLayout
 from vibayes.model.target import Target, sample_size
 from vibayes.search.budget import Budget
 from vibayes.search.explore import explore
 from vibayes.search.modes import approach
 from vibayes.search.normals import FittedNormal
 
-__all__ = ["MOST_DENSE", "begin_near", "current_center", "find_normal", "unit_scales"]
+__all__ = ["MOST_DENSE", "begin_near", "current_center", "find_normal", "set_normal", "unit_scales"]
 
 MOST_DENSE = 2000
 """Dimensions up to which a matrix of all curvatures is computed."""
@@ -59,34 +57,34 @@ def current_center(approx: Joint) -> dict[str, np.ndarray]:
 
 def begin_near(approx: Joint, q: FittedNormal) -> None:
     """Set the parameters of all groups to what comes close to the marginals of a normal."""
-    for group, places in with_places(approx):
-        root = q.root[places]
-        if not q.is_diagonal:
-            cov = root @ root.T
-            root = np.linalg.cholesky(cov + 1e-12 * np.diag(cov.diagonal()))
-        for name, value in group.params_near(q.mean[places], root).items():
-            shared = group.shared_params[name]
-            shared.set_value(np.asarray(value, dtype=shared.dtype))
+    for group, places in zip(approx.groups, approx.places(), strict=True):
+        group.set_values(group.params_near(*marginal(q, places)))
+
+
+def set_normal(approx: Joint, q: FittedNormal) -> None:
+    """Set the parameters of the only group to what comes closest to a normal."""
+    (group,), (places,) = approx.groups, approx.places()
+    is_whole = np.array_equal(places, np.arange(len(q.mean)))
+    mean, root = (q.mean, q.root) if is_whole else marginal(q, places)
+    group.set_values(group.params_near(mean, root))
+
+
+def marginal(q: FittedNormal, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of some dimensions of a normal, in some order, and their root."""
+    root = q.root[places]
+    if not q.is_diagonal:
+        cov = root @ root.T
+        root = np.linalg.cholesky(cov + 1e-12 * np.diag(cov.diagonal()))
+    return q.mean[places], root
 
 
 def unit_scales(approx: Joint, sd: np.ndarray | None = None) -> list[np.ndarray]:
     """Return the unit of each parameter, in the order of ``approx.params``."""
     scales = []
-    for group, places in with_places(approx):
+    for group, places in zip(approx.groups, approx.places(), strict=True):
         own = {} if sd is None else group.param_scales(sd[places])
         scales += [
             own.get(name, np.ones(shared.get_value(borrow=True).shape))
             for name, shared in group.shared_params.items()
         ]
     return scales
-
-
-def with_places(approx: Joint) -> list[tuple[Group, np.ndarray]]:
-    """Return the groups, and where their variables lie in the model's flat vector."""
-    slots = {slot.name: slot for slot in FlatLayout(approx.model.value_vars).slots}
-    result = []
-    for group in approx.groups:
-        own = [slots[slot.name] for slot in group.layout.slots]
-        places = [np.arange(slot.start, slot.stop) for slot in own]
-        result.append((group, np.concatenate(places)))
-    return result

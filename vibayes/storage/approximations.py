@@ -11,6 +11,7 @@ import numpy as np
 from pytensor.graph.basic import Variable
 
 from vibayes.backend.modes import evaluate
+from vibayes.backend.shared import assign
 from vibayes.exceptions import StorageError
 from vibayes.families.base import FAMILIES, Group
 from vibayes.families.joint import Joint
@@ -213,4 +214,4 @@ def set_parameters(groups: Sequence[Group], arrays: Mapping[str, np.ndarray], pa
                     f"{str(path)!r}: parameter {name!r} of {type(group).__name__} is {found}; it "
                     f"must have shape {shape}"
                 )
-            shared.set_value(np.array(value, dtype=shared.type.dtype))
+            assign(shared, value)

@@ -109,8 +109,9 @@ def heavy_tailed(approx: Joint, draws: int, random_seed: Any) -> WeightedDraws |
     if not approx.is_normal or approx.ddim > LARGE or approx.model.has_streams:
         return None
     mean, cov = evaluate([approx.groups[0].mean, approx.groups[0].cov])
-    root = np.linalg.cholesky(cov.astype("float64"))
-    proposal = FittedMixture.make([0.0], [mean.astype("float64")], [root]).widened()
+    mean = approx.in_model_order(mean.astype("float64"))
+    cov = approx.in_model_order(approx.in_model_order(cov.astype("float64")).T).T
+    proposal = FittedMixture.make([0.0], [mean], [np.linalg.cholesky(cov)]).widened()
     rng = np.random.default_rng(as_seed_sequence(random_seed).spawn(1)[0])
     return ImportanceSampler.empty(Target(approx.model), draws).with_draws(proposal, rng).draws
 
@@ -220,14 +221,16 @@ def compared(
 
 
 def exact_moments(approx: Joint) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return mean and standard deviations of the flat vector, where the family knows them."""
+    """Return mean and standard deviations in model order, where the family knows them."""
     if len(approx.groups) != 1:
         return None
     try:
         mean, sd = evaluate([approx.groups[0].mean, approx.groups[0].std])
     except NotImplementedError:
         return None
-    return mean.astype("float64"), sd.astype("float64")
+    return approx.in_model_order(mean.astype("float64")), approx.in_model_order(
+        sd.astype("float64")
+    )
 
 
 def largest_of(count: int, draws: float) -> float:
