@@ -177,3 +177,15 @@ def test_as_particles(approx, samples):
     """``vb.Empirical`` takes them, as it takes any results."""
     again = vb.Empirical(samples, model=approx.model).evaluate_over_trace(approx.model["sigma"])
     np.testing.assert_allclose(again.eval(mode="FAST_COMPILE"), samples["sigma"])
+
+
+def test_the_class_of_results_is_found_where_it_says(samples):
+    """Both a file of pickled results and a reader of the documentation look for it there."""
+    from vibayes.posterior import results
+
+    assert results.Results is type(samples) is results.results_class()
+    assert f"{results.Results.__module__}.{results.Results.__qualname__}".endswith(
+        "results.Results"
+    )
+    with pytest.raises(AttributeError, match="no attribute 'Result'"):
+        _ = results.Result

@@ -8,7 +8,7 @@ from scipy import stats
 
 import vibayes as vb
 from vibayes.posterior.generation import arviz_generation
-from vibayes.predictive import log_density
+from vibayes.predictive import densities
 
 OLD = arviz_generation() == 0
 
@@ -130,5 +130,5 @@ def test_samples_without_a_log_likelihood(monkeypatch):
         assert "log_likelihood" not in approx.sample(10)
         vb.set_data({"x": [1.0, 2.0, 4.0]})
         assert "log_likelihood" in approx.sample(10)
-        monkeypatch.setattr(log_density, "FEW_NUMBERS", 29)
+        monkeypatch.setattr(densities, "FEW_NUMBERS", 29)
         assert "log_likelihood" not in approx.sample(10)

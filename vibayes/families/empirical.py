@@ -20,6 +20,7 @@ from vibayes.families.base import (
     Group,
 )
 from vibayes.model.core import Model
+from vibayes.records.stacked import sample_dims_in, stacked_draws
 
 __all__ = ["EmpiricalGroup"]
 
@@ -99,7 +100,7 @@ class EmpiricalGroup(Group):
 
     def initial_params(self, start: np.ndarray, sigma: np.ndarray | None) -> dict[str, np.ndarray]:
         if self._trace is not None:
-            values = unconstrained_values(self.model, self.variables, stacked_draws(self._trace))
+            values = unconstrained_values(self.model, self.variables, draws_in(self._trace))
             self._trace = None  # what was taken over need not be kept twice
             names = [slot.name for slot in self.layout.slots]
             flat = [values[name].reshape(len(values[name]), -1) for name in names]
@@ -168,7 +169,7 @@ class EmpiricalGroup(Group):
         return pt.dot(centred.T, centred) / self.histogram.shape[0]
 
 
-def stacked_draws(trace: Any) -> dict[str, np.ndarray]:
+def draws_in(trace: Any) -> dict[str, np.ndarray]:
     """Return the draws of a trace by variable name, all chains along the first axis."""
     posterior = getattr(trace, "posterior", trace)
     if isinstance(posterior, Mapping) and not hasattr(posterior, "data_vars"):
@@ -178,13 +179,11 @@ def stacked_draws(trace: Any) -> dict[str, np.ndarray]:
             "trace must be ArviZ results with a posterior, or a dict of arrays by variable name, "
             f"got {type(trace).__name__}"
         )
-    result = {}
-    for name, array in posterior.data_vars.items():
-        lead = [dim for dim in ("chain", "draw", "sample") if dim in array.dims]
-        if lead:
-            values = array.transpose(*lead, ...).values
-            result[str(name)] = values.reshape(-1, *values.shape[len(lead) :])
-    return result
+    return {
+        str(name): stacked_draws(array)
+        for name, array in posterior.data_vars.items()
+        if sample_dims_in(array)
+    }
 
 
 def unconstrained_values(
@@ -218,9 +217,10 @@ def unconstrained_values(
             f"{', '.join(map(repr, draws)) or 'no variables'}"
         )
     n = common_length({name: draws[name] for name in [*ready.values(), *(r.name for r in needed)]})
-    inputs = {rv: checked(draws[rv.name], rv.name, rv.type.shape, n) for rv in needed}
+    inputs = {rv: checked_draws(draws[rv.name], rv.name, rv.type.shape, n) for rv in needed}
     result = {
-        name: checked(draws[name], name, values[rv].type.shape, n) for rv, name in ready.items()
+        name: checked_draws(draws[name], name, values[rv].type.shape, n)
+        for rv, name in ready.items()
     }
     if graphs:
         result |= dict(
@@ -264,7 +264,7 @@ def common_length(draws: Mapping[str, np.ndarray]) -> int:
     return n
 
 
-def checked(draws: np.ndarray, name: str, shape: Sequence[int | None], n: int) -> np.ndarray:
+def checked_draws(draws: np.ndarray, name: str, shape: Sequence[int | None], n: int) -> np.ndarray:
     """Return draws as floats, their shape and values checked."""
     if draws.dtype.kind not in "biuf":
         raise TypeError(f"trace: the draws of {name!r} must be numbers, got {draws.dtype}")

@@ -38,6 +38,7 @@ from vibayes.model.minibatch import (
     check_same_rows,
     minibatches_in,
     sampled_data,
+    whole_data,
     whole_lengths,
 )
 from vibayes.model.observed import as_observed, known_value
@@ -500,7 +501,7 @@ class Model(Openable):
         ...     likelihood = vb.Normal("likelihood", mu, 1, observed=x, total_size=1000)
         >>> logp = graph_replace(model.logp(), model.whole_data_replacements())
         """
-        return {m.minibatch: m.shared for m in self.minibatches}
+        return whole_data(self.minibatches)
 
     def sampled_data_replacements(
         self, rows: int, random_seed: Any = None

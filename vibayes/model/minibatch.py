@@ -594,6 +594,13 @@ def gathered(shared: SharedVariable, rows: Mapping[int, TensorVariable]) -> Tens
     return shared.dimshuffle(order)[tuple(grid)].dimshuffle(*np.argsort(order).tolist())
 
 
+def whole_data(
+    minibatches: Sequence[Minibatch | StreamedMinibatch],
+) -> dict[TensorVariable, SharedVariable]:
+    """Return replacements that put the whole data in the place of each minibatch."""
+    return {m.minibatch: m.shared for m in minibatches}
+
+
 def minibatches_in(graphs: Iterable[Variable]) -> list[Minibatch | StreamedMinibatch]:
     """Return the minibatches on which graphs depend."""
     return [v for v in ancestors(list(graphs)) if isinstance(v, Minibatch | StreamedMinibatch)]

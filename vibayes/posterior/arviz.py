@@ -17,6 +17,7 @@ from vibayes.backend.modes import evaluate, random_generators
 from vibayes.model.core import Model
 from vibayes.model.observed import known_value
 from vibayes.posterior.generation import arviz_generation
+from vibayes.posterior.results import results_class
 from vibayes.version import __version__
 
 if TYPE_CHECKING:
@@ -37,13 +38,12 @@ def inference_data(groups: Mapping[str, xarray.Dataset]) -> Any:
     Returns
     -------
     arviz.InferenceData or xarray.DataTree
-        A :class:`~vibayes.posterior.results.Results`, which also gives the draws of a variable by
-        its name.
+        It also gives the draws of a variable by its name: see
+        :class:`~vibayes.posterior.results.DrawsByName`.
     """
-    from vibayes.posterior.results import Results
-
     groups = {name: ds for name, ds in groups.items() if len(ds.data_vars)}
-    return Results(**groups) if arviz_generation() == 0 else Results.from_dict(groups)
+    made = results_class()
+    return made(**groups) if arviz_generation() == 0 else made.from_dict(groups)
 
 
 def dataset(

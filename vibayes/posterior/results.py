@@ -1,24 +1,21 @@
 """Results that also give the draws of a variable by its name.
 
-The class depends on the generation of ArviZ, and either base is slow to import: so this module is
-imported by the first results that are made.
+The class derives from what the installed ArviZ takes. Either base is slow to import: so the class
+is made for the first results that there are.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
-from vibayes.posterior.generation import arviz_generation, stack_draws
+from vibayes.posterior.generation import arviz_generation
+from vibayes.records.stacked import stacked_draws
 
-if arviz_generation() == 0:
-    from arviz import InferenceData as ArvizResults
-else:
-    from xarray import DataTree as ArvizResults
-
-__all__ = ["Results"]
+__all__ = ["DrawsByName", "results_class"]
 
 
-class Results(ArvizResults):
+class DrawsByName:
     """What ArviZ takes, with PyMC3's way to read draws beside ArviZ's own.
 
     ``results["mu"]`` is an array of all draws of ``mu``, those of all chains along the first axis.
@@ -54,4 +51,26 @@ class Results(ArvizResults):
         except KeyError:
             if key not in self.varnames:
                 raise
-        return stack_draws(self["posterior"][key])
+        return stacked_draws(self["posterior"][key])
+
+
+@cache
+def results_class() -> type[Any]:
+    """Return the class of results: ArviZ's own, with PyMC3's way to read draws."""
+    if arviz_generation() == 0:
+        from arviz import InferenceData as ArvizResults
+    else:
+        from xarray import DataTree as ArvizResults
+
+    class Results(DrawsByName, ArvizResults):
+        __doc__ = DrawsByName.__doc__
+        __slots__ = ()
+        __qualname__ = "Results"  # by which unpickling finds it
+
+    return Results
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Results":
+        return results_class()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,7 +15,7 @@ from vibayes.model.target import data_size
 from vibayes.predictive.compiled import OverDraws, compile_over_draws
 from vibayes.predictive.results import draws_dataset
 from vibayes.predictive.trace import Trace, posterior_of
-from vibayes.predictive.whole import whole_data, whole_observed
+from vibayes.predictive.whole import whole_data_in, whole_observed
 
 if TYPE_CHECKING:
     import xarray
@@ -55,7 +55,7 @@ def density_group(
     names = tuple(v.name for v in variables)
 
     def make() -> OverDraws:
-        return compile_over_draws(terms, given, observed | whole_data(terms, label))
+        return compile_over_draws(terms, given, observed | whole_data_in(terms, label))
 
     function = model.compiled(("log density", names), make)
     results = function(posterior.draws, values)

@@ -22,7 +22,7 @@ from vibayes.predictive.compiled import OverDraws, compile_over_draws
 from vibayes.predictive.results import draws_dataset, in_place_or_new
 from vibayes.predictive.samples import samples_of
 from vibayes.predictive.trace import posterior_of
-from vibayes.predictive.whole import groups_of_data, resized_variables, whole_data
+from vibayes.predictive.whole import groups_of_data, resized_variables, whole_data_in
 
 __all__ = ["sample_posterior_predictive", "sample_prior_predictive"]
 
@@ -252,7 +252,7 @@ def drawing_function(
 ) -> OverDraws:
     """Return a function that draws variables given draws of others, compiled once a model."""
     parts = list(ancestors(wanted, blockers=given))
-    replacements = whole_data(parts, label)
+    replacements = whole_data_in(parts, label)
     check_drawable(model, wanted, given)
     resized = resized_variables(model, [rv for rv in model.observed_RVs if rv in parts], label)
     lengths_from_params = tuple(rv.name for rv in resized)

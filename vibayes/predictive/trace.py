@@ -13,14 +13,13 @@ from vibayes.backend.modes import evaluate
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.model.core import Model
 from vibayes.posterior.arviz import axis_names
+from vibayes.records.stacked import sample_dims_in
 
 if TYPE_CHECKING:
     import xarray
 
 
 __all__ = ["Trace", "posterior_of"]
-
-SAMPLE_DIMS = ("chain", "draw", "sample")
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ def posterior_of(trace: Any, sample_dims: Sequence[str] | None = None) -> Trace:
     """
     posterior = posterior_dataset(trace)
     if sample_dims is None:
-        sample_dims = [dim for dim in SAMPLE_DIMS if dim in posterior.dims]
+        sample_dims = sample_dims_in(posterior)
     missing = [dim for dim in sample_dims if dim not in posterior.dims]
     if missing or not sample_dims:
         wanted = ", ".join(map(repr, missing or ("chain", "draw")))

@@ -16,7 +16,7 @@ from vibayes.backend.modes import evaluate
 from vibayes.distributions.base import Distribution, distribution_of, fits, known_lengths
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.model.core import Model
-from vibayes.model.minibatch import minibatches_in
+from vibayes.model.minibatch import minibatches_in, whole_data
 from vibayes.posterior.arviz import data_groups, dataset
 from vibayes.streaming.stream import StreamedMinibatch
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     import xarray
 
 
-__all__ = ["groups_of_data", "resized_variables", "whole_data", "whole_observed"]
+__all__ = ["groups_of_data", "resized_variables", "whole_data_in", "whole_observed"]
 
 
-def whole_data(graphs: Sequence[Variable], label: str) -> dict[Variable, Variable]:
-    """Return replacements that put the whole data in the place of each minibatch.
+def whole_data_in(graphs: Sequence[Variable], label: str) -> dict[Variable, Variable]:
+    """Return replacements that put the whole data in the place of each minibatch in graphs.
 
     Raises
     ------
@@ -44,13 +44,13 @@ def whole_data(graphs: Sequence[Variable], label: str) -> dict[Variable, Variabl
                 f"rows that you want in the place of the minibatch, and pass it with the draws "
                 f"of this one: {label}(approx.sample(), model=...)"
             )
-    return {m.minibatch: m.shared for m in minibatches}
+    return whole_data(minibatches)
 
 
 def whole_observed(model: Model, rv: TensorVariable, label: str) -> TensorVariable:
     """Return the data of an observed variable, all of them where it has a minibatch."""
     data = model.rvs_to_values[rv]
-    whole = whole_data([data], label)
+    whole = whole_data_in([data], label)
     return graph_replace([data], whole)[0] if whole else data
 
 
@@ -93,7 +93,7 @@ def parameters_fit(dist: Distribution, rv: TensorVariable) -> bool:
         return True
     ndim = rv.type.ndim - dist.ndim_supp
     lengths = [pt.as_tensor_variable(n) for n in (*dist.batch_shape, *known_lengths(rv, ndim))]
-    whole = whole_data(lengths, "")
+    whole = whole_data_in(lengths, "")
     values = evaluate(graph_replace(lengths, whole) if whole else lengths)
     values = [int(n) for n in values]
     return fits(values[: len(values) - ndim], values[len(values) - ndim :])

@@ -9,7 +9,7 @@ from pytensor.tensor.variable import TensorVariable
 from vibayes.model.core import Model
 from vibayes.predictive.compiled import OverDraws, compile_over_draws
 from vibayes.predictive.predictive import check_drawable
-from vibayes.predictive.whole import whole_data
+from vibayes.predictive.whole import whole_data_in
 
 __all__ = ["prior_draws"]
 
@@ -34,7 +34,7 @@ def unconstrained_prior(model: Model) -> OverDraws:
     """Return a function that draws the values of all value variables from the prior."""
     values = [unconstrained(model, rv) for rv in model.free_RVs]
     check_drawable(model, model.free_RVs, ())
-    return compile_over_draws(values, (), whole_data(list(ancestors(values)), "the prior"))
+    return compile_over_draws(values, (), whole_data_in(list(ancestors(values)), "the prior"))
 
 
 def unconstrained(model: Model, rv: TensorVariable) -> TensorVariable:
