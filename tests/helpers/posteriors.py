@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 import pytensor.tensor as pt
 import pytest
+import xarray as xr
 
 import vibayes as vb
 from vibayes.search.budget import Budget
@@ -114,3 +115,14 @@ def line_moments():
     mean = weights @ means
     second = np.tensordot(weights, np.array(covs) + means[:, :, None] * means[:, None, :], 1)
     return mean, np.sqrt((second - np.outer(mean, mean)).diagonal())
+
+
+def posterior(chains=2, draws=200, **values):
+    """Draws with dims chain and draw of numbers, or of functions of a generator and a shape."""
+    rng = np.random.default_rng(5)
+    variables = {}
+    for name, value in values.items():
+        array = value(rng, (chains, draws)) if callable(value) else np.full((chains, draws), value)
+        own = [f"{name}_dim_{i}" for i in range(array.ndim - 2)]
+        variables[name] = (("chain", "draw", *own), array)
+    return xr.Dataset(variables, coords={"chain": range(chains), "draw": range(draws)})

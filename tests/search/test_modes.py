@@ -13,7 +13,6 @@ from vibayes.search.modes import (
     peaks_of,
     screened_starts,
 )
-from vibayes.search.prior import prior_draws
 
 SCALES = np.array([1e-4, 1e-2, 1.0, 1e3, 1e5])
 MEAN = np.array([3e-4, -5e-2, 7.0, -4e3, 6e5])
@@ -170,25 +169,3 @@ def test_starts_lead_to_both_modes(weights, mu, seed):
     ends = [path.z[0] for path in find_modes(target, starts, ample()) if path.converged]
     assert min(ends) == pytest.approx(mu[0], abs=0.1)
     assert max(ends) == pytest.approx(mu[1], abs=0.1)
-
-
-def test_draws_of_the_prior():
-    """Unconstrained: the logarithm of an exponential variable, and what depends on it."""
-    with vb.Model() as model:
-        scale = vb.Exponential("scale", 2.0)
-        vb.Normal("x", 5, scale, shape=2)
-    flat = prior_draws(model, 4000, np.random.default_rng(1))
-    assert flat.shape == (4000, 3)
-    assert np.exp(flat[:, 0]).mean() == pytest.approx(0.5, abs=0.05)
-    standard = (flat[:, 1:] - 5) / np.exp(flat[:, :1])
-    assert np.abs(standard.mean(axis=0)).max() < 0.08
-    assert np.abs(standard.std(axis=0) - 1).max() < 0.06
-
-
-def test_priors_without_draws():
-    rng = np.random.default_rng(1)
-    assert prior_draws(two_modes(), 10, rng).shape == (0, 1)
-    with vb.Model() as model:  # half of the scales are negative
-        scale = vb.Normal("scale", shape=3)
-        vb.Normal("x", 0, scale)
-    assert prior_draws(model, 10, rng).shape[1] == 6
