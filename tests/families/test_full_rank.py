@@ -9,9 +9,9 @@ from pytensor.graph.traversal import ancestors
 from scipy import linalg, stats
 
 import vibayes as vb
+from vibayes.approximations.full_rank import FullRank
 from vibayes.backend.modes import EVALUATE_MODE, evaluate, resolve_mode
 from vibayes.families.full_rank import (
-    FullRank,
     FullRankGroup,
     PackedOuterProduct,
     PackedTriangularProduct,

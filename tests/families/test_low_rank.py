@@ -10,9 +10,10 @@ from pytensor.graph.replace import graph_replace
 from scipy import linalg, stats
 
 import vibayes as vb
+from vibayes.approximations.low_rank import LowRank
 from vibayes.backend.modes import EVALUATE_MODE, evaluate, resolve_mode
 from vibayes.exceptions import ShapeError
-from vibayes.families.low_rank import LowRank, LowRankGroup, inverse_and_log_det
+from vibayes.families.low_rank import LowRankGroup, inverse_and_log_det
 from vibayes.objectives.kl import KL
 
 RATE = pytensor.shared(np.array(0.0), name="rate", shape=())

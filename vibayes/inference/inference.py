@@ -14,9 +14,11 @@ from pytensor.graph.replace import graph_replace
 from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.approximations.approximation import Approximation, judge
-from vibayes.approximations.named import FullRank, LowRank, MeanField, NormalizingFlow
-from vibayes.approximations.single import SingleGroupApproximation
+from vibayes.approximations.base import Approximation, SingleGroupApproximation, judge
+from vibayes.approximations.full_rank import FullRank
+from vibayes.approximations.low_rank import LowRank
+from vibayes.approximations.mean_field import MeanField
+from vibayes.approximations.normalizing_flow import NormalizingFlow
 from vibayes.arguments import check_whole
 from vibayes.backend.compiled import Compiled
 from vibayes.backend.modes import as_replacements, evaluate, profiling_mode, resolve_mode

@@ -8,8 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 import pytensor
 
-from vibayes.approximations.approximation import Approximation, judge
-from vibayes.approximations.named import Empirical, FullRank, GaussianMixture, MeanField
+from vibayes.approximations.base import Approximation, judge
+from vibayes.approximations.empirical import Empirical
+from vibayes.approximations.full_rank import FullRank
+from vibayes.approximations.gaussian_mixture import GaussianMixture
+from vibayes.approximations.mean_field import MeanField
 from vibayes.arguments import check_whole
 from vibayes.backend.modes import as_seed_sequence
 from vibayes.context import modelcontext

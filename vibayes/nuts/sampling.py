@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vibayes.approximations.approximation import Approximation
+from vibayes.approximations.base import Approximation
 from vibayes.arguments import check_whole
 from vibayes.backend.modes import as_seed_sequence
 from vibayes.context import modelcontext
