@@ -12,7 +12,8 @@ import pytest
 from scipy import stats
 
 import vibayes as vb
-from vibayes.backend.modes import evaluate, random_generators
+from vibayes.backend.modes import evaluate
+from vibayes.backend.seeds import random_generators
 from vibayes.exceptions import ModelError
 from vibayes.posterior.nodes import sample_approx
 

@@ -21,7 +21,7 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace, graph_replace, vectorize_graph
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.backend.modes import as_seed_sequence
+from vibayes.backend.seeds import as_seed_sequence, new_generator
 from vibayes.context import modelcontext
 from vibayes.distributions.base import to_float
 from vibayes.exceptions import ModelError, ShapeError
@@ -641,7 +641,7 @@ class Approximation(PosteriorDraws, PosteriorNodes):
             Whether it is for a node to draw from, rather than for a fit.
         """
         seeds = self._node_seeds if for_nodes else self._seeds
-        return np.random.Generator(np.random.PCG64(seeds.spawn(1)[0]))
+        return new_generator(seeds.spawn(1)[0])
 
     def draw(
         self, size: Any = None, deterministic: Any = False
@@ -659,7 +659,7 @@ class Approximation(PosteriorDraws, PosteriorNodes):
         drawn = []
         updates: dict[Variable, Variable] = {}
         for i, group in enumerate(self.groups):
-            rng = pytensor.shared(np.random.Generator(np.random.PCG64(0)), name=f"noise_{i}")
+            rng = pytensor.shared(new_generator(0), name=f"noise_{i}")
             next_rng, noise, flat = group.draw(rng, size, deterministic)
             updates[rng] = next_rng
             drawn.append((noise, flat))

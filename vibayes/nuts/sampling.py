@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vibayes.arguments import check_whole
-from vibayes.backend.modes import as_seed_sequence
+from vibayes.backend.seeds import as_seed_sequence
 from vibayes.context import modelcontext
 from vibayes.families.base import Approximation
 from vibayes.model.core import Model

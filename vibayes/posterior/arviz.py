@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vibayes.backend.modes import evaluate, random_generators
+from vibayes.backend.modes import evaluate
+from vibayes.backend.seeds import random_generators
 from vibayes.model.observed import known_value
 from vibayes.version import __version__
 

@@ -12,7 +12,8 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace, vectorize_graph
 
 from vibayes.arguments import check_whole
-from vibayes.backend.modes import EVALUATE_MODE, as_seed_sequence
+from vibayes.backend.modes import EVALUATE_MODE
+from vibayes.backend.seeds import as_seed_sequence, new_generator
 from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
 from vibayes.posterior.arviz import data_groups, dataset, inference_data
@@ -228,7 +229,7 @@ def call_with_draws(
 ) -> list[np.ndarray]:
     """Call a function of the number of draws, the generators and the parameters."""
     seeds = as_seed_sequence(random_seed).spawn(len(approx.groups))
-    generators = [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
+    generators = [new_generator(seed) for seed in seeds]
     params = [p.get_value(borrow=True) for p in approx.params]
     return function(draws, *generators, *params)
 

@@ -9,7 +9,7 @@ import pytensor
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.backend.modes import as_seed_sequence
+from vibayes.backend.seeds import as_seed_sequence
 from vibayes.distributions.base import as_value, distribution_of
 from vibayes.exceptions import ShapeError
 from vibayes.model.target import data_size

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vibayes.backend.modes import as_seed_sequence, evaluate
+from vibayes.backend.modes import evaluate
+from vibayes.backend.seeds import as_seed_sequence
 from vibayes.exceptions import ApproximationWarning, ConvergenceWarning
 from vibayes.html import html_table
 from vibayes.importance import (
