@@ -89,9 +89,9 @@ def evaluate(
 
 
 def compiled_code(function: Any) -> Callable | None:
-    """Return what numba made of a compiled function, without PyTensor's handling of inputs.
+    """Return what a linker made of a graph, without PyTensor's handling of inputs, or None.
 
-    It takes the values of all inputs, those of shared variables after the others. None for a
-    function of another backend.
+    It takes the values of all inputs, those of shared variables after the others. There is none
+    where each operation is a function of its own, as in C.
     """
     return getattr(function.vm, "jit_fn", None)
