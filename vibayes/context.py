@@ -3,34 +3,56 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any, Self
 
-if TYPE_CHECKING:
-    from vibayes.model.core import Model
+__all__ = ["Openable", "active_model", "modelcontext", "register_converter"]
+
+CONVERTERS: list[Callable[[Any], Any]] = []
+
+
+class Openable:
+    """What a ``with`` block opens: a model, to which belongs what is defined in the block."""
+
+    def __enter__(self) -> Self:
+        _stack.models.append(self)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        _stack.models.pop()
 
 
 class _Stack(threading.local):
     def __init__(self) -> None:
-        self.models: list[Model] = []
+        self.models: list[Openable] = []
 
 
 _stack = _Stack()
 
 
-def push(model: Model) -> None:
-    _stack.models.append(model)
-
-
-def pop() -> None:
-    _stack.models.pop()
-
-
-def active_model() -> Model | None:
+def active_model() -> Any:
     """Return the innermost open model of this thread, or None."""
     return _stack.models[-1] if _stack.models else None
 
 
-def modelcontext(model: Model | None = None) -> Model:
+def register_converter(converter: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Let models of another library be given wherever a model is.
+
+    Parameters
+    ----------
+    converter : callable
+        Returns a model for an object of that library, None for any other.
+
+    Returns
+    -------
+    callable
+        The converter, so that this serves as a decorator.
+    """
+    CONVERTERS.append(converter)
+    return converter
+
+
+def modelcontext(model: Any = None) -> Any:
     """Return the given model, or the innermost model open in a ``with`` block.
 
     Parameters
@@ -41,14 +63,17 @@ def modelcontext(model: Model | None = None) -> Model:
     Raises
     ------
     TypeError
-        If no model is given and none is open in this thread.
+        If no model is given and none is open in this thread, or if it is no model.
     """
     if model is None:
         model = active_model()
-    else:
-        from vibayes.pymc_models.convert import as_model
-
-        model = as_model(model)
-    if model is None:
-        raise TypeError("No model is open: call this inside `with model:`, or pass `model=`.")
-    return model
+        if model is None:
+            raise TypeError("No model is open: call this inside `with model:`, or pass `model=`.")
+        return model
+    if isinstance(model, Openable):
+        return model
+    for converter in CONVERTERS:
+        converted = converter(model)
+        if converted is not None:
+            return converted
+    raise TypeError(f"model must be a vibayes, PyMC or Bambi model, got {model!r}")

@@ -1,5 +1,3 @@
-import threading
-
 import numpy as np
 import pandas as pd
 import pytensor.tensor as pt
@@ -10,12 +8,9 @@ from helpers.toys import Spherical
 from vibayes import (
     Data,
     Deterministic,
-    MeanField,
     Model,
     Normal,
     Potential,
-    from_pymc,
-    modelcontext,
 )
 from vibayes.backend.modes import evaluate
 from vibayes.distributions.base import distribution_of
@@ -39,59 +34,6 @@ def model():
         x = Data("x", [1.0, -1.0], dims="side")
         Normal("y", mu * x, twice, observed=[0.3, -0.2], dims="side")
     return model
-
-
-# -- the context ------------------------------------------------------------------------------
-
-
-def test_modelcontext_is_the_innermost_open_model():
-    with pytest.raises(TypeError, match="No model is open"):
-        modelcontext()
-    with Model() as outer:
-        assert modelcontext() is outer
-        with Model() as inner:
-            assert modelcontext() is inner
-            assert modelcontext(outer) is outer
-        assert modelcontext() is outer
-    with pytest.raises(TypeError, match="No model is open"):
-        Normal("x")
-
-
-def test_context_is_left_on_error_and_can_be_entered_again():
-    model = Model()
-    with pytest.raises(ZeroDivisionError), model:
-        raise ZeroDivisionError
-    with pytest.raises(TypeError, match="No model is open"):
-        modelcontext()
-    with model:
-        Normal("x")
-    with model:
-        Normal("y")
-    assert names(model.free_RVs) == ["x", "y"]
-
-
-def test_each_thread_has_its_own_context():
-    models, n_threads = {}, 4
-    meet = threading.Barrier(n_threads, timeout=30)
-
-    def write(i):
-        with Model() as models[i]:
-            meet.wait()
-            Normal(f"x{i}")
-            meet.wait()
-            Normal(f"y{i}")
-            meet.wait()
-
-    threads = [threading.Thread(target=write, args=(i,)) for i in range(n_threads)]
-    with Model() as outside:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert outside.named_vars == {}
-    for i in range(n_threads):
-        assert models[i].parent is None
-        assert names(models[i].free_RVs) == [f"x{i}", f"y{i}"]
 
 
 # -- what a model holds -----------------------------------------------------------------------
@@ -469,12 +411,3 @@ def test_repr_html_is_escaped():
 
 def test_repr_of_a_distribution_is_that_of_its_parameters(model):
     assert repr(distribution_of(model["mu"])) == "Normal(mu=0, sigma=10)"
-
-
-def test_what_is_no_model():
-    with pytest.raises(TypeError, match="must be a vibayes, PyMC or Bambi model, got 3"):
-        MeanField(model=3)
-    with pytest.raises(TypeError, match="must be a PyMC or Bambi model, got 3"):
-        from_pymc(3)
-    with pytest.raises(TypeError, match="must be a PyMC or Bambi model"):
-        from_pymc(Model())

@@ -120,11 +120,11 @@ def test_same_seed_same_numbers(known):
 def test_other_data_need_no_compilation():
     model, *_ = conjugate()
     vb.sample(20, tune=20, model=model, random_seed=1, progressbar=False)
-    compiled = dict(model._cache)
+    compiled = list(model.functions)
     vb.set_data({"data": Y + 100}, model)
     trace = vb.sample(**QUICK, model=model, random_seed=1)
     assert_moments(trace.posterior["mu"].values, *moments(Y + 100))
-    assert model._cache == compiled
+    assert list(model.functions) == compiled
 
 
 def test_minibatches_stand_for_the_whole_data():

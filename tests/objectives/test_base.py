@@ -228,10 +228,10 @@ def test_cost_part_grad_scale_as_a_shared_variable(normal):
     start = {"start": {"x": 1.0}, "start_sigma": {"x": 0.3}}
     scale = pytensor.shared(np.array(1.0, pytensor.config.floatX))
     plain, _ = first_step(normal, 1, cost_part_grad_scale=scale, **start)
-    steps = len(normal._cache)
+    steps = len(normal.functions)
     scale.set_value(np.array(0.0, pytensor.config.floatX))
     path, _ = first_step(normal, 1, cost_part_grad_scale=scale, **start)
-    assert len(normal._cache) == steps
+    assert len(normal.functions) == steps
     np.testing.assert_allclose(plain, first_step(normal, 1, **start)[0], rtol=1e-8)
     np.testing.assert_allclose(
         path, first_step(normal, 1, path_derivative=True, **start)[0], rtol=1e-8

@@ -9,7 +9,7 @@ from scipy import stats
 
 import vibayes as vb
 from vibayes.exceptions import ModelError, ShapeError
-from vibayes.posterior.arviz import arviz_generation
+from vibayes.posterior.generation import arviz_generation
 
 
 def posterior(chains=2, draws=200, **values):
@@ -323,10 +323,10 @@ def test_functions_are_compiled_once(regression):
     draws = posterior(slope=1.0, sigma=1.0)
     vb.sample_posterior_predictive(draws, regression)
     vb.compute_log_likelihood(draws, model=regression)
-    known = set(regression._cache)
+    known = set(regression.functions)
     vb.sample_posterior_predictive(draws.isel(draw=slice(10)), regression)
     vb.compute_log_likelihood(draws.isel(draw=slice(10)), model=regression)
-    assert set(regression._cache) == known
+    assert set(regression.functions) == known
 
 
 def test_float32(float32):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import pytensor
@@ -14,9 +14,9 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes import context
+from vibayes.backend.compiled import Compiled
 from vibayes.backend.modes import evaluate, resolve_mode
-from vibayes.context import modelcontext
+from vibayes.context import Openable, active_model, modelcontext
 from vibayes.distributions.base import (
     UNSET,
     Distribution,
@@ -45,10 +45,12 @@ from vibayes.streaming.stream import StreamedMinibatch
 
 __all__ = ["Deterministic", "Model", "Potential"]
 
+T = TypeVar("T")
+
 BAD_CHARACTERS = "/\\\0\n\r\t"
 
 
-class Model:
+class Model(Openable):
     """A Bayesian model, written inside its ``with`` block.
 
     Parameters
@@ -96,7 +98,7 @@ class Model:
     """
 
     def __init__(self, name: str = "", coords: Mapping[str, Sequence | None] | None = None) -> None:
-        self.parent = context.active_model()
+        self.parent = active_model()
         if name:
             self._check_name(name, "model")
         outer = self.parent.name if self.parent else ""
@@ -117,16 +119,9 @@ class Model:
         self._dim_lengths: dict[str, SharedVariable] = (
             self.parent._dim_lengths if self.parent else {}
         )
-        self._cache: dict[Any, Any] = {}
+        self.functions = Compiled()
         for dim, values in (coords or {}).items():
             self.add_coord(dim, values)
-
-    def __enter__(self) -> Model:
-        context.push(self)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        context.pop()
 
     # -- dimensions ---------------------------------------------------------------------------
 
@@ -272,7 +267,7 @@ class Model:
             model.named_vars[name] = variable
             if dims is not None and any(d is not None for d in dims):
                 model.named_vars_to_dims[name] = tuple(dims)
-            model._cache.clear()
+            model.functions.clear()
 
     def _lineage(self) -> list[Model]:
         return [self, *(self.parent._lineage() if self.parent else ())]
@@ -476,11 +471,11 @@ class Model:
     @property
     def minibatches(self) -> list[Minibatch]:
         """Minibatches on which the log density or a deterministic depends."""
-        if "minibatches" not in self._cache:
-            self._cache["minibatches"] = minibatches_in(
-                [*self.basic_RVs, *self.deterministics, *self.logp(sum=False)]
-            )
-        return self._cache["minibatches"]
+
+        def found() -> list[Minibatch]:
+            return minibatches_in([*self.basic_RVs, *self.deterministics, *self.logp(sum=False)])
+
+        return self.compiled("minibatches", found)
 
     @property
     def has_streams(self) -> bool:
@@ -737,6 +732,18 @@ class Model:
         """
         return initial_point(self, random_seed, start)
 
+    def compiled(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return a function that is compiled once and kept until a variable is added.
+
+        Parameters
+        ----------
+        key
+            All on which the function depends, but for the model and ``floatX``.
+        make : callable
+            Compiles it, without arguments.
+        """
+        return self.functions.get(key, make)
+
     # -- display ------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
@@ -744,10 +751,6 @@ class Model:
 
     def _repr_html_(self) -> str:
         return model_html(self)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what is pickled: everything but the compiled functions."""
-        return self.__dict__ | {"_cache": {}}
 
     def __hash__(self) -> int:
         return id(self)

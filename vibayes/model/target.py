@@ -136,12 +136,12 @@ def compiled(
     """Return functions of a stack of flat vectors; those of the whole data are kept."""
     if replacements is not None:
         return functions(model, layout, replacements, standardized, many=False)
-    key = ("target", standardized, pytensor.config.floatX)
-    if key not in model._cache:
-        whole = model.whole_data_replacements()
+
+    def of_whole_data() -> dict[str, Any]:
         many = data_size(model) > MANY_NUMBERS
-        model._cache[key] = functions(model, layout, whole, standardized, many)
-    return model._cache[key]
+        return functions(model, layout, model.whole_data_replacements(), standardized, many)
+
+    return model.compiled(("target", standardized), of_whole_data)
 
 
 def functions(

@@ -52,8 +52,8 @@ def compile_density(model: Model, backend: str | None) -> Any:
     It gives the log density at the flat unconstrained vector ``center + scale * u``, and its
     gradient by ``u``. Whole data stand for minibatches.
     """
-    key = ("nuts", backend, pytensor.config.floatX)
-    if key not in model._cache:
+
+    def compiled_density() -> Any:
         layout = FlatLayout(model.value_vars)
         u, center, scale = (
             pt.vector(name, dtype=pytensor.config.floatX, shape=(layout.size,))
@@ -62,14 +62,15 @@ def compile_density(model: Model, backend: str | None) -> Any:
         graph = graph_replace([model.logp()], model.whole_data_replacements(), strict=False)
         (logp,) = graph_replace(graph, layout.split(center + scale * u), strict=False)
         gradient = pytensor.grad(logp, u, disconnected_inputs="ignore")
-        model._cache[key] = pytensor.function(
+        return pytensor.function(
             [u, center, scale],
             lift_constants([logp, gradient]),
             mode=resolve_mode(backend),
             trust_input=True,
             on_unused_input="ignore",
         )
-    return model._cache[key]
+
+    return model.compiled(("nuts", backend), compiled_density)
 
 
 def density_at(function: Any, center: np.ndarray, scale: np.ndarray) -> Density:

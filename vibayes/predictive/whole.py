@@ -15,6 +15,7 @@ from pytensor.tensor.variable import TensorVariable
 from vibayes.backend.modes import evaluate
 from vibayes.distributions.base import Distribution, distribution_of, fits, known_lengths
 from vibayes.exceptions import ModelError, ShapeError
+from vibayes.model.core import Model
 from vibayes.model.minibatch import minibatches_in
 from vibayes.posterior.arviz import data_groups, dataset
 from vibayes.streaming.stream import StreamedMinibatch
@@ -22,7 +23,6 @@ from vibayes.streaming.stream import StreamedMinibatch
 if TYPE_CHECKING:
     import xarray
 
-    from vibayes.model.core import Model
 
 __all__ = ["groups_of_data", "resized_variables", "whole_data", "whole_observed"]
 

@@ -19,6 +19,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes.backend.expressions import display_name
 from vibayes.backend.modes import evaluate
+from vibayes.context import register_converter
 from vibayes.distributions.base import distribution_of
 from vibayes.exceptions import ModelError
 from vibayes.model.core import Model
@@ -26,7 +27,7 @@ from vibayes.model.density import expand_total_size
 from vibayes.pymc_models.adapters import PyMCDistribution, PyMCTransform, without_checks
 from vibayes.pymc_models.minibatches import minibatch_replacements
 
-__all__ = ["as_model", "from_pymc"]
+__all__ = ["from_pymc"]
 
 SUPPORTED = "PyMC 6, which needs Python 3.12 or later"
 
@@ -78,13 +79,10 @@ def from_pymc(model: Any) -> Model:
     return result
 
 
-def as_model(model: Any) -> Model | None:
-    """Return a model of vibayes as it is, and one of PyMC or Bambi converted."""
-    if model is None or isinstance(model, Model):
-        return model
-    if not is_of_pymc(model):
-        raise TypeError(f"model must be a vibayes, PyMC or Bambi model, got {model!r}")
-    return from_pymc(model)
+@register_converter
+def converted(model: Any) -> Model | None:
+    """Return a model of PyMC or Bambi as a model of vibayes, None for anything else."""
+    return from_pymc(model) if is_of_pymc(model) else None
 
 
 def is_of_pymc(model: Any) -> bool:

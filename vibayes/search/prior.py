@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytensor
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
@@ -22,11 +21,9 @@ def prior_draws(model: Model, count: int, rng: np.random.Generator) -> np.ndarra
     parameters for what depends on them.
     """
     seed = np.random.SeedSequence(int(rng.integers(2**63)))
-    key = ("unconstrained prior", pytensor.config.floatX)
     try:
-        if key not in model._cache:
-            model._cache[key] = unconstrained_prior(model)
-        parts = model._cache[key](count, (), seed)
+        function = model.compiled("unconstrained prior", lambda: unconstrained_prior(model))
+        parts = function(count, (), seed)
     except Exception:  # a search has other starts too: it is not for them to stop a fit
         return np.empty((0, sum(int(np.prod(v.type.shape)) for v in model.value_vars)))
     flat = np.concatenate([part.reshape(count, -1) for part in parts], axis=1)
