@@ -165,9 +165,8 @@ def compiled_pair_distances(op: PairDistances, node: Apply, njit: Callable) -> t
     return distances, 3
 
 
-@numba_version(MedianDistance)
-def compiled_median_distance(op: MedianDistance, node: Apply, njit: Callable) -> tuple[Any, int]:
-    ranks = njit(median_ranks)
+def compiled_ranked(njit: Callable) -> Callable:
+    """Return a compiled function that selects the value of a rank."""
 
     @njit
     def limits(values):  # type: ignore[no-untyped-def]
@@ -205,14 +204,11 @@ def compiled_median_distance(op: MedianDistance, node: Apply, njit: Callable) ->
                     end += 1
             values = kept
 
-    @njit
-    def one_before(values, bound, rank):  # type: ignore[no-untyped-def]
-        """Return the value of a rank, given that of the next."""
-        below, n_below = values[0] * 0, 0
-        for v in values:
-            if v < bound:
-                below, n_below = max(below, v), n_below + 1
-        return below if n_below > rank else bound
+    return ranked
+
+
+def compiled_narrowed(njit: Callable, ranked: Callable) -> Callable:
+    """Return a compiled function that leaves out most values that are not of a rank."""
 
     @njit
     def narrowed(values, rank):  # type: ignore[no-untyped-def]
@@ -236,6 +232,23 @@ def compiled_median_distance(op: MedianDistance, node: Apply, njit: Callable) ->
         if below < rank < below + n_kept:
             return kept[:n_kept], below
         return values, 0
+
+    return narrowed
+
+
+@numba_version(MedianDistance)
+def compiled_median_distance(op: MedianDistance, node: Apply, njit: Callable) -> tuple[Any, int]:
+    ranks, ranked = njit(median_ranks), compiled_ranked(njit)
+    narrowed = compiled_narrowed(njit, ranked)
+
+    @njit
+    def one_before(values, bound, rank):  # type: ignore[no-untyped-def]
+        """Return the value of a rank, given that of the next."""
+        below, n_below = values[0] * 0, 0
+        for v in values:
+            if v < bound:
+                below, n_below = max(below, v), n_below + 1
+        return below if n_below > rank else bound
 
     @njit
     def median(distances):  # type: ignore[no-untyped-def]

@@ -119,7 +119,7 @@ def shape(op: Shape, node: Apply) -> Callable:
 
 
 @convert.register(Shape_i)
-def length(op: Shape_i, node: Apply) -> Callable:
+def length_along(op: Shape_i, node: Apply) -> Callable:
     axis = op.i
     return lambda x: np.int64(x.shape[axis])
 
