@@ -13,7 +13,8 @@ from scipy import stats
 
 import vibayes as vb
 from vibayes.approximations.base import sample_approx
-from vibayes.backend.modes import evaluate, random_generators
+from vibayes.backend.modes import evaluate
+from vibayes.backend.seeds import random_generators
 from vibayes.exceptions import ModelError
 
 MODE = "FAST_COMPILE"  # NumPy, nothing is compiled

@@ -10,7 +10,7 @@ import numpy as np
 
 from vibayes.approximations.base import Approximation
 from vibayes.arguments import check_whole
-from vibayes.backend.modes import as_seed_sequence
+from vibayes.backend.seeds import as_seed_sequence
 from vibayes.context import modelcontext
 from vibayes.model.core import Model
 from vibayes.model.initial import check_point
