@@ -5,7 +5,7 @@ import pytest
 from helpers.posteriors import covariance, funnel, normal, two_modes
 
 import vibayes as vb
-from vibayes.approximations.approximation import judge
+from vibayes.approximations.base import judge
 from vibayes.records.ending import Ending
 from vibayes.records.findings import Findings
 from vibayes.verdict.judge import largest_of

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from vibayes.approximations.approximation import Approximation
+from vibayes.approximations.base import Approximation
 from vibayes.callbacks import Callback, period
 from vibayes.model.target import Target, sample_size
 from vibayes.progress import logger
