@@ -225,12 +225,11 @@ def exact_moments(approx: Joint) -> tuple[np.ndarray, np.ndarray] | None:
     if len(approx.groups) != 1:
         return None
     try:
-        mean, sd = evaluate([approx.groups[0].moment(name) for name in ("mean", "std")])
+        moments = evaluate([approx.groups[0].moment(name) for name in ("mean", "std")])
     except NotImplementedError:
         return None
-    return approx.in_model_order(mean.astype("float64")), approx.in_model_order(
-        sd.astype("float64")
-    )
+    mean, sd = (approx.in_model_order(moment.astype("float64")) for moment in moments)
+    return mean, sd
 
 
 def largest_of(count: int, draws: float) -> float:
