@@ -87,8 +87,7 @@ def test_nothing_is_enlarged_that_is_not_trusted(rng):
 
 def test_explorations_are_values(rng):
     """What makes the draws better leaves the exploration that it was given as it was."""
-    given = explore(Target(two_modes(means=(-1.0, 1.0))), rng, ample(), draws=200)
-    given = replace(given, trusted=False)
+    given = explore(Target(two_modes()), rng, ample())
     draws, sampler, mixture = given.draws, given.sampler, given.mixture
     steps = list(improvements(given, rng, ample()))
     enlarged = enlarge(replace(given, trusted=True), rng)
@@ -96,11 +95,11 @@ def test_explorations_are_values(rng):
     assert given.sampler is sampler
     assert given.mixture is mixture
     assert not given.trusted
-    assert len(sampler.values) == len(draws.values) == 200
+    assert len(sampler.values) == len(draws.values) == 1000
     assert len(steps) > 1  # so that whoever is interrupted keeps something
     assert steps[-1].trusted
     assert not any(step.trusted for step in steps[:-1])
-    assert len(enlarged.draws.values) > 200
+    assert len(enlarged.draws.values) > 1000
     with pytest.raises(FrozenInstanceError):
         given.trusted = True
 

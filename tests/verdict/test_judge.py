@@ -337,7 +337,7 @@ def test_noise_is_that_of_the_largest():
 
 def test_what_cannot_be_judged_costs_nobody_the_fit(model):
     class Broken:
-        def diagnose():
+        def diagnose(self):
             raise RuntimeError("the roof is on fire")
 
     with pytest.warns(vb.ApproximationWarning, match="RuntimeError: the roof is on fire") as caught:
