@@ -20,12 +20,10 @@ from vibayes.context import Openable, active_model, modelcontext
 from vibayes.distributions.base import (
     UNSET,
     Distribution,
-    Shape,
     distribution_of,
-    fits,
-    known_lengths,
     to_float,
 )
+from vibayes.distributions.shapes import Shape, fits, known_lengths, same_shape
 from vibayes.distributions.transforms import Transform
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.model.data import as_labels
@@ -351,7 +349,37 @@ class Model(Openable):
             self._append("free_RVs", rv)
             self._record("rvs_to_transforms", rv, transform)
             self._record("rvs_to_initial_values", rv, initval)
+        for part, expression in dist.derived().items():
+            self.register_expression(f"{name}_{part}", expression, "deterministics")
         return rv
+
+    def register_expression(
+        self,
+        name: str,
+        var: Any,
+        kind: str,
+        dims: str | Sequence[str | None] | None = None,
+        label: str = "",
+    ) -> TensorVariable:
+        """Record an expression of the model's variables.
+
+        Parameters
+        ----------
+        name, var, dims
+            As for :func:`vibayes.Deterministic`.
+        kind
+            The list that is to have it: ``"deterministics"`` or ``"potentials"``.
+        label
+            What stands for it in messages.
+        """
+        dims = self._known_dims(dims, label)
+        variable = pt.tensor_copy(pt.as_tensor_variable(var))
+        if dims is not None:
+            dims = self.normalize_dims(dims, variable.type.ndim, label)
+            self.check_lengths(variable.type.shape, dims, label)
+        self.add_named_variable(variable, self.name_for(name), dims)
+        self._append(kind, variable)
+        return variable
 
     def _shape_of_dims(
         self, dims: Sequence[str | None], observed: Any, label: str
@@ -387,9 +415,7 @@ class Model(Openable):
         """Raise if data have not the shape of their variable, or exceed their total size."""
         shape = known_shape(observed)
         static = rv.type.shape
-        if len(static) != len(shape) or any(
-            None not in (a, b) and a != b for a, b in zip(static, shape, strict=True)
-        ):
+        if not same_shape(static, shape):
             raise ShapeError(
                 f"{label}: the observed data have shape {tuple(shape)}, the variable has {static}"
             )
@@ -853,15 +879,7 @@ def Deterministic(
     ['x', 'square']
     """
     model = modelcontext(model)
-    label = f"Deterministic({name!r})"
-    dims = model._known_dims(dims, label)
-    variable = pt.tensor_copy(pt.as_tensor_variable(var))
-    if dims is not None:
-        dims = model.normalize_dims(dims, variable.type.ndim, label)
-        model.check_lengths(variable.type.shape, dims, label)
-    model.add_named_variable(variable, model.name_for(name), dims)
-    model._append("deterministics", variable)
-    return variable
+    return model.register_expression(name, var, "deterministics", dims, f"Deterministic({name!r})")
 
 
 def Potential(
@@ -895,12 +913,4 @@ def Potential(
     [sum]
     """
     model = modelcontext(model)
-    label = f"Potential({name!r})"
-    dims = model._known_dims(dims, label)
-    variable = pt.tensor_copy(pt.as_tensor_variable(var))
-    if dims is not None:
-        dims = model.normalize_dims(dims, variable.type.ndim, label)
-        model.check_lengths(variable.type.shape, dims, label)
-    model.add_named_variable(variable, model.name_for(name), dims)
-    model._append("potentials", variable)
-    return variable
+    return model.register_expression(name, var, "potentials", dims, f"Potential({name!r})")

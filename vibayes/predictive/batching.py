@@ -19,7 +19,7 @@ from pytensor.tensor.random.op import RandomVariable
 from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.type_other import NoneTypeT
 
-from vibayes.distributions.base import known_lengths
+from vibayes.distributions.shapes import known_lengths
 
 __all__ = ["over_draws"]
 

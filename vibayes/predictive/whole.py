@@ -13,7 +13,8 @@ from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.backend.modes import evaluate
-from vibayes.distributions.base import Distribution, distribution_of, fits, known_lengths
+from vibayes.distributions.base import Distribution, distribution_of
+from vibayes.distributions.shapes import fits, known_lengths
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.model.minibatch import minibatches_in
 from vibayes.posterior.arviz import data_groups, dataset
