@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytensor
@@ -11,10 +11,9 @@ from pytensor.compile.sharedvalue import SharedVariable
 
 from vibayes.context import modelcontext
 from vibayes.exceptions import ModelError, ShapeError
+from vibayes.model.core import Model
+from vibayes.model.dims import as_labels
 from vibayes.model.observed import as_numbers
-
-if TYPE_CHECKING:
-    from vibayes.model.core import Model
 
 __all__ = ["Data", "set_data"]
 
@@ -138,17 +137,6 @@ def set_data(
     lengths = {dim: len(labels) for dim, labels in coords.items()} | lengths
     for dim, length in lengths.items():
         model.set_dim(dim, length, coords.get(dim, model.coords[dim]))
-
-
-def as_labels(values: Sequence, dim: str) -> tuple:
-    """Return the coordinates of a dimension as a tuple of Python objects, dates as they are."""
-    if hasattr(values, "to_numpy"):
-        values = values.to_numpy()
-    if isinstance(values, np.ndarray) and values.dtype.kind not in "mM":
-        values = values.tolist()
-    if not np.iterable(values):
-        raise TypeError(f"Dimension {dim!r}: coordinates must be a sequence, got {values!r}")
-    return tuple(values)
 
 
 def as_data_array(value: Any, label: str) -> np.ndarray:

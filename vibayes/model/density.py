@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytensor
@@ -14,14 +14,13 @@ from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.backend.modes import evaluate
 from vibayes.distributions.base import as_value, distribution_of
 from vibayes.exceptions import ModelError, ShapeError
-
-if TYPE_CHECKING:
-    from vibayes.model.core import Model
+from vibayes.model.variables import ModelVariables
 
 
-def constrained_values(model: Model) -> dict[TensorVariable, TensorVariable]:
+def constrained_values(model: ModelVariables) -> dict[TensorVariable, TensorVariable]:
     """Map each random variable to its value on its own scale, in terms of value variables.
 
     A transform may depend on other random variables (the bounds of an interval, say), which were
@@ -37,7 +36,9 @@ def constrained_values(model: Model) -> dict[TensorVariable, TensorVariable]:
     return values
 
 
-def logp_terms(model: Model, variables: Sequence[Variable], jacobian: bool) -> list[TensorVariable]:
+def logp_terms(
+    model: ModelVariables, variables: Sequence[Variable], jacobian: bool
+) -> list[TensorVariable]:
     """Return the log density of each variable, not summed, in terms of value variables."""
     values = constrained_values(model)
     terms = []
@@ -57,6 +58,20 @@ def logp_terms(model: Model, variables: Sequence[Variable], jacobian: bool) -> l
     replaced = graph_replace(terms, values, strict=False) if values else terms
     check_no_random_draws(replaced, variables)
     return replaced
+
+
+def point_logps(model: ModelVariables, point: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Return the log density of each variable and each potential at a point, by name."""
+    variables = model.basic_RVs + model.potentials
+    terms = [term.sum() for term in logp_terms(model, variables, jacobian=True)]
+    values = evaluate(terms, {v: point[v.name] for v in model.value_vars})
+    return {var.name: float(value) for var, value in zip(variables, values, strict=True)}
+
+
+def replaced_by_values(model: ModelVariables, graphs: Sequence[Variable]) -> list[Variable]:
+    """Return copies of graphs in which value variables stand for the random variables."""
+    values = constrained_values(model)
+    return graph_replace(list(graphs), values, strict=False) if values else list(graphs)
 
 
 def add_jacobian(term: TensorVariable, jacobian: TensorVariable) -> TensorVariable:

@@ -16,10 +16,11 @@ from pytensor.tensor.variable import TensorVariable
 from vibayes.backend.modes import AS_IT_IS, EVALUATE_MODE, random_generators, resolve_mode
 from vibayes.distributions.base import distribution_of
 from vibayes.distributions.continuous import Normal
-from vibayes.model.core import Model, whole_shape
+from vibayes.model.core import Model
 from vibayes.model.density import constrained_values
 from vibayes.model.flat import FlatLayout
 from vibayes.model.initial import check_point
+from vibayes.model.observed import whole_shape
 
 __all__ = ["Target", "centred_normals", "data_size", "is_deterministic", "sample_size"]
 

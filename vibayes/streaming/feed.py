@@ -5,16 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from pytensor.compile.sharedvalue import SharedVariable
 
 from vibayes.exceptions import ShapeError
 from vibayes.streaming.shuffle import BEGINNING, Group, Place, ShuffledEpochs
-
-if TYPE_CHECKING:
-    from vibayes.streaming.stream import Stream
+from vibayes.streaming.stream import Stream
 
 __all__ = ["Feed", "Feeds"]
 
