@@ -356,15 +356,20 @@ def test_a_clone_is_a_plain_tensor():
     [
         (numbered(10), 11, ShapeError, "batch_size 11 is more than the 10 that axis 0"),
         (numbered(10, 3), [2, 4], ShapeError, "batch_size 4 is more than the 3 that axis 1"),
-        (numbered(10), 0, ValueError, "batch_size must be at least 1, got 0"),
-        (numbered(10), -3, ValueError, "batch_size must be at least 1, got -3"),
-        (numbered(10), [(-3, 1)], ValueError, "batch_size must be at least 1, got -3"),
-        (numbered(10), True, TypeError, "whole numbers, got True"),
-        (numbered(10), 2.5, TypeError, "whole numbers, got 2.5"),
-        (numbered(10), "5", TypeError, "whole numbers, got '5'"),
+        (numbered(10), 0, ValueError, "batch_size must be a whole number of at least 1, got 0"),
+        (numbered(10), -3, ValueError, "batch_size must be a whole number of at least 1, got -3"),
+        (
+            numbered(10),
+            [(-3, 1)],
+            ValueError,
+            "batch_size must be a whole number of at least 1, got -3",
+        ),
+        (numbered(10), True, ValueError, "a whole number of at least 1, got True"),
+        (numbered(10), 2.5, ValueError, "a whole number of at least 1, got 2.5"),
+        (numbered(10), "5", ValueError, "a whole number of at least 1, got '5'"),
         (numbered(10), [(2, 1, 1)], TypeError, r"is \(size, seed\), got \(2, 1, 1\)"),
-        (numbered(10), [(2, -1)], ValueError, "a seed must be .* got -1"),
-        (numbered(10), [(2, "a")], ValueError, "a seed must be .* got 'a'"),
+        (numbered(10), [(2, -1)], ValueError, "random_seed must be .* got -1"),
+        (numbered(10), [(2, "a")], ValueError, "random_seed must be .* got 'a'"),
         (numbered(10), [2, 2], ShapeError, "has 2 entries, the data 1 axes"),
         (numbered(10), [Ellipsis, 2, Ellipsis], ValueError, "one Ellipsis"),
         (numbered(0), 1, ValueError, r"there are no data, their shape is \(0,\)"),
@@ -393,11 +398,11 @@ def test_other_bad_arguments():
         Minibatch(data, 2, dtype="bool")
     with pytest.raises(TypeError, match="update_shared_f must be callable, got 3"):
         Minibatch(data, 2, update_shared_f=3)
-    with pytest.raises(ValueError, match=r"a seed must be .* got 1\.5"):
+    with pytest.raises(ValueError, match=r"random_seed must be .* got 1\.5"):
         Minibatch(data, 2, random_seed=1.5)
     with pytest.raises(ShapeError, match="in_memory_size 11 is more than the 10"):
         Minibatch(data, 2, in_memory_size=11)
-    with pytest.raises(TypeError, match=r"in_memory_size must be .* got 'a'"):
+    with pytest.raises(ValueError, match=r"in_memory_size must be .* got 'a'"):
         Minibatch(data, 2, in_memory_size="a")
     with pytest.raises(ShapeError, match="batch_size 8 is more than the 5"):
         Minibatch(data, 8, in_memory_size=5)

@@ -16,6 +16,7 @@ from pytensor.graph.traversal import ancestors
 from pytensor.link.vm import VMLinker
 from pytensor.tensor.random.type import RandomType
 
+from vibayes.arguments import check_whole
 from vibayes.backend.numba import numba_mode
 from vibayes.backend.numpy_linker import NumpyLinker, numpy_mode
 
@@ -150,10 +151,13 @@ def as_seed_sequence(random_seed: Any) -> np.random.SeedSequence:
         return random_seed
     if isinstance(random_seed, np.random.Generator):
         return np.random.SeedSequence(int(random_seed.integers(2**63)))
+    several = np.iterable(random_seed) and not isinstance(random_seed, str)
+    if random_seed is not None and not several:
+        random_seed = check_whole(random_seed, "random_seed", least=0)
     try:
         return np.random.SeedSequence(random_seed)
-    except (TypeError, ValueError) as error:
-        raise type(error)(
+    except (TypeError, ValueError):
+        raise ValueError(
             f"random_seed must be None, a whole number of at least 0 (or several), a "
             f"SeedSequence or a Generator, got {random_seed!r}"
         ) from None

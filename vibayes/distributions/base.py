@@ -299,7 +299,7 @@ class Distribution:
             batch = full[: len(full) - self.ndim_supp]
             self.set_event_shape(full[len(batch) :], label)
         else:
-            batch = as_shape(size, label)
+            batch = as_shape(size, label, "size")
         if not fits(static, tuple(n if isinstance(n, int) else None for n in batch)):
             raise ShapeError(
                 f"{label}: the parameters broadcast to batch shape {static}, which does not fit "

@@ -545,7 +545,9 @@ class ZeroSumNormal(Continuous):
         self.set_params(sigma=sigma)
         self.support_shape = None
         if support_shape is not None:
-            self.set_event_shape(as_shape(support_shape, "support_shape"), "support_shape")
+            self.set_event_shape(
+                as_shape(support_shape, "ZeroSumNormal", "support_shape"), "support_shape"
+            )
 
     def set_event_shape(self, event: Sequence[Any], label: str) -> None:
         check_event(event, self.support_shape or (None,) * self.ndim_supp, label)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import check_whole
 from vibayes.exceptions import ShapeError
 
 __all__ = ["Shape", "as_shape", "broadcast_static", "fits", "known_lengths", "same_shape"]
@@ -15,17 +16,16 @@ __all__ = ["Shape", "as_shape", "broadcast_static", "fits", "known_lengths", "sa
 Shape = int | Sequence[Any] | TensorVariable
 
 
-def as_shape(shape: Any, label: str) -> tuple[Any, ...]:
-    """Return a shape as a tuple of ints and symbolic lengths."""
+def as_shape(shape: Any, label: str, name: str = "shape") -> tuple[Any, ...]:
+    """Return a shape as a tuple of ints and symbolic lengths; the argument has a ``name``."""
     if isinstance(shape, TensorVariable):
         return (shape,) if shape.type.ndim == 0 else tuple(shape)
-    entries = tuple(shape) if np.ndim(shape) else (shape,)
-    for entry in entries:
-        if isinstance(entry, TensorVariable):
-            continue
-        if not isinstance(entry, (int, np.integer)) or isinstance(entry, bool) or entry < 0:
-            raise ShapeError(f"{label}: a shape consists of whole numbers, got {shape!r}")
-    return tuple(e if isinstance(e, TensorVariable) else int(e) for e in entries)
+    several = isinstance(shape, Sequence | np.ndarray) and not isinstance(shape, str)
+    entries = tuple(shape) if several and np.ndim(shape) else (shape,)
+    return tuple(
+        e if isinstance(e, TensorVariable) else check_whole(e, f"{label}: {name}", least=0)
+        for e in entries
+    )
 
 
 def known_lengths(value: TensorVariable, ndim: int) -> tuple[Any, ...]:

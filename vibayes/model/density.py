@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import check_whole
 from vibayes.backend.modes import evaluate
 from vibayes.distributions.base import as_value, distribution_of
 from vibayes.exceptions import ModelError, ShapeError
@@ -95,26 +95,22 @@ def total_scale(total_size: Sequence[int | None], value: TensorVariable) -> Tens
 
 def expand_total_size(total_size: Any, ndim: int, label: str) -> tuple[int | None, ...]:
     """Return one entry an axis of an int, or of a sequence with None and at most one Ellipsis."""
-    entries = list(total_size) if np.iterable(total_size) else [total_size]
+    several = np.iterable(total_size) and not isinstance(total_size, str)
+    entries = list(total_size) if several else [total_size]
     if entries.count(Ellipsis) > 1:
         raise ValueError(f"{label}: total_size can hold one Ellipsis, got {total_size!r}")
     if Ellipsis in entries:
         at = entries.index(Ellipsis)
         gap = ndim - (len(entries) - 1)
         entries[at : at + 1] = [None] * max(gap, 0)
-    for entry in entries:
-        if entry is not None and not is_positive_whole(entry):
-            raise ValueError(f"{label}: total_size must be positive whole numbers, got {entry!r}")
+    name = f"{label}: total_size"
+    entries = [None if e is None else check_whole(e, name, least=1) for e in entries]
     if len(entries) > ndim:
         raise ShapeError(
             f"{label}: total_size {total_size!r} has {len(entries)} entries, the observed data "
             f"have {ndim} axes"
         )
-    return tuple(None if e is None else int(e) for e in entries) + (None,) * (ndim - len(entries))
-
-
-def is_positive_whole(number: Any) -> bool:
-    return isinstance(number, Real) and np.isfinite(number) and number > 0 and number % 1 == 0
+    return tuple(entries) + (None,) * (ndim - len(entries))
 
 
 def check_no_random_draws(terms: Sequence[Variable], variables: Sequence[Variable]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytensor
 from pytensor.compile.sharedvalue import SharedVariable
 
+from vibayes.arguments import check_whole
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.model.variables import ModelVariables, check_name
 
@@ -75,6 +76,8 @@ class ModelDims(ModelVariables):
                     f"Dimension {name!r}: {len(values)} coordinates for length {length}"
                 )
             length = len(values)
+        elif length is not None:
+            length = check_whole(length, f"Dimension {name!r}: length", least=0)
         known, known_length = self._coords.get(name), self.dim_length(name)
         if known is not None and values is not None and known != values:
             raise ModelError(f"Dimension {name!r} already has other coordinates")
@@ -90,6 +93,7 @@ class ModelDims(ModelVariables):
     def set_dim(self, name: str, length: int | None, values: Sequence | None = None) -> None:
         """Set the length, and the coordinates if there are any, of a dimension."""
         if length is not None:
+            length = check_whole(length, f"Dimension {name!r}: length", least=0)
             if name in self._dim_lengths:
                 self._dim_lengths[name].set_value(np.asarray(length, dtype="int64"))
             else:

@@ -117,14 +117,14 @@ def default_dtype(array: np.ndarray) -> Any:
 
 def kept_part(in_memory_size: Any, shape: Sequence[int], label: str) -> tuple[Any, ...]:
     """Return the slice of each axis that ``in_memory_size`` keeps."""
-    slices = static_slices(in_memory_size)
+    slices = static_slices(in_memory_size, label)
     for axis, part in enumerate(one_per_axis(slices, len(shape), label, "in_memory_size")):
         if part is not None and part.start is None and part.stop is not None:
             check_fits(part.stop, axis, shape, label, "in_memory_size")
     return tuple(slices)
 
 
-def static_slices(in_memory_size: Any) -> list[Any]:
+def static_slices(in_memory_size: Any, label: str) -> list[Any]:
     """Return the slices, and Ellipsis, that ``in_memory_size`` stands for."""
     if in_memory_size is None:
         return [Ellipsis]
@@ -134,7 +134,7 @@ def static_slices(in_memory_size: Any) -> list[Any]:
         if entry is None:
             entry = slice(None)
         elif entry is not Ellipsis and not isinstance(entry, slice):
-            entry = slice(check_whole(entry, "in_memory_size", least=1))
+            entry = slice(check_whole(entry, f"{label}: in_memory_size", least=1))
         slices.append(entry)
     return slices
 

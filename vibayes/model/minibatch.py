@@ -80,9 +80,9 @@ class Minibatch(BatchVariable):
     Raises
     ------
     TypeError
-        If the data are not numbers, or a size is no whole number.
+        If the data are not numbers.
     ValueError
-        If there are no data, or a size is less than one.
+        If there are no data, or a size is no whole number of at least 1.
     ShapeError
         If a size is more than the data have, an axis is named that they do not have, or several
         data have different lengths.
@@ -263,7 +263,7 @@ class Minibatch(BatchVariable):
         user_size
             As ``in_memory_size`` of the class.
         """
-        return static_slices(user_size)
+        return static_slices(user_size, "Minibatch")
 
     def shown_rows(self) -> list[ShownRows]:
         shape = self.whole_shape

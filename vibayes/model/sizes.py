@@ -9,7 +9,7 @@ from typing import Any
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.arguments import check_seed, check_size
+from vibayes.arguments import check_seed, check_whole
 from vibayes.exceptions import ShapeError
 from vibayes.model.rows import RowKey, RowStream, row_stream
 
@@ -69,8 +69,9 @@ def size_and_seed(entry: Any, default: int, label: str) -> tuple[int, int]:
     if isinstance(entry, list | tuple):
         if len(entry) != 2:
             raise TypeError(f"{label}: an entry of batch_size is (size, seed), got {entry!r}")
-        return check_size(entry[0], label, "batch_size"), check_seed(entry[1], label)
-    return check_size(entry, label, "batch_size"), default
+        size, seed = entry
+        return check_whole(size, f"{label}: batch_size", least=1), check_seed(seed, label)
+    return check_whole(entry, f"{label}: batch_size", least=1), default
 
 
 def one_per_axis(entries: Sequence[Any], ndim: int, label: str, what: str) -> list[Any]:

@@ -12,7 +12,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Apply
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.arguments import check_seed, check_size
+from vibayes.arguments import check_seed, check_whole
 from vibayes.backend.modes import as_seed_sequence
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.streaming.batch import BatchVariable, ShownRows
@@ -297,7 +297,7 @@ def streamed_minibatch(
             f"data in memory"
         )
     columns = checked_columns(columns, data, label)
-    size = check_size(batch_size, label, "batch_size")
+    size = check_whole(batch_size, f"{label}: batch_size", least=1)
     source = as_source(data, columns, label)
     total = checked_total(total_size, source.length, label, source.name)
     if size > total:
@@ -305,7 +305,7 @@ def streamed_minibatch(
     layout = Layout(source, columns, dtype, allow_nan)
     if buffer_bytes is None:
         buffer_bytes = FINE_BUFFER_BYTES if source.is_fine else BUFFER_BYTES
-    room = check_size(buffer_bytes, label, "buffer_bytes")
+    room = check_whole(buffer_bytes, f"{label}: buffer_bytes", least=1)
     return Stream(layout, size, total, room, check_seed(random_seed, label), name).tensors()
 
 
@@ -332,7 +332,7 @@ def checked_total(total_size: Any, length: int | None, label: str, source: str) 
         if length == 0:
             raise ValueError(f"{label}: there are no data in {source}")
         return length
-    total = check_size(total_size, label, "total_size")
+    total = check_whole(total_size, f"{label}: total_size", least=1)
     if length is not None and length != total:
         raise ValueError(f"{label}: total_size is {total}, but {source} has {length} rows")
     return total
