@@ -1,6 +1,16 @@
 """Variational inference on PyTensor: Bayesian models fitted in one compiled loop."""
 
 from vibayes import callbacks, datasets, distributions, math, updates
+from vibayes.approximations.approximation import Approximation, sample_approx
+from vibayes.approximations.named import (
+    Empirical,
+    FullRank,
+    GaussianMixture,
+    LowRank,
+    MeanField,
+    NormalizingFlow,
+)
+from vibayes.approximations.single import SingleGroupApproximation
 from vibayes.context import modelcontext
 from vibayes.distributions import (
     AR,
@@ -70,13 +80,7 @@ from vibayes.distributions import (
     logp,
 )
 from vibayes.exceptions import ApproximationWarning, ConvergenceWarning, StorageError
-from vibayes.families.base import Approximation, Group
-from vibayes.families.empirical import Empirical
-from vibayes.families.full_rank import FullRank
-from vibayes.families.gaussian_mixture import GaussianMixture
-from vibayes.families.low_rank import LowRank
-from vibayes.families.mean_field import MeanField
-from vibayes.families.normalizing_flow import NormalizingFlow
+from vibayes.families.base import Group
 from vibayes.inference.fit import fit
 from vibayes.inference.inference import ADVI, NFVI, FullRankADVI, Inference, KLqp, LowRankADVI
 from vibayes.inference.searches import AutoVI, LaplaceVI, MixtureVI, PathfinderVI
@@ -95,10 +99,10 @@ from vibayes.objectives.renyi import IWELBO, Renyi
 from vibayes.objectives.stein import KSD, Stein
 from vibayes.objectives.test_function import TestFunction
 from vibayes.plots import model_to_graphviz, plot_loss
-from vibayes.posterior.nodes import sample_approx
 from vibayes.predictive.log_density import compute_log_likelihood, compute_log_prior
 from vibayes.predictive.predictive import sample_posterior_predictive, sample_prior_predictive
 from vibayes.pymc_models.convert import from_pymc
+from vibayes.records.diagnosis import Diagnosis
 from vibayes.updates import (
     adadelta,
     adagrad,
@@ -114,7 +118,6 @@ from vibayes.updates import (
     sgd,
     total_norm_constraint,
 )
-from vibayes.verdict.judge import Diagnosis
 from vibayes.version import __version__
 
 __all__ = [
@@ -203,6 +206,7 @@ __all__ = [
     "Potential",
     "Renyi",
     "Rice",
+    "SingleGroupApproximation",
     "SkewNormal",
     "Stein",
     "StorageError",

@@ -1,43 +1,18 @@
-"""Approximations in files: ``approx.save(path)`` and ``vb.load(path)``."""
+"""Approximations out of files: ``vb.load(path)``."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from vibayes.approximations.approximation import Approximation
+from vibayes.approximations.saved import approximation_from
 from vibayes.context import modelcontext
 from vibayes.exceptions import StorageError
 from vibayes.model.core import Model
-from vibayes.storage.approximations import (
-    approximation_arrays,
-    approximation_from,
-    approximation_record,
-    why_not_saved,
-)
-from vibayes.storage.files import check_path, read_file, write_file
-from vibayes.storage.models import check_model, describe_model
-from vibayes.storage.records import stamp
+from vibayes.storage.files import read_file
+from vibayes.storage.models import check_model
 
-if TYPE_CHECKING:
-    from vibayes.families.base import Approximation
-
-__all__ = ["load", "save"]
-
-
-def save(approx: Approximation, path: Any) -> None:
-    """Write an approximation to a file; see :meth:`vibayes.Approximation.save`."""
-    path = check_path(path)
-    if why := why_not_saved(approx):
-        raise StorageError(f"{approx!r} cannot be saved: {why}")
-    header = stamp() | {
-        "kind": "approximation",
-        "model": describe_model(approx.model),
-        "approximation": approximation_record(approx),
-    }
-    arrays = approximation_arrays(approx)
-    if approx._fit_state is not None:
-        header["fit"], more = approx._fit_state.record()
-        arrays |= more
-    write_file(path, header, arrays)
+__all__ = ["load"]
 
 
 def load(path: Any, model: Model | None = None) -> Approximation:

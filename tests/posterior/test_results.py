@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import vibayes as vb
-from vibayes.posterior.arviz import arviz_generation, dataset, inference_data
+from vibayes.posterior.arviz import dataset, inference_data
+from vibayes.posterior.generation import arviz_generation
 
 OLD = arviz_generation() == 0
 

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 import vibayes as vb
-from vibayes.posterior.arviz import arviz_generation
+from vibayes.posterior.generation import arviz_generation
 from vibayes.predictive import log_density
 
 OLD = arviz_generation() == 0

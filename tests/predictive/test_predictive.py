@@ -9,7 +9,7 @@ from scipy import stats
 
 import vibayes as vb
 from vibayes.exceptions import ModelError, ShapeError
-from vibayes.posterior.arviz import arviz_generation
+from vibayes.posterior.generation import arviz_generation
 
 
 def posterior(chains=2, draws=200, **values):

@@ -1,39 +1,75 @@
-"""What every approximation is: groups of variables, each with a family of distributions.
+"""What a family is: variables that one family of distributions approximates together.
 
-A :class:`Group` maps random noise to unconstrained values of its variables and knows the log
-density of what it makes. An :class:`Approximation` is one or more groups that together cover the
-free variables of a model, so that draws of it are draws of the (approximate) posterior.
+A :class:`Group` maps random noise to unconstrained values of its variables, and knows the log
+density of what it makes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property, reduce
 from typing import Any, ClassVar
 
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
-from pytensor.gradient import disconnected_grad
 from pytensor.graph.basic import Variable
-from pytensor.graph.replace import clone_replace, graph_replace, vectorize_graph
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.backend.modes import as_seed_sequence
 from vibayes.context import modelcontext
 from vibayes.distributions.base import to_float
 from vibayes.distributions.shapes import same_shape
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.model.core import Model
-from vibayes.model.density import total_scale
 from vibayes.model.flat import FlatLayout
-from vibayes.posterior.display import approximation_html
-from vibayes.posterior.draws import PosteriorDraws
-from vibayes.posterior.nodes import PosteriorNodes
+from vibayes.registry import Registry
+from vibayes.settings import attributes, key_of
 
-__all__ = ["Approximation", "Draws", "Group", "SingleGroupApproximation"]
+__all__ = ["Group", "check_continuous", "local_groups"]
+
+DISTRIBUTION = frozenset(
+    {
+        "draw",
+        "initial_params",
+        "log_density",
+        "log_density_at",
+        "noise_size",
+        "param_names",
+        "param_shapes",
+        "transform",
+    }
+)
+"""What makes the distribution of a family: whoever overrides one of these has another one."""
+FACTS = (
+    "center_name",
+    "cov",
+    "is_diagonal",
+    "is_normal",
+    "log_density_at",
+    "mean",
+    "param_scales",
+    "params_near",
+    "several_modes",
+    "std",
+)
+"""What holds for one distribution, and is not inherited by a class that has another one."""
+OWN_ATTRIBUTES = frozenset(
+    {
+        "event_shape",
+        "given_params",
+        "layout",
+        "local",
+        "model",
+        "options",
+        "params_dict",
+        "random_seed",
+        "shared_params",
+        "start",
+        "start_sigma",
+        "variables",
+    }
+)
+"""What every group has, and what is in its key or changes no compiled function."""
 
 
 class Group:
@@ -46,6 +82,14 @@ class Group:
     :meth:`log_density`, and ``mean``, ``std`` and ``cov`` where they exist. All of them act on
     the last axis, so that they serve one draw and a stack of draws alike. It is known by its
     ``short_name``, its ``aliases`` and its ``param_names`` from the moment it is defined.
+
+    What a family says of its distribution (that it is normal, where its centre is, its moments in
+    closed form, ...) holds for this class. A subclass that overrides what makes the distribution
+    says so for itself, or it does not hold.
+
+    Settings of a family are options: declared in ``option_names``, given in ``options``. Groups
+    that differ in nothing share what has been compiled. One with attributes of its own shares
+    nothing, unless ``derived_names`` declares that they follow from the options.
 
     Parameters
     ----------
@@ -110,20 +154,31 @@ class Group:
     aliases: ClassVar[tuple[str, ...]] = ()
     param_names: ClassVar[frozenset[str]] = frozenset()
     option_names: ClassVar[frozenset[str]] = frozenset()
+    derived_names: ClassVar[frozenset[str]] = frozenset()
+    """Attributes of its own that follow from options and variables, or change no result."""
     has_logq: ClassVar[bool] = True
+    """Whether it has a density."""
+    is_particles: ClassVar[bool] = False
+    """Whether its parameter ``histogram`` holds draws, and nothing else is drawn."""
+    is_normal: ClassVar[bool] = False
+    """Whether it is a normal distribution: ``params_near`` then gives the closest one."""
+    is_diagonal: ClassVar[bool] = False
+    """Whether its dimensions are independent of each other."""
     several_modes: ClassVar[bool] = False
     """Whether members of the family can have several modes."""
-    center_name: ClassVar[str] = "mu"
+    center_name: ClassVar[str] = ""
     """Name of the parameter that is the centre of the flat vector, if there is one."""
-    _families: ClassVar[dict[str, type[Group]]] = {}
-    # of the only variable, where the parameters know it: a minibatch may have another length
-    _event_shape: tuple[Any, ...] | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in (cls.short_name, *cls.aliases):
-            if name:
-                Group._families[name] = cls
+        own = vars(cls)
+        if DISTRIBUTION & own.keys():
+            for fact in FACTS:
+                if fact not in own:
+                    setattr(cls, fact, vars(Group)[fact])
+        if "derived_names" not in own:
+            cls.derived_names = frozenset()
+        FAMILIES.add(cls)
 
     def __new__(
         cls,
@@ -160,15 +215,17 @@ class Group:
             known = ", ".join(sorted(self.option_names)) or "none"
             raise TypeError(f"{type(self).__name__} has no option {unknown[0]!r}; it has: {known}")
         self.variables: list[TensorVariable] = []
-        self._given = dict(params or {})
-        self._start = (random_seed, dict(start or {}), start_sigma)
+        self.given_params = dict(params or {})
+        self.random_seed, self.start, self.start_sigma = random_seed, dict(start or {}), start_sigma
+        # of the only variable, where the parameters know it: a minibatch may have another length
+        self.event_shape: tuple[Any, ...] | None = None
         if group is not None:
             self.attach(group)
 
     @classmethod
     def families(cls) -> dict[str, type[Group]]:
         """Return the known families by name and alias."""
-        return dict(Group._families)
+        return dict(FAMILIES)
 
     @classmethod
     def accepts(cls, vfam: str) -> bool:
@@ -181,12 +238,12 @@ class Group:
         check_continuous(self.model, self.variables)
         self.layout = FlatLayout([self.model.rvs_to_values[rv] for rv in self.variables])
         self.shared_params: dict[str, SharedVariable] = {}
-        if self._given:
-            self.params_dict = self._given_params()
+        if self.given_params:
+            self.params_dict = self._checked_params()
             return
-        seed, start, sigma = self._start
-        point = self.model.initial_point(seed, start)
-        values = self.initial_params(self.layout.join(point), self._start_sigma(sigma))
+        point = self.model.initial_point(self.random_seed, self.start)
+        sigma = self._flat_sigma(self.start_sigma)
+        values = self.initial_params(self.layout.join(point), sigma)
         dtype = pytensor.config.floatX
         self.shared_params = {
             name: pytensor.shared(np.asarray(value, dtype=dtype), name=name, shape=value.shape)
@@ -194,18 +251,18 @@ class Group:
         }
         self.params_dict: dict[str, TensorVariable] = dict(self.shared_params)
 
-    def _given_params(self) -> dict[str, TensorVariable]:
+    def _checked_params(self) -> dict[str, TensorVariable]:
         """Return the parameters that the user has given, their shapes checked."""
-        if set(self._given) != self.param_names:
+        if set(self.given_params) != self.param_names:
             raise ValueError(
                 f"{type(self).__name__} has the parameters {sorted(self.param_names)}, got "
-                f"{sorted(self._given)}"
+                f"{sorted(self.given_params)}"
             )
         result = {}
         for name, shape in self.param_shapes().items():
-            param = to_float(self._given[name])
+            param = to_float(self.given_params[name])
             if self._has_shape_of_variable(param, shape):
-                self._event_shape = tuple(param.shape)
+                self.event_shape = tuple(param.shape)
                 param = param.ravel()
             if not same_shape(param.type.shape, shape):
                 raise ShapeError(
@@ -222,7 +279,7 @@ class Group:
         (slot,) = self.layout.slots
         return len(slot.shape) != 1 and same_shape(param.type.shape, slot.shape)
 
-    def _start_sigma(self, start_sigma: Mapping[str, Any] | None) -> np.ndarray | None:
+    def _flat_sigma(self, start_sigma: Mapping[str, Any] | None) -> np.ndarray | None:
         """Return the standard deviations to start from as a flat vector, None by default."""
         if start_sigma is None:
             return None
@@ -268,8 +325,7 @@ class Group:
         root
             Cholesky factor of its covariance, (d, d), or its standard deviations, (d,).
         """
-        sd = root if root.ndim == 1 else np.sqrt((root**2).sum(axis=1))
-        return self.initial_params(mean, sd)
+        return self.initial_params(mean, root if root.ndim == 1 else row_norms(root))
 
     def param_scales(self, sd: np.ndarray) -> dict[str, np.ndarray]:
         """Return the unit of parameters that have one, by name.
@@ -336,10 +392,10 @@ class Group:
         size
             Number of draws, or None for a single one without an axis.
         """
-        if self._event_shape is None:
-            return split_draws(self.layout, flat, size)
+        if self.event_shape is None:
+            return self.layout.split_draws(flat, size)
         lead = () if size is None else (size,)
-        return {self.layout.value_vars[0]: flat.reshape((*lead, *self._event_shape))}
+        return {self.layout.value_vars[0]: flat.reshape((*lead, *self.event_shape))}
 
     @property
     def params(self) -> list[SharedVariable]:
@@ -347,16 +403,35 @@ class Group:
         return list(self.shared_params.values())
 
     @property
-    def key(self) -> Hashable:
-        """Equal for groups of a model whose compiled functions can serve each other."""
-        return (
+    def key(self) -> Hashable | None:
+        """Equal for groups of a model whose compiled functions can serve each other.
+
+        None for one that no other is equal to: it has attributes that its class does not declare,
+        or options that cannot be compared.
+        """
+        if attributes(self).keys() - OWN_ATTRIBUTES - self.derived_names:
+            return None
+        options = key_of(self.options)
+        return options and (
             type(self),
             tuple(rv.name for rv in self.variables),
             tuple(p.type for p in self.params),
-            tuple(self.params_dict.values()) if self._given else (),
-            tuple(sorted(self.options.items())),
+            tuple(self.params_dict.values()) if self.given_params else (),
+            options,
             self.local,
         )
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether all parameters of the family are the group's own."""
+        return set(self.shared_params) == set(self.param_names)
+
+    @classmethod
+    def saved_options(
+        cls, options: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
+    ) -> dict[str, Any]:
+        """Return the options of a group that was saved, whose parameters have these shapes."""
+        return dict(options)
 
     def param_elements(self, name: str) -> list[str]:
         """Return the name of each element of a parameter, for messages."""
@@ -391,6 +466,11 @@ class Group:
         return next_rng, noise, self.transform(noise)
 
 
+def row_norms(root: np.ndarray) -> np.ndarray:
+    """Return the standard deviations of a normal, of the Cholesky factor of its covariance."""
+    return np.sqrt((root**2).sum(axis=1))
+
+
 def check_continuous(model: Model, variables: Iterable[TensorVariable]) -> None:
     """Raise if there is nothing to infer, or a variable that has no gradient."""
     variables = list(variables)
@@ -412,376 +492,22 @@ def check_continuous(model: Model, variables: Iterable[TensorVariable]) -> None:
             )
 
 
-@dataclass(frozen=True)
-class Draws:
-    """Symbolic draws of an approximation, and the log densities that objectives are made of.
-
-    Attributes
-    ----------
-    approx : Approximation
-    z : dict of TensorVariable to TensorVariable
-        Unconstrained values by value variable.
-    drawn : list of tuple
-        For each group, the noise and the flat unconstrained values that it became.
-    size : int or None
-        Number of draws, None for a single one without an axis.
-    """
-
-    approx: Approximation
-    z: dict[TensorVariable, TensorVariable]
-    drawn: list[tuple[TensorVariable, TensorVariable]]
-    size: Any
-
-    def of(self, graphs: Sequence[Variable]) -> list[Variable]:
-        """Return graphs of the model's value variables, evaluated at each draw."""
-        if self.size is not None:
-            return vectorize_graph(list(graphs), self.z)
-        if all(value.type.is_super(z.type) for value, z in self.z.items()):
-            return graph_replace(list(graphs), self.z, strict=False)
-        # local variables of a minibatch of another length
-        return clone_replace(list(graphs), self.z, rebuild_strict=False)
-
-    @cached_property
-    def flat(self) -> TensorVariable:
-        """The flat unconstrained vectors of all groups, one after the other."""
-        parts = [z for _, z in self.drawn]
-        return parts[0] if len(parts) == 1 else pt.concatenate(parts, axis=-1)
-
-    @cached_property
-    def score(self) -> TensorVariable:
-        """Gradient of :attr:`logp` by :attr:`flat`, at each draw."""
-        parts = [z for _, z in self.drawn]
-        grads = pytensor.grad(self.logp.sum(), parts, disconnected_inputs="ignore")
-        return grads[0] if len(grads) == 1 else pt.concatenate(grads, axis=-1)
-
-    def scale_of(self, rv: TensorVariable) -> TensorVariable | float:
-        """Return the factor by which ``total_size`` scales the log density of a variable."""
-        total = self.approx.model.rvs_to_total_sizes.get(rv)
-        if total is None:
-            return 1.0
-        value = self.approx.model.rvs_to_values[rv]
-        if value in self.z:
-            value = self.z[value] if self.size is None else self.z[value][0]
-        return total_scale(total, value)
-
-    @cached_property
-    def normalizing_constant(self) -> TensorVariable | float:
-        """The largest factor by which ``total_size`` scales a variable; 1 without minibatches."""
-        scales = [self.scale_of(rv) for rv in self.approx.model.rvs_to_total_sizes]
-        return reduce(pt.maximum, scales) if scales else 1.0
-
-    def _logq_scale(self, group: Group) -> TensorVariable | float:
-        """Return the factor by which the density of local variables stands for that of all."""
-        return self.scale_of(group.variables[0]) if group.local else 1.0
-
-    @cached_property
-    def logq(self) -> TensorVariable:
-        """Log density of the approximation at each draw, if all of its groups have one."""
-        logq: Any = 0.0
-        for group, (noise, flat) in zip(self.approx.groups, self.drawn, strict=True):
-            logq = logq + group.log_density(noise, flat) * self._logq_scale(group)
-        return logq
-
-    @cached_property
-    def path_logq(self) -> TensorVariable:
-        """``logq``, with a gradient that reaches the parameters by way of the draws alone.
-
-        Leaving out the derivative of log q by the parameters at a fixed draw, whose expectation is
-        zero, leaves the expected gradient as it is, and makes its variance vanish where the
-        approximation is the posterior ("sticking the landing", Roeder et al. 2017).
-        """
-        total: Any = 0.0
-        for group, (_, z) in zip(self.approx.groups, self.drawn, strict=True):
-            at = z.type()
-            frozen = {p: disconnected_grad(p) for p in group.params_dict.values()}
-            density = graph_replace(group.log_density_at(at), frozen, strict=False)
-            total = total + graph_replace(density, {at: z}) * self._logq_scale(group)
-        return total
-
-    @cached_property
-    def logp(self) -> TensorVariable:
-        """Joint log density of the model at each draw."""
-        return self.of([self.approx.model.logp()])[0]
-
-    @cached_property
-    def _prior_and_data(self) -> list[Variable]:
-        model = self.approx.model
-        return self.of([model.varlogp, model.datalogp])
-
-    @property
-    def varlogp(self) -> TensorVariable:
-        """Log density of the free variables at each draw."""
-        return self._prior_and_data[0]
-
-    @property
-    def datalogp(self) -> TensorVariable:
-        """Log likelihood at each draw, potentials included."""
-        return self._prior_and_data[1]
-
-
-INTERRUPTED = "it was interrupted"
-"""Reason of the ending of a fit that the user or a callback has ended."""
-
-
-@dataclass(frozen=True)
-class Ending:
-    """Why a fit ended.
-
-    Attributes
-    ----------
-    converged : bool or None
-        Whether it came to an end by its own test; None if it was told when to stop.
-    reason : str
-        In words.
-    findings : Findings, optional
-        What the fit found out about the posterior beside the approximation.
-    unsettled : bool, default False
-        Whether the loss was still moving when a fit ended that was told when to stop.
-    """
-
-    converged: bool | None
-    reason: str
-    findings: Any = None
-    unsettled: bool = False
-
-    @property
-    def is_interrupted(self) -> bool:
-        """Whether the user or a callback has ended a fit that was to end by itself."""
-        return self.reason == INTERRUPTED
-
-
-class Approximation(PosteriorDraws, PosteriorNodes):
-    """An approximate posterior, made of groups that cover the free variables of a model.
-
-    Parameters
-    ----------
-    groups : sequence of Group
-        Every free variable belongs to exactly one of them.
-    model : Model, optional
-        The model; by default the one of the ``with`` block.
-    random_seed : int, optional
-        Seed of the noise that a fit draws.
-    cost_part_grad_scale : float or scalar variable, default 1
-        Factor of the part of the gradient that comes from the derivative of log q by the
-        parameters at a fixed draw. Its expectation is zero: 0 leaves it out (the path derivative
-        of Roeder et al. 2017), and a shared variable can go from 1 to 0 during a fit.
-    scale_cost_to_minibatch : bool, default False
-        Whether the loss is divided by the largest factor by which ``total_size`` scales a
-        variable, so that it is of the size of the minibatch.
-
-    Attributes
-    ----------
-    hist : numpy.ndarray
-        Loss at each iteration: the negative ELBO, by one Monte Carlo estimate.
-    ending : Ending
-        Why the last fit ended.
-    diagnosis : Diagnosis or None
-        The last judgement since then; see :meth:`diagnose`.
-    """
-
-    def __init__(
-        self,
-        groups: Sequence[Group],
-        *,
-        model: Model | None = None,
-        random_seed: Any = None,
-        cost_part_grad_scale: Any = 1.0,
-        scale_cost_to_minibatch: bool = False,
-    ) -> None:
-        self.model = modelcontext(model)
-        self.cost_part_grad_scale = check_scale(cost_part_grad_scale)
-        self.scale_cost_to_minibatch = bool(scale_cost_to_minibatch)
-        self.groups = list(groups)
-        self.hist = np.zeros(0)
-        self.ending = Ending(None, "not fitted yet")
-        self.diagnosis: Any = None
-        self.is_seeded = random_seed is not None
-        self._fit_state: Any = None  # where the last fit stands, if it took steps
-        # streams of their own: to build a node before a fit does not change the fit's noise
-        self._seeds, self._node_seeds = as_seed_sequence(random_seed).spawn(2)
-        attach_rest(self.model, self.groups)
-        check_cover(self.model, self.groups)
-
-    @property
-    def params(self) -> list[TensorVariable]:
-        """Variational parameters of all groups."""
-        return [p for group in self.groups for p in group.params]
-
-    @property
-    def shared_params(self) -> Any:
-        """Variational parameters by name; a list of such dicts if there are several groups."""
-        found = [group.shared_params for group in self.groups]
-        return found[0] if len(found) == 1 else found
-
-    @property
-    def ddim(self) -> int:
-        """Number of unconstrained dimensions."""
-        return sum(group.ddim for group in self.groups)
-
-    @property
-    def ndim(self) -> int:
-        """Number of unconstrained dimensions, as ``ddim``."""
-        return self.ddim
-
-    @property
-    def key(self) -> Hashable:
-        """Equal for approximations of a model whose compiled functions can serve each other."""
-        return (
-            type(self),
-            tuple(group.key for group in self.groups),
-            self.cost_part_grad_scale,
-            self.scale_cost_to_minibatch,
-        )
-
-    def spawn_generator(self, for_nodes: bool = False) -> np.random.Generator:
-        """Return a new, independent stream of the approximation's seed.
-
-        Parameters
-        ----------
-        for_nodes
-            Whether it is for a node to draw from, rather than for a fit.
-        """
-        seeds = self._node_seeds if for_nodes else self._seeds
-        return np.random.Generator(np.random.PCG64(seeds.spawn(1)[0]))
-
-    def draw(
-        self, size: Any = None, deterministic: Any = False
-    ) -> tuple[Draws, dict[Variable, Variable]]:
-        """Return symbolic draws, and the updates of the generators that they come from.
-
-        Parameters
-        ----------
-        size
-            Number of draws, or None for a single one without an axis.
-        deterministic
-            Whether every draw is the centre of the approximation: a bool, or a symbolic one.
-        """
-        z: dict[TensorVariable, TensorVariable] = {}
-        drawn = []
-        updates: dict[Variable, Variable] = {}
-        for i, group in enumerate(self.groups):
-            rng = pytensor.shared(np.random.Generator(np.random.PCG64(0)), name=f"noise_{i}")
-            next_rng, noise, flat = group.draw(rng, size, deterministic)
-            updates[rng] = next_rng
-            drawn.append((noise, flat))
-            z.update(group.split(flat, size))
-        return Draws(self, z, drawn, size), updates
-
-    def save(self, path: Any) -> None:
-        """Write the approximation to a file, from which :func:`vibayes.load` reads it.
-
-        Parameters
-        ----------
-        path
-            Where to: a name that ends with ``.nc`` (netCDF) or ``.zarr`` (a folder, which needs
-            the extra ``streaming``). What is there is replaced once the new file is whole.
-
-        Raises
-        ------
-        ValueError
-            If the name ends otherwise.
-        FileNotFoundError
-            If the folder does not exist.
-        StorageError
-            If parameters are expressions of the user's code, as those of local variables are.
-
-        Notes
-        -----
-        The file holds the family with its options and parameters, ``hist``, ``ending`` and
-        ``diagnosis``, the random state, the memory of the optimizer, the names, shapes and
-        transforms of the model's variables, and the versions of what wrote it: arrays of numbers
-        and JSON, no code.
-        """
-        from vibayes.loading import save
-
-        save(self, path)
-
-    def name_elements(self, param: Variable) -> list[str]:
-        """Return the name of each element of a variational parameter, for messages."""
-        for group in self.groups:
-            for name, shared in group.shared_params.items():
-                if shared is param:
-                    return group.param_elements(name)
-        size = int(np.prod(param.type.shape, dtype=int))
-        return [f"{param.name}[{i}]" for i in range(size)]
-
-    def element_names(self) -> list[str]:
-        """Return the name of each scalar of the unconstrained space, as the model orders them."""
-        layout = FlatLayout(self.model.value_vars)
-        return [layout.element(i) for i in range(layout.size)]
-
-    def __repr__(self) -> str:
-        inner = " & ".join(
-            f"{type(group).__name__}({', '.join(rv.name for rv in group.variables)})"
-            for group in self.groups
-        )
-        return f"<{type(self).__name__}: {inner}, {self.ddim} dimensions>"
-
-    def _repr_html_(self) -> str:
-        return approximation_html(self)
-
-
-def check_scale(scale: Any) -> float | TensorVariable:
-    """Return a factor as a number or as a scalar variable."""
-    if isinstance(scale, Variable):
-        if scale.type.ndim:
-            raise ShapeError(f"cost_part_grad_scale must be a scalar, got {scale.type}")
-        return scale
-    if not np.isfinite(scale) or scale < 0:
-        raise ValueError(f"cost_part_grad_scale must be a number of at least 0, got {scale!r}")
-    return float(scale)
-
-
-def split_draws(
-    layout: FlatLayout, flat: TensorVariable, size: Any
-) -> dict[TensorVariable, TensorVariable]:
-    """Map each value variable to its part of flat draws."""
-    if size is None:
-        return layout.split(flat)
-    vector = pt.vector("z", dtype=flat.dtype, shape=(layout.size,))
-    parts = layout.split(vector)
-    batched = vectorize_graph(list(parts.values()), {vector: flat})
-    return dict(zip(parts, batched, strict=True))
-
-
-def attach_rest(model: Model, groups: Sequence[Group]) -> None:
-    """Give the group that was made without variables all those that no other group has."""
-    open_groups = [group for group in groups if not group.variables]
-    if len(open_groups) > 1:
-        raise ModelError("Only one group can stand for all the rest of the variables")
-    for group in open_groups:
-        taken = {rv for other in groups for rv in other.variables}
-        rest = [rv for rv in model.free_RVs if rv not in taken]
-        if model.free_RVs and not rest:
-            raise ModelError("No variables are left for the group that is to have the rest")
-        group.attach(rest)
-
-
-def check_cover(model: Model, groups: Sequence[Group]) -> None:
-    """Raise unless every free variable belongs to exactly one group."""
-    seen: set[TensorVariable] = set()
-    for group in groups:
-        for rv in group.variables:
-            if rv in seen:
-                raise ModelError(f"{rv.name!r} belongs to two groups")
-            seen.add(rv)
-    if missing := [rv.name for rv in model.free_RVs if rv not in seen]:
-        raise ModelError(f"No group holds {', '.join(map(repr, missing))}")
+FAMILIES: Registry[Group] = Registry("family")
 
 
 def choose_family(vfam: str | None, params: Mapping[str, Any] | None) -> type[Group]:
     """Return the family of a name, or the one that has parameters of these names."""
-    known = ", ".join(sorted(Group._families))
+    known = ", ".join(sorted(FAMILIES))
     if vfam is not None:
-        if vfam.lower() in Group._families:
-            return Group._families[vfam.lower()]
-        for family in Group._families.values():
+        if vfam.lower() in FAMILIES:
+            return FAMILIES[vfam]
+        for family in FAMILIES.values():
             if family.accepts(vfam):
                 return family
         raise ValueError(f"vfam {vfam!r} is unknown; known are {known}, and formulas of flows")
     if params is None:
         raise ValueError(f"Group: give vfam (one of {known}) or params")
-    for family in Group._families.values():
+    for family in FAMILIES.values():
         if family.param_names == set(params):
             return family
     raise ValueError(f"no family has the parameters {sorted(params)}; known families are {known}")
@@ -806,71 +532,3 @@ def local_groups(local_rv: Mapping[TensorVariable, Any], model: Model) -> list[G
             params = dict(zip(("mu", "rho"), params, strict=True))
         groups.append(Group([rv], params=params, local=True, model=model))
     return groups
-
-
-class SingleGroupApproximation(Approximation):
-    """An approximation of all variables by one family.
-
-    Parameters
-    ----------
-    local_rv : dict, optional
-        Variables that belong to the observations of a minibatch, with their parameters as
-        functions of it: ``{z: (mu, rho)}`` or ``{z: {"mu": mu, "rho": rho}}``. Each gets a local
-        :class:`Group`; the family has the other variables.
-    cost_part_grad_scale, scale_cost_to_minibatch
-        As for :class:`Approximation`.
-    model, start, start_sigma, random_seed
-        As for :class:`Group`.
-    """
-
-    family: ClassVar[type[Group]]
-
-    def __init__(
-        self,
-        local_rv: Mapping[TensorVariable, Any] | None = None,
-        model: Model | None = None,
-        cost_part_grad_scale: Any = 1.0,
-        scale_cost_to_minibatch: bool = False,
-        random_seed: Any = None,
-        start: Mapping[str, Any] | None = None,
-        start_sigma: Mapping[str, Any] | None = None,
-        **options: Any,
-    ) -> None:
-        model = modelcontext(model)
-        local = local_groups(local_rv or {}, model)
-        group = self.family(
-            None,
-            model=model,
-            start=start,
-            start_sigma=start_sigma,
-            random_seed=random_seed,
-            options=options,
-        )
-        only_local = local and len(local) == len(model.free_RVs)
-        super().__init__(
-            local if only_local else [group, *local],
-            model=model,
-            random_seed=random_seed,
-            cost_part_grad_scale=cost_part_grad_scale,
-            scale_cost_to_minibatch=scale_cost_to_minibatch,
-        )
-
-    @property
-    def mean(self) -> TensorVariable:
-        """Mean of the flat unconstrained vector; ``mean.eval()`` gives the numbers."""
-        return self.groups[0].mean
-
-    @property
-    def std(self) -> TensorVariable:
-        """Standard deviations of the flat unconstrained vector."""
-        return self.groups[0].std
-
-    @property
-    def cov(self) -> TensorVariable:
-        """Covariance matrix of the flat unconstrained vector."""
-        return self.groups[0].cov
-
-    @property
-    def layout(self) -> FlatLayout:
-        """Where each variable lies in the flat unconstrained vector."""
-        return self.groups[0].layout

@@ -23,11 +23,10 @@ from scipy import linalg
 
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
 from vibayes.distributions.multivariate import expand_packed_triangular
-from vibayes.families.base import Group, SingleGroupApproximation
+from vibayes.families.base import Group
 from vibayes.families.mean_field import DEFAULT_SIGMA
 
 __all__ = [
-    "FullRank",
     "FullRankGroup",
     "PackedOuterProduct",
     "PackedTriangularProduct",
@@ -49,6 +48,8 @@ class FullRankGroup(Group):
     short_name: ClassVar[str] = "full_rank"
     aliases: ClassVar[tuple[str, ...]] = ("fr",)
     param_names: ClassVar[frozenset[str]] = frozenset({"mu", "L_tril"})
+    is_normal: ClassVar[bool] = True
+    center_name: ClassVar[str] = "mu"
 
     def param_shapes(self) -> dict[str, tuple[int | None, ...]]:
         return {"mu": (self.ddim,), "L_tril": (triangle_size(self.ddim),)}
@@ -105,49 +106,6 @@ class FullRankGroup(Group):
     def cov(self) -> TensorVariable:
         L = self.L
         return L @ L.T
-
-
-class FullRank(SingleGroupApproximation):
-    """Full-rank approximation: one normal with all covariances of the unconstrained dimensions.
-
-    It has d (d + 3) / 2 parameters for d dimensions; see :class:`LowRank` for many dimensions.
-
-    Parameters
-    ----------
-    local_rv, cost_part_grad_scale, scale_cost_to_minibatch
-        As for :class:`~vibayes.families.base.SingleGroupApproximation`.
-    model : Model, optional
-        The model; by default the one of the ``with`` block.
-    start : dict, optional
-        Where to start, by variable name.
-    start_sigma : dict, optional
-        Standard deviations to start from, by variable name, in the unconstrained space.
-    random_seed : int, optional
-        Seed of the noise that a fit draws.
-
-    Examples
-    --------
-    >>> import vibayes as vb
-    >>> with vb.Model():
-    ...     x = vb.Normal("x")
-    ...     y = vb.Normal("y", x, 0.1)
-    ...     approx = vb.fit(method="fullrank_advi", random_seed=1)
-    >>> approx.cov.eval().round(2)
-    array([[1.  , 1.  ],
-           [1.  , 1.01]])
-    """
-
-    family = FullRankGroup
-
-    @property
-    def L(self) -> TensorVariable:
-        """Cholesky factor of the covariance, up to the signs of its columns."""
-        return self.groups[0].L
-
-    @property
-    def L_chol(self) -> TensorVariable:
-        """Cholesky factor of the covariance, as ``L``."""
-        return self.groups[0].L
 
 
 # -- packed triangles -----------------------------------------------------------------------------

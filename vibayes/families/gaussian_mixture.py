@@ -12,10 +12,10 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import check_whole
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
-from vibayes.families.base import Group, SingleGroupApproximation
+from vibayes.families.base import Group
 from vibayes.families.mean_field import DEFAULT_SIGMA
 
-__all__ = ["GaussianMixture", "GaussianMixtureGroup"]
+__all__ = ["GaussianMixtureGroup"]
 
 DEFAULT_COMPONENTS = 2
 
@@ -42,7 +42,6 @@ class GaussianMixtureGroup(Group):
     param_names: ClassVar[frozenset[str]] = frozenset({"log_weights", "mu", "L"})
     option_names: ClassVar[frozenset[str]] = frozenset({"components"})
     several_modes: ClassVar[bool] = True
-    center_name: ClassVar[str] = ""
 
     def wanted_components(self) -> int:
         """Return the number of components asked for, or the default one."""
@@ -118,38 +117,3 @@ class GaussianMixtureGroup(Group):
         L, centred = self.params_dict["L"], self.params_dict["mu"] - self.mean
         within = L @ L.transpose(0, 2, 1)
         return pt.tensordot(self.weights, within, 1) + (centred * self.weights[:, None]).T @ centred
-
-
-class GaussianMixture(SingleGroupApproximation):
-    """Mixture of normals: several modes, or one of any shape.
-
-    Parameters
-    ----------
-    components : int, default 2
-        Number of normals.
-    local_rv, cost_part_grad_scale, scale_cost_to_minibatch
-        As for :class:`~vibayes.families.base.SingleGroupApproximation`.
-    model : Model, optional
-        The model; by default the one of the ``with`` block.
-    start : dict, optional
-        Where to start, by variable name.
-    start_sigma : dict, optional
-        Standard deviations to start from, by variable name, in the unconstrained space.
-    random_seed : int, optional
-        Seed of the noise that a fit draws.
-
-    Raises
-    ------
-    ValueError
-        If the number of components is not a whole number of at least 1.
-    """
-
-    family = GaussianMixtureGroup
-
-    def __init__(self, components: int = DEFAULT_COMPONENTS, **kwargs: Any) -> None:
-        super().__init__(components=components, **kwargs)
-
-    @property
-    def weights(self) -> TensorVariable:
-        """Weights of the components."""
-        return self.groups[0].weights

@@ -20,10 +20,10 @@ from scipy.linalg import lapack
 
 from vibayes.arguments import check_whole
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
-from vibayes.families.base import Group, SingleGroupApproximation
+from vibayes.families.base import Group
 from vibayes.families.mean_field import DEFAULT_SIGMA
 
-__all__ = ["LowRank", "LowRankGroup"]
+__all__ = ["LowRankGroup"]
 
 DEFAULT_RANK = 5
 START_SHARE = 0.1  # of each standard deviation, that B makes up at the start
@@ -58,6 +58,8 @@ class LowRankGroup(Group):
     aliases: ClassVar[tuple[str, ...]] = ("lr",)
     param_names: ClassVar[frozenset[str]] = frozenset({"mu", "rho", "B"})
     option_names: ClassVar[frozenset[str]] = frozenset({"rank"})
+    is_normal: ClassVar[bool] = True
+    center_name: ClassVar[str] = "mu"
 
     def wanted_rank(self) -> int:
         """Return the rank asked for, or the default one."""
@@ -137,51 +139,6 @@ class LowRankGroup(Group):
     def cov(self) -> TensorVariable:
         B = self.params_dict["B"]
         return pt.diag(self.D**2) + B @ B.T
-
-
-class LowRank(SingleGroupApproximation):
-    """Low-rank approximation: a normal of diagonal plus low-rank covariance.
-
-    Its cost grows linearly with the number d of dimensions, that of :class:`FullRank` with the
-    square.
-
-    Parameters
-    ----------
-    rank : int, optional
-        Rank of the low-rank part, 1 to d; by default the smaller of 5 and d.
-    local_rv, cost_part_grad_scale, scale_cost_to_minibatch
-        As for :class:`~vibayes.families.base.SingleGroupApproximation`.
-    model : Model, optional
-        The model; by default the one of the ``with`` block.
-    start : dict, optional
-        Where to start, by variable name.
-    start_sigma : dict, optional
-        Standard deviations to start from, by variable name, in the unconstrained space.
-    random_seed : int, optional
-        Seed of the noise that a fit draws.
-
-    Raises
-    ------
-    ValueError
-        If the rank is not a whole number from 1 to d.
-
-    Examples
-    --------
-    Five variables that share one source of variation:
-
-    >>> import vibayes as vb
-    >>> with vb.Model():
-    ...     common = vb.Normal("common")
-    ...     x = vb.Normal("x", common, 0.1, shape=4)
-    ...     approx = vb.fit(method="lowrank_advi", inf_kwargs={"rank": 1}, random_seed=1)
-    >>> approx.std.eval().round(1)
-    array([1., 1., 1., 1., 1.])
-    """
-
-    family = LowRankGroup
-
-    def __init__(self, rank: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**({} if rank is None else {"rank": rank}), **kwargs)
 
 
 def nearest_low_rank(root: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,9 +12,9 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
-from vibayes.families.base import Group, SingleGroupApproximation
+from vibayes.families.base import Group
 
-__all__ = ["MeanField", "MeanFieldGroup"]
+__all__ = ["MeanFieldGroup"]
 
 DEFAULT_SIGMA = np.log(2.0)  # rho = 0
 
@@ -29,6 +29,9 @@ class MeanFieldGroup(Group):
     short_name: ClassVar[str] = "mean_field"
     aliases: ClassVar[tuple[str, ...]] = ("mf",)
     param_names: ClassVar[frozenset[str]] = frozenset({"mu", "rho"})
+    is_normal: ClassVar[bool] = True
+    is_diagonal: ClassVar[bool] = True
+    center_name: ClassVar[str] = "mu"
 
     def param_shapes(self) -> dict[str, tuple[int | None, ...]]:
         return {"mu": (self.ddim,), "rho": (self.ddim,)}
@@ -67,34 +70,3 @@ class MeanFieldGroup(Group):
     @property
     def cov(self) -> TensorVariable:
         return pt.diag(self.std**2)
-
-
-class MeanField(SingleGroupApproximation):
-    """Mean-field approximation: an independent normal for each unconstrained dimension.
-
-    Parameters
-    ----------
-    local_rv, cost_part_grad_scale, scale_cost_to_minibatch
-        As for :class:`~vibayes.families.base.SingleGroupApproximation`.
-    model : Model, optional
-        The model; by default the one of the ``with`` block.
-    start : dict, optional
-        Where to start, by variable name.
-    start_sigma : dict, optional
-        Standard deviations to start from, by variable name, in the unconstrained space.
-    random_seed : int, optional
-        Seed of the noise that a fit draws.
-
-    Examples
-    --------
-    >>> import vibayes as vb
-    >>> with vb.Model():
-    ...     x = vb.HalfNormal("x", shape=2)
-    ...     approx = vb.MeanField(start={"x": [1.0, 2.0]}, random_seed=1)
-    >>> approx.shared_params
-    {'mu': mu, 'rho': rho}
-    >>> approx.mean.eval()  # of the unconstrained vector, here of log x
-    array([0.        , 0.69314718])
-    """
-
-    family = MeanFieldGroup

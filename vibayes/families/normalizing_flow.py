@@ -16,11 +16,11 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes.backend.modes import as_seed_sequence
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
-from vibayes.families.base import Group, SingleGroupApproximation
+from vibayes.families.base import Group
 from vibayes.flows import Flow, LocFlow, as_flows, as_formula
 from vibayes.model.core import Model
 
-__all__ = ["NormalizingFlow", "NormalizingFlowGroup"]
+__all__ = ["NormalizingFlowGroup"]
 
 DEFAULT_FLOW = "scale-loc"
 
@@ -42,6 +42,7 @@ class NormalizingFlowGroup(Group):
     short_name: ClassVar[str] = "flow"
     aliases: ClassVar[tuple[str, ...]] = ("nf", "normalizing_flow")
     option_names: ClassVar[frozenset[str]] = frozenset({"flow"})
+    derived_names: ClassVar[frozenset[str]] = frozenset({"flows"})
     several_modes: ClassVar[bool] = True
 
     def __init__(
@@ -89,7 +90,7 @@ class NormalizingFlowGroup(Group):
         return {name: value.shape for name, value in values.items()}
 
     def initial_params(self, start: np.ndarray, sigma: np.ndarray | None) -> dict[str, np.ndarray]:
-        seed = as_seed_sequence(self._start[0])
+        seed = as_seed_sequence(self.random_seed)
         values = self._initial_values(np.random.default_rng(seed))
         values[self.center_name] = start
         if sigma is not None:
@@ -169,61 +170,3 @@ class Pass(NamedTuple):
 
 def param_name(place: int, flow: Flow, name: str) -> str:
     return f"{place}_{flow.short_name or type(flow).__name__}_{name}"
-
-
-class NormalizingFlow(SingleGroupApproximation):
-    r"""Normalizing flow approximation: noise bent into the shape of the posterior.
-
-    Parameters
-    ----------
-    flow : str, Flow or list of Flow, default "scale-loc"
-        What noise goes through, from left to right: a formula such as ``"scale-planar*8-loc"``,
-        or flows. The default is the mean field. A ``loc`` is added at the end if there is none.
-    local_rv, cost_part_grad_scale, scale_cost_to_minibatch
-        As for :class:`~vibayes.families.base.SingleGroupApproximation`.
-    model : Model, optional
-        The model; by default the one of the ``with`` block.
-    start : dict, optional
-        Where to start, by variable name.
-    start_sigma : dict, optional
-        Standard deviations to start from, by variable name, in the unconstrained space. They need
-        a ``scale`` or a ``full_affine`` in the formula.
-    random_seed : int, optional
-        Seed of the initial parameters, and of the noise that a fit draws.
-
-    Raises
-    ------
-    ValueError
-        If a flow is unknown, or the formula cannot be read.
-
-    References
-    ----------
-    Rezende and Mohamed (2015), Variational Inference with Normalizing Flows,
-    https://arxiv.org/abs/1505.05770
-
-    Examples
-    --------
-    >>> import vibayes as vb
-    >>> from vibayes.families.normalizing_flow import NormalizingFlow
-    >>> with vb.Model():
-    ...     x = vb.Normal("x", shape=2)
-    ...     approx = NormalizingFlow("full_affine-loc", random_seed=1)
-    >>> list(approx.shared_params)
-    ['0_full_affine_log_scale', '0_full_affine_lower', '1_loc_loc']
-    """
-
-    family = NormalizingFlowGroup
-
-    def __init__(
-        self,
-        flow: str | Flow | Sequence[Flow] = DEFAULT_FLOW,
-        local_rv: Mapping[TensorVariable, Any] | None = None,
-        model: Model | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(local_rv, model, flow=flow, **kwargs)
-
-    @property
-    def formula(self) -> str:
-        """The flows as a formula."""
-        return self.groups[0].formula

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from vibayes.approximations.approximation import Approximation
+from vibayes.approximations.saved import approximation_from
 from vibayes.exceptions import StorageError
-from vibayes.families.base import Approximation, Ending
+from vibayes.inference.loop import FitLoop
+from vibayes.model.core import Model
+from vibayes.objectives.base import Operator
+from vibayes.records.ending import Ending
 from vibayes.records.fit_state import FitState
 from vibayes.search.budget import Budget
 from vibayes.storage.approximations import restore
@@ -21,11 +26,6 @@ from vibayes.storage.calls import (
     describe_start,
 )
 from vibayes.storage.checkpoint import Checkpoint, Found
-
-if TYPE_CHECKING:
-    from vibayes.inference.loop import FitLoop
-    from vibayes.model.core import Model
-    from vibayes.objectives.base import Operator
 
 __all__ = ["Keeping", "describe_fit", "find_kept", "saved_scales"]
 
@@ -53,9 +53,16 @@ class Keeping:
         """Where the earlier run stood."""
         return None if self.found is None else self.found.state
 
+    def approximation(self, model: Model) -> Approximation:
+        """Return the approximation of the file."""
+        found = self.found
+        approx = approximation_from(found.record, found.arrays, model, found.path)
+        approx.outcome.fit_state = found.state
+        return approx
+
     def take_over(self, approx: Approximation, given: Sequence[Any]) -> None:
         """Give the approximation, and shared variables of the user's own, their saved values."""
-        restore(approx, self.found.record, self.found.arrays, self.found.path)
+        restore(approx, approx.outcome, self.found.record, self.found.arrays, self.found.path)
         for variable, value in zip(given, self.found.state.given, strict=False):
             variable.set_value(value)
 
@@ -71,24 +78,25 @@ class Keeping:
             if checkpoint.is_due(loop.iteration):
                 ending = Ending(None, f"{loop.iteration:,} iterations were done when it was saved")
                 loop.sync()
-                checkpoint.write(loop.approx, loop.fit_state(self.call, callbacks), ending)
+                state = loop.fit_state(self.call, callbacks)
+                checkpoint.write(loop.approx, loop.approx.outcome, state, ending)
 
         return look
 
     def finish(self, loop: FitLoop, callbacks: Sequence[Callable[..., None]]) -> None:
         """Keep the state at the end of a run, and its ending."""
         state = loop.fit_state(self.call, callbacks)
-        loop.approx._fit_state = state
+        loop.approx.outcome.fit_state = state
         if self.checkpoint is not None and loop.is_settled:
-            self.checkpoint.write(loop.approx, state)
+            self.checkpoint.write(loop.approx, loop.approx.outcome, state)
 
     def finish_search(self, approx: Approximation) -> None:
         """Keep the result of a fit without steps."""
         if approx.ending.is_interrupted:  # the same call is to begin anew
             return
-        approx._fit_state = FitState(self.call, ended=True)
+        approx.outcome.fit_state = FitState(self.call, ended=True)
         if self.checkpoint is not None:
-            self.checkpoint.write(approx, approx._fit_state)
+            self.checkpoint.write(approx, approx.outcome, approx.outcome.fit_state)
 
 
 def describe_fit(
@@ -120,7 +128,7 @@ def describe_fit(
         "approximation": describe_approximation(approx),
         "options": options,
         "max_steps": None if budget is None else budget.steps,
-        "random_seed": describe_seeds(approx._seeds, approx.is_seeded),
+        "random_seed": describe_seeds(approx.noise_seeds, approx.is_seeded),
         "start": describe_start(approx.params),
     }
 

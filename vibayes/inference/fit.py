@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vibayes.families.base import Approximation
+from vibayes.approximations.approximation import Approximation, judge
 from vibayes.inference.inference import (
     ADVI,
     NFVI,
@@ -16,7 +16,6 @@ from vibayes.inference.inference import (
 from vibayes.inference.searches import AutoVI, LaplaceVI, MixtureVI, PathfinderVI, SearchMethod
 from vibayes.inference.svgd import ASVGD, SVGD
 from vibayes.model.core import Model
-from vibayes.verdict.judge import judge
 
 __all__ = ["fit"]
 

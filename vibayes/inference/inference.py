@@ -14,19 +14,18 @@ from pytensor.graph.replace import graph_replace
 from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.approximations.approximation import Approximation, judge
+from vibayes.approximations.named import FullRank, LowRank, MeanField, NormalizingFlow
+from vibayes.approximations.single import SingleGroupApproximation
 from vibayes.arguments import check_whole
 from vibayes.backend.compiled import Compiled
 from vibayes.backend.modes import as_replacements, evaluate, profiling_mode, resolve_mode
-from vibayes.families.base import Approximation, Ending, SingleGroupApproximation
-from vibayes.families.full_rank import FullRank
-from vibayes.families.low_rank import LowRank
-from vibayes.families.mean_field import MeanField, MeanFieldGroup
-from vibayes.families.normalizing_flow import DEFAULT_FLOW, NormalizingFlow
+from vibayes.families.normalizing_flow import DEFAULT_FLOW
 from vibayes.flows import Flow
 from vibayes.inference.checkpoints import Keeping, describe_fit, find_kept, saved_scales
 from vibayes.inference.convergence import FEWEST_LOSSES, loss_trend
 from vibayes.inference.loop import FitLoop
-from vibayes.inference.normal_fit import fit_normal_family, is_normal_family
+from vibayes.inference.normal_fit import fit_normal_family
 from vibayes.inference.schedule import ScaledAdam, Schedule
 from vibayes.inference.steps import CompiledSteps, State, as_next_value, with_default_updates
 from vibayes.model.core import Model
@@ -35,6 +34,7 @@ from vibayes.model.target import is_deterministic
 from vibayes.objectives.base import ObjectiveFunction, Operator, StepGraph
 from vibayes.objectives.kl import KL
 from vibayes.objectives.renyi import Renyi
+from vibayes.records.ending import Ending
 from vibayes.records.fit_state import FitState
 from vibayes.search.begin import MOST_DENSE, begin_near, find_normal, unit_scales
 from vibayes.search.budget import Budget
@@ -43,7 +43,6 @@ from vibayes.storage.records import seeds_from, seeds_record
 from vibayes.streaming.feed import Feeds
 from vibayes.streaming.shuffle import Place
 from vibayes.updates import adagrad_window
-from vibayes.verdict.judge import judge
 
 __all__ = ["ADVI", "NFVI", "FullRankADVI", "Inference", "KLqp", "LowRankADVI"]
 
@@ -290,7 +289,7 @@ class Inference:
         own = "" if before is None else before.id
         self._keeping = find_kept(call, checkpoint, approx.model, own)
         self._loop = self._make_loop = None
-        approx.diagnosis = approx._fit_state = None
+        approx.diagnosis = approx.outcome.fit_state = None
         if self._keeping.found is not None:
             self._keeping.take_over(approx, self._given(step_options(**steps)))
 
@@ -298,7 +297,7 @@ class Inference:
         self, saved: FitState, budget: Budget | None, steps: dict[str, Any], mode: Any
     ) -> None:
         """Be where a fit that is done has ended, ready for :meth:`refine`."""
-        self.approx._fit_state = saved
+        self.approx.outcome.fit_state = saved
         self._is_searched = not saved.vectors
         if self._is_searched:
             return
@@ -325,8 +324,8 @@ class Inference:
         return (
             type(op) is KL
             and op.beta == 1.0
-            and is_normal_family(approx)
-            and (approx.ddim <= MOST_DENSE or isinstance(approx.groups[0], MeanFieldGroup))
+            and approx.is_normal
+            and (approx.ddim <= MOST_DENSE or approx.groups[0].is_diagonal)
             and not approx.model.has_streams
             and is_deterministic(approx.model)
         )
@@ -415,7 +414,7 @@ class Inference:
         self.approx.diagnosis = None
         self._loop.run(check_whole(n, "n", least=0), callbacks, progressbar)
         self.approx.ending = ending_of(self._loop)
-        self.approx._fit_state = self._loop.fit_state(self._keeping.call, callbacks)
+        self.approx.outcome.fit_state = self._loop.fit_state(self._keeping.call, callbacks)
         return self.approx
 
     def run_profiling(self, n: int = 1000, score: bool | None = None, **kwargs: Any) -> Any:
@@ -462,7 +461,7 @@ class Inference:
         saved
             Where to go on, in the place of a beginning.
         """
-        approx, seeds = self.approx, seeds_record(self.approx._seeds)
+        approx, seeds = self.approx, seeds_record(self.approx.noise_seeds)
         approx.model.check_shapes()
         steps, made_from = self._compiled_steps(options, mode)
         shared = dict(zip(made_from, approx.params, strict=True))
@@ -472,7 +471,7 @@ class Inference:
         feed_seed = self._whole_number() if steps.windows else 0
         feeds = Feeds(steps.windows, feed_seed)
         if saved is not None:
-            approx._seeds = seeds_from(seeds)  # those that were drawn belong to a beginning
+            approx.noise_seeds = seeds_from(seeds)  # those that were drawn belong to a beginning
             feeds = Feeds(steps.windows, saved.feed_seed, [Place(*p) for p in saved.feed_places])
         steps.compile(state)
         check_start(self, steps, state)

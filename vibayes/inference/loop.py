@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from pytensor.compile.sharedvalue import SharedVariable
 
+from vibayes.approximations.approximation import Approximation
 from vibayes.callbacks import Callback, period
 from vibayes.exceptions import StorageError
-from vibayes.families.base import Approximation
 from vibayes.inference.steps import CompiledSteps, State
 from vibayes.progress import Progress, average_loss, logger
 from vibayes.records.fit_state import FitState

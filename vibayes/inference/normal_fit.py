@@ -3,45 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import pytensor
 
+from vibayes.approximations.approximation import Approximation
 from vibayes.callbacks import Callback, period
-from vibayes.families.base import INTERRUPTED, Approximation, Ending, Group
-from vibayes.families.full_rank import FullRankGroup
-from vibayes.families.low_rank import LowRankGroup
-from vibayes.families.mean_field import MeanFieldGroup
-from vibayes.model.target import Target, data_size, sample_size
+from vibayes.families.base import Group
+from vibayes.model.target import Target, sample_size
 from vibayes.progress import logger
-from vibayes.records.findings import Findings
+from vibayes.records.ending import INTERRUPTED, Ending
 from vibayes.search.begin import MOST_DENSE, current_center
 from vibayes.search.budget import Budget
 from vibayes.search.explore import MEDIUM_NOISE, explore
+from vibayes.search.findings import findings_of
 from vibayes.search.normals import (
     FittedNormal,
     fit_diagonal,
     fit_mean_field,
     mirrored_normals,
 )
+from vibayes.verdict.judge import FEWEST_DRAWS, draws_to_judge
 
 __all__ = [
     "Recorder",
-    "draws_to_judge",
     "fit_normal_family",
-    "is_normal_family",
     "set_params",
 ]
-
-NORMAL_FAMILIES = MeanFieldGroup, FullRankGroup, LowRankGroup
-FEWEST_DRAWS = 100
-MOST_OBSERVATIONS = 400_000_000  # whose log density is evaluated for a judgement
-
-
-def draws_to_judge(model: Any) -> int:
-    """Return how many draws to judge by: fewer for models that take long to evaluate."""
-    return int(np.clip(MOST_OBSERVATIONS // max(data_size(model), 1), 2 * FEWEST_DRAWS, 1000))
 
 
 class Recorder:
@@ -104,7 +92,7 @@ def found_ending(approx: Approximation, budget: Budget, record: Recorder) -> End
     """Take all steps, and return why they ended."""
     rng = approx.spawn_generator()
     target = Target(approx.model, start=current_center(approx))
-    diagonal = isinstance(approx.groups[0], MeanFieldGroup)
+    diagonal = approx.groups[0].is_diagonal
     if target.ddim > MOST_DENSE:
         noise = mirrored_normals(MEDIUM_NOISE, target.ddim, rng)
         best, findings = fit_diagonal(target, noise, budget, observe=record), None
@@ -114,7 +102,7 @@ def found_ending(approx: Approximation, budget: Budget, record: Recorder) -> End
         if begin is not None:
             count = FEWEST_DRAWS
         exploration = explore(target, rng, budget, count, observe, begin)
-        best, findings = exploration.best, Findings.of(exploration)
+        best, findings = exploration.best, findings_of(exploration)
         if diagonal:
             best = fit_mean_field(target, best, exploration.noise, budget, observe=record)
     record(best)
@@ -138,11 +126,3 @@ def found_on_sample(
     sample = approx.model.sampled_data_replacements(rows, rng)
     target = Target(approx.model, sample, start=current_center(approx))
     return explore(target, rng, budget, FEWEST_DRAWS).best
-
-
-def is_normal_family(approx: Approximation) -> bool:
-    """Tell whether an approximation is one normal whose parameters are its own."""
-    if len(approx.groups) != 1:
-        return False
-    group = approx.groups[0]
-    return isinstance(group, NORMAL_FAMILIES) and set(group.shared_params) == group.param_names

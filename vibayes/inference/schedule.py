@@ -19,9 +19,10 @@ import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 
+from vibayes.approximations.approximation import Approximation
 from vibayes.callbacks import Callback
-from vibayes.families.base import INTERRUPTED, Approximation, Ending
 from vibayes.inference.loop import Ended
+from vibayes.records.ending import INTERRUPTED, Ending
 from vibayes.search.budget import Budget
 from vibayes.updates import adam
 

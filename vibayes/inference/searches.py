@@ -8,26 +8,20 @@ from typing import Any, ClassVar
 import numpy as np
 import pytensor
 
+from vibayes.approximations.approximation import Approximation, judge
+from vibayes.approximations.named import Empirical, FullRank, GaussianMixture, MeanField
 from vibayes.arguments import check_whole
 from vibayes.backend.modes import as_seed_sequence
 from vibayes.context import modelcontext
 from vibayes.exceptions import ModelError
-from vibayes.families.base import (
-    INTERRUPTED,
-    Approximation,
-    Ending,
-    check_continuous,
-)
-from vibayes.families.empirical import Empirical
-from vibayes.families.full_rank import FullRank
-from vibayes.families.gaussian_mixture import GaussianMixture
-from vibayes.families.mean_field import MeanField
+from vibayes.families.base import check_continuous
 from vibayes.importance import GOOD_KHAT, smoothed
 from vibayes.inference.checkpoints import find_kept
-from vibayes.inference.normal_fit import draws_to_judge, fit_normal_family, set_params
+from vibayes.inference.normal_fit import fit_normal_family, set_params
 from vibayes.model.core import Model
 from vibayes.model.target import Target, centred_normals, is_deterministic
-from vibayes.records.findings import Attempt, Findings
+from vibayes.records.ending import INTERRUPTED, Ending
+from vibayes.records.findings import Attempt
 from vibayes.search.begin import MOST_DENSE
 from vibayes.search.budget import Budget
 from vibayes.search.explore import (
@@ -41,11 +35,12 @@ from vibayes.search.explore import (
     proposal,
     searched,
 )
+from vibayes.search.findings import findings_of
 from vibayes.search.mixtures import ImportanceSampler, Mixture, WeightedDraws, fitted_mixture
 from vibayes.search.normals import FittedNormal, fit_mean_field, from_curvature
 from vibayes.storage.calls import describe_seeds
 from vibayes.storage.checkpoint import Checkpoint
-from vibayes.verdict.judge import judge
+from vibayes.verdict.judge import draws_to_judge
 
 __all__ = ["AutoVI", "LaplaceVI", "MixtureVI", "PathfinderVI"]
 
@@ -148,7 +143,7 @@ class SearchMethod:
             approx = self.approx = self._search(Budget(max_seconds, max_steps))
             keeping.finish_search(approx)
         else:
-            approx = self.approx = keeping.found.approximation(self.model)
+            approx = self.approx = keeping.approximation(self.model)
         if diagnose:
             judge(approx, stacklevel=2)
         return approx
@@ -252,7 +247,7 @@ class AutoVI(SearchMethod):
         reason = f"a good result was found after {budget.elapsed:.1f} seconds"
         if not converged:
             reason = stopped or budget.exhausted or "no family that was tried holds the posterior"
-        findings = Findings.of(exploration, tuple(self._attempts))
+        findings = findings_of(exploration, tuple(self._attempts))
         approx.ending = Ending(converged, reason, findings)
         return approx
 
@@ -429,7 +424,7 @@ class PathfinderVI(SearchMethod):
         approx = self._of_draws(exploration, rng)
         reason = f"{len(paths)} paths came to their ends"
         converged = any(path.converged for path in paths)
-        approx.ending = Ending(converged, budget.exhausted or reason, Findings.of(exploration))
+        approx.ending = Ending(converged, budget.exhausted or reason, findings_of(exploration))
         return approx
 
 
@@ -495,5 +490,5 @@ class MixtureVI(SearchMethod):
         reason = f"the mixture stood still after {budget.elapsed:.1f} seconds"
         if not exploration.trusted:
             reason = budget.exhausted or "the weights of the draws did not become good"
-        approx.ending = Ending(exploration.trusted, reason, Findings.of(exploration))
+        approx.ending = Ending(exploration.trusted, reason, findings_of(exploration))
         return approx

@@ -10,12 +10,11 @@ import pytensor
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace, vectorize_graph
 
+from vibayes.approximations.approximation import Approximation
+from vibayes.approximations.named import Empirical, FullRank
 from vibayes.arguments import check_whole
 from vibayes.backend.modes import EVALUATE_MODE
 from vibayes.exceptions import SamplingError
-from vibayes.families.base import Approximation, split_draws
-from vibayes.families.empirical import Empirical
-from vibayes.families.full_rank import FullRank
 from vibayes.inference.inference import Inference
 from vibayes.inference.loop import FitLoop
 from vibayes.model.core import Model
@@ -220,17 +219,10 @@ class SVGD(ImplicitGradient):
 def check_particles(approx: Approximation, swap: Mapping[Variable, Variable]) -> None:
     """Raise if the log density is finite at none of the particles: they could not move."""
     model = approx.model
-
-    def compiled_logp() -> Any:
-        (logp,) = graph_replace([model.logp()], dict(swap), strict=False)
-        particles = approx.histogram.type("particles")
-        z = split_draws(approx.layout, particles, particles.shape[0])
-        (logp,) = vectorize_graph([logp], z)
-        return pytensor.function([particles], logp, mode=EVALUATE_MODE)
-
-    key = ("logp of particles", approx.key, tuple(swap.items()))
+    key = ("logp of particles", *swap.items())
+    function = approx.compiled(key, lambda: compile_particle_logp(approx, swap))
     histogram = approx.histogram.get_value(borrow=True)
-    if np.isfinite(model.compiled(key, compiled_logp)(histogram)).any():
+    if np.isfinite(function(histogram)).any():
         return
     point = approx.layout.point(histogram[0])
     logps = model.point_logps(point, round_vals=None)
@@ -240,3 +232,12 @@ def check_particles(approx: Approximation, swap: Mapping[Variable, Variable]) ->
         f"them it is, for {bad or 'the model with its replacements'}. Check those variables' "
         "parameters and data, or start elsewhere: start=, jitter=."
     )
+
+
+def compile_particle_logp(approx: Approximation, swap: Mapping[Variable, Variable]) -> Any:
+    """Compile the log density at each particle."""
+    (logp,) = graph_replace([approx.model.logp()], dict(swap), strict=False)
+    particles = approx.histogram.type("particles")
+    z = approx.layout.split_draws(particles, particles.shape[0])
+    (logp,) = vectorize_graph([logp], z)
+    return pytensor.function([particles], logp, mode=EVALUATE_MODE)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytensor
+import pytensor.tensor as pt
+from pytensor.graph.replace import vectorize_graph
 from pytensor.tensor.variable import TensorVariable
 
 __all__ = ["FlatLayout", "Slot"]
@@ -62,6 +65,23 @@ class FlatLayout:
             else vector[slot.start : slot.stop]
             for var, slot in zip(self.value_vars, self.slots, strict=True)
         }
+
+    def split_draws(self, flat: TensorVariable, size: Any) -> dict[TensorVariable, TensorVariable]:
+        """Map each value variable to its part of a symbolic stack of flat vectors.
+
+        Parameters
+        ----------
+        flat
+            One vector (d,), or a stack of them (n, d).
+        size
+            Number n of vectors, or None for a single one without an axis.
+        """
+        if size is None:
+            return self.split(flat)
+        vector = pt.vector("z", dtype=flat.dtype, shape=(self.size,))
+        parts = self.split(vector)
+        batched = vectorize_graph(list(parts.values()), {vector: flat})
+        return dict(zip(parts, batched, strict=True))
 
     def join(self, point: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the flat vector of the values in ``point``."""

@@ -14,7 +14,7 @@ from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
 from vibayes.posterior.arviz import data_groups, dataset, inference_data
 from vibayes.posterior.draws import values_at
-from vibayes.predictive.log_density import small_log_likelihood
+from vibayes.predictive.densities import small_log_likelihood
 
 __all__ = ["as_results", "complete_chains", "warn_of_problems"]
 

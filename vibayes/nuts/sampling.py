@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from vibayes.approximations.approximation import Approximation
 from vibayes.arguments import check_whole
 from vibayes.backend.modes import as_seed_sequence
 from vibayes.context import modelcontext
-from vibayes.families.base import Approximation
 from vibayes.model.core import Model
 from vibayes.model.initial import check_point
 from vibayes.nuts.density import check_model, compile_density, density_at

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from vibayes.approximations.approximation import Approximation
 from vibayes.exceptions import ModelError
-from vibayes.families.base import Approximation
 from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
 from vibayes.posterior.draws import draw_values

@@ -11,7 +11,8 @@ from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.distributions.base import to_float
-from vibayes.families.base import Approximation, Draws
+from vibayes.families.draws import Draws
+from vibayes.families.joint import Joint
 from vibayes.objectives.test_function import TestFunction
 from vibayes.posterior.nodes import fresh_draws
 from vibayes.updates import adagrad_window, total_norm_constraint
@@ -66,7 +67,7 @@ class Operator:
 
     def __init__(
         self,
-        approx: Approximation,
+        approx: Joint,
         test_function: TestFunction | Callable[..., Variable] | None = None,
     ) -> None:
         self.approx = approx
@@ -158,7 +159,7 @@ class ObjectiveFunction:
         self.op = op
 
     @property
-    def approx(self) -> Approximation:
+    def approx(self) -> Joint:
         """What is fitted."""
         return self.op.approx
 

@@ -7,7 +7,8 @@ from collections.abc import Hashable
 import numpy as np
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.families.base import Approximation, Draws
+from vibayes.families.draws import Draws
+from vibayes.families.joint import Joint
 from vibayes.objectives.base import Operator
 
 __all__ = ["KL"]
@@ -31,9 +32,7 @@ class KL(Operator):
         it to the approximation's ``cost_part_grad_scale``, of which True is the case 0.
     """
 
-    def __init__(
-        self, approx: Approximation, beta: float = 1.0, path_derivative: bool = False
-    ) -> None:
+    def __init__(self, approx: Joint, beta: float = 1.0, path_derivative: bool = False) -> None:
         super().__init__(approx)
         if not np.isfinite(beta) or beta < 0:
             raise ValueError(f"beta must be a number of at least 0, got {beta!r}")

@@ -15,7 +15,8 @@ import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.families.base import Approximation, Draws
+from vibayes.families.draws import Draws
+from vibayes.families.joint import Joint
 from vibayes.objectives.base import Operator
 
 __all__ = ["IWELBO", "Renyi"]
@@ -50,7 +51,7 @@ class Renyi(Operator):
     """
 
     def __init__(
-        self, approx: Approximation, alpha: float = 0.0, doubly_reparameterized: bool = True
+        self, approx: Joint, alpha: float = 0.0, doubly_reparameterized: bool = True
     ) -> None:
         super().__init__(approx)
         if not np.isfinite(alpha) or alpha == 1:
@@ -90,5 +91,5 @@ class IWELBO(Renyi):
         As for :class:`Renyi`, of which this is the case ``alpha=0``.
     """
 
-    def __init__(self, approx: Approximation, doubly_reparameterized: bool = True) -> None:
+    def __init__(self, approx: Joint, doubly_reparameterized: bool = True) -> None:
         super().__init__(approx, 0.0, doubly_reparameterized)

@@ -12,8 +12,8 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.families.base import Approximation, Draws
-from vibayes.families.empirical import EmpiricalGroup
+from vibayes.families.draws import Draws
+from vibayes.families.joint import Joint
 from vibayes.objectives.base import Operator
 from vibayes.objectives.kernels import Kernel, as_kernel, rbf
 
@@ -53,7 +53,7 @@ class KSD(Operator):
 
     def __init__(
         self,
-        approx: Approximation,
+        approx: Joint,
         kernel: Kernel | Callable[..., Any] | str = rbf,
         temperature: float = 1.0,
     ) -> None:
@@ -86,8 +86,8 @@ class KSD(Operator):
     def _particles(self, n_mc: int) -> tuple[list[TensorVariable], dict[Variable, Variable]]:
         """Return the particles of each group, and the updates of the generators behind them."""
         groups = self.approx.groups
-        if all(isinstance(group, EmpiricalGroup) for group in groups):
-            return [group.histogram for group in groups], {}
+        if all(group.is_particles for group in groups):
+            return [group.params_dict["histogram"] for group in groups], {}
         rngs = [
             pytensor.shared(np.random.Generator(np.random.PCG64(0)), name=f"noise_{i}")
             for i in range(len(groups))
@@ -102,13 +102,13 @@ class KSD(Operator):
         replace: Callable[[Sequence[Variable]], list[Variable]],
     ) -> TensorVariable:
         """Return the gradient of the log density at each particle."""
-        n = particles[0].shape[0]
+        n, groups = particles[0].shape[0], self.approx.groups
         z = {}
-        for group, flat in zip(self.approx.groups, particles, strict=True):
+        for group, flat in zip(groups, particles, strict=True):
             z |= group.split(flat, n)
         # differentiated by variables without a past, which no replacement can touch
         roots = {var: part.type() for var, part in z.items()}
-        draws = Draws(self.approx, roots, [], n)
+        draws = Draws(self.approx.model, groups, roots, [], n)
         scaled = self.approx.scale_cost_to_minibatch
         logp = draws.logp / draws.normalizing_constant if scaled else draws.logp
         (logp,) = replace([logp])

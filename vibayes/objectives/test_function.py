@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.tensor.variable import TensorVariable
 
-if TYPE_CHECKING:
-    from vibayes.families.base import Approximation
+from vibayes.families.joint import Joint
 
 __all__ = ["TestFunction"]
 
@@ -28,7 +27,7 @@ class TestFunction:
         """Shared variables to be trained; none by default."""
         return []
 
-    def setup(self, approx: Approximation) -> None:
+    def setup(self, approx: Joint) -> None:
         """Make the parameters for an approximation, of ``approx.ddim`` dimensions."""
 
     def __call__(self, z: TensorVariable) -> Any:

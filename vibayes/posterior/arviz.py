@@ -9,28 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vibayes.backend.modes import evaluate, random_generators
+from vibayes.model.core import Model
 from vibayes.model.observed import known_value
+from vibayes.posterior.generation import arviz_generation
 from vibayes.version import __version__
 
 if TYPE_CHECKING:
     import xarray
 
-    from vibayes.model.core import Model
 
-__all__ = ["data_groups", "dataset", "inference_data", "stack_draws"]
-
-
-@cache
-def arviz_generation() -> int:
-    """Return the major version of ArviZ, found without importing it."""
-    return int(version("arviz").split(".")[0])
+__all__ = ["data_groups", "dataset", "inference_data"]
 
 
 def inference_data(groups: Mapping[str, xarray.Dataset]) -> Any:
@@ -51,13 +44,6 @@ def inference_data(groups: Mapping[str, xarray.Dataset]) -> Any:
 
     groups = {name: ds for name, ds in groups.items() if len(ds.data_vars)}
     return Results(**groups) if arviz_generation() == 0 else Results.from_dict(groups)
-
-
-def stack_draws(array: xarray.DataArray) -> np.ndarray:
-    """Return the draws of a variable as an array, those of all chains along the first axis."""
-    lead = [dim for dim in ("chain", "draw", "sample") if dim in array.dims]
-    values = array.transpose(*lead, ...).values
-    return values.reshape(-1, *values.shape[len(lead) :]) if lead else values
 
 
 def dataset(

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from vibayes.families.base import Group
+from vibayes.families.joint import Joint
 from vibayes.html import html_table, loss_svg
-
-if TYPE_CHECKING:
-    from vibayes.families.base import Approximation
+from vibayes.records.outcome import Outcome
 
 __all__ = ["approximation_html"]
 
 
-def approximation_html(approx: Approximation) -> str:
+def approximation_html(approx: Joint, outcome: Outcome) -> str:
     """Return the families, what they hold, how the fit ended, and the loss curve."""
     rows = [
         (type(group).__name__, group_variables(group), f"{group.ddim:,}") for group in approx.groups
     ]
-    ended = [("iterations", f"{len(approx.hist):,}")] if len(approx.hist) else []
-    ended.append(("why it ended", approx.ending.reason))
+    ended = [("iterations", f"{len(outcome.hist):,}")] if len(outcome.hist) else []
+    ended.append(("why it ended", outcome.ending.reason))
     title = f"{type(approx).__name__}, {approx.ddim:,} dimensions"
     families = html_table(rows, ("family", "variables", "dimensions"), caption=title)
-    return f"<div>{families}{html_table(ended)}{loss_svg(approx.hist)}</div>"
+    return f"<div>{families}{html_table(ended)}{loss_svg(outcome.hist)}</div>"
 
 
-def group_variables(group: object) -> str:
+def group_variables(group: Group) -> str:
     """Return the variables of a group, with their shapes."""
     return ", ".join(f"{rv.name} {shape_text(rv.type.shape)}".rstrip() for rv in group.variables)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytensor
 import pytensor.tensor as pt
@@ -19,20 +19,19 @@ from vibayes.arguments import check_whole
 from vibayes.backend.modes import as_replacements, random_generators
 from vibayes.distributions.base import to_float
 from vibayes.exceptions import ModelError
+from vibayes.families.draws import Draws
+from vibayes.families.joint import Joint
 
-if TYPE_CHECKING:
-    from vibayes.families.base import Approximation, Draws
-
-__all__ = ["PosteriorNodes", "sample_approx"]
+__all__ = ["PosteriorNodes", "fresh_draws"]
 
 Nodes = Variable | Sequence[Variable]
 
 
-class PosteriorNodes:
-    """What every approximation can do with expressions of its model's variables."""
+class PosteriorNodes(Joint):
+    """A joint distribution, and what it can do with expressions of its model's variables."""
 
     def sample_node(
-        self: Approximation,
+        self,
         node: Nodes,
         size: int | TensorVariable | None = None,
         deterministic: bool | TensorVariable = False,
@@ -92,10 +91,10 @@ class PosteriorNodes:
             draws = replace(
                 draws, z=dict(zip(draws.z, swapped([*draws.z.values()], swap), strict=True))
             )
-        return like(node, at_draws(draws, as_nodes(node), of_values))
+        return like(node, at_draws(self, draws, as_nodes(node), of_values))
 
     def apply_replacements(
-        self: Approximation,
+        self,
         node: Nodes,
         deterministic: bool | TensorVariable = False,
         more_replacements: Mapping[Variable, Any] | None = None,
@@ -103,29 +102,10 @@ class PosteriorNodes:
         """Return expressions at one draw: :meth:`sample_node` without ``size``."""
         return self.sample_node(node, None, deterministic, more_replacements)
 
-    def sample_vp(
-        self: Approximation,
-        draws: int = 1000,
-        hide_transformed: bool = True,
-        random_seed: Any = None,
-    ) -> Any:
-        """Draw from the approximate posterior: another name of :meth:`sample`.
-
-        Parameters
-        ----------
-        draws
-            Number of draws.
-        hide_transformed
-            Whether to leave out the unconstrained values.
-        random_seed
-            Seed of the draws.
-        """
-        return self.sample(draws, random_seed, include_transformed=not hide_transformed)
-
     # -- in terms of the flat unconstrained vector --------------------------------------------
 
     @cached_property
-    def inputs(self: Approximation) -> list[TensorVariable]:
+    def inputs(self) -> list[TensorVariable]:
         """Symbolic flat unconstrained vectors, one a group, for :meth:`to_flat_input`."""
         return [
             pt.vector(f"flat_{i}", dtype=pytensor.config.floatX, shape=(group.ddim,))
@@ -133,7 +113,7 @@ class PosteriorNodes:
         ]
 
     def to_flat_input(
-        self: Approximation, node: Nodes, more_replacements: Mapping[Variable, Any] | None = None
+        self, node: Nodes, more_replacements: Mapping[Variable, Any] | None = None
     ) -> Any:
         """Return expressions of the model's variables as expressions of :attr:`inputs`.
 
@@ -152,17 +132,17 @@ class PosteriorNodes:
         return like(node, graph_replace(values, parts, strict=False))
 
     @cached_property
-    def _one_draw(self: Approximation) -> Draws:
+    def _one_draw(self) -> Draws:
         """The draw that the symbolic properties have in common."""
         return fresh_draws(self, None, False)
 
     @property
-    def symbolic_randoms(self: Approximation) -> list[TensorVariable]:
+    def symbolic_randoms(self) -> list[TensorVariable]:
         """One draw of the flat unconstrained vector of each group."""
         return [flat for _, flat in self._one_draw.drawn]
 
     @property
-    def symbolic_random(self: Approximation) -> TensorVariable:
+    def symbolic_random(self) -> TensorVariable:
         """One draw of the flat unconstrained vectors of all groups, one after the other.
 
         All symbolic properties are of the same draw: ``approx.logp - approx.logq`` is an estimate
@@ -170,7 +150,7 @@ class PosteriorNodes:
         """
         return pt.concatenate(self.symbolic_randoms)
 
-    def rslice(self: Approximation, name: str) -> TensorVariable:
+    def rslice(self, name: str) -> TensorVariable:
         """Return a variable at the draw of :attr:`symbolic_random`.
 
         Parameters
@@ -189,7 +169,7 @@ class PosteriorNodes:
         return self._one_draw.of(self.model.replace_rvs_by_values([named[name]]))[0]
 
     def set_size_and_deterministic(
-        self: Approximation,
+        self,
         node: Nodes,
         s: int | TensorVariable | None,
         d: bool | TensorVariable,
@@ -212,82 +192,48 @@ class PosteriorNodes:
         one, new = self._one_draw, fresh_draws(self, s, d)
         pairs = zip(chain(*one.drawn), chain(*new.drawn), strict=True)
         draws = replace(new, z=dict(pairs))  # for graphs of the one draw, in place of values
-        return like(node, at_draws(draws, as_nodes(node), lambda graphs: swapped(graphs, swap)))
+        return like(
+            node, at_draws(self, draws, as_nodes(node), lambda graphs: swapped(graphs, swap))
+        )
 
     # -- log densities ------------------------------------------------------------------------
 
     @property
-    def has_logq(self: Approximation) -> bool:
-        """Whether the density of the approximation is known."""
-        return all(group.has_logq for group in self.groups)
-
-    @property
-    def logq(self: Approximation) -> TensorVariable:
+    def logq(self) -> TensorVariable:
         """Log density of the approximation at the draw of :attr:`symbolic_random`."""
         if not self.has_logq:
             raise NotImplementedError(f"{self!r} has no log density")
         return to_float(self._one_draw.logq)
 
     @property
-    def logp(self: Approximation) -> TensorVariable:
+    def logp(self) -> TensorVariable:
         """Joint log density of the model at the same draw."""
         return self._one_draw.logp
 
     @property
-    def varlogp(self: Approximation) -> TensorVariable:
+    def varlogp(self) -> TensorVariable:
         """Log density of the free variables at the same draw, log Jacobians included."""
         return self._one_draw.varlogp
 
     @property
-    def datalogp(self: Approximation) -> TensorVariable:
+    def datalogp(self) -> TensorVariable:
         """Log likelihood at the same draw, potentials included."""
         return self._one_draw.datalogp
 
     @property
-    def symbolic_normalizing_constant(self: Approximation) -> TensorVariable:
+    def symbolic_normalizing_constant(self) -> TensorVariable:
         """The largest factor by which ``total_size`` scales a variable; 1 without minibatches."""
         return pt.as_tensor_variable(self._one_draw.normalizing_constant)
 
     @property
-    def logq_norm(self: Approximation) -> TensorVariable:
+    def logq_norm(self) -> TensorVariable:
         """:attr:`logq` divided by :attr:`symbolic_normalizing_constant`."""
         return self.logq / self.symbolic_normalizing_constant
 
     @property
-    def logp_norm(self: Approximation) -> TensorVariable:
+    def logp_norm(self) -> TensorVariable:
         """:attr:`logp` divided by :attr:`symbolic_normalizing_constant`."""
         return self.logp / self.symbolic_normalizing_constant
-
-
-def sample_approx(
-    approx: Approximation,
-    draws: int = 1000,
-    include_transformed: bool = True,
-    random_seed: Any = None,
-) -> Any:
-    """Draw from an approximate posterior; see :meth:`Approximation.sample`.
-
-    Parameters
-    ----------
-    approx
-        The approximation.
-    draws
-        Number of draws.
-    include_transformed
-        Whether to add the unconstrained values.
-    random_seed
-        Seed of the draws.
-
-    Examples
-    --------
-    >>> import vibayes as vb
-    >>> with vb.Model():
-    ...     x = vb.Normal("x", shape=2)
-    ...     approx = vb.MeanField()
-    >>> vb.sample_approx(approx, draws=100)["x"].shape
-    (100, 2)
-    """
-    return approx.sample(draws, random_seed, include_transformed)
 
 
 def as_nodes(node: Nodes) -> list[Variable]:
@@ -309,7 +255,7 @@ def like(node: Nodes, results: list[Variable]) -> Any:
     return results if isinstance(node, list | tuple) else results[0]
 
 
-def check_own(approx: Approximation, values: Sequence[Variable]) -> None:
+def check_own(approx: Joint, values: Sequence[Variable]) -> None:
     """Raise if graphs of value variables still draw a random variable of some model."""
     for variable in ancestors(values):
         if hasattr(variable.tag, "distribution") and variable.name is not None:
@@ -338,7 +284,7 @@ def as_size(size: Any) -> Any:
     return check_whole(size, "size", least=1)
 
 
-def fresh_draws(approx: Approximation, size: Any, deterministic: Any) -> Draws:
+def fresh_draws(approx: Joint, size: Any, deterministic: Any) -> Draws:
     """Return symbolic draws that are new each time that they are evaluated."""
     if not isinstance(deterministic, Variable):
         deterministic = bool(deterministic)
@@ -350,6 +296,7 @@ def fresh_draws(approx: Approximation, size: Any, deterministic: Any) -> Draws:
 
 
 def at_draws(
+    approx: Joint,
     draws: Draws,
     nodes: Sequence[Variable],
     of_values: Callable[[Sequence[Variable]], list[Variable]],
@@ -362,6 +309,8 @@ def at_draws(
 
     Parameters
     ----------
+    approx
+        Where new generators come from.
     draws
         The draws.
     nodes
@@ -382,7 +331,7 @@ def at_draws(
         if state is not rng.default_update
     }
     new = {
-        rng: pytensor.shared(draws.approx.spawn_generator(for_nodes=True), name=rng.name)
+        rng: pytensor.shared(approx.spawn_generator(for_nodes=True), name=rng.name)
         for rng in states
     }
     replaced = swapped([*results, *states.values()], new)

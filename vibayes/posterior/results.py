@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vibayes.posterior.arviz import arviz_generation, stack_draws
+from vibayes.posterior.generation import arviz_generation, stack_draws
 
 if arviz_generation() == 0:
     from arviz import InferenceData as ArvizResults

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pytensor.graph.traversal import ancestors
-from pytensor.tensor.variable import TensorVariable
-
-from vibayes.backend.modes import as_seed_sequence
-from vibayes.distributions.base import as_value, distribution_of
-from vibayes.exceptions import ShapeError
-from vibayes.model.target import data_size
-from vibayes.predictive.compiled import compile_over_draws
+from vibayes.backend.seeds import as_seed_sequence
+from vibayes.model.core import Model
+from vibayes.predictive.densities import log_densities
 from vibayes.predictive.predictive import drawn_trace, named_variables, warn_of_potentials
-from vibayes.predictive.results import draws_dataset, in_place_or_new
-from vibayes.predictive.trace import Trace, posterior_of
-from vibayes.predictive.whole import groups_of_data, whole_data, whole_observed
+from vibayes.predictive.results import in_place_or_new
+from vibayes.predictive.trace import posterior_of
+from vibayes.predictive.whole import groups_of_data
 
-if TYPE_CHECKING:
-    import xarray
-
-    from vibayes.model.core import Model
-
-__all__ = ["compute_log_likelihood", "compute_log_prior", "small_log_likelihood"]
-
-FEW_NUMBERS = 1_000_000  # 8 MB
+__all__ = ["compute_log_likelihood", "compute_log_prior"]
 
 
 def compute_log_likelihood(
@@ -141,53 +129,3 @@ def compute_log_prior(
     if not extend_inferencedata:
         return group
     return in_place_or_new(trace, posterior.posterior, {"log_prior": group}, {}, True)
-
-
-def small_log_likelihood(model: Model, posterior: xarray.Dataset) -> dict[str, xarray.Dataset]:
-    """Return the group ``log_likelihood`` where it costs next to nothing, otherwise no group.
-
-    Up to a million numbers are few. Models for which they are not the likelihood of the whole
-    data, or not all of it, are left out: with streams, variables of a minibatch, or potentials.
-    """
-    trace = posterior_of(posterior)
-    few = data_size(model) * trace.draws <= FEW_NUMBERS
-    if not few or not model.observed_RVs or model.potentials or model.minibatches:
-        return {}
-    try:
-        model.check_shapes()
-    except ShapeError:  # predictors were exchanged for others, of which there are no outcomes
-        return {}
-    group = log_densities(model, model.observed_RVs, trace, "log_likelihood")
-    return {"log_likelihood": group}
-
-
-def log_densities(
-    model: Model, variables: Sequence[TensorVariable], posterior: Trace, label: str
-) -> xarray.Dataset:
-    """Return the log density of variables at each draw of a posterior."""
-    terms = [distribution_of(rv).logp(rv) for rv in variables]
-    observed = observed_in(model, terms, label)
-    needed = set(ancestors(terms, blockers=[*model.free_RVs, *observed]))
-    given = [rv for rv in model.free_RVs if rv in needed]
-    values = posterior.values(model, given)
-    names = tuple(v.name for v in variables)
-    function = model.compiled(
-        ("log density", names),
-        lambda: compile_over_draws(terms, given, observed | whole_data(terms, label)),
-    )
-    results = function(posterior.draws, values)
-    named = dict(zip(names, results, strict=True))
-    events = {v.name: distribution_of(v).ndim_supp for v in variables}
-    return draws_dataset(model, named, posterior, events)
-
-
-def observed_in(
-    model: Model, terms: Sequence[TensorVariable], label: str
-) -> dict[TensorVariable, TensorVariable]:
-    """Return the whole data of the observed variables on which terms depend."""
-    above = set(ancestors(terms, blockers=model.basic_RVs))
-    return {
-        rv: as_value(distribution_of(rv), whole_observed(model, rv, label))
-        for rv in model.observed_RVs
-        if rv in above
-    }

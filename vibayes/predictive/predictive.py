@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
@@ -15,14 +15,14 @@ from vibayes.context import modelcontext
 from vibayes.distributions.continuous import ImproperRV
 from vibayes.distributions.custom import NumPyRandom
 from vibayes.exceptions import ModelError
+from vibayes.families.joint import Joint
+from vibayes.model.core import Model
 from vibayes.posterior.arviz import dataset, inference_data
 from vibayes.predictive.compiled import OverDraws, compile_over_draws
 from vibayes.predictive.results import draws_dataset, in_place_or_new
+from vibayes.predictive.samples import samples_of
 from vibayes.predictive.trace import posterior_of
 from vibayes.predictive.whole import groups_of_data, resized_variables, whole_data
-
-if TYPE_CHECKING:
-    from vibayes.model.core import Model
 
 __all__ = ["sample_posterior_predictive", "sample_prior_predictive"]
 
@@ -189,9 +189,7 @@ def drawn_trace(
     trace: Any, model: Model | None, draws: int, seed: Any, label: str
 ) -> tuple[Any, Model, Any]:
     """Return draws of an approximation in its place, the model, and the seed of what follows."""
-    from vibayes.families.base import Approximation
-
-    if not isinstance(trace, Approximation):
+    if not isinstance(trace, Joint):
         return trace, modelcontext(model), seed
     local = [rv.name for group in trace.groups if group.local for rv in group.variables]
     if local:
@@ -201,7 +199,7 @@ def drawn_trace(
         )
     first, second = seed.spawn(2)
     model = trace.model if model is None else model
-    return trace.sample(check_whole(draws, "draws", least=1), first), model, second
+    return samples_of(trace, check_whole(draws, "draws", least=1), first), model, second
 
 
 def named_variables(

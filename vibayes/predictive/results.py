@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vibayes.model.core import Model
 from vibayes.posterior.arviz import dataset, inference_data
+from vibayes.predictive.trace import Trace
 
 if TYPE_CHECKING:
     import xarray
 
-    from vibayes.model.core import Model
-    from vibayes.predictive.trace import Trace
 
 __all__ = ["draws_dataset", "in_place_or_new"]
 

@@ -11,12 +11,12 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes.backend.modes import evaluate
 from vibayes.exceptions import ModelError, ShapeError
+from vibayes.model.core import Model
 from vibayes.posterior.arviz import axis_names
 
 if TYPE_CHECKING:
     import xarray
 
-    from vibayes.model.core import Model
 
 __all__ = ["Trace", "posterior_of"]
 

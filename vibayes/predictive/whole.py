@@ -16,13 +16,13 @@ from vibayes.backend.modes import evaluate
 from vibayes.distributions.base import Distribution, distribution_of
 from vibayes.distributions.shapes import fits, known_lengths
 from vibayes.exceptions import ModelError, ShapeError
+from vibayes.model.core import Model
 from vibayes.model.whole_data import minibatches_in
 from vibayes.posterior.arviz import data_groups, dataset
 
 if TYPE_CHECKING:
     import xarray
 
-    from vibayes.model.core import Model
 
 __all__ = ["groups_of_data", "resized_variables", "whole_data", "whole_observed"]
 

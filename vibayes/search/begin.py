@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytensor
 
-from vibayes.families.base import Approximation, Group
+from vibayes.families.base import Group
+from vibayes.families.joint import Joint
 from vibayes.model.flat import FlatLayout
 from vibayes.model.target import Target, sample_size
 from vibayes.search.budget import Budget
@@ -20,7 +21,7 @@ MOST_DENSE = 2000
 PROBES = 30
 
 
-def find_normal(approx: Approximation, budget: Budget) -> FittedNormal:
+def find_normal(approx: Joint, budget: Budget) -> FittedNormal:
     """Return a normal near the posterior: the best one, or in many dimensions a rough one.
 
     Of data that are many, or not in memory, a sample has to do.
@@ -46,7 +47,7 @@ def probed_curvature(target: Target, z: np.ndarray, rng: np.random.Generator) ->
     return np.maximum(curvature, 1e-3 * np.abs(curvature).max() + 1e-12)
 
 
-def current_center(approx: Approximation) -> dict[str, np.ndarray]:
+def current_center(approx: Joint) -> dict[str, np.ndarray]:
     """Return the centre of each group that has one as a parameter, by unconstrained name."""
     point: dict[str, np.ndarray] = {}
     for group in approx.groups:
@@ -56,7 +57,7 @@ def current_center(approx: Approximation) -> dict[str, np.ndarray]:
     return point
 
 
-def begin_near(approx: Approximation, q: FittedNormal) -> None:
+def begin_near(approx: Joint, q: FittedNormal) -> None:
     """Set the parameters of all groups to what comes close to the marginals of a normal."""
     for group, places in with_places(approx):
         root = q.root[places]
@@ -68,7 +69,7 @@ def begin_near(approx: Approximation, q: FittedNormal) -> None:
             shared.set_value(np.asarray(value, dtype=shared.dtype))
 
 
-def unit_scales(approx: Approximation, sd: np.ndarray | None = None) -> list[np.ndarray]:
+def unit_scales(approx: Joint, sd: np.ndarray | None = None) -> list[np.ndarray]:
     """Return the unit of each parameter, in the order of ``approx.params``."""
     scales = []
     for group, places in with_places(approx):
@@ -80,7 +81,7 @@ def unit_scales(approx: Approximation, sd: np.ndarray | None = None) -> list[np.
     return scales
 
 
-def with_places(approx: Approximation) -> list[tuple[Group, np.ndarray]]:
+def with_places(approx: Joint) -> list[tuple[Group, np.ndarray]]:
     """Return the groups, and where their variables lie in the model's flat vector."""
     slots = {slot.name: slot for slot in FlatLayout(approx.model.value_vars).slots}
     result = []

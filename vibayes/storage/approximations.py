@@ -12,15 +12,11 @@ from pytensor.graph.basic import Variable
 
 from vibayes.backend.modes import evaluate
 from vibayes.exceptions import StorageError
-from vibayes.families.base import Approximation, Group
-from vibayes.families.empirical import Empirical, EmpiricalGroup
-from vibayes.families.full_rank import FullRank
-from vibayes.families.gaussian_mixture import GaussianMixture
-from vibayes.families.low_rank import LowRank
-from vibayes.families.mean_field import MeanField
-from vibayes.families.normalizing_flow import NormalizingFlow
+from vibayes.families.base import FAMILIES, Group
+from vibayes.families.joint import Joint
 from vibayes.flows import Flow
 from vibayes.model.core import Model
+from vibayes.records.outcome import Outcome
 from vibayes.storage.records import (
     diagnosis_from,
     diagnosis_record,
@@ -32,41 +28,27 @@ from vibayes.storage.records import (
 
 __all__ = [
     "approximation_arrays",
-    "approximation_from",
     "approximation_record",
-    "group_record",
+    "groups_from",
     "restore",
     "why_not_saved",
 ]
-
-CLASSES = {
-    cls.__name__: cls
-    for cls in (
-        Approximation,
-        Empirical,
-        FullRank,
-        GaussianMixture,
-        LowRank,
-        MeanField,
-        NormalizingFlow,
-    )
-}
 
 
 # -- to records -----------------------------------------------------------------------------------
 
 
-def why_not_saved(approx: Approximation) -> str:
+def why_not_saved(approx: Joint) -> str:
     """Return why an approximation cannot be had from a file alone; empty if it can."""
     for group in approx.groups:
         names = ", ".join(repr(rv.name) for rv in group.variables)
-        if group._given:
+        if group.given_params:
             return (
                 f"the parameters of {names} are expressions, which only the code that wrote them "
                 f"can make again. Save the values of the shared variables in them, and make the "
                 f"approximation anew; a fit with checkpoint= goes on by running that code"
             )
-        if not group.short_name or Group.families().get(group.short_name) is not type(group):
+        if not FAMILIES.name_of(type(group)):
             return (
                 f"the family {type(group).__name__} of {names} has no short_name of its own, by "
                 f"which it could be found again"
@@ -79,30 +61,34 @@ def why_not_saved(approx: Approximation) -> str:
     return ""
 
 
-def approximation_record(approx: Approximation, with_groups: bool = True) -> dict[str, Any]:
+def approximation_record(
+    approx: Joint, outcome: Outcome, with_groups: bool = True
+) -> dict[str, Any]:
     """Return everything but arrays of an approximation, as JSON can hold it.
 
     Parameters
     ----------
     approx
         The approximation.
+    outcome
+        What its fit has left behind.
     with_groups
         Whether the families are to be had from the record alone.
     """
-    name = type(approx).__name__
     return {
-        "class": name if CLASSES.get(name) is type(approx) else Approximation.__name__,
+        "class": type(approx).__name__,
+        "module": type(approx).__module__,
         "groups": [group_record(group) for group in approx.groups] if with_groups else [],
         "cost_part_grad_scale": current_scale(approx),
         "scale_cost_to_minibatch": approx.scale_cost_to_minibatch,
-        "seeds": seeds_record(approx._seeds),
-        "node_seeds": seeds_record(approx._node_seeds),
-        "ending": ending_record(approx.ending),
-        "diagnosis": diagnosis_record(approx.diagnosis),
+        "seeds": seeds_record(approx.noise_seeds),
+        "node_seeds": seeds_record(approx.node_seeds),
+        "ending": ending_record(outcome.ending),
+        "diagnosis": diagnosis_record(outcome.diagnosis),
     }
 
 
-def current_scale(approx: Approximation) -> float:
+def current_scale(approx: Joint) -> float:
     scale = approx.cost_part_grad_scale
     return float(evaluate([scale])[0]) if isinstance(scale, Variable) else scale
 
@@ -130,7 +116,7 @@ def option_record(value: Any) -> Any:
 
 
 def flow_record(flow: Flow) -> dict[str, Any]:
-    if Flow.known.get(flow.short_name) is not type(flow):
+    if not Flow.known.name_of(type(flow)):
         raise TypeError(f"{type(flow).__name__} has no short_name of its own")
     settings = {name: option_record(value) for name, value in vars(flow).items()}
     if settings and not dataclasses.is_dataclass(flow):
@@ -138,14 +124,14 @@ def flow_record(flow: Flow) -> dict[str, Any]:
     return {"flow": flow.short_name, "settings": settings}
 
 
-def approximation_arrays(approx: Approximation) -> dict[str, np.ndarray]:
+def approximation_arrays(approx: Joint, outcome: Outcome) -> dict[str, np.ndarray]:
     """Return the arrays of an approximation by name."""
     arrays = {
         parameter_name(i, name): shared.get_value(borrow=True)
         for i, group in enumerate(approx.groups)
         for name, shared in group.shared_params.items()
     }
-    return arrays | {"hist": np.asarray(approx.hist)}
+    return arrays | {"hist": np.asarray(outcome.hist)}
 
 
 def parameter_name(group: int, name: str) -> str:
@@ -155,24 +141,11 @@ def parameter_name(group: int, name: str) -> str:
 # -- and back -------------------------------------------------------------------------------------
 
 
-def approximation_from(
+def groups_from(
     record: Mapping[str, Any], arrays: Mapping[str, np.ndarray], model: Model, path: Any
-) -> Approximation:
-    """Return the approximation of a record."""
-    groups = [group_from(entry, i, arrays, model, path) for i, entry in enumerate(record["groups"])]
-    cls = CLASSES.get(record["class"])
-    if cls is None:
-        raise StorageError(f"{str(path)!r}: the approximation {record['class']!r} is unknown")
-    approx = cls.__new__(cls)  # its groups are there already
-    Approximation.__init__(
-        approx,
-        groups,
-        model=model,
-        cost_part_grad_scale=record["cost_part_grad_scale"],
-        scale_cost_to_minibatch=record["scale_cost_to_minibatch"],
-    )
-    restore(approx, record, arrays, path)
-    return approx
+) -> list[Group]:
+    """Return the groups of a record."""
+    return [group_from(entry, i, arrays, model, path) for i, entry in enumerate(record["groups"])]
 
 
 def group_from(
@@ -183,7 +156,7 @@ def group_from(
     path: Any,
 ) -> Group:
     """Return a group of the right family and variables; its parameters are those of a start."""
-    family = Group.families().get(record["family"])
+    family = FAMILIES.get(record["family"])
     if family is None:
         raise StorageError(
             f"{str(path)!r}: the family {record['family']!r} is unknown; import the module that "
@@ -191,8 +164,9 @@ def group_from(
         )
     variables = {rv.name: rv for rv in model.free_RVs}
     options = {name: option_from(value, path) for name, value in record["options"].items()}
-    if issubclass(family, EmpiricalGroup):
-        options["size"] = len(arrays[parameter_name(number, "histogram")])
+    prefix = parameter_name(number, "")
+    shapes = {k.removeprefix(prefix): v.shape for k, v in arrays.items() if k.startswith(prefix)}
+    options = family.saved_options(options, shapes)
     group = [variables[name] for name in record["variables"]]
     return family(group, model=model, options=options)
 
@@ -213,15 +187,19 @@ def option_from(value: Any, path: Any) -> Any:
 
 
 def restore(
-    approx: Approximation, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray], path: Any
+    approx: Joint,
+    outcome: Outcome,
+    record: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    path: Any,
 ) -> None:
     """Give an approximation the parameters, losses, seeds and findings of a record."""
     set_parameters(approx.groups, arrays, path)
-    approx.hist = np.array(arrays["hist"])
-    approx.ending = ending_from(record["ending"])
-    approx.diagnosis = diagnosis_from(record["diagnosis"])
-    approx._seeds = seeds_from(record["seeds"])
-    approx._node_seeds = seeds_from(record["node_seeds"])
+    outcome.hist = np.array(arrays["hist"])
+    outcome.ending = ending_from(record["ending"])
+    outcome.diagnosis = diagnosis_from(record["diagnosis"])
+    approx.noise_seeds = seeds_from(record["seeds"])
+    approx.node_seeds = seeds_from(record["node_seeds"])
 
 
 def set_parameters(groups: Sequence[Group], arrays: Mapping[str, np.ndarray], path: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import pytensor
 from pytensor.graph.basic import Constant, Variable
 
 from vibayes.backend.modes import evaluate
-from vibayes.families.base import Approximation
+from vibayes.families.joint import Joint
 from vibayes.flows import Flow
 from vibayes.model.core import Model
 from vibayes.storage.records import seeds_record
@@ -56,12 +56,7 @@ def describe(value: Any) -> Any:
     return getattr(value, "__qualname__", type(value).__qualname__)
 
 
-def describe_names(variables: Iterable[Variable] | None) -> list[str]:
-    """Return the names of variables, in their order."""
-    return [describe(v) for v in variables or ()]
-
-
-def describe_approximation(approx: Approximation) -> dict[str, Any]:
+def describe_approximation(approx: Joint) -> dict[str, Any]:
     """Return the families of an approximation."""
     return {
         "groups": [

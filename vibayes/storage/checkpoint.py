@@ -11,12 +11,13 @@ import numpy as np
 
 from vibayes.arguments import check_whole
 from vibayes.exceptions import StorageError
-from vibayes.families.base import Approximation, Ending
+from vibayes.families.joint import Joint
 from vibayes.model.core import Model
+from vibayes.records.ending import Ending
 from vibayes.records.fit_state import FitState
+from vibayes.records.outcome import Outcome
 from vibayes.storage.approximations import (
     approximation_arrays,
-    approximation_from,
     approximation_record,
     why_not_saved,
 )
@@ -39,12 +40,6 @@ class Found(NamedTuple):
     record: dict[str, Any]
     arrays: dict[str, np.ndarray]
     state: FitState
-
-    def approximation(self, model: Model) -> Approximation:
-        """Return the approximation of the file."""
-        approx = approximation_from(self.record, self.arrays, model, self.path)
-        approx._fit_state = self.state
-        return approx
 
     def is_done(self, n: int | None) -> bool:
         """Tell whether nothing is left to do.
@@ -170,13 +165,17 @@ class Checkpoint:
             return waited >= SECONDS_BETWEEN
         return iteration // self.every > self._iteration // self.every
 
-    def write(self, approx: Approximation, state: FitState, ending: Ending | None = None) -> None:
+    def write(
+        self, approx: Joint, outcome: Outcome, state: FitState, ending: Ending | None = None
+    ) -> None:
         """Write the state of a fit.
 
         Parameters
         ----------
         approx
             The approximation, which holds the state's parameters.
+        outcome
+            Its losses, ending and judgement.
         state
             Where the fit stands.
         ending
@@ -184,7 +183,7 @@ class Checkpoint:
         """
         began = time.perf_counter()
         why = why_not_saved(approx)
-        record = approximation_record(approx, with_groups=not why)
+        record = approximation_record(approx, outcome, with_groups=not why)
         if ending is not None:
             record["ending"] = {"converged": ending.converged, "reason": ending.reason}
         fit, arrays = state.record()
@@ -196,7 +195,7 @@ class Checkpoint:
             "not_loadable": why,
             "fit": fit,
         }
-        write_file(self.path, header, approximation_arrays(approx) | arrays)
+        write_file(self.path, header, approximation_arrays(approx, outcome) | arrays)
         self._written = time.perf_counter()
         self._cost = 0.0 if self._is_first else self._written - began
         self._is_first = False

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytensor
 
-from vibayes.families.base import Ending
+from vibayes.records.diagnosis import Diagnosis, VariableCheck
+from vibayes.records.ending import Ending
 from vibayes.records.findings import Attempt, Findings
-from vibayes.verdict.judge import Diagnosis, VariableCheck
 from vibayes.version import __version__
 
 __all__ = [

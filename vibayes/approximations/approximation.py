@@ -1,0 +1,285 @@
+"""What users hold: an approximate posterior, to draw from, to judge and to keep."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from vibayes.arguments import check_whole
+from vibayes.exceptions import ApproximationWarning
+from vibayes.families.base import Group
+from vibayes.model.core import Model
+from vibayes.posterior.display import approximation_html
+from vibayes.posterior.draws import FlatDraws, flat_draws
+from vibayes.posterior.nodes import PosteriorNodes
+from vibayes.predictive.samples import samples_of
+from vibayes.records.diagnosis import Diagnosis
+from vibayes.records.ending import Ending
+from vibayes.records.outcome import Outcome
+from vibayes.storage.saving import save
+from vibayes.verdict.judge import diagnose
+
+__all__ = ["Approximation", "judge", "sample_approx"]
+
+
+class Approximation(PosteriorNodes):
+    """An approximate posterior, made of groups that cover the free variables of a model.
+
+    Parameters
+    ----------
+    groups : sequence of Group
+        Every free variable belongs to exactly one of them.
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    random_seed : int, optional
+        Seed of the noise that a fit draws.
+    cost_part_grad_scale : float or scalar variable, default 1
+        Factor of the part of the gradient that comes from the derivative of log q by the
+        parameters at a fixed draw. Its expectation is zero: 0 leaves it out (the path derivative
+        of Roeder et al. 2017), and a shared variable can go from 1 to 0 during a fit.
+    scale_cost_to_minibatch : bool, default False
+        Whether the loss is divided by the largest factor by which ``total_size`` scales a
+        variable, so that it is of the size of the minibatch.
+
+    Attributes
+    ----------
+    hist : numpy.ndarray
+        Loss at each iteration: the negative ELBO, by one Monte Carlo estimate.
+    ending : Ending
+        Why the last fit ended.
+    diagnosis : Diagnosis or None
+        The last judgement since then; see :meth:`diagnose`.
+    outcome : Outcome
+        These three, and where the steps of the last fit stand.
+    """
+
+    known: ClassVar[list[type[Approximation]]] = []
+    """Every class of approximations: files name the one that they hold."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Approximation.known.append(cls)
+
+    def __init__(
+        self,
+        groups: Sequence[Group],
+        *,
+        model: Model | None = None,
+        random_seed: Any = None,
+        cost_part_grad_scale: Any = 1.0,
+        scale_cost_to_minibatch: bool = False,
+    ) -> None:
+        super().__init__(
+            groups,
+            model=model,
+            random_seed=random_seed,
+            cost_part_grad_scale=cost_part_grad_scale,
+            scale_cost_to_minibatch=scale_cost_to_minibatch,
+        )
+        self.outcome = Outcome()
+
+    @property
+    def hist(self) -> np.ndarray:
+        """Loss at each iteration."""
+        return self.outcome.hist
+
+    @hist.setter
+    def hist(self, losses: np.ndarray) -> None:
+        self.outcome.hist = losses
+
+    @property
+    def ending(self) -> Ending:
+        """Why the last fit ended."""
+        return self.outcome.ending
+
+    @ending.setter
+    def ending(self, ending: Ending) -> None:
+        self.outcome.ending = ending
+
+    @property
+    def diagnosis(self) -> Diagnosis | None:
+        """The last judgement since then."""
+        return self.outcome.diagnosis
+
+    @diagnosis.setter
+    def diagnosis(self, diagnosis: Diagnosis | None) -> None:
+        self.outcome.diagnosis = diagnosis
+
+    def sample(
+        self,
+        draws: int = 1000,
+        random_seed: Any = None,
+        include_transformed: bool = False,
+        importance: bool = False,
+    ) -> Any:
+        """Draw from the approximate posterior.
+
+        Parameters
+        ----------
+        draws
+            Number of draws.
+        random_seed
+            Seed of the draws.
+        include_transformed
+            Whether to add the unconstrained values, under names such as ``sigma_log__``.
+        importance
+            Whether to correct the draws towards the posterior: they are resampled from four times
+            as many by Pareto-smoothed importance weights. The attribute ``pareto_k`` of the
+            posterior tells how far that can be relied on: up to about 0.7.
+
+        Returns
+        -------
+        arviz.InferenceData or xarray.DataTree
+            As the installed ArviZ has it: groups ``posterior`` (dims ``chain``, ``draw`` and
+            those of the variables; Deterministics included), ``observed_data`` and
+            ``constant_data``. Up to a million numbers, also ``log_likelihood``: for more, and
+            for models with minibatches, there is :func:`vibayes.compute_log_likelihood`.
+        """
+        draws = check_whole(draws, "draws", least=1)
+        return samples_of(self, draws, random_seed, include_transformed, importance)
+
+    def sample_vp(
+        self,
+        draws: int = 1000,
+        hide_transformed: bool = True,
+        random_seed: Any = None,
+    ) -> Any:
+        """Draw from the approximate posterior: another name of :meth:`sample`.
+
+        Parameters
+        ----------
+        draws
+            Number of draws.
+        hide_transformed
+            Whether to leave out the unconstrained values.
+        random_seed
+            Seed of the draws.
+        """
+        return self.sample(draws, random_seed, include_transformed=not hide_transformed)
+
+    def diagnose(self, draws: int | None = None, random_seed: Any = None) -> Diagnosis:
+        """Judge the approximation by importance weights of its own draws.
+
+        Minibatches stand for the whole data.
+
+        Parameters
+        ----------
+        draws
+            Number of draws; by default 1,000, and fewer, down to 200, if there are more than
+            400,000 observations.
+        random_seed
+            Seed of the draws.
+
+        Returns
+        -------
+        Diagnosis
+            Evidence lower bound, Pareto k-hat, effective size, the variables at fault, and a
+            verdict in words. ``print`` it, or let a notebook show it.
+        """
+        from vibayes.inference.normal_fit import draws_to_judge
+
+        draws = draws_to_judge(self.model) if draws is None else draws
+        draws = check_whole(draws, "draws", least=100)
+        self.diagnosis = diagnose(self, self.ending, draws, random_seed)
+        return self.diagnosis
+
+    def flat_draws(self, draws: int, random_seed: Any = None) -> FlatDraws:
+        """Return draws of the flat unconstrained vector, and their log densities.
+
+        Parameters
+        ----------
+        draws
+            Number of draws.
+        random_seed
+            Seed of the draws.
+
+        Returns
+        -------
+        FlatDraws
+            ``values`` (draws, d), in the order of ``model.value_vars``; ``logp`` and ``logq``
+            (draws,), of the whole data where the model has minibatches.
+
+        Raises
+        ------
+        NotImplementedError
+            If the approximation has no density, or the model's cannot be had for the whole data.
+        """
+        return flat_draws(self, draws, random_seed)
+
+    def save(self, path: Any) -> None:
+        """Write the approximation to a file, from which :func:`vibayes.load` reads it.
+
+        Parameters
+        ----------
+        path
+            Where to: a name that ends with ``.nc`` (netCDF) or ``.zarr`` (a folder, which needs
+            the extra ``streaming``). What is there is replaced once the new file is whole.
+
+        Raises
+        ------
+        ValueError
+            If the name ends otherwise.
+        FileNotFoundError
+            If the folder does not exist.
+        StorageError
+            If parameters are expressions of the user's code, as those of local variables are.
+
+        Notes
+        -----
+        The file holds the family with its options and parameters, ``hist``, ``ending`` and
+        ``diagnosis``, the random state, the memory of the optimizer, the names, shapes and
+        transforms of the model's variables, and the versions of what wrote it: arrays of numbers
+        and JSON, no code.
+        """
+        save(self, self.outcome, path)
+
+    def _repr_html_(self) -> str:
+        return approximation_html(self, self.outcome)
+
+
+def judge(approx: Approximation, stacklevel: int) -> None:
+    """Judge a fit and warn; what cannot be judged costs nobody the fit."""
+    try:
+        diagnosis = approx.diagnose()
+    except Exception as error:
+        warnings.warn(
+            f"The fit could not be judged: {type(error).__name__}: {error}",
+            ApproximationWarning,
+            stacklevel=stacklevel + 1,
+        )
+    else:
+        diagnosis.warn(stacklevel=stacklevel + 1)
+
+
+def sample_approx(
+    approx: Approximation,
+    draws: int = 1000,
+    include_transformed: bool = True,
+    random_seed: Any = None,
+) -> Any:
+    """Draw from an approximate posterior; see :meth:`Approximation.sample`.
+
+    Parameters
+    ----------
+    approx
+        The approximation.
+    draws
+        Number of draws.
+    include_transformed
+        Whether to add the unconstrained values.
+    random_seed
+        Seed of the draws.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     x = vb.Normal("x", shape=2)
+    ...     approx = vb.MeanField()
+    >>> vb.sample_approx(approx, draws=100)["x"].shape
+    (100, 2)
+    """
+    return approx.sample(draws, random_seed, include_transformed)

@@ -1,0 +1,81 @@
+"""Seeds, and the random generators that graphs draw from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pytensor
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.basic import Variable
+from pytensor.graph.replace import graph_replace
+from pytensor.graph.traversal import ancestors
+from pytensor.tensor.random.type import RandomType
+
+__all__ = ["as_seed_sequence", "new_generator", "random_generators", "reseeded"]
+
+
+def as_seed_sequence(random_seed: Any) -> np.random.SeedSequence:
+    """Return a seed sequence of an int, a sequence of ints, a sequence, a generator, or None."""
+    if isinstance(random_seed, np.random.SeedSequence):
+        return random_seed
+    if isinstance(random_seed, np.random.Generator):
+        return np.random.SeedSequence(int(random_seed.integers(2**63)))
+    try:
+        return np.random.SeedSequence(random_seed)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"random_seed must be None, a whole number of at least 0 (or several), a "
+            f"SeedSequence or a Generator, got {random_seed!r}"
+        ) from None
+
+
+def new_generator(seed: int | np.random.SeedSequence) -> np.random.Generator:
+    """Return a new random generator of the kind that all of vibayes draws from."""
+    return np.random.Generator(np.random.PCG64(seed))
+
+
+def random_generators(
+    outputs: Iterable[Variable], blockers: Iterable[Variable] = ()
+) -> list[SharedVariable]:
+    """Return the shared random generators that expressions draw from, in a stable order.
+
+    Parameters
+    ----------
+    outputs
+        Expressions.
+    blockers
+        Parts of them of which the generators do not count.
+    """
+    return [
+        variable
+        for variable in ancestors(list(outputs), blockers=list(blockers))
+        if isinstance(variable, SharedVariable) and isinstance(variable.type, RandomType)
+    ]
+
+
+def reseeded(
+    outputs: Sequence[Variable], random_seed: Any
+) -> tuple[list[Variable], dict[Variable, Variable]]:
+    """Return expressions that draw from new generators, and the updates that advance those.
+
+    The generators of the original graph are neither read nor advanced.
+
+    Parameters
+    ----------
+    outputs
+        Expressions.
+    random_seed : int, SeedSequence, Generator or None
+        Seed from which one independent stream a generator is spawned.
+    """
+    old = random_generators(outputs)
+    seeds = as_seed_sequence(random_seed).spawn(len(old))
+    new = {
+        rng: pytensor.shared(new_generator(seed), name=rng.name)
+        for rng, seed in zip(old, seeds, strict=True)
+    }
+    advanced = [rng.default_update for rng in old if rng.default_update is not None]
+    replaced = graph_replace([*outputs, *advanced], new, strict=False)
+    movers = [new[rng] for rng in old if rng.default_update is not None]
+    return replaced[: len(outputs)], dict(zip(movers, replaced[len(outputs) :], strict=True))

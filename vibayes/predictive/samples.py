@@ -1,0 +1,32 @@
+"""Draws of a joint distribution as results, with what belongs to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vibayes.families.joint import Joint
+from vibayes.posterior.arviz import data_groups, dataset, inference_data
+from vibayes.posterior.draws import draw_values, importance_draws, values_at
+from vibayes.predictive.densities import small_log_likelihood
+
+__all__ = ["samples_of"]
+
+
+def samples_of(
+    approx: Joint,
+    draws: int,
+    random_seed: Any,
+    include_transformed: bool = False,
+    importance: bool = False,
+) -> Any:
+    """Return draws in the form of ArviZ; see :meth:`vibayes.Approximation.sample`."""
+    attributes: dict[str, Any] = {"sampling_method": repr(approx)}
+    if importance:
+        flat, attributes["pareto_k"] = importance_draws(approx, draws, random_seed)
+        values = values_at(approx.model, flat, include_transformed)
+    else:
+        values = draw_values(approx, draws, random_seed, include_transformed)
+    chain = {name: value[None] for name, value in values.items()}
+    posterior = dataset(approx.model, chain, ("chain", "draw"), attributes)
+    likelihood = small_log_likelihood(approx.model, posterior)
+    return inference_data({"posterior": posterior, **likelihood, **data_groups(approx.model)})

@@ -1,0 +1,322 @@
+"""The judgement of an approximation: numbers, and a verdict in words."""
+
+from __future__ import annotations
+
+import html
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from vibayes.exceptions import ApproximationWarning, ConvergenceWarning
+from vibayes.html import html_table
+from vibayes.importance import GOOD_KHAT, NEARLY_EVEN, has_good_tail
+from vibayes.records.findings import Attempt
+
+__all__ = ["LARGEST_SHIFT", "Diagnosis", "VariableCheck", "is_reliable"]
+
+LARGEST_SHIFT = 0.15
+"""Largest difference of means, in posterior standard deviations, that passes unmentioned."""
+WIDTHS = 0.88, 1.14
+"""Ratios of standard deviations that pass unmentioned."""
+FEWEST = 100
+"""Smallest effective size by which importance weights can correct anything."""
+SHOWN = 8
+
+
+@dataclass(frozen=True)
+class VariableCheck:
+    """What better draws say about one scalar of the unconstrained space.
+
+    Attributes
+    ----------
+    name : str
+        Such as ``beta[2]``, or ``sigma_log__[0]`` for a transformed variable.
+    shift : float
+        Mean of the approximation minus that of the better draws, in their standard deviations.
+    ratio : float
+        Standard deviation of the approximation over theirs.
+    noise : float
+        About the largest shift that the number of the better draws explains.
+    """
+
+    name: str
+    shift: float
+    ratio: float
+    noise: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        """Whether mean and width agree."""
+        return not (self.is_shifted or self.is_narrow or self.is_wide)
+
+    @property
+    def is_shifted(self) -> bool:
+        """Whether the mean is off."""
+        return abs(self.shift) > max(LARGEST_SHIFT, self.noise)
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether it is too narrow."""
+        return self.ratio < min(WIDTHS[0], np.exp(-self.noise / np.sqrt(2)))
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it is too wide."""
+        return self.ratio > max(WIDTHS[1], np.exp(self.noise / np.sqrt(2)))
+
+    def __str__(self) -> str:
+        return f"{self.name}: mean {self.shift:+.2f} sd off, width {self.ratio:.2f} of what it is"
+
+
+@dataclass(frozen=True, repr=False)
+class Diagnosis:
+    """Judgement of an approximation.
+
+    Attributes
+    ----------
+    family : str
+        What was judged.
+    elbo : float
+        Evidence lower bound; NaN if the approximation has no density.
+    elbo_mcse : float
+        Monte Carlo standard error of this estimate.
+    khat : float
+        Pareto k of the importance weights: below 0.7 they can be relied on.
+    ess : float
+        Effective size of the weighted draws.
+    draws : int
+        Number of draws.
+    converged : bool or None
+        Whether the fit came to an end by its own test; None if it was told when to stop.
+    stopped : str
+        Why it stopped.
+    checked_by : str
+        What the single variables were compared with; empty if with nothing.
+    variables : tuple of VariableCheck
+        Each scalar of the unconstrained space; empty if there was nothing to compare with.
+    modes : int
+        Number of modes that hold mass, as far as the fit found them.
+    places : int
+        Number of places far apart that hold mass: the modes, and others, as in a funnel.
+    dropped : tuple of float
+        For each mode of negligible mass that was found: by how much its ELBO is lower.
+    attempts : tuple of Attempt
+        What ``method="auto"`` tried.
+    why_not : str
+        Why there is no judgement, if there is none.
+    moving : tuple of str
+        Scalars whose mean or width is not yet where the ELBO is largest.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     x = vb.Normal("x")
+    ...     y = vb.Normal("y", x, 0.1)
+    ...     approx = vb.fit(random_seed=1, diagnose=False)
+    >>> diagnosis = approx.diagnose(random_seed=1)
+    >>> diagnosis.good
+    False
+    >>> diagnosis.verdict
+    'This family does not hold the posterior: ... too narrow (means agree)...'
+    """
+
+    family: str
+    elbo: float
+    elbo_mcse: float
+    khat: float
+    ess: float
+    draws: int
+    converged: bool | None
+    stopped: str
+    checked_by: str = ""
+    variables: tuple[VariableCheck, ...] = ()
+    modes: int = 1
+    places: int = 1
+    dropped: tuple[float, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    why_not: str = ""
+    moving: tuple[str, ...] = ()
+
+    @property
+    def judged(self) -> bool:
+        """Whether there is something to judge by."""
+        return not self.why_not
+
+    @property
+    def reliable(self) -> bool:
+        """Whether the importance weights can be relied on."""
+        return is_reliable(self.khat, self.ess, self.draws)
+
+    @property
+    def at_fault(self) -> list[VariableCheck]:
+        """Variables whose mean or width is off, the worst first."""
+        bad = [check for check in self.variables if not check.good]
+        return sorted(bad, key=lambda c: -max(abs(c.shift), abs(np.log(c.ratio))))
+
+    @property
+    def fits(self) -> bool:
+        """Whether the family holds the posterior, as far as can be told."""
+        return bool(self.checked_by) and not self.at_fault and self.places == 1
+
+    @property
+    def good(self) -> bool:
+        """Whether there is nothing to warn of."""
+        return self.judged and self.fits and self.converged is not False
+
+    @property
+    def verdict(self) -> str:
+        """The judgement in words, with what to try next."""
+        if self.moving:
+            return (
+                f"Not converged: {listed(list(self.moving))} still on the way. Try more "
+                "iterations, another learning rate, or neither n nor an optimizer: such a fit "
+                "ends by itself."
+            )
+        if self.converged is False:
+            return (
+                f"Not converged: {self.stopped}. Means and widths are not to be trusted. Give it "
+                "more time, reparameterize the model, or look for parameters of which the data "
+                "say nothing."
+            )
+        if not self.judged:
+            return (
+                f"Cannot be judged: {self.why_not}. Look at predictions, and compare with another "
+                "method or a sampler where it matters."
+            )
+        if self.places > 1:
+            where = f"The posterior has {self.modes} modes that hold mass"
+            if self.modes < self.places:
+                where = f"Mass was found in {self.places} places that lie far apart"
+            return f'{where}, and this family has one. Try method="auto" or "mixture".'
+        if not self.checked_by:
+            return (
+                f"This family does not hold the posterior: {self._weakness()}. Means may be "
+                'wrong, and widths and correlations probably are. Try method="auto".'
+            )
+        if self.at_fault:
+            return f"This family does not hold the posterior: {self._faults()}. {self._advice()}"
+        return "Good: nothing speaks against this approximation."
+
+    def _weakness(self) -> str:
+        if self.khat < GOOD_KHAT:
+            return f"only {self.ess:.0f} of {self.draws} weighted draws count"
+        return f"Pareto k is {self.khat:.2f}, and more than {GOOD_KHAT} is too much"
+
+    def _faults(self) -> str:
+        shifted, narrow, wide = (
+            [check.name for check in self.at_fault if getattr(check, kind)]
+            for kind in ("is_shifted", "is_narrow", "is_wide")
+        )
+        faults = [f"the mean of {listed(shifted)} is off"] if shifted else []
+        faults += [f"{listed(narrow)}: too narrow"] if narrow else []
+        faults += [f"{listed(wide)}: too wide"] if wide else []
+        agree = "" if shifted else " (means agree)"
+        return "; ".join(faults) + agree
+
+    def _advice(self) -> str:
+        if self.reliable:
+            return 'Correct it by sample(importance=True), or try method="auto".'
+        return 'Try method="auto", or "fullrank_advi" if parameters are correlated.'
+
+    def warn(self, stacklevel: int = 1) -> None:
+        """Warn if there is something to warn of.
+
+        Parameters
+        ----------
+        stacklevel
+            As for :func:`warnings.warn`: whose line the warning names. 1 is the line of the call.
+        """
+        if self.good or (not self.judged and self.converged is not False):
+            return
+        category = ConvergenceWarning if self.converged is False else ApproximationWarning
+        warnings.warn(self.verdict, category, stacklevel=stacklevel + 1)
+
+    # -- what is shown ------------------------------------------------------------------------
+
+    def _facts(self) -> list[tuple[str, str]]:
+        facts = [("approximation", self.family)]
+        if np.isfinite(self.elbo):
+            facts.append(("ELBO", f"{self.elbo:.2f} ± {self.elbo_mcse:.2f}"))
+        if not np.isnan(self.khat):
+            even = self.ess > NEARLY_EVEN * self.draws
+            note = "of no account, as the weights are nearly even" if even else ""
+            facts.append(("Pareto k", f"{self.khat:.2f} ({note or f'good below {GOOD_KHAT}'})"))
+        if not np.isnan(self.ess):
+            facts.append(("effective draws", f"{self.ess:.0f} of {self.draws}"))
+        facts.append(("why it ended", self.stopped))
+        if self.checked_by:
+            facts.append(("compared with", self.checked_by))
+        if self.dropped:
+            lower = ", ".join(f"{difference:.1f}" for difference in sorted(self.dropped)[:3])
+            facts.append(("modes left out", f"{len(self.dropped)}, their ELBO lower by {lower}"))
+        return facts
+
+    def _table(self) -> list[tuple[str, ...]]:
+        rows = (
+            [("tried", "ELBO", "Pareto k", "effective draws", "seconds")] if self.attempts else []
+        )
+        rows += [
+            (
+                a.name,
+                shown(a.elbo, 1),
+                shown(a.khat, 2),
+                f"{shown(a.ess, 0)} of {a.draws}",
+                shown(a.seconds, 1),
+            )
+            for a in self.attempts
+        ]
+        return rows
+
+    def __str__(self) -> str:
+        width = max(len(name) for name, _ in self._facts())
+        lines = [self.verdict, ""]
+        lines += [f"  {name:{width}}  {value}" for name, value in self._facts()]
+        if self.at_fault:
+            lines += ["", "  off by more than a little (unconstrained space):"]
+            lines += [f"    {check}" for check in self.at_fault[:SHOWN]]
+            if len(self.at_fault) > SHOWN:
+                lines.append(f"    … and {len(self.at_fault) - SHOWN} more")
+        if table := self._table():
+            first, *others = [max(map(len, column)) for column in zip(*table, strict=True)]
+            lines += [""]
+            lines += [
+                f"  {name:{first}}"
+                + "".join(f"  {c:>{w}}" for c, w in zip(cells, others, strict=True))
+                for name, *cells in table
+            ]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        colour = "seagreen" if self.good else "firebrick" if self.judged else "gray"
+        parts = [
+            f"<p style='border-left:4px solid {colour};padding-left:0.6em'>"
+            f"{html.escape(self.verdict)}</p>",
+            html_table(self._facts()),
+        ]
+        if self.at_fault:
+            rows = [(c.name, f"{c.shift:+.2f}", f"{c.ratio:.2f}") for c in self.at_fault[:SHOWN]]
+            parts.append(html_table(rows, ("variable", "mean off by (sd)", "width, of what it is")))
+        if table := self._table():
+            parts.append(html_table(table[1:], table[0]))
+        return f"<div>{''.join(parts)}</div>"
+
+
+def listed(names: list[str], most: int = 3) -> str:
+    """Return some names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def shown(value: float, decimals: int) -> str:
+    """Return a number, a dash for none."""
+    return "-" if not np.isfinite(value) else f"{value:.{decimals}f}"
+
+
+def is_reliable(khat: float, size: float, count: int) -> bool:
+    """Tell whether weights of ``count`` draws, worth ``size``, can be relied on."""
+    return has_good_tail(khat, size, count) and size >= FEWEST
