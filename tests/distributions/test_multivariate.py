@@ -24,7 +24,7 @@ from vibayes.distributions.multivariate import (
     MvStudentT,
     ZeroSumNormal,
     cholesky,
-    expand_packed_triangular,
+    unpacked_triangles,
 )
 from vibayes.exceptions import ParameterError, ShapeError
 from vibayes.model.core import Model
@@ -482,7 +482,7 @@ def test_lkj_draws(n, eta):
     """Correlations are stretched Beta variables; standard deviations are the rows' lengths."""
     sd_dist = Gamma.dist(3.0, np.arange(1.0, n + 1))
     rv = LKJCholeskyCov.dist(eta, n, sd_dist, shape=(3000, n * (n + 1) // 2), compute_corr=False)
-    chol = values_of(expand_packed_triangular(n, draws_of(rv)))
+    chol = values_of(unpacked_triangles(n, draws_of(rv)))
     stds = np.sqrt((chol**2).sum(axis=-1))
     corr = (chol @ np.swapaxes(chol, -1, -2)) / (stds[:, :, None] * stds[:, None])
     shape = eta - 1 + n / 2
@@ -628,7 +628,7 @@ def test_support_points(rv, expected):
 def test_expand_packed_triangular(n):
     packed = RNG.normal(size=(2, n * (n + 1) // 2))
     lower, upper = values_of(
-        expand_packed_triangular(n, packed), expand_packed_triangular(n, packed, lower=False)
+        unpacked_triangles(n, packed), unpacked_triangles(n, packed, lower=False)
     )
     for values, indices in ((lower, np.tril_indices(n)), (upper, np.triu_indices(n))):
         expected = np.zeros((2, n, n))

@@ -633,7 +633,7 @@ def normalized(p: Any) -> Any:
     return constant / total
 
 
-class Ordered(BoundedDiscrete):
+class OrderedCategories(BoundedDiscrete):
     r"""Base of the ordered categories: a latent number falls between two of K - 1 cutpoints.
 
     .. math:: P(x \le k) = F\left(\frac{c_{k} - \eta}{\sigma}\right), \qquad
@@ -711,7 +711,7 @@ def check_cutpoints(cutpoints: Any) -> None:
         raise ParameterError(f"cutpoints must increase along the last axis, got {constant}")
 
 
-class OrderedLogistic(Ordered):
+class OrderedLogistic(OrderedCategories):
     r"""Ordered categories, cut out of a logistic distribution around a predictor.
 
     .. math:: P(x \le k) = \frac{1}{1 + e^{-(c_{k} - \eta)}}, \qquad x \in \{0, \dots, K - 1\}
@@ -751,7 +751,7 @@ class OrderedLogistic(Ordered):
         return share - pt.softplus(self.eta - upper) - pt.softplus(lower - self.eta)
 
 
-class OrderedProbit(Ordered):
+class OrderedProbit(OrderedCategories):
     r"""Ordered categories, cut out of a normal distribution around a predictor.
 
     .. math:: P(x \le k) = \Phi\left(\frac{c_{k} - \eta}{\sigma}\right), \qquad

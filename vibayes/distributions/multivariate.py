@@ -51,7 +51,7 @@ __all__ = [
     "MvNormal",
     "MvStudentT",
     "ZeroSumNormal",
-    "expand_packed_triangular",
+    "unpacked_triangles",
 ]
 
 LOG_2PI = math.log(2 * math.pi)
@@ -102,7 +102,7 @@ class Elliptical(VectorValued, Continuous):
         broadcast_static(mu.type.shape[-1:], matrix.type.shape[-1:])
         self.set_params(mu=mu, **params, **{name: matrix})
         self.of_precision = name == "tau"
-        self.factor = matrix if name == "chol" else cholesky(matrix)
+        self.factor = matrix if name == "chol" else cholesky_or_nan(matrix)
         self.length = matrix.type.shape[-1]
 
     def standardize(self, value: TensorVariable) -> tuple[TensorVariable, ...]:
@@ -397,7 +397,7 @@ class LKJCholeskyCov(VectorValued, Continuous):
         Of shapes ``(n, n)``, ``(n, n)`` and ``(n,)``, if ``compute_corr``.
     packed : TensorVariable
         The rows of the lower triangle one after the other, otherwise. See
-        :func:`expand_packed_triangular`.
+        :func:`vibayes.math.expand_packed_triangular`.
 
     Notes
     -----
@@ -470,7 +470,7 @@ class LKJCholeskyCov(VectorValued, Continuous):
 
     def logp(self, value: TensorVariable) -> TensorVariable:
         n, eta = self.n, self.eta
-        chol = expand_packed_triangular(n, value)
+        chol = unpacked_triangles(n, value)
         variance = (chol**2).sum(axis=-1)
         diagonal = pt.diagonal(chol, axis1=-2, axis2=-1)
         log_diagonal = pt.log(pt.switch(diagonal > 0, diagonal, 1.0))
@@ -583,7 +583,7 @@ class ZeroSumNormal(Continuous):
         return ZeroSumTransform(self.axes)
 
 
-def expand_packed_triangular(n: int, packed: Any, lower: bool = True) -> TensorVariable:
+def unpacked_triangles(n: int, packed: Any, lower: bool = True) -> TensorVariable:
     """Return triangular matrices of which the nonzero elements are given, row after row.
 
     Parameters
@@ -613,7 +613,7 @@ class RobustCholesky(Cholesky):
         return super().pullback(inputs, [factor], gradients)
 
 
-def cholesky(matrix: TensorVariable) -> TensorVariable:
+def cholesky_or_nan(matrix: TensorVariable) -> TensorVariable:
     """Return the lower Cholesky factor, all NaN for a matrix that is not positive definite."""
     return Blockwise(RobustCholesky(lower=True))(matrix)
 
@@ -693,7 +693,7 @@ def lkj_log_constant(eta: TensorVariable, n: int) -> TensorVariable:
 
 def covariance_parts(n: int, packed: TensorVariable) -> tuple[TensorVariable, ...]:
     """Return the Cholesky factor, the correlations and the standard deviations."""
-    chol = expand_packed_triangular(n, packed)
+    chol = unpacked_triangles(n, packed)
     stds = pt.sqrt((chol**2).sum(axis=-1))
     scaled = chol / stds[..., None]
     return chol, scaled @ scaled.mT, stds

@@ -13,7 +13,7 @@ from vibayes.context import modelcontext
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.model.core import Model
 from vibayes.model.dims import as_labels
-from vibayes.model.observed import as_numbers
+from vibayes.model.observed import numeric_array
 
 __all__ = ["Data", "set_data"]
 
@@ -140,7 +140,7 @@ def set_data(
 
 
 def as_data_array(value: Any, label: str) -> np.ndarray:
-    array = as_numbers(value, label)
+    array = numeric_array(value, label)
     return array.astype(pytensor.config.floatX) if array.dtype.kind == "f" else array
 
 

@@ -57,7 +57,7 @@ def as_observed(data: Any, label: str, discrete: bool) -> TensorVariable:
         if value is not None:
             check_data(value, label, discrete)
         return data
-    value = as_numbers(data, label)
+    value = numeric_array(data, label)
     check_data(value, label, discrete)
     if discrete:
         value = value.astype("int64")
@@ -71,7 +71,7 @@ def is_in_memory(data: Any) -> bool:
     return isinstance(data, BatchVariable) and data.in_memory
 
 
-def as_numbers(data: Any, label: str) -> np.ndarray:
+def numeric_array(data: Any, label: str) -> np.ndarray:
     """Return a copy of the data as a numeric array."""
     if np.ma.isMaskedArray(data) and np.ma.getmaskarray(data).any():
         raise ImputationError(missing_message(label, np.ma.getmaskarray(data), "masked"))

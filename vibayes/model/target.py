@@ -162,7 +162,7 @@ def functions(
     gradient = pytensor.grad(logp, flat, disconnected_inputs="ignore")
     if many:
         result = {
-            name: row_by_row(pytensor.function([flat], outputs, mode=resolve_mode()))
+            name: each_row(pytensor.function([flat], outputs, mode=resolve_mode()))
             for name, outputs in {"logp and gradient": [logp, gradient], "logp": [logp]}.items()
         }
     else:
@@ -183,7 +183,7 @@ def over_a_stack(graphs: Sequence[Variable], flat: TensorVariable, size: int) ->
     )
 
 
-def row_by_row(function: Any) -> Any:
+def each_row(function: Any) -> Any:
     """Return a function of the rows of a matrix that calls one of a vector for each."""
 
     def stacked(Z: np.ndarray) -> list[np.ndarray]:
