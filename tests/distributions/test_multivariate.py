@@ -625,7 +625,7 @@ def test_support_points(rv, expected):
 
 
 @pytest.mark.parametrize("n", [3, 4])
-def test_expand_packed_triangular(n):
+def test_unpacked_triangles(n):
     packed = RNG.normal(size=(2, n * (n + 1) // 2))
     lower, upper = values_of(
         unpacked_triangles(n, packed), unpacked_triangles(n, packed, lower=False)

@@ -22,7 +22,7 @@ from pytensor.tensor.variable import TensorVariable
 from scipy import linalg
 
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
-from vibayes.distributions.multivariate import expand_packed_triangular
+from vibayes.distributions.multivariate import unpacked_triangles
 from vibayes.families.base import Group
 from vibayes.families.mean_field import DEFAULT_SIGMA
 
@@ -87,7 +87,7 @@ class FullRankGroup(Group):
     @property
     def L(self) -> TensorVariable:
         """Cholesky factor of the covariance, up to the signs of its columns."""
-        return expand_packed_triangular(self.ddim, self.params_dict["L_tril"])
+        return unpacked_triangles(self.ddim, self.params_dict["L_tril"])
 
     @property
     def L_chol(self) -> TensorVariable:
