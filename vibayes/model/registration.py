@@ -61,52 +61,67 @@ class Registration(ModelDims):
         check_name(name)
         if name in self.named_vars:
             raise ModelError(f"The model already has a variable named {name!r}")
-        if observed is not None:
-            observed = as_observed(observed, label, dist.discrete)
+        data = None if observed is None else as_observed(observed, label, dist.discrete)
         dims = self.known_dims(dims, label)
         if shape is None and size is None and dims is not None:
-            shape = self._shape_of_dims(dims, observed, label)
-        batch = dist.batch_size(shape, size, label)
-        if observed is not None:
-            check_observed_shape(dist, observed, label)
-            if batch is None:
-                full = known_lengths(observed, observed.type.ndim)
-                batch = full[: len(full) - dist.ndim_supp]
-                dist.set_event_shape(full[len(batch) :], label)
-        rv = dist.make_rv(batch, name)
+            shape = self._shape_of_dims(dims, data, label)
+        rv = dist.make_rv(self._batch_shape(dist, shape, size, data, label), name)
         if dims is not None:
             dims = self.normalize_dims(dims, rv.type.ndim, label)
-            if observed is None:
+            if data is None:
                 self.check_lengths(rv.type.shape, dims, label)
         total = None if total_size is None else expand_total_size(total_size, rv.type.ndim, label)
-        if observed is not None:
-            self._check_observed(rv, observed, dims, total, label)
-            if total is None:
-                warn_of_minibatches(observed, label)
-            value = observed
-        else:
+        if data is None:
             transform = dist.default_transform if transform is UNSET else transform
             value = self._value_variable(dist, rv, name, transform, label)
-        if observed is not None and initval is not None:
-            raise ValueError(f"{label}: an observed variable has no initval")
+        else:
+            self._check_observed(rv, data, dims, total, label)
+            if total is None:
+                warn_of_minibatches(data, label)
+            if initval is not None:
+                raise ValueError(f"{label}: an observed variable has no initval")
+            value = data
         check_initval(initval, label)
         self.add_named_variable(rv, name, dims)
         self.append("basic_RVs", rv)
         self.record("rvs_to_values", rv, value)
         if total is not None:
             self.record("rvs_to_total_sizes", rv, total)
-        if observed is not None:
-            self.append("observed_RVs", rv)
-            for dim, length in zip(dims or (), whole_shape(observed), strict=False):
-                if dim is not None and dim not in self.dim_lengths:
-                    self.add_coord(dim, length=length)
-        else:
+        if data is None:
             self.append("free_RVs", rv)
             self.record("rvs_to_transforms", rv, transform)
             self.record("rvs_to_initial_values", rv, initval)
+        else:
+            self.append("observed_RVs", rv)
+            self._add_lengths(dims or (), data)
         for part, expression in dist.derived().items():
             self.register_expression(f"{name}_{part}", expression, "deterministics")
         return rv
+
+    def _batch_shape(
+        self,
+        dist: Distribution,
+        shape: Shape | None,
+        size: Shape | None,
+        data: TensorVariable | None,
+        label: str,
+    ) -> tuple[Any, ...] | None:
+        """Return the batch shape of a variable: what is asked for, or that of its data."""
+        batch = dist.batch_size(shape, size, label)
+        if data is None:
+            return batch
+        check_observed_shape(dist, data, label)
+        if batch is None:
+            full = known_lengths(data, data.type.ndim)
+            batch = full[: len(full) - dist.ndim_supp]
+            dist.set_event_shape(full[len(batch) :], label)
+        return batch
+
+    def _add_lengths(self, dims: Sequence[str | None], data: TensorVariable) -> None:
+        """Take the lengths of dimensions that have none yet from data."""
+        for dim, length in zip(dims, whole_shape(data), strict=False):
+            if dim is not None and dim not in self.dim_lengths:
+                self.add_coord(dim, length=length)
 
     def register_expression(
         self,
