@@ -62,7 +62,7 @@ def sampled_data(
     minibatches: Iterable[BatchVariable], rows: int, random_seed: Any
 ) -> dict[TensorVariable, SharedVariable]:
     """Return a sample of the data for each minibatch: the same rows where they show the same."""
-    count = check_whole(rows, "rows", least=1)
+    count = check_whole(rows, "sampled_data_replacements: rows", least=1)
     seed = as_seed_sequence(random_seed)
     chosen: dict[Hashable, Any] = {}
     return {
