@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
-from pytensor.tensor.random.op import RandomVariable
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.distributions.base import (
@@ -51,6 +50,7 @@ from vibayes.distributions.parameters import check_order, chosen, only_one
 from vibayes.distributions.transforms import Interval, Transform, circular, closed_bound
 from vibayes.distributions.transforms import log as log_transform
 from vibayes.exceptions import ParameterError
+from vibayes.ops.random import improper
 
 __all__ = [
     "AsymmetricLaplace",
@@ -101,24 +101,6 @@ def sigma_from(sigma: Any = None, **precision: Any) -> Any:
     if value is not None:
         return 1 / pt.sqrt(pt.as_tensor_variable(value))
     return 1.0 if sigma is None else sigma
-
-
-class ImproperRV(RandomVariable):
-    """The random variable of an improper distribution, which no one can draw."""
-
-    name = "improper"
-    signature = "->()"
-    dtype = "floatX"
-    _print_name = ("Improper", "\\operatorname{Improper}")
-
-    def rng_fn(self, rng, size):
-        raise NotImplementedError(
-            "Flat and HalfFlat are improper distributions: there are no draws from them. Give the "
-            "variable a proper prior, or a start value with initval=."
-        )
-
-
-improper = ImproperRV()
 
 
 class Flat(Continuous):

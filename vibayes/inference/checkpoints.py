@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vibayes.approximations.approximation import Approximation
+from vibayes.approximations.base import Approximation
 from vibayes.approximations.saved import approximation_from
 from vibayes.exceptions import StorageError
 from vibayes.inference.loop import FitLoop

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vibayes.approximations.approximation import Approximation, judge
+from vibayes.approximations.base import Approximation, judge
 from vibayes.inference.inference import (
     ADVI,
     NFVI,

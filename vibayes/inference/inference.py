@@ -14,12 +14,16 @@ from pytensor.graph.replace import graph_replace
 from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.approximations.approximation import Approximation, judge
-from vibayes.approximations.named import FullRank, LowRank, MeanField, NormalizingFlow
-from vibayes.approximations.single import SingleGroupApproximation
+from vibayes.approximations.base import Approximation, SingleGroupApproximation, judge
+from vibayes.approximations.full_rank import FullRank
+from vibayes.approximations.low_rank import LowRank
+from vibayes.approximations.mean_field import MeanField
+from vibayes.approximations.normalizing_flow import NormalizingFlow
 from vibayes.arguments import check_whole
 from vibayes.backend.compiled import Compiled
-from vibayes.backend.modes import as_replacements, evaluate, profiling_mode, resolve_mode
+from vibayes.backend.graphs import as_replacements
+from vibayes.backend.modes import evaluate, profiling_mode, resolve_mode
+from vibayes.backend.seeds import new_generator
 from vibayes.families.normalizing_flow import DEFAULT_FLOW
 from vibayes.flows import Flow
 from vibayes.inference.checkpoints import Keeping, describe_fit, find_kept, saved_scales
@@ -542,7 +546,7 @@ class Inference:
         for key in steps.generators:
             if key not in generators:
                 seed = np.random.SeedSequence([base, *identity(key)])
-                generators[key] = np.random.Generator(np.random.PCG64(seed))
+                generators[key] = new_generator(seed)
         return generators
 
     def __repr__(self) -> str:
@@ -632,7 +636,7 @@ def generators_of(steps: CompiledSteps, state: State) -> list[np.random.Generato
     generators = []
     for key, at in zip(steps.generators, state.generators, strict=True):
         if key in steps.own_generators:
-            generator = np.random.Generator(np.random.PCG64(0))
+            generator = new_generator(0)
             generator.bit_generator.state = at
             generators.append(generator)
     return generators

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
-from pytensor.compile.ops import view_op
 from pytensor.compile.sharedvalue import SharedVariable
-from pytensor.graph.basic import Apply
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.backend.graphs import view_as
 from vibayes.exceptions import ShapeError
 from vibayes.model.kept_data import KeptData, check_axes, static_slices
 from vibayes.model.rows import RowStream
@@ -187,7 +186,7 @@ class Minibatch(BatchVariable):
         minibatch.name = name
         self.minibatch = minibatch
         super().__init__(minibatch.type, None, None, name=name)
-        Apply(view_op, [minibatch], [self])
+        view_as(minibatch, self)
 
     # -- shapes -------------------------------------------------------------------------------
 
@@ -347,7 +346,7 @@ def gathered(shared: SharedVariable, rows: Mapping[int, TensorVariable]) -> Tens
     """Return the part of the data at the given rows of some axes, all combinations of them."""
     if not rows:
         result = shared.type()
-        Apply(view_op, [shared], [result])
+        view_as(shared, result)
         return result
     axes = list(rows)
     order = axes + [axis for axis in range(shared.type.ndim) if axis not in rows]

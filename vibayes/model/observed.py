@@ -12,6 +12,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Constant
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.backend.expressions import is_cast_or_copy
 from vibayes.distributions.base import Distribution
 from vibayes.distributions.shapes import fits
 from vibayes.exceptions import ImputationError, ShapeError
@@ -126,14 +127,9 @@ def known_value(variable: Any) -> np.ndarray | None:
     if isinstance(variable, SharedVariable):
         return np.asarray(variable.get_value(borrow=True))
     owner = getattr(variable, "owner", None)
-    if owner is not None and len(owner.inputs) == 1 and is_cast(owner.op):
+    if owner is not None and len(owner.inputs) == 1 and is_cast_or_copy(owner.op):
         return known_value(owner.inputs[0])
     return None
-
-
-def is_cast(op: Any) -> bool:
-    scalar_op = getattr(op, "scalar_op", None)
-    return type(scalar_op).__name__ == "Cast" or scalar_op == pt.tensor_copy.scalar_op
 
 
 def known_shape(variable: TensorVariable) -> tuple[int | None, ...]:

@@ -14,7 +14,8 @@ from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import check_whole
-from vibayes.backend.modes import as_seed_sequence, evaluate
+from vibayes.backend.modes import evaluate
+from vibayes.backend.seeds import as_seed_sequence
 from vibayes.exceptions import ShapeError
 from vibayes.streaming.batch import BatchVariable
 

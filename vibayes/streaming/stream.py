@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytensor
-from pytensor.compile.ops import view_op
 from pytensor.compile.sharedvalue import SharedVariable
-from pytensor.graph.basic import Apply
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import check_seed, check_whole
-from vibayes.backend.modes import as_seed_sequence
+from vibayes.backend.graphs import view_as
+from vibayes.backend.seeds import as_seed_sequence
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.streaming.batch import BatchVariable, ShownRows
 from vibayes.streaming.blocks import Layout
@@ -183,7 +182,7 @@ class StreamedMinibatch(BatchVariable):
         self.minibatch = minibatch
         minibatch.name = name
         super().__init__(minibatch.type, None, None, name=name)
-        Apply(view_op, [minibatch], [self])
+        view_as(minibatch, self)
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
