@@ -23,7 +23,7 @@ from vibayes.records.diagnosis import Diagnosis
 from vibayes.records.ending import Ending
 from vibayes.records.outcome import Outcome
 from vibayes.storage.saving import save
-from vibayes.verdict.judge import diagnose
+from vibayes.verdict.judge import diagnose, draws_to_judge
 
 __all__ = ["Approximation", "SingleGroupApproximation", "judge", "sample_approx"]
 
