@@ -45,7 +45,7 @@ from vibayes.search.budget import Budget
 from vibayes.storage.checkpoint import Checkpoint
 from vibayes.storage.records import seeds_from, seeds_record
 from vibayes.streaming.feed import Feeds
-from vibayes.streaming.shuffle import Place
+from vibayes.streaming.shuffle import ReadingPlace
 from vibayes.updates import adagrad_window
 
 __all__ = ["ADVI", "NFVI", "FullRankADVI", "Inference", "KLqp", "LowRankADVI"]
@@ -476,7 +476,8 @@ class Inference:
         feeds = Feeds(steps.windows, feed_seed)
         if saved is not None:
             approx.noise_seeds = seeds_from(seeds)  # those that were drawn belong to a beginning
-            feeds = Feeds(steps.windows, saved.feed_seed, [Place(*p) for p in saved.feed_places])
+            places = [ReadingPlace(*p) for p in saved.feed_places]
+            feeds = Feeds(steps.windows, saved.feed_seed, places)
         steps.compile(state)
         check_start(self, steps, state)
         explain = partial(explain_draw, approx, steps, made_from, options)
