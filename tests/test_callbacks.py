@@ -77,7 +77,10 @@ def test_bad_arguments(kwargs):
 def test_bad_period(every):
     with vb.Model() as model:
         vb.Normal("x")
-    check = CheckParametersConvergence(every=every)
+    with pytest.raises(ValueError, match="every must be a whole number of at least 1"):
+        CheckParametersConvergence(every=every)
+    check = CheckParametersConvergence()
+    check.every = every
     with pytest.raises(ValueError, match="every"):
         vb.ADVI(model=model).fit(10, callbacks=[check], backend="py", progressbar=False)
 

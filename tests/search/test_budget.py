@@ -32,5 +32,5 @@ def test_seconds():
 def test_values_that_are_none(value):
     with pytest.raises(ValueError, match=f"max_seconds must be positive, got {value}"):
         Budget(value, 10)
-    with pytest.raises(ValueError, match=f"max_steps must be positive, got {value}"):
+    with pytest.raises(ValueError, match=f"max_steps must be a whole number .*, got {value}"):
         Budget(10.0, value)
