@@ -27,6 +27,7 @@ from pytensor.graph.basic import Variable
 from pytensor.tensor.variable import TensorConstant, TensorVariable
 
 from vibayes.distributions.constraints import Constraint
+from vibayes.settings import Identity, attributes
 
 __all__ = [
     "Optimizer",
@@ -71,6 +72,7 @@ HYPER_PARAMETERS: Mapping[str, Constraint] = {
 """What a hyper-parameter of a name may be, in every optimizer."""
 
 FUNCTION_ATTRIBUTES = ("__module__", "__name__", "__qualname__", "__doc__")
+KNOWN_ATTRIBUTES = frozenset({*FUNCTION_ATTRIBUTES, "__wrapped__", "function", "hyper"})
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -109,7 +111,7 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         function = self.function
-        hyper = {k: checked(v, k, function.__name__) for k, v in self.hyper.items()}
+        hyper = {k: check_hyper(v, k, function.__name__) for k, v in self.hyper.items()}
         # The instance is frozen, and looks like its function to help() and inspect.signature().
         self.__dict__.update({name: getattr(function, name) for name in FUNCTION_ATTRIBUTES})
         self.__dict__.update(__wrapped__=function, hyper=hyper)
@@ -155,14 +157,30 @@ class Optimizer:
         return {variable: as_type_of(variable, new) for variable, new in updates.items()}
 
     @property
+    def all_hyper(self) -> dict[str, Any]:
+        """All hyper-parameters, those that have their defaults included."""
+        bound = self._bind(**self.hyper)
+        bound.apply_defaults()
+        return dict(list(bound.arguments.items())[2:])
+
+    @property
+    def own_attributes(self) -> dict[str, Any]:
+        """Attributes that a subclass has beside those of every optimizer."""
+        return {k: v for k, v in attributes(self).items() if k not in KNOWN_ATTRIBUTES}
+
+    @property
     def key(self) -> Hashable:
         """The function and all its hyper-parameters: equal keys, equal updates.
 
-        Numbers are compared by value, symbolic hyper-parameters by identity.
+        Numbers are compared by value, symbolic hyper-parameters by identity. An optimizer of a
+        subclass that has attributes of its own is equal to nothing but itself.
         """
-        bound = self._bind(**self.hyper)
-        bound.apply_defaults()
-        return self.function, tuple(bound.arguments.items())[2:]
+        hyper = tuple(self.all_hyper.items())
+        try:
+            hash(hyper)
+        except TypeError:
+            return Identity(self)
+        return Identity(self) if self.own_attributes else (type(self), self.function, hyper)
 
     def _bind(self, *args: Any, **hyper: Any) -> inspect.BoundArguments:
         try:
@@ -227,7 +245,7 @@ def optimizer(function: Callable[..., Updates]) -> Optimizer:
     return Optimizer(function)
 
 
-def checked(value: Any, name: str, owner: str) -> Any:
+def check_hyper(value: Any, name: str, owner: str) -> Any:
     """Return a hyper-parameter, constants as plain numbers, or raise if it is impossible."""
     if isinstance(value, TensorConstant):
         value = value.data
@@ -350,7 +368,7 @@ def apply_momentum(updates: Updates, params: Params = None, momentum: Number = 0
     .. [1] B. T. Polyak (1964). Some methods of speeding up the convergence of iteration methods.
        USSR Computational Mathematics and Mathematical Physics 4(5), 1-17.
     """
-    momentum = as_floatx(checked(momentum, "momentum", "apply_momentum"))
+    momentum = as_floatx(check_hyper(momentum, "momentum", "apply_momentum"))
     updates = dict(updates)
     for param in moved_params(updates, params):
         velocity = zeros_like(param, "velocity")
@@ -396,7 +414,7 @@ def apply_nesterov_momentum(
     .. [2] Y. Bengio, N. Boulanger-Lewandowski, R. Pascanu (2013). Advances in optimizing recurrent
        networks. ICASSP. https://arxiv.org/abs/1212.0901
     """
-    momentum = as_floatx(checked(momentum, "momentum", "apply_nesterov_momentum"))
+    momentum = as_floatx(check_hyper(momentum, "momentum", "apply_nesterov_momentum"))
     updates = dict(updates)
     for param in moved_params(updates, params):
         velocity = zeros_like(param, "velocity")
@@ -882,6 +900,6 @@ def shrinkage(
     norm: TensorVariable, max_norm: Number, epsilon: Number, owner: str
 ) -> TensorVariable:
     """Return the factor that brings a norm down to a bound."""
-    max_norm = as_floatx(checked(max_norm, "max_norm", owner))
-    epsilon = as_floatx(checked(epsilon, "epsilon", owner))
+    max_norm = as_floatx(check_hyper(max_norm, "max_norm", owner))
+    epsilon = as_floatx(check_hyper(epsilon, "epsilon", owner))
     return pt.minimum(norm, max_norm) / (norm + epsilon)

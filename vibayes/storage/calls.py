@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import singledispatch
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,6 @@ from vibayes.flows import Flow
 from vibayes.model.core import Model
 from vibayes.model.minibatch import Minibatch
 from vibayes.storage.records import seeds_record
-from vibayes.updates import Optimizer
 
 __all__ = [
     "call_differences",
@@ -30,15 +30,16 @@ __all__ = [
 TOLERANCE = 1e-6  # of numbers that another processor rounds differently
 
 
+@singledispatch
 def describe(value: Any) -> Any:
-    """Return an argument as what JSON can hold, the same for equal arguments."""
+    """Return an argument as what JSON can hold, the same for equal arguments.
+
+    Modules that define what arguments are made of register how it is described.
+    """
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, Optimizer):
-        function, hyper = value.key
-        return f"{function.__name__}({', '.join(f'{k}={describe(v)}' for k, v in hyper)})"
     if isinstance(value, Constant):
         return np.asarray(value.data).tolist()
     if isinstance(value, Variable):
