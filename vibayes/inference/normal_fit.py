@@ -10,7 +10,9 @@ import pytensor
 from vibayes.approximations.approximation import Approximation
 from vibayes.callbacks import Callback, period
 from vibayes.families.base import Group
-from vibayes.model.target import Target, sample_size
+from vibayes.model.target import Target, is_deterministic, sample_size
+from vibayes.objectives.base import ObjectiveFunction
+from vibayes.objectives.options import StepOptions
 from vibayes.progress import logger
 from vibayes.records.ending import INTERRUPTED, Ending
 from vibayes.search.begin import MOST_DENSE, current_center
@@ -28,8 +30,25 @@ from vibayes.verdict.judge import FEWEST_DRAWS, draws_to_judge
 __all__ = [
     "Recorder",
     "fit_normal_family",
-    "set_params",
+    "is_normal_fit",
+    "set_normal",
 ]
+
+
+def is_normal_fit(objective: ObjectiveFunction, options: StepOptions) -> bool:
+    """Tell whether it is the KL divergence of one normal from a posterior that is in memory.
+
+    Whoever gives options of steps wants steps.
+    """
+    approx = objective.approx
+    return (
+        not options.given
+        and objective.op.is_elbo
+        and approx.is_normal
+        and (approx.ddim <= MOST_DENSE or approx.groups[0].is_diagonal)
+        and not approx.model.has_streams
+        and is_deterministic(approx.model)
+    )
 
 
 class Recorder:
@@ -56,7 +75,7 @@ class Recorder:
         """Take over a normal, if it is better than all before."""
         if self._losses and -q.elbo > self._losses[-1]:
             return
-        set_params(self.approx.groups[0], q)
+        set_normal(self.approx.groups[0], q)
         self._losses.append(-q.elbo)
         losses = np.array(self._losses)
         self.approx.hist = np.concatenate([self._earlier, losses])
@@ -65,7 +84,7 @@ class Recorder:
                 callback(self.approx, losses, len(losses))
 
 
-def set_params(group: Group, q: FittedNormal) -> None:
+def set_normal(group: Group, q: FittedNormal) -> None:
     """Set the parameters of a group to what comes closest to a normal."""
     for name, value in group.params_near(q.mean, q.root).items():
         shared = group.shared_params[name]

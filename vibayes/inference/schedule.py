@@ -1,4 +1,4 @@
-"""Automatic fits by stochastic steps: any family, minibatches, streams, parameters of networks.
+"""The schedule of automatic fits by stochastic steps: their rates, and when they end.
 
 Steps of a constant rate come to a halt at a distance from the optimum that grows with the rate and
 with the noise of the gradients; there the mean of the iterates does not stand still by more than
