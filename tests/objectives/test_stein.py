@@ -5,9 +5,10 @@ import pytest
 from scipy import stats
 
 import vibayes as vb
+from vibayes.approximations.approximation import Approximation
+from vibayes.approximations.named import Empirical
 from vibayes.backend.modes import EVALUATE_MODE
-from vibayes.families.base import Approximation
-from vibayes.families.empirical import Empirical, EmpiricalGroup
+from vibayes.families.empirical import EmpiricalGroup
 from vibayes.objectives.kernels import imq, rbf
 from vibayes.objectives.stein import KSD, Stein
 
