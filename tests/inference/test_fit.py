@@ -168,9 +168,6 @@ class ShiftedGroup(MeanFieldGroup):
     short_name = "shifted_field"
     aliases = ("moved",)
 
-    def transform(self, noise):
-        return super().transform(noise + 0.0)
-
 
 def test_a_family_of_the_users_own_needs_no_method(small):
     for name in ("shifted_field", "moved"):

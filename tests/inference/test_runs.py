@@ -125,8 +125,9 @@ class WidenedGroup(MeanFieldGroup):
         self.width = width
         super().__init__(*args, **kwargs)
 
-    def transform(self, noise):
-        return super().transform(self.width * noise)
+    @property
+    def std(self):
+        return self.width * super().std
 
 
 def test_families_without_a_key_share_no_steps():
