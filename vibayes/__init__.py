@@ -1,16 +1,13 @@
 """Variational inference on PyTensor: Bayesian models fitted in one compiled loop."""
 
 from vibayes import callbacks, datasets, distributions, math, updates
-from vibayes.approximations.approximation import Approximation, sample_approx
-from vibayes.approximations.named import (
-    Empirical,
-    FullRank,
-    GaussianMixture,
-    LowRank,
-    MeanField,
-    NormalizingFlow,
-)
-from vibayes.approximations.single import SingleGroupApproximation
+from vibayes.approximations.base import Approximation, SingleGroupApproximation, sample_approx
+from vibayes.approximations.empirical import Empirical
+from vibayes.approximations.full_rank import FullRank
+from vibayes.approximations.gaussian_mixture import GaussianMixture
+from vibayes.approximations.low_rank import LowRank
+from vibayes.approximations.mean_field import MeanField
+from vibayes.approximations.normalizing_flow import NormalizingFlow
 from vibayes.context import modelcontext
 from vibayes.distributions import (
     AR,

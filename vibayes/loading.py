@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vibayes.approximations.approximation import Approximation
+from vibayes.approximations.base import Approximation
 from vibayes.approximations.saved import approximation_from
 from vibayes.context import modelcontext
 from vibayes.exceptions import StorageError

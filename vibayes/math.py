@@ -139,6 +139,7 @@ from pytensor.tensor.special import log_softmax, softmax
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.distributions.dist_math import logdiffexp
+from vibayes.ops.triangular import triangular_matrix
 
 __all__ = [
     "abs",
@@ -383,10 +384,10 @@ def expand_packed_triangular(
     n, packed = operator.index(n), pt.as_tensor_variable(packed)
     if packed.type.ndim != 1:
         raise ValueError(f"packed must be a vector, got {packed.type.ndim} axes")
-    rows, columns = np.tril_indices(n) if lower else np.triu_indices(n)
     if diagonal_only:
+        rows, columns = np.tril_indices(n) if lower else np.triu_indices(n)
         return packed[np.flatnonzero(rows == columns)]
-    return pt.zeros((n, n), dtype=packed.dtype)[rows, columns].set(packed)
+    return triangular_matrix(n, packed, lower)
 
 
 def cartesian(*arrays: Any) -> Any:

@@ -49,6 +49,10 @@ class Registry(Mapping[str, type[T]], Generic[T]):
                 )
         self._classes |= dict.fromkeys(names, cls)
 
+    def remove(self, cls: type) -> None:
+        """Forget a class."""
+        self._classes = {name: known for name, known in self._classes.items() if known is not cls}
+
     def name_of(self, cls: type) -> str:
         """Return the name by which a class is found, empty if it has none."""
         name = getattr(cls, "short_name", "")

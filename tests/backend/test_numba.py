@@ -5,7 +5,9 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from vibayes.backend.numba import numba_mode
+import vibayes  # noqa: F401 (all operations of ours)
+from vibayes.backend.numba import PENDING, NumbaOp, numba_mode
+from vibayes.ops.small_matrix import inverse_and_log_det
 
 
 def test_other_threads_run_while_a_function_does():
@@ -34,3 +36,17 @@ def test_other_threads_run_while_a_function_does():
         thread.join()
     np.testing.assert_allclose(result, np.sin(np.exp(np.sin(value))).sum(), rtol=1e-6)
     assert most >= 2
+
+
+def subclasses(cls):
+    return {cls}.union(*map(subclasses, cls.__subclasses__()))
+
+
+def test_every_operation_has_a_numba_version_once_one_is_used():
+    from pytensor.link.numba.dispatch.basic import numba_funcify
+
+    inverse_and_log_det(pt.matrix())
+    assert not PENDING
+    ours = {op for op in subclasses(NumbaOp) if not op.__subclasses__()}
+    assert {op.__name__ for op in ours} >= {"InverseAndLogDet", "PackedTriangularSolve"}
+    assert [op for op in ours if numba_funcify.dispatch(op) is numba_funcify.dispatch(object)] == []

@@ -5,7 +5,8 @@ import pytest
 from pytensor.graph.replace import vectorize_graph
 from scipy import stats
 
-from vibayes.backend.modes import EVALUATE_MODE, evaluate, reseeded
+from vibayes.backend.modes import EVALUATE_MODE, evaluate
+from vibayes.backend.seeds import reseeded
 from vibayes.distributions.base import distribution_of, logcdf, logp
 from vibayes.distributions.censoring import Censored, Truncated, least_number, middle_number
 from vibayes.distributions.continuous import (

@@ -7,7 +7,8 @@ import pytest
 from pytensor.graph.replace import vectorize_graph
 from scipy import stats
 
-from vibayes.backend.modes import evaluate, reseeded
+from vibayes.backend.modes import evaluate
+from vibayes.backend.seeds import reseeded
 from vibayes.distributions.base import distribution_of, logcdf, logp
 from vibayes.distributions.continuous import HalfNormal, Normal
 from vibayes.distributions.custom import CustomDist

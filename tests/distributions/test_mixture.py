@@ -5,7 +5,8 @@ import pytest
 from pytensor.graph.replace import vectorize_graph
 from scipy import special, stats
 
-from vibayes.backend.modes import EVALUATE_MODE, evaluate, reseeded
+from vibayes.backend.modes import EVALUATE_MODE, evaluate
+from vibayes.backend.seeds import reseeded
 from vibayes.distributions.base import distribution_of, logcdf, logp
 from vibayes.distributions.censoring import Censored, Truncated
 from vibayes.distributions.continuous import Exponential, Gamma, HalfNormal, Normal, Uniform

@@ -12,7 +12,8 @@ from pytensor.tensor.linalg.decomposition.cholesky import Cholesky
 from pytensor.tensor.linalg.solvers.triangular import SolveTriangular
 from scipy import stats
 
-from vibayes.backend.modes import EVALUATE_MODE, evaluate, reseeded
+from vibayes.backend.modes import EVALUATE_MODE, evaluate
+from vibayes.backend.seeds import reseeded
 from vibayes.distributions.base import distribution_of, logp
 from vibayes.distributions.continuous import Exponential, Gamma, HalfNormal, Normal
 from vibayes.distributions.multivariate import (
@@ -23,11 +24,10 @@ from vibayes.distributions.multivariate import (
     MvNormal,
     MvStudentT,
     ZeroSumNormal,
-    cholesky,
-    expand_packed_triangular,
 )
 from vibayes.exceptions import ParameterError, ShapeError
 from vibayes.model.core import Model
+from vibayes.ops.triangular import triangular_matrix
 
 RNG = np.random.default_rng(20)
 D = 3
@@ -319,15 +319,6 @@ def test_not_positive_definite_at_run_time():
     assert np.isfinite(gradient).all()
 
 
-def test_robust_cholesky_has_pytensors_gradient():
-    x = pt.dmatrix()
-    weights = RNG.normal(size=(D, D))
-    ours, theirs = (
-        pytensor.grad((f(x) * weights).sum(), x) for f in (cholesky, pt.linalg.cholesky)
-    )
-    assert_allclose(*values_of(ours, theirs, givens={x: COV}), rtol=1e-12)
-
-
 @pytest.mark.slow
 def test_numba_agrees():
     """Values and gradients of everything, in one function; and draws of everything."""
@@ -482,7 +473,7 @@ def test_lkj_draws(n, eta):
     """Correlations are stretched Beta variables; standard deviations are the rows' lengths."""
     sd_dist = Gamma.dist(3.0, np.arange(1.0, n + 1))
     rv = LKJCholeskyCov.dist(eta, n, sd_dist, shape=(3000, n * (n + 1) // 2), compute_corr=False)
-    chol = values_of(expand_packed_triangular(n, draws_of(rv)))
+    chol = values_of(triangular_matrix(n, draws_of(rv)))
     stds = np.sqrt((chol**2).sum(axis=-1))
     corr = (chol @ np.swapaxes(chol, -1, -2)) / (stds[:, :, None] * stds[:, None])
     shape = eta - 1 + n / 2
@@ -622,18 +613,6 @@ def test_support_points(rv, expected):
     value, density = values_of(point, logp(rv, point))
     assert_allclose(value, expected)
     assert np.isfinite(density).all()
-
-
-@pytest.mark.parametrize("n", [3, 4])
-def test_expand_packed_triangular(n):
-    packed = RNG.normal(size=(2, n * (n + 1) // 2))
-    lower, upper = values_of(
-        expand_packed_triangular(n, packed), expand_packed_triangular(n, packed, lower=False)
-    )
-    for values, indices in ((lower, np.tril_indices(n)), (upper, np.triu_indices(n))):
-        expected = np.zeros((2, n, n))
-        expected[:, *indices] = packed
-        assert_allclose(values, expected)
 
 
 def test_float32(float32):

@@ -5,10 +5,12 @@ import pytest
 from scipy import stats
 
 import vibayes as vb
+from vibayes.approximations.base import SingleGroupApproximation
+from vibayes.approximations.full_rank import FullRank
 from vibayes.backend.modes import evaluate
 from vibayes.exceptions import ModelError, ShapeError
-from vibayes.families.base import SingleGroupApproximation
-from vibayes.families.full_rank import FullRank, FullRankGroup
+from vibayes.families.base import FAMILIES
+from vibayes.families.full_rank import FullRankGroup
 from vibayes.families.low_rank import LowRankGroup
 from vibayes.families.mean_field import MeanFieldGroup
 
@@ -138,7 +140,7 @@ def test_a_class_of_the_user_is_known_at_once(model):
             with pytest.raises(NotImplementedError, match=f"PointGroup has no {name} in closed"):
                 getattr(approx, name)
     finally:
-        del vb.Group._families["test_point"], vb.Group._families["tp"]
+        FAMILIES.remove(PointGroup)
 
 
 # -- which variables ------------------------------------------------------------------------------
@@ -312,3 +314,175 @@ def test_parameters_of_the_user_are_trained_when_they_are_named():
         RATE.set_value(rate)
         inference.fit(1000, obj_optimizer=ADAM, **options)
     assert centre.get_value() == pytest.approx(2, abs=0.05)
+
+
+# -- what a class says of itself ------------------------------------------------------------------
+
+
+class Uniform(vb.Group):
+    """Uniform about a centre, of a width that no option declares."""
+
+    param_names = frozenset({"mu"})
+
+    def __init__(self, *args, width=1.0, **kwargs):
+        self.width = width
+        super().__init__(*args, **kwargs)
+
+    def param_shapes(self):
+        return {"mu": (self.ddim,)}
+
+    def initial_params(self, start, sigma):
+        return {"mu": start}
+
+    def transform(self, noise):
+        return self.params_dict["mu"] + self.width * (pt.sigmoid(noise) - 0.5)
+
+    def log_density(self, noise, z):
+        return pt.zeros(z.shape[:-1]) - self.ddim * np.log(self.width)
+
+
+class DeclaredUniform(Uniform):
+    """The same, its width an option."""
+
+    option_names = frozenset({"width"})
+
+    def __init__(self, *args, **kwargs):
+        vb.Group.__init__(self, *args, **kwargs)
+
+    @property
+    def width(self):
+        return self.options.get("width", 1.0)
+
+
+def test_an_attribute_that_is_not_declared_shares_nothing(model):
+    wide, narrow = (
+        vb.Approximation([Uniform(None, model=model, width=w)], model=model, random_seed=1)
+        for w in (100.0, 0.01)
+    )
+    fits = [
+        vb.KLqp(approx).fit(3, progressbar=False, backend="py").sample(200, random_seed=1)
+        for approx in (wide, narrow)
+    ]
+    spread = [float(fit.posterior["x"].std()) for fit in fits]
+    assert spread[0] == pytest.approx(1e4 * spread[1], rel=0.1)
+    assert wide.key is None
+    assert wide.hist[0] != narrow.hist[0]
+
+
+def test_compiled_functions_of_a_family_without_a_key_are_its_own(model):
+    before = len(list(model.functions))
+    for _ in range(3):
+        approx = vb.Approximation([Uniform(None, model=model)], model=model)
+        approx.sample(10)
+    assert len(list(model.functions)) <= before + 2  # of the likelihood and the data, no draws
+
+
+def test_declared_options_are_told_apart_and_shared(model):
+    keys = [
+        vb.Approximation(
+            [DeclaredUniform(None, model=model, options={"width": width})], model=model
+        ).key
+        for width in (1.0, 2.0, 2.0)
+    ]
+    assert keys[0] != keys[1] == keys[2]
+    assert None not in keys
+
+
+def test_options_that_cannot_be_compared_share_nothing(model):
+    group = DeclaredUniform(None, model=model, options={"width": {1, 2}})
+    group.attach(model.free_RVs)
+    assert group.key is None
+
+
+def test_a_method_that_an_instance_has_of_its_own_shares_nothing(model):
+    group = MeanFieldGroup(model.free_RVs, model=model)
+    assert group.key is not None
+    group.transform = lambda noise: noise
+    assert group.key is None
+
+
+class LogisticGroup(MeanFieldGroup):
+    """Independent logistic distributions, with all else taken over from the normal ones."""
+
+    def transform(self, noise):
+        uniform = 0.5 * (1 + pt.erf(noise / np.sqrt(2)))
+        return self.mean + self.scale * pt.log(uniform / (1 - uniform))
+
+    def log_density(self, noise, z):
+        e = (z - self.params_dict["mu"]) / self.scale
+        return (-e - 2 * pt.softplus(-e) - pt.log(self.scale)).sum(axis=-1)
+
+    @property
+    def scale(self):
+        return pt.softplus(self.params_dict["rho"])
+
+
+def test_another_density_inherits_no_facts(model):
+    group = LogisticGroup(model.free_RVs, model=model)
+    assert not group.is_normal
+    assert not group.is_diagonal
+    assert group.center_name == ""
+    approx = SingleGroupApproximation.of(LogisticGroup)(model=model)
+    for moment in ("mean", "std", "cov"):
+        with pytest.raises(NotImplementedError, match=f"LogisticGroup has no {moment}"):
+            getattr(approx, moment)
+    with pytest.raises(NotImplementedError, match="only along its own draws"):
+        group.log_density_at(pt.zeros(7))
+
+
+def test_a_moment_that_is_stated_anew_holds(model):
+    class Stated(LogisticGroup):
+        @property
+        def std(self):
+            return self.scale * np.pi / np.sqrt(3)
+
+    assert Stated.holds("std")
+    assert not Stated.holds("mean")
+    assert not Stated.holds("cov")
+
+
+def test_what_keeps_the_distribution_keeps_the_facts(model):
+    class Renamed(MeanFieldGroup):
+        def param_elements(self, name):
+            return super().param_elements(name)
+
+    group = Renamed(model.free_RVs, model=model)
+    assert group.is_normal
+    assert group.is_diagonal
+    assert group.center_name == "mu"
+
+
+@pytest.mark.parametrize("family", [MeanFieldGroup, FullRankGroup, LowRankGroup])
+def test_normal_families_say_so(model, family):
+    approx = vb.Approximation([family(None, model=model)], model=model)
+    assert approx.is_normal
+    assert approx.groups[0].is_diagonal == (family is MeanFieldGroup)
+
+
+def test_parameters_of_the_users_own_are_no_trained_normal(model):
+    x = model["x"]
+    groups = [vb.Group([x], params={"mu": np.zeros(2), "rho": np.zeros(2)}, model=model)]
+    with vb.Model() as small:
+        x = vb.Normal("x", shape=2)
+    groups = [vb.Group([x], params={"mu": np.zeros(2), "rho": np.zeros(2)}, model=small)]
+    assert not vb.Approximation(groups, model=small).is_normal
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_logistic_family_is_fitted_as_what_it_is(seed):
+    with vb.Model() as model:
+        vb.Logistic("x", 3.0, 1.0, shape=2)
+    approx = vb.Approximation([LogisticGroup(None, model=model)], model=model, random_seed=seed)
+    vb.KLqp(approx).fit(progressbar=False, max_steps=4000, backend="py")
+    draws = approx.sample(4000, random_seed=seed).posterior["x"]
+    sd = np.pi / np.sqrt(3)
+    np.testing.assert_allclose(draws.mean(("chain", "draw")), 3.0, atol=0.25)
+    np.testing.assert_allclose(draws.std(("chain", "draw")), sd, rtol=0.12)
+
+
+def test_a_family_gives_a_class_of_approximations(model):
+    cls = SingleGroupApproximation.of(DeclaredUniform)
+    assert cls is SingleGroupApproximation.of(DeclaredUniform)
+    assert cls.__name__ == "DeclaredUniform"
+    assert cls(model=model, width=3.0).groups[0].width == 3.0
+    assert SingleGroupApproximation.of(MeanFieldGroup) is vb.MeanField

@@ -5,10 +5,12 @@ import pytest
 import xarray as xr
 
 import vibayes as vb
+from vibayes.approximations.base import Approximation
+from vibayes.approximations.empirical import Empirical
 from vibayes.backend.modes import evaluate
 from vibayes.exceptions import ShapeError
-from vibayes.families.base import Approximation, Group
-from vibayes.families.empirical import Empirical, EmpiricalGroup
+from vibayes.families.base import Group
+from vibayes.families.empirical import EmpiricalGroup
 from vibayes.posterior.arviz import inference_data
 
 

@@ -1,18 +1,17 @@
 import time
-from functools import partial
 
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
-from pytensor.gradient import verify_grad
 from pytensor.graph.replace import graph_replace
 from scipy import linalg, stats
 
 import vibayes as vb
+from vibayes.approximations.low_rank import LowRank
 from vibayes.backend.modes import EVALUATE_MODE, evaluate, resolve_mode
 from vibayes.exceptions import ShapeError
-from vibayes.families.low_rank import LowRank, LowRankGroup, inverse_and_log_det
+from vibayes.families.low_rank import LowRankGroup
 from vibayes.objectives.kl import KL
 
 RATE = pytensor.shared(np.array(0.0), name="rate", shape=())
@@ -168,30 +167,8 @@ def test_gradients_are_finite_differences(seven, rng, shape):
             assert gradient[at] == pytest.approx((up - down) / 2e-5, rel=1e-6, abs=1e-7)
 
 
-def test_inverse_and_log_determinant(rng):
-    def output(i, m):
-        return inverse_and_log_det((m + m.T) / 2)[i]
-
-    W = rng.normal(size=(6, 3))
-    matrix = np.eye(3) + W.T @ W
-    inverse, log_det = evaluate(inverse_and_log_det(pt.constant(matrix)))
-    np.testing.assert_allclose(inverse @ matrix, np.eye(3), atol=1e-12)
-    np.testing.assert_allclose(log_det, np.linalg.slogdet(matrix)[1])
-    for i in range(2):
-        verify_grad(partial(output, i), [matrix], rng=rng, mode=EVALUATE_MODE)
-    assert np.isnan(evaluate(inverse_and_log_det(pt.constant(-matrix)))[1])
-
-
 @pytest.mark.filterwarnings("ignore:np.dot")  # inputs may have any layout here
 def test_numba_gives_what_numpy_gives(seven, rng):
-    scale = np.array([1e-6, 1.0, 1e6])  # the condition number is that squared
-    matrix = scale[:, None] * (np.eye(3) + 0.5) * scale
-    x = pt.matrix("x", shape=(3, 3))
-    compiled = pytensor.function([x], inverse_and_log_det(x), mode=resolve_mode("numba"))
-    inverse, log_det = compiled(matrix)
-    np.testing.assert_allclose(inverse * scale * scale[:, None], linalg.inv(np.eye(3) + 0.5))
-    np.testing.assert_allclose(log_det, np.log(2.5))
-    assert np.isnan(compiled(-matrix)[1])
     approx = LowRank(rank=2, model=seven)
     spread(approx, rng)
     inputs, logq, values = density_along_draws(approx, (3, 9))

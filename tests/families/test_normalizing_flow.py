@@ -8,10 +8,12 @@ from pytensor.graph.traversal import ancestors
 from scipy import stats
 
 import vibayes as vb
+from vibayes.approximations.base import Approximation
+from vibayes.approximations.normalizing_flow import NormalizingFlow
 from vibayes.backend.modes import EVALUATE_MODE
 from vibayes.exceptions import ShapeError
-from vibayes.families.base import Approximation, Group
-from vibayes.families.normalizing_flow import NormalizingFlow, NormalizingFlowGroup
+from vibayes.families.base import Group
+from vibayes.families.normalizing_flow import NormalizingFlowGroup
 from vibayes.flows import AffineCouplingFlow, ScaleFlow
 from vibayes.inference.methods import KLqp
 

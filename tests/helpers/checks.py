@@ -18,7 +18,8 @@ import pytensor
 import pytensor.tensor as pt
 from scipy import stats
 
-from vibayes.backend.modes import EVALUATE_MODE, evaluate, reseeded
+from vibayes.backend.modes import EVALUATE_MODE, evaluate
+from vibayes.backend.seeds import reseeded
 from vibayes.distributions.base import Distribution, distribution_of, logcdf, logp
 
 __all__ = [

@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 import vibayes as vb
-from vibayes.approximations.approximation import Approximation
-from vibayes.approximations.named import Empirical
+from vibayes.approximations.base import Approximation
+from vibayes.approximations.empirical import Empirical
 from vibayes.backend.modes import EVALUATE_MODE
 from vibayes.families.empirical import EmpiricalGroup
 from vibayes.objectives.kernels import imq, rbf

@@ -12,9 +12,10 @@ import pytest
 from scipy import stats
 
 import vibayes as vb
-from vibayes.backend.modes import evaluate, random_generators
+from vibayes.approximations.base import sample_approx
+from vibayes.backend.modes import evaluate
+from vibayes.backend.seeds import random_generators
 from vibayes.exceptions import ModelError
-from vibayes.posterior.nodes import sample_approx
 
 MODE = "FAST_COMPILE"  # NumPy, nothing is compiled
 X_TRAIN = np.random.default_rng(1).normal(size=(5, 2))

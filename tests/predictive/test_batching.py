@@ -4,7 +4,7 @@ import pytensor.tensor as pt
 import pytest
 
 import vibayes as vb
-from vibayes.backend.modes import random_generators, reseeded
+from vibayes.backend.seeds import random_generators, reseeded
 from vibayes.predictive.batching import over_draws
 from vibayes.predictive.compiled import compile_over_draws
 

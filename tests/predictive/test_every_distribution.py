@@ -8,7 +8,8 @@ import xarray as xr
 from scipy import stats
 
 import vibayes as vb
-from vibayes.backend.modes import EVALUATE_MODE, evaluate, reseeded
+from vibayes.backend.modes import EVALUATE_MODE, evaluate
+from vibayes.backend.seeds import reseeded
 
 DRAWS = 400
 VALUES = (0.8, 1.6)

@@ -5,7 +5,6 @@ from scipy import stats
 
 import vibayes as vb
 from vibayes.model.target import Target, centred_normals
-from vibayes.records.findings import Findings
 from vibayes.search.budget import Budget
 from vibayes.search.explore import (
     agree,
@@ -17,6 +16,7 @@ from vibayes.search.explore import (
     searched,
     separate,
 )
+from vibayes.search.findings import findings_of
 from vibayes.search.mixtures import WeightedDraws
 from vibayes.search.normals import FittedNormal
 
@@ -60,7 +60,7 @@ def test_a_mode_without_mass_is_dropped(rng):
     target = Target(two_modes(weights=(3e-4, 1 - 3e-4)), start={"x": -3.0})
     found = explore(target, rng, ample())
     assert len(found.normals) == len(found.dropped) == 1
-    lower = Findings.of(found).dropped[0]
+    lower = findings_of(found).dropped[0]
     assert lower == pytest.approx(-np.log(3e-4), abs=0.1)
 
 
@@ -87,7 +87,7 @@ def test_draws_are_of_the_models_own_coordinates(rng):
     target = Target(model, standardized=centred_normals(model))
     found = explore(target, rng, ample())
     values = found.resampled(2000, rng)
-    findings = Findings.of(found)
+    findings = findings_of(found)
     assert found.draws.mean[1:] == pytest.approx([0, 0], abs=0.2)
     np.testing.assert_allclose(values.mean(axis=0)[1:], 5, atol=0.15)
     np.testing.assert_allclose(findings.mean[1:], 5, atol=0.15)

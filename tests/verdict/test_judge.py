@@ -6,9 +6,11 @@ import pytest
 from helpers.posteriors import covariance, funnel, normal, two_modes
 
 import vibayes as vb
-from vibayes.families.base import Ending
+from vibayes.approximations.base import judge
+from vibayes.records.diagnosis import Diagnosis, VariableCheck
+from vibayes.records.ending import Ending
 from vibayes.records.findings import Attempt, Findings
-from vibayes.verdict.judge import Diagnosis, VariableCheck, judge, largest_of
+from vibayes.verdict.judge import largest_of
 
 MEAN = np.array([1.0, -20.0])
 COV = np.array([[1.0, 3.0], [3.0, 25.0]])

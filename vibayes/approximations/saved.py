@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vibayes.approximations.approximation import Approximation
-from vibayes.approximations.single import SingleGroupApproximation
+from vibayes.approximations.base import Approximation, SingleGroupApproximation
 from vibayes.exceptions import StorageError
 from vibayes.families.base import Group
 from vibayes.model.core import Model

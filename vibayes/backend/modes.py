@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pytensor
-import pytensor.tensor as pt
 from pytensor.compile.mode import Mode
-from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
-from pytensor.graph.replace import graph_replace
-from pytensor.graph.traversal import ancestors
 from pytensor.link.vm import VMLinker
-from pytensor.tensor.random.type import RandomType
 
 from vibayes.backend.numba import numba_mode
 from vibayes.backend.numpy_linker import NumpyLinker, numpy_mode
+
+__all__ = [
+    "AS_IT_IS",
+    "EVALUATE_MODE",
+    "compiled_code",
+    "evaluate",
+    "profiling_mode",
+    "resolve_mode",
+]
 
 # NumPy runs the graph operation by operation: a call on few numbers costs more than a compiled
 # one, but nothing is compiled. Right for what is evaluated a few times, or on large arrays.
@@ -61,19 +65,6 @@ def profiling_mode(mode: Any = None) -> Any:
     return Mode(linker=VMLinker(use_cloop=False, c_thunks=False), optimizer="fast_compile")
 
 
-def drawing_mode(outputs: Sequence[Variable], random: Sequence[Variable]) -> Any:
-    """Return the mode for a graph of many draws at once.
-
-    Parameters
-    ----------
-    outputs
-        Expressions of draws.
-    random
-        The inputs that differ from draw to draw: random generators.
-    """
-    return EVALUATE_MODE
-
-
 def evaluate(
     outputs: Sequence[Variable], givens: Mapping[Variable, Any] | None = None
 ) -> list[np.ndarray]:
@@ -97,63 +88,10 @@ def evaluate(
     return function(*givens.values())
 
 
-def random_generators(outputs: Iterable[Variable]) -> list[SharedVariable]:
-    """Return the shared random generators that expressions draw from, in a stable order."""
-    return [
-        variable
-        for variable in ancestors(list(outputs))
-        if isinstance(variable, SharedVariable) and isinstance(variable.type, RandomType)
-    ]
+def compiled_code(function: Any) -> Callable | None:
+    """Return what a linker made of a graph, without PyTensor's handling of inputs, or None.
 
-
-def reseeded(
-    outputs: Sequence[Variable], random_seed: Any
-) -> tuple[list[Variable], dict[Variable, Variable]]:
-    """Return expressions that draw from new generators, and the updates that advance those.
-
-    The generators of the original graph are neither read nor advanced.
-
-    Parameters
-    ----------
-    outputs
-        Expressions.
-    random_seed : int, SeedSequence, Generator or None
-        Seed from which one independent stream a generator is spawned.
+    It takes the values of all inputs, those of shared variables after the others. There is none
+    where each operation is a function of its own, as in C.
     """
-    old = random_generators(outputs)
-    seeds = as_seed_sequence(random_seed).spawn(len(old))
-    new = {
-        rng: pytensor.shared(np.random.Generator(np.random.PCG64(seed)), name=rng.name)
-        for rng, seed in zip(old, seeds, strict=True)
-    }
-    advanced = [rng.default_update for rng in old if rng.default_update is not None]
-    replaced = graph_replace([*outputs, *advanced], new, strict=False)
-    movers = [new[rng] for rng in old if rng.default_update is not None]
-    return replaced[: len(outputs)], dict(zip(movers, replaced[len(outputs) :], strict=True))
-
-
-def as_replacements(replacements: Mapping[Variable, Any] | None) -> dict[Variable, Variable]:
-    """Return replacements whose values are variables of types that fit."""
-    result = {}
-    for old, new in (replacements or {}).items():
-        if not isinstance(old, Variable):
-            raise TypeError(f"more_replacements: {old!r} is not a PyTensor variable")
-        if not isinstance(new, Variable):
-            new = pytensor.shared(np.asarray(new, dtype=old.dtype))
-        result[old] = pt.as_tensor_variable(new)
-    return result
-
-
-def as_seed_sequence(random_seed: Any) -> np.random.SeedSequence:
-    """Return a seed sequence of an int, a sequence of ints, a sequence, a generator, or None."""
-    if isinstance(random_seed, np.random.SeedSequence):
-        return random_seed
-    if isinstance(random_seed, np.random.Generator):
-        return np.random.SeedSequence(int(random_seed.integers(2**63)))
-    try:
-        return np.random.SeedSequence(random_seed)
-    except (TypeError, ValueError) as error:
-        raise type(error)(
-            f"random_seed must be None, a whole number of at least 0 (or several), a "
-            f"SeedSequence or a Generator, got {random_seed!r}"
-        ) from None
+    return getattr(function.vm, "jit_fn", None)

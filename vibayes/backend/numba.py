@@ -15,6 +15,7 @@ Three things differ from PyTensor's numba mode.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -28,7 +29,63 @@ from pytensor.tensor.elemwise import DimShuffle
 from pytensor.tensor.math import Dot
 from pytensor.tensor.type import tensor
 
-__all__ = ["numba_mode"]
+__all__ = ["NumbaOp", "numba_mode", "numba_version"]
+
+Implementation = Callable[[Any, Apply, Callable], tuple[Any, int]]
+
+# what PyTensor has not been told yet: numba is imported only when it is needed
+PENDING: dict[type[Op], Implementation] = {}
+
+
+def numba_version(op_class: type[Op]) -> Callable[[Implementation], Implementation]:
+    """Return a decorator of a function that says how numba compiles an operation of ours.
+
+    The function maps an operation, its node and ``numba_njit`` to a compiled function and the
+    version of its code, which is part of the name under which numba keeps it on disk. What it
+    compiles may depend on the operation's ``__props__``, and on nothing else of the node than its
+    dtypes and numbers of axes.
+    """
+
+    def keep(implementation: Implementation) -> Implementation:
+        PENDING[op_class] = implementation
+        return implementation
+
+    return keep
+
+
+def register_numba_versions() -> None:
+    """Tell PyTensor how numba compiles our operations."""
+    if not PENDING:
+        return
+    from pytensor.link.numba.dispatch.basic import (
+        numba_njit,
+        register_funcify_default_op_cache_key,
+    )
+
+    for op_class, implementation in list(PENDING.items()):
+        register_funcify_default_op_cache_key(op_class)(with_compiler(implementation, numba_njit))
+        PENDING.pop(op_class, None)
+
+
+def with_compiler(implementation: Implementation, njit: Callable) -> Callable:
+    """Return an implementation as PyTensor calls it."""
+
+    def funcify(op: Any, node: Apply, **kwargs: Any) -> tuple[Any, int]:
+        return implementation(op, node, njit)
+
+    return funcify
+
+
+class NumbaOp(Op):
+    """Base of our operations that have a numba version.
+
+    The first one that is used tells PyTensor of all of them, so that PyTensor's own numba mode
+    knows them too.
+    """
+
+    def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
+        register_numba_versions()
+        return super().__call__(*inputs, **kwargs)
 
 
 class FixedArityNumbaLinker(NumbaLinker):
@@ -97,46 +154,39 @@ def untransposed(x: Variable) -> tuple[Variable, bool]:
     return x, False
 
 
-def register_numba_implementation() -> None:
-    """Tell PyTensor's numba backend how to compile :class:`MatrixProduct`."""
-    from pytensor.link.numba.dispatch.basic import (
-        numba_njit,
-        register_funcify_default_op_cache_key,
-    )
+@numba_version(MatrixProduct)
+def compiled_product(op: MatrixProduct, node: Apply, njit: Callable) -> tuple[Any, int]:
+    if op.transpose_x and op.transpose_y:
 
-    @register_funcify_default_op_cache_key(MatrixProduct)
-    def matrix_product(op: MatrixProduct, node: Apply, **kwargs: Any) -> tuple[Any, int]:
-        if op.transpose_x and op.transpose_y:
+        @njit
+        def product(x, y):  # type: ignore[no-untyped-def]
+            return np.dot(x.T, y.T)
 
-            @numba_njit
-            def product(x, y):  # type: ignore[no-untyped-def]
-                return np.dot(x.T, y.T)
+    elif op.transpose_x:
 
-        elif op.transpose_x:
+        @njit
+        def product(x, y):  # type: ignore[no-untyped-def]
+            return np.dot(x.T, y)
 
-            @numba_njit
-            def product(x, y):  # type: ignore[no-untyped-def]
-                return np.dot(x.T, y)
+    elif op.transpose_y:
 
-        elif op.transpose_y:
+        @njit
+        def product(x, y):  # type: ignore[no-untyped-def]
+            return np.dot(x, y.T)
 
-            @numba_njit
-            def product(x, y):  # type: ignore[no-untyped-def]
-                return np.dot(x, y.T)
+    else:
 
-        else:
+        @njit
+        def product(x, y):  # type: ignore[no-untyped-def]
+            return np.dot(x, y)
 
-            @numba_njit
-            def product(x, y):  # type: ignore[no-untyped-def]
-                return np.dot(x, y)
-
-        return product, 1
+    return product, 1
 
 
 @cache
 def numba_mode() -> Mode:
     """Return PyTensor's numba mode with this linker and this matrix product."""
-    register_numba_implementation()
+    register_numba_versions()
     mode = Mode(FixedArityNumbaLinker(), get_mode("NUMBA").provided_optimizer)
     # after all rewrites that know Dot, before those that work in place
     return mode.register((dfs_rewriter(use_matrix_product), 49.4))

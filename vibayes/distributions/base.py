@@ -18,9 +18,9 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Constant
-from pytensor.tensor.random.op import RandomVariable
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.backend.expressions import is_random_variable
 from vibayes.context import modelcontext
 from vibayes.distributions.constraints import Constraint, constant_value
 from vibayes.distributions.dist_math import log1mexp
@@ -468,7 +468,7 @@ def draw_from(op: Any, *params: Any, rng: Any, size: Any) -> tuple[Any, TensorVa
     """Return the generator's next state and a draw of a PyTensor random variable."""
     drawn = op(*params, rng=rng, size=size)
     node = drawn.owner
-    while not isinstance(node.op, RandomVariable):
+    while not is_random_variable(node.op):
         node = node.inputs[0].owner
     return node.outputs[0], drawn
 

@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
-from pytensor.tensor.random.op import RandomVariable
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.distributions.base import (
@@ -50,6 +49,7 @@ from vibayes.distributions.dist_math import (
 from vibayes.distributions.transforms import Interval, Transform, circular, closed_bound
 from vibayes.distributions.transforms import log as log_transform
 from vibayes.exceptions import ParameterError
+from vibayes.ops.random import improper
 
 __all__ = [
     "AsymmetricLaplace",
@@ -129,24 +129,6 @@ def check_order(lower: Any, upper: Any) -> None:
     low, high = constant_value(lower), constant_value(upper)
     if low is not None and high is not None and not np.all(low < high):
         raise ParameterError(f"lower must be below upper, got {lower} and {upper}")
-
-
-class ImproperRV(RandomVariable):
-    """The random variable of an improper distribution, which no one can draw."""
-
-    name = "improper"
-    signature = "->()"
-    dtype = "floatX"
-    _print_name = ("Improper", "\\operatorname{Improper}")
-
-    def rng_fn(self, rng, size):
-        raise NotImplementedError(
-            "Flat and HalfFlat are improper distributions: there are no draws from them. Give the "
-            "variable a proper prior, or a start value with initval=."
-        )
-
-
-improper = ImproperRV()
 
 
 class Flat(Continuous):

@@ -9,14 +9,11 @@ from typing import Any
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
-from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
-from pytensor.graph.traversal import ancestors
-from pytensor.tensor.random.op import RandomVariable
-from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.backend.seeds import random_generators
 from vibayes.distributions.base import (
     Distribution,
     distribution_of,
@@ -26,6 +23,7 @@ from vibayes.distributions.base import (
 )
 from vibayes.distributions.transforms import Transform
 from vibayes.exceptions import ShapeError
+from vibayes.ops.random import NumPyRandom
 
 __all__ = ["CustomDist"]
 
@@ -223,46 +221,6 @@ class CustomDist(Distribution):
         return super().__repr__().replace(type(self).__name__, self.class_name, 1)
 
 
-class NumPyRandom(RandomVariable):
-    """A random variable drawn by a function of NumPy arrays.
-
-    Parameters
-    ----------
-    function
-        See :class:`CustomDist`; None for a variable that cannot be drawn.
-    **kwargs
-        What every random variable has. Where events have axes, their lengths are the last one of
-        the parameters.
-    """
-
-    __props__ = (*RandomVariable.__props__, "function")
-
-    def __init__(self, function: Callable | None = None, **kwargs: Any) -> None:
-        self.function = function
-        super().__init__(**kwargs)
-
-    def _supp_shape_from_params(self, dist_params: Sequence[Any], param_shapes: Any = None) -> list:
-        event = dist_params[-1].ravel()  # PyTensor may have put batch axes in front
-        return [event[axis] for axis in range(self.ndim_supp)]
-
-    def rng_fn(self, rng: np.random.Generator, *args: Any) -> np.ndarray:
-        if self.function is None:
-            raise NotImplementedError(
-                f"{self.name} cannot be drawn from: it has neither a random nor a dist function"
-            )
-        *params, size = args
-        size = None if size is None else tuple(int(n) for n in size)
-        event = tuple(params.pop().ravel()[: self.ndim_supp]) if self.ndim_supp else ()
-        draw = np.asarray(self.function(*params, rng=rng, size=size), dtype=self.dtype)
-        shape = draw.shape if size is None else (*size, *event)
-        if draw.shape != shape:
-            raise ShapeError(
-                f"{self.name}: random returned an array of shape {draw.shape} for size={size}, "
-                f"but it should be {shape}"
-            )
-        return draw
-
-
 def as_param(value: Any) -> TensorVariable:
     """Return a parameter as a tensor; floating-point numbers become ``floatX``."""
     value = pt.as_tensor_variable(value)
@@ -306,11 +264,7 @@ def with_generator(
     Every variable made by ``dist`` brings a generator of its own. They are replaced, one after the
     other, by the state in which the one before leaves the given generator.
     """
-    own = [
-        v
-        for v in ancestors([draw], blockers=arguments)
-        if isinstance(v, SharedVariable) and isinstance(v.type, RandomType)
-    ]
+    own = random_generators([draw], blockers=arguments)
     for generator in own:
         draw, rng = graph_replace([draw, generator.default_update], {generator: rng}, strict=False)
     return rng, draw

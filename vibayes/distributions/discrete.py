@@ -13,12 +13,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytensor.tensor as pt
-from pytensor.graph.basic import Apply
-from pytensor.scalar import Exp, Identity, Sigmoid
-from pytensor.tensor.elemwise import Elemwise
-from pytensor.tensor.special import Softmax, log_softmax, softmax
+from pytensor.tensor.special import log_softmax, softmax
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.backend.expressions import argument_of_exp, argument_of_sigmoid, argument_of_softmax
 from vibayes.distributions.base import Discrete, distribution_of, draw_from, to_float
 from vibayes.distributions.constraints import (
     constant_value,
@@ -61,40 +59,18 @@ __all__ = [
 ]
 
 
-def application_of(value: TensorVariable, op_class: type) -> Apply | None:
-    """Return the node that makes ``value`` if its operation is ``op_class``, else None.
-
-    Copies, by which a variable is given a name, do not count.
-    """
-    node = value.owner
-    while node is not None and isinstance(scalar_op(node.op), Identity):
-        node = node.inputs[0].owner
-    return node if node is not None and isinstance(scalar_op(node.op), op_class) else None
-
-
-def argument_of(value: TensorVariable, op_class: type) -> TensorVariable | None:
-    """Return x if ``value`` is ``op_class`` of x, else None."""
-    node = application_of(value, op_class)
-    return None if node is None else node.inputs[0]
-
-
-def scalar_op(op: Any) -> Any:
-    """Return the scalar operation that ``op`` does to each element, or ``op`` itself."""
-    return op.scalar_op if isinstance(op, Elemwise) else op
-
-
 def log_of(x: TensorVariable) -> TensorVariable:
     """Return log(x) of a probability or a rate, which may be 0."""
-    if (exponent := argument_of(x, Exp)) is not None:
+    if (exponent := argument_of_exp(x)) is not None:
         return exponent
-    if (logit := argument_of(x, Sigmoid)) is not None:
+    if (logit := argument_of_sigmoid(x)) is not None:
         return -pt.softplus(-logit)
     return log_or_minus_inf(x)
 
 
 def log_complement(p: TensorVariable) -> TensorVariable:
     """Return log(1 - p) of a probability, which may be 1."""
-    if (logit := argument_of(p, Sigmoid)) is not None:
+    if (logit := argument_of_sigmoid(p)) is not None:
         return -pt.softplus(logit)
     below = p < 1
     return pt.switch(below, pt.log1p(-pt.switch(below, p, 0.0)), -np.inf)
@@ -214,7 +190,7 @@ class Bernoulli(BoundedDiscrete):
 
     def logp(self, value: TensorVariable) -> TensorVariable:
         success = pt.eq(value, 1)
-        logit = argument_of(self.p, Sigmoid)
+        logit = argument_of_sigmoid(self.p)
         if logit is not None:
             log_mass = -pt.softplus(pt.switch(success, -logit, logit))
         else:
@@ -598,7 +574,7 @@ class Categorical(BoundedDiscrete):
         return 0, self.p.shape[-1] - 1
 
     def interior_logp(self, x: TensorVariable) -> TensorVariable:
-        category, logits = as_integer(x), softmax_argument(self.p)
+        category, logits = as_integer(x), argument_of_softmax(self.p)
         if logits is not None:
             return pick(log_softmax(logits, axis=-1), category)
         return log_or_minus_inf(pick(self.p, category))
@@ -613,14 +589,6 @@ class Categorical(BoundedDiscrete):
 
     def support_point(self) -> TensorVariable:
         return pt.argmax(self.p, axis=-1)
-
-
-def softmax_argument(p: TensorVariable) -> TensorVariable | None:
-    """Return the logits if ``p`` is their softmax along the last axis, else None."""
-    node = application_of(p, Softmax)
-    if node is None or node.op != softmax(node.inputs[0], axis=-1).owner.op:
-        return None
-    return node.inputs[0]
 
 
 def check_vector(name: str, value: Any) -> None:

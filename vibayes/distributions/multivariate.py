@@ -10,8 +10,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytensor.tensor as pt
-from pytensor.tensor.blockwise import Blockwise
-from pytensor.tensor.linalg.decomposition.cholesky import Cholesky
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.distributions.base import (
@@ -41,6 +39,8 @@ from vibayes.distributions.transforms import (
     simplex,
 )
 from vibayes.exceptions import ParameterError, ShapeError
+from vibayes.ops.cholesky import robust_cholesky
+from vibayes.ops.triangular import triangular_matrix
 
 __all__ = [
     "Dirichlet",
@@ -50,7 +50,6 @@ __all__ = [
     "MvNormal",
     "MvStudentT",
     "ZeroSumNormal",
-    "expand_packed_triangular",
 ]
 
 LOG_2PI = math.log(2 * math.pi)
@@ -101,7 +100,7 @@ class Elliptical(VectorValued, Continuous):
         broadcast_static(mu.type.shape[-1:], matrix.type.shape[-1:])
         self.set_params(mu=mu, **params, **{name: matrix})
         self.of_precision = name == "tau"
-        self.factor = matrix if name == "chol" else cholesky(matrix)
+        self.factor = matrix if name == "chol" else robust_cholesky(matrix)
         self.length = matrix.type.shape[-1]
 
     def standardize(self, value: TensorVariable) -> tuple[TensorVariable, ...]:
@@ -396,7 +395,7 @@ class LKJCholeskyCov(VectorValued, Continuous):
         Of shapes ``(n, n)``, ``(n, n)`` and ``(n,)``, if ``compute_corr``.
     packed : TensorVariable
         The rows of the lower triangle one after the other, otherwise. See
-        :func:`expand_packed_triangular`.
+        :func:`vibayes.math.expand_packed_triangular`.
 
     Notes
     -----
@@ -472,7 +471,7 @@ class LKJCholeskyCov(VectorValued, Continuous):
 
     def logp(self, value: TensorVariable) -> TensorVariable:
         n, eta = self.n, self.eta
-        chol = expand_packed_triangular(n, value)
+        chol = triangular_matrix(n, value)
         variance = (chol**2).sum(axis=-1)
         diagonal = pt.diagonal(chol, axis1=-2, axis2=-1)
         log_diagonal = pt.log(pt.switch(diagonal > 0, diagonal, 1.0))
@@ -576,41 +575,6 @@ class ZeroSumNormal(Continuous):
         return ZeroSumTransform(self.axes)
 
 
-def expand_packed_triangular(n: int, packed: Any, lower: bool = True) -> TensorVariable:
-    """Return triangular matrices of which the nonzero elements are given, row after row.
-
-    Parameters
-    ----------
-    n
-        Number of rows of a matrix.
-    packed : array_like
-        Of shape ``(..., n * (n + 1) / 2)``.
-    lower
-        Whether the elements are those of the lower triangle.
-    """
-    inside = np.tri(n, dtype=bool) if lower else np.tri(n, dtype=bool).T
-    position = np.zeros((n, n), dtype="int64")
-    position[inside] = np.arange(n * (n + 1) // 2)
-    return pt.switch(inside, pt.as_tensor_variable(packed)[..., position], 0.0)
-
-
-class RobustCholesky(Cholesky):
-    """Cholesky factorization with a derivative of zero where the matrix is not positive definite.
-
-    There the factor is NaN, and so would be the derivatives of whatever it is replaced by.
-    """
-
-    def pullback(self, inputs, outputs, gradients):
-        (factor,) = outputs
-        factor = pt.switch(pt.isnan(factor[0, 0]), 1.0, factor)
-        return super().pullback(inputs, [factor], gradients)
-
-
-def cholesky(matrix: TensorVariable) -> TensorVariable:
-    """Return the lower Cholesky factor, all NaN for a matrix that is not positive definite."""
-    return Blockwise(RobustCholesky(lower=True))(matrix)
-
-
 def solve_rows(
     factor: TensorVariable, rows: TensorVariable, transposed: bool = False
 ) -> TensorVariable:
@@ -686,7 +650,7 @@ def lkj_log_constant(eta: TensorVariable, n: int) -> TensorVariable:
 
 def covariance_parts(n: int, packed: TensorVariable) -> tuple[TensorVariable, ...]:
     """Return the Cholesky factor, the correlations and the standard deviations."""
-    chol = expand_packed_triangular(n, packed)
+    chol = triangular_matrix(n, packed)
     stds = pt.sqrt((chol**2).sum(axis=-1))
     scaled = chol / stds[..., None]
     return chol, scaled @ scaled.mT, stds

@@ -41,15 +41,12 @@ DISTRIBUTION = frozenset(
 """What makes the distribution of a family: whoever overrides one of these has another one."""
 FACTS = (
     "center_name",
-    "cov",
     "is_diagonal",
     "is_normal",
     "log_density_at",
-    "mean",
     "param_scales",
     "params_near",
     "several_modes",
-    "std",
 )
 """What holds for one distribution, and is not inherited by a class that has another one."""
 OWN_ATTRIBUTES = frozenset(
@@ -431,6 +428,29 @@ class Group:
     ) -> dict[str, Any]:
         """Return the options of a group that was saved, whose parameters have these shapes."""
         return dict(options)
+
+    @classmethod
+    def holds(cls, moment: str) -> bool:
+        """Tell whether ``mean``, ``std`` or ``cov`` is that of the draws.
+
+        It is that of the class which defines it: where a subclass overrides what makes the
+        distribution, it may still stand for a parameter, but no longer for a moment.
+        """
+        definer = next(c for c in cls.__mro__ if moment in vars(c))
+        maker = next(c for c in cls.__mro__ if DISTRIBUTION & vars(c).keys())
+        return definer is not Group and issubclass(definer, maker)
+
+    def moment(self, name: str) -> TensorVariable:
+        """Return ``mean``, ``std`` or ``cov`` of the flat unconstrained vector.
+
+        Raises
+        ------
+        NotImplementedError
+            If it is not known in closed form.
+        """
+        if not self.holds(name):
+            raise NotImplementedError(f"{type(self).__name__} has no {name} in closed form")
+        return getattr(self, name)
 
     def param_elements(self, name: str) -> list[str]:
         """Return the name of each element of a parameter, for messages."""

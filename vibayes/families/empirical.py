@@ -14,7 +14,8 @@ from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import check_whole
-from vibayes.backend.modes import as_seed_sequence, evaluate
+from vibayes.backend.modes import evaluate
+from vibayes.backend.seeds import as_seed_sequence, new_generator
 from vibayes.exceptions import ShapeError
 from vibayes.families.base import (
     Group,
@@ -107,7 +108,7 @@ class EmpiricalGroup(Group):
         spread = np.full_like(start, self._jitter)
         if sigma is not None:
             spread = np.where(np.isnan(sigma), spread, sigma)
-        rng = np.random.Generator(np.random.PCG64(as_seed_sequence(self.random_seed)))
+        rng = new_generator(as_seed_sequence(self.random_seed))
         return {"histogram": start + spread * rng.standard_normal((self._size, self.ddim))}
 
     @property

@@ -6,22 +6,19 @@ Journal of Computational and Graphical Statistics 27(3).
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
 import pytensor.tensor as pt
-from pytensor.gradient import DisconnectedType, disconnected_grad
-from pytensor.graph.basic import Apply, Variable
-from pytensor.graph.op import Op
+from pytensor.gradient import disconnected_grad
 from pytensor.tensor.variable import TensorVariable
 from scipy import linalg, optimize
-from scipy.linalg import lapack
 
 from vibayes.arguments import check_whole
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
 from vibayes.families.base import Group
 from vibayes.families.mean_field import DEFAULT_SIGMA
+from vibayes.ops.small_matrix import inverse_and_log_det
 
 __all__ = ["LowRankGroup"]
 
@@ -177,78 +174,3 @@ def nearest_low_rank(root: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarra
     begin = np.concatenate([np.log(own), B.ravel()])
     x = optimize.minimize(divergence, begin, jac=True, method="L-BFGS-B").x
     return sd * np.exp(x[:d]), sd[:, None] * x[d:].reshape(d, rank)
-
-
-def inverse_and_log_det(matrix: TensorVariable) -> list[TensorVariable]:
-    """Return the inverse and the log determinant of a small positive definite matrix.
-
-    The log determinant is NaN if it is not positive definite within rounding.
-    """
-    register_numba_implementation()
-    return InverseAndLogDet()(matrix)
-
-
-class InverseAndLogDet(Op):
-    """Inverse and log determinant of a small positive definite matrix.
-
-    One plain loop compiles in a fraction of the time that LAPACK's Cholesky factorization, the
-    solution of triangular systems, and the derivatives of both do.
-    """
-
-    __props__ = ()
-
-    def make_node(self, matrix: Variable) -> Apply:
-        matrix = pt.as_tensor_variable(matrix)
-        return Apply(self, [matrix], [matrix.type(), pt.scalar(dtype=matrix.type.dtype)])
-
-    def perform(self, node: Apply, inputs: list[np.ndarray], outputs: list[list[Any]]) -> None:
-        (matrix,) = inputs
-        factor, failed = lapack.get_lapack_funcs(("potrf",), (matrix,))[0](matrix, lower=True)
-        if failed:
-            inverse, log_det = np.full_like(matrix, np.nan), np.nan
-        else:
-            inverse = linalg.cho_solve((factor, True), np.eye(len(matrix), dtype=matrix.dtype))
-            log_det = 2 * np.log(np.diag(factor)).sum()
-        outputs[0][0] = inverse
-        outputs[1][0] = np.asarray(log_det, dtype=matrix.dtype)
-
-    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Variable]:
-        (inverse, _), (g_inverse, g_log_det) = outputs, cotangents
-        total = pt.zeros_like(inverse)
-        if not isinstance(g_inverse.type, DisconnectedType):
-            total -= inverse @ g_inverse @ inverse
-        if not isinstance(g_log_det.type, DisconnectedType):
-            total += g_log_det * inverse
-        return [total]
-
-
-@cache
-def register_numba_implementation() -> None:
-    """Tell PyTensor's numba backend how to compile :class:`InverseAndLogDet`."""
-    from pytensor.link.numba.dispatch.basic import (
-        numba_njit,
-        register_funcify_default_op_cache_key,
-    )
-
-    @register_funcify_default_op_cache_key(InverseAndLogDet)
-    def inverse_and_log_det(op: InverseAndLogDet, node: Apply, **kwargs: Any) -> tuple[Any, int]:
-        @numba_njit(error_model="numpy")
-        def gauss_jordan(matrix):  # type: ignore[no-untyped-def]
-            inverse = matrix.copy()
-            n = len(inverse)
-            log_det = np.zeros((), inverse.dtype)
-            for k in range(n):
-                pivot = inverse[k, k]  # positive: that of a Cholesky factorization, squared
-                log_det[()] += np.log(pivot)
-                inverse[k, k] = 1
-                for j in range(n):
-                    inverse[k, j] /= pivot
-                for i in range(n):
-                    if i != k:
-                        factor = inverse[i, k]
-                        inverse[i, k] = 0
-                        for j in range(n):
-                            inverse[i, j] -= factor * inverse[k, j]
-            return inverse, log_det
-
-        return gauss_jordan, 1

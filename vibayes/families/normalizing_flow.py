@@ -14,7 +14,7 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.backend.modes import as_seed_sequence
+from vibayes.backend.seeds import as_seed_sequence
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
 from vibayes.families.base import Group
 from vibayes.flows import Flow, LocFlow, as_flows, as_formula

@@ -20,7 +20,7 @@ __all__ = ["AffineCouplingFlow"]
 LARGEST_LOG_SCALE = 5.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AffineCouplingFlow(CouplingFlow):
     r"""Shift and scale each half of the dimensions by what the other half says.
 

@@ -13,12 +13,15 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.registry import Registry
+from vibayes.settings import ComparedBySettings
+
 __all__ = ["Flow", "Params"]
 
 Params = Mapping[str, TensorVariable]
 
 
-class Flow:
+class Flow(ComparedBySettings):
     """A bijection of the d-dimensional space onto itself.
 
     A flow holds no parameters: it says which it has, and computes with those that it is given. So
@@ -31,13 +34,11 @@ class Flow:
 
     short_name: ClassVar[str] = ""
     aliases: ClassVar[tuple[str, ...]] = ()
-    known: ClassVar[dict[str, type[Flow]]] = {}
+    known: ClassVar[Registry[Flow]] = Registry("flow")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in (cls.short_name, *cls.aliases):
-            if name:
-                Flow.known[name] = cls
+        Flow.known.add(cls)
 
     def initial_params(self, d: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Return the parameters to start from, by name.
@@ -82,12 +83,6 @@ class Flow:
             If the flow has no inverse in closed form.
         """
         raise NotImplementedError(f"{type(self).__name__} has no inverse in closed form")
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and vars(self) == vars(other)
-
-    def __hash__(self) -> int:
-        return hash(type(self))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

@@ -18,7 +18,7 @@ from vibayes.flows.network import network, network_params
 __all__ = ["CouplingFlow"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CouplingFlow(Flow):
     r"""Transform each half of the dimensions by a function that the other half chooses.
 

@@ -22,7 +22,7 @@ __all__ = ["InverseAutoregressiveFlow"]
 PASSES = ("up", "down")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class InverseAutoregressiveFlow(Flow):
     r"""Shift and scale each dimension by what those before it say.
 

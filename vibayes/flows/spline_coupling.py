@@ -33,7 +33,7 @@ class Bin(NamedTuple):
     right: TensorVariable
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SplineCouplingFlow(CouplingFlow):
     r"""Transform each half of the dimensions by splines that the other half chooses.
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from vibayes.approximations.approximation import Approximation, judge
+from vibayes.approximations.base import Approximation, judge
 from vibayes.registry import Registry
 from vibayes.search.budget import Budget
 

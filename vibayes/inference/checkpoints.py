@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vibayes.approximations.approximation import Approximation
+from vibayes.approximations.base import Approximation
 from vibayes.approximations.saved import approximation_from
 from vibayes.inference.loop import FitLoop
 from vibayes.model.core import Model

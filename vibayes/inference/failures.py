@@ -8,8 +8,9 @@ import numpy as np
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.replace import graph_replace
 
-from vibayes.approximations.approximation import Approximation
+from vibayes.approximations.base import Approximation
 from vibayes.backend.modes import evaluate
+from vibayes.backend.seeds import new_generator
 from vibayes.inference.steps import CompiledSteps, State
 from vibayes.model.initial import check_point, describe_value
 from vibayes.objectives.options import StepOptions
@@ -66,7 +67,7 @@ def generators_of(steps: CompiledSteps, state: State) -> list[np.random.Generato
     generators = []
     for key, at in zip(steps.generators, state.generators, strict=True):
         if key in steps.own_generators:
-            generator = np.random.Generator(np.random.PCG64(0))
+            generator = new_generator(0)
             generator.bit_generator.state = at
             generators.append(generator)
     return generators

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vibayes.approximations.approximation import Approximation
+from vibayes.approximations.base import Approximation
 from vibayes.families.base import FAMILIES
 from vibayes.inference.base import METHODS, Method
 from vibayes.inference.methods import FamilyInference

@@ -10,7 +10,7 @@ from typing import Any
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 
-from vibayes.approximations.approximation import Approximation
+from vibayes.approximations.base import Approximation
 from vibayes.arguments import check_whole
 from vibayes.backend.compiled import Compiled
 from vibayes.backend.modes import profiling_mode, resolve_mode

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from pytensor.compile.sharedvalue import SharedVariable
 
-from vibayes.approximations.approximation import Approximation
+from vibayes.approximations.base import Approximation
 from vibayes.callbacks import Callback, period
 from vibayes.exceptions import StorageError
 from vibayes.inference.steps import CompiledSteps, State

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytensor
 
-from vibayes.approximations.approximation import Approximation
+from vibayes.approximations.base import Approximation
 from vibayes.callbacks import Callback, period
 from vibayes.families.base import Group
 from vibayes.model.target import Target, is_deterministic, sample_size

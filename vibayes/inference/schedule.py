@@ -19,7 +19,7 @@ import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 
-from vibayes.approximations.approximation import Approximation
+from vibayes.approximations.base import Approximation
 from vibayes.callbacks import Callback
 from vibayes.inference.loop import Ended
 from vibayes.records.ending import INTERRUPTED, Ending

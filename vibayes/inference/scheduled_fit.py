@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vibayes.approximations.approximation import Approximation
+from vibayes.approximations.base import Approximation
 from vibayes.exceptions import StorageError
 from vibayes.inference.runs import Run, Start
 from vibayes.inference.schedule import ScaledAdam, Schedule

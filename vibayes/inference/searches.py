@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import pytensor
 
-from vibayes.approximations.approximation import Approximation
-from vibayes.approximations.named import Empirical, FullRank, GaussianMixture, MeanField
+from vibayes.approximations.base import Approximation
+from vibayes.approximations.empirical import Empirical
+from vibayes.approximations.full_rank import FullRank
+from vibayes.approximations.gaussian_mixture import GaussianMixture
+from vibayes.approximations.mean_field import MeanField
 from vibayes.arguments import check_whole
-from vibayes.backend.seeds import as_seed_sequence
+from vibayes.backend.seeds import as_seed_sequence, new_generator
 from vibayes.context import modelcontext
 from vibayes.exceptions import ModelError
 from vibayes.families.base import check_continuous
@@ -165,7 +168,7 @@ class SearchMethod(Method):
         raise NotImplementedError
 
     def _generator(self) -> np.random.Generator:
-        return np.random.Generator(np.random.PCG64(self._seeds.spawn(1)[0]))
+        return new_generator(self._seeds.spawn(1)[0])
 
     def _target(self, **options: Any) -> Target:
         seed = self._seeds.generate_state(4).tolist()

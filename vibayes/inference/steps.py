@@ -21,9 +21,7 @@ from typing import Any
 
 import numpy as np
 import pytensor
-import pytensor.scalar as ps
 import pytensor.tensor as pt
-from pytensor.compile.io import In
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
@@ -31,7 +29,9 @@ from pytensor.graph.traversal import ancestors
 from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.variable import TensorConstant, TensorVariable
 
+from vibayes.backend.graphs import integer_input
 from vibayes.backend.modes import EVALUATE_MODE
+from vibayes.backend.seeds import new_generator
 from vibayes.objectives.base import StepGraph
 
 __all__ = ["CompiledSteps", "State"]
@@ -115,7 +115,7 @@ class CompiledSteps:
         }
         self._function: Any = None
         self._lock = threading.Lock()
-        self._buffers = [np.random.Generator(np.random.PCG64(0)) for _ in self.generators]
+        self._buffers = [new_generator(0) for _ in self.generators]
 
     # -- state --------------------------------------------------------------------------------
 
@@ -193,7 +193,7 @@ class CompiledSteps:
             inner = dict(zip([*keys, *self.windows], args, strict=True))
             return graph_replace(targets, inner, strict=False)
 
-        n = ps.int64("n")
+        n, n_steps = integer_input("n")
         vectors = [
             pt.vector(f"state_{dtype}", dtype=dtype, shape=(self._length(i),))
             for i, dtype in enumerate(self.dtypes)
@@ -209,7 +209,7 @@ class CompiledSteps:
                 step,
                 outputs_info=[*first, *generators, *([None] if graph.loss is not None else [])],
                 non_sequences=windows,
-                n_steps=pt.tensor_from_scalar(n),
+                n_steps=n_steps,
                 mode=EVALUATE_MODE if self.mode is EVALUATE_MODE else None,
                 return_updates=False,
             )
@@ -219,7 +219,7 @@ class CompiledSteps:
         outputs = [self._join(i, last) for i in range(len(self.dtypes))]
         outputs += traces[count : count + len(generators)]
         outputs += traces[count + len(generators) :]
-        inputs = [n, *vectors, *(In(g, mutable=True, borrow=True) for g in generators)]
+        inputs = [n, *vectors, *(pytensor.In(g, mutable=True, borrow=True) for g in generators)]
         inputs += windows
         return pytensor.function(inputs, outputs, mode=self.mode, trust_input=True)
 

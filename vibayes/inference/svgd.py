@@ -10,8 +10,9 @@ import pytensor
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace, vectorize_graph
 
-from vibayes.approximations.approximation import Approximation
-from vibayes.approximations.named import Empirical, FullRank
+from vibayes.approximations.base import Approximation
+from vibayes.approximations.empirical import Empirical
+from vibayes.approximations.full_rank import FullRank
 from vibayes.backend.modes import EVALUATE_MODE
 from vibayes.exceptions import SamplingError
 from vibayes.inference.inference import Inference

@@ -10,7 +10,8 @@ import pytensor
 from pytensor.graph.basic import Variable
 
 from vibayes.arguments import check_whole
-from vibayes.backend.modes import EVALUATE_MODE, reseeded
+from vibayes.backend.modes import EVALUATE_MODE
+from vibayes.backend.seeds import reseeded
 
 __all__ = ["draw", "floatX"]
 

@@ -11,7 +11,8 @@ import pytensor.tensor as pt
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.backend.modes import evaluate, random_generators, reseeded
+from vibayes.backend.modes import evaluate
+from vibayes.backend.seeds import random_generators, reseeded
 from vibayes.distributions.base import distribution_of
 from vibayes.exceptions import SamplingError, ShapeError
 

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
-from pytensor.compile.ops import view_op
 from pytensor.compile.sharedvalue import SharedVariable
-from pytensor.graph.basic import Apply, Constant, Variable
+from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
-from pytensor.tensor.type import TensorType
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import check_seed, check_size
-from vibayes.backend.modes import as_seed_sequence, evaluate
+from vibayes.backend.graphs import view_as
+from vibayes.backend.modes import evaluate
+from vibayes.backend.seeds import as_seed_sequence
 from vibayes.exceptions import ImputationError, ShapeError
 from vibayes.model.rows import RowKey, RowStream, row_stream
 from vibayes.streaming.sample import sample_rows
@@ -191,7 +191,7 @@ class Minibatch(TensorVariable):
         minibatch.name = name
         self.minibatch = minibatch
         super().__init__(minibatch.type, None, None, name=name)
-        Apply(view_op, [minibatch], [self])
+        view_as(minibatch, self)
 
     # -- shapes -------------------------------------------------------------------------------
 
@@ -395,7 +395,7 @@ class Storage:
         """Return data as a shared variable: as it is if it is one, else a copy."""
         if isinstance(data, Constant):
             data = data.data
-        if isinstance(data, SharedVariable) and isinstance(data.type, TensorType):
+        if isinstance(data, SharedVariable) and isinstance(data.type, pt.TensorType):
             self._check_shared(data)
         elif isinstance(data, Variable):
             raise TypeError(
@@ -581,7 +581,7 @@ def gathered(shared: SharedVariable, rows: Mapping[int, TensorVariable]) -> Tens
     """Return the part of the data at the given rows of some axes, all combinations of them."""
     if not rows:
         result = shared.type()
-        Apply(view_op, [shared], [result])
+        view_as(shared, result)
         return result
     axes = list(rows)
     order = axes + [axis for axis in range(shared.type.ndim) if axis not in rows]

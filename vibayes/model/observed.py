@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytensor
-import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Constant
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.backend.expressions import is_cast_or_copy
 from vibayes.exceptions import ImputationError
 from vibayes.model.minibatch import Minibatch
 
@@ -110,11 +110,6 @@ def known_value(variable: Any) -> np.ndarray | None:
     if isinstance(variable, SharedVariable):
         return np.asarray(variable.get_value(borrow=True))
     owner = getattr(variable, "owner", None)
-    if owner is not None and len(owner.inputs) == 1 and is_cast(owner.op):
+    if owner is not None and len(owner.inputs) == 1 and is_cast_or_copy(owner.op):
         return known_value(owner.inputs[0])
     return None
-
-
-def is_cast(op: Any) -> bool:
-    scalar_op = getattr(op, "scalar_op", None)
-    return type(scalar_op).__name__ == "Cast" or scalar_op == pt.tensor_copy.scalar_op

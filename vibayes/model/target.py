@@ -9,11 +9,13 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
-from pytensor.graph.replace import clone_replace, graph_replace, vectorize_graph
+from pytensor.graph.replace import graph_replace, vectorize_graph
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.backend.modes import AS_IT_IS, EVALUATE_MODE, random_generators, resolve_mode
+from vibayes.backend.graphs import compiled_graph
+from vibayes.backend.modes import AS_IT_IS, EVALUATE_MODE, resolve_mode
+from vibayes.backend.seeds import random_generators
 from vibayes.distributions.base import distribution_of
 from vibayes.distributions.continuous import Normal
 from vibayes.model.core import Model, whole_shape
@@ -194,12 +196,8 @@ def row_by_row(function: Any) -> Any:
 
 def first_output(function: Any) -> Any:
     """Return a function of the first output alone, without rewriting the graph once more."""
-    maker = function.maker
-    own = [entry.variable for entry in maker.expanded_inputs]  # the stack, then shared variables
-    outputs = clone_replace(
-        maker.fgraph.outputs[:1], dict(zip(maker.fgraph.inputs, own, strict=True))
-    )
-    return pytensor.function(own[:1], outputs, mode=AS_IT_IS, trust_input=True)
+    inputs, outputs = compiled_graph(function)  # of the stack, and of shared variables
+    return pytensor.function(inputs[:1], outputs[:1], mode=AS_IT_IS, trust_input=True)
 
 
 def values_of(

@@ -11,7 +11,7 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.graph.replace import graph_replace
 
-from vibayes.backend.modes import resolve_mode
+from vibayes.backend.modes import compiled_code, resolve_mode
 from vibayes.exceptions import ModelError
 from vibayes.families.base import check_continuous
 from vibayes.inference.steps import lift_constants
@@ -85,7 +85,7 @@ def density_at(function: Any, center: np.ndarray, scale: np.ndarray) -> Density:
     """
     dtype = pytensor.config.floatX
     fixed = [center.astype(dtype), scale.astype(dtype)]
-    compiled = getattr(function.vm, "jit_fn", None)
+    compiled = compiled_code(function)
     if compiled is None:
         call = one_at_a_time(function)
     else:  # without PyTensor's handling of inputs, which takes longer than a small density

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from vibayes.approximations.approximation import Approximation
+from vibayes.approximations.base import Approximation
 from vibayes.arguments import check_whole
-from vibayes.backend.modes import as_seed_sequence
+from vibayes.backend.seeds import as_seed_sequence
 from vibayes.context import modelcontext
 from vibayes.model.core import Model
 from vibayes.model.initial import check_point

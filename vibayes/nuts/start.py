@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vibayes.approximations.approximation import Approximation
+from vibayes.approximations.base import Approximation
 from vibayes.exceptions import ModelError
 from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout

@@ -10,7 +10,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 
 from vibayes.arguments import check_whole
-from vibayes.backend.modes import as_replacements
+from vibayes.backend.graphs import as_replacements
 from vibayes.settings import Identity, key_of
 from vibayes.storage.calls import describe
 from vibayes.updates import Optimizer, adagrad_window

@@ -12,6 +12,7 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.backend.seeds import new_generator
 from vibayes.families.draws import Draws
 from vibayes.families.joint import Joint
 from vibayes.objectives.base import Operator
@@ -86,10 +87,7 @@ class KSD(Operator):
         groups = self.approx.groups
         if all(group.is_particles for group in groups):
             return [group.params_dict["histogram"] for group in groups], {}
-        rngs = [
-            pytensor.shared(np.random.Generator(np.random.PCG64(0)), name=f"noise_{i}")
-            for i in range(len(groups))
-        ]
+        rngs = [pytensor.shared(new_generator(0), name=f"noise_{i}") for i in range(len(groups))]
         drawn = [group.draw(rng, n_mc) for group, rng in zip(groups, rngs, strict=True)]
         updates = {rng: next_rng for rng, (next_rng, _, _) in zip(rngs, drawn, strict=True)}
         return [flat for _, _, flat in drawn], updates

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vibayes.backend.modes import evaluate, random_generators
+from vibayes.backend.modes import evaluate
+from vibayes.backend.seeds import random_generators
 from vibayes.model.core import Model
 from vibayes.model.observed import known_value
 from vibayes.posterior.generation import arviz_generation

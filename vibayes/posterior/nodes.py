@@ -16,7 +16,8 @@ from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.backend.modes import as_replacements, random_generators
+from vibayes.backend.graphs import as_replacements
+from vibayes.backend.seeds import random_generators
 from vibayes.distributions.base import to_float
 from vibayes.exceptions import ModelError
 from vibayes.families.draws import Draws

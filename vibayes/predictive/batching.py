@@ -12,13 +12,11 @@ from typing import Any
 
 import pytensor.tensor as pt
 from pytensor.graph.basic import Apply, Variable
-from pytensor.graph.replace import _vectorize_node
 from pytensor.graph.traversal import toposort
-from pytensor.scan.op import Scan
-from pytensor.tensor.random.op import RandomVariable
 from pytensor.tensor.random.type import RandomType
-from pytensor.tensor.type_other import NoneTypeT
 
+from vibayes.backend.expressions import is_random_variable
+from vibayes.backend.graphs import is_loop, is_none, vectorized
 from vibayes.distributions.base import known_lengths
 
 __all__ = ["over_draws"]
@@ -60,7 +58,7 @@ def extended(
 ) -> list[Variable]:
     """Return graphs with an axis of draws, and add all parts of them to what is known."""
     for node in toposort(list(outputs), blockers=list(new)):
-        if isinstance(node.op, RandomVariable):
+        if is_random_variable(node.op):
             results = random_over_draws(node, new, size)
         elif any(v in new for v in node.inputs):
             results = node_over_draws(node, new)
@@ -81,10 +79,9 @@ def node_over_draws(node: Apply, new: Mapping[Variable, Variable]) -> Sequence[V
     inputs = [new.get(v, v) for v in node.inputs]
     if not any(has_draws(v, new) for v in node.inputs):
         return node.op.make_node(*inputs).outputs
-    if isinstance(node.op, Scan) and any(isinstance(v.type, RandomType) for v in inputs):
+    if is_loop(node) and any(isinstance(v.type, RandomType) for v in inputs):
         raise NotImplementedError("a loop (scan) that draws at random cannot be drawn many times")
-    result = _vectorize_node(node.op, node, *inputs)
-    return result.outputs if isinstance(result, Apply) else result
+    return vectorized(node, inputs)
 
 
 def random_over_draws(
@@ -106,7 +103,7 @@ def random_over_draws(
 
 def draw_shape(node: Apply, old_size: Variable, params: Sequence[Variable], size: Variable) -> Any:
     """Return the batch shape of all draws, their number and the shape of one of them."""
-    if not isinstance(old_size.type, NoneTypeT):
+    if not is_none(old_size):
         return pt.concatenate([[size], old_size])
     if any(p.type.shape[0] != 1 for p in params):
         return None  # the parameters tell it

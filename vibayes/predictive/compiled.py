@@ -13,7 +13,8 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.backend.modes import EVALUATE_MODE, as_seed_sequence, random_generators
+from vibayes.backend.modes import EVALUATE_MODE
+from vibayes.backend.seeds import as_seed_sequence, new_generator, random_generators
 from vibayes.predictive.batching import over_draws
 
 __all__ = ["OverDraws", "compile_over_draws"]
@@ -75,9 +76,7 @@ class OverDraws:
     ) -> list[np.ndarray]:
         """Return the expressions at some of the draws."""
         (part,) = seed.spawn(1)
-        generators = [
-            np.random.Generator(np.random.PCG64(s)) for s in part.spawn(self.n_generators)
-        ]
+        generators = [new_generator(s) for s in part.spawn(self.n_generators)]
         count = rows.stop - rows.start
         with np.errstate(all="ignore"):
             results = self.function(count, *generators, *(v[rows] for v in values))

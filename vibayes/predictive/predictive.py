@@ -10,13 +10,12 @@ from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import check_whole
-from vibayes.backend.modes import as_seed_sequence
+from vibayes.backend.seeds import as_seed_sequence
 from vibayes.context import modelcontext
-from vibayes.distributions.continuous import ImproperRV
-from vibayes.distributions.custom import NumPyRandom
 from vibayes.exceptions import ModelError
 from vibayes.families.joint import Joint
 from vibayes.model.core import Model
+from vibayes.ops.random import ImproperRV, NumPyRandom
 from vibayes.posterior.arviz import dataset, inference_data
 from vibayes.predictive.compiled import OverDraws, compile_over_draws
 from vibayes.predictive.results import draws_dataset, in_place_or_new

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.replace import graph_replace
-from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
-from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.backend.graphs import rewritten
 from vibayes.distributions.base import Distribution
 from vibayes.distributions.transforms import Transform
 
@@ -108,12 +107,9 @@ def without_checks(graphs: list[TensorVariable]) -> list[TensorVariable]:
     """
     from pymc.logprob.utils import CheckParameterValue
 
-    @node_rewriter([CheckParameterValue])
-    def minus_infinity(fgraph: Any, node: Any) -> list[TensorVariable]:
+    def minus_infinity(node: Any) -> list[TensorVariable]:
         logp, *conditions = node.inputs
         valid = pt.all(pt.stack([pt.as_tensor_variable(c) for c in conditions]))
         return [pt.switch(valid, logp, -np.inf).astype(logp.dtype)]
 
-    return rewrite_graph(
-        graphs, include=(), custom_rewrite=dfs_rewriter(minus_infinity), clone=True
-    )
+    return rewritten(graphs, CheckParameterValue, minus_infinity)

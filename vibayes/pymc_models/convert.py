@@ -15,9 +15,9 @@ from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.replace import clone_replace, graph_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.random.type import RandomType
-from pytensor.tensor.type import TensorType
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.backend.expressions import display_name
 from vibayes.backend.modes import evaluate
 from vibayes.context import register_converter
 from vibayes.distributions.base import distribution_of
@@ -120,7 +120,7 @@ def pymc_model_of(model: Any) -> Any:
 def check_variables(model: Any) -> None:
     """Raise if a variable has a type that vibayes cannot work with."""
     for variable in [*model.basic_RVs, *model.deterministics, *model.potentials]:
-        if not isinstance(variable.type, TensorType):
+        if not isinstance(variable.type, pt.TensorType):
             raise ModelError(
                 f"{variable.name!r} is of type {variable.type}: variables of pymc.dims are not "
                 f"supported, write the model with those of pymc"
@@ -249,7 +249,7 @@ class Conversion:
             transform = None if transform is None else PyMCTransform(transform, rv)
             value = original.rvs_to_values[old]
             shape = unconstrained_shape(rv, transform)
-            result.rvs_to_values[rv] = TensorType(value.dtype, shape)(value.name)
+            result.rvs_to_values[rv] = pt.TensorType(value.dtype, shape)(value.name)
             result.rvs_to_transforms[rv] = transform
             result.rvs_to_initial_values[rv] = start
 
@@ -322,7 +322,7 @@ def log_densities(
 def value_placeholder(rv: TensorVariable) -> TensorVariable:
     """Return what stands for a variable's value, of any length, in its log density."""
     shape = tuple(1 if length == 1 else None for length in rv.type.shape)
-    return TensorType(rv.dtype, shape)(f"{rv.name}_value")
+    return pt.TensorType(rv.dtype, shape)(f"{rv.name}_value")
 
 
 def unconstrained_shape(rv: TensorVariable, transform: PyMCTransform | None) -> tuple[int, ...]:
@@ -344,8 +344,7 @@ def advance_generators(graphs: Sequence[Variable]) -> None:
 
 def named_distribution(rv: TensorVariable) -> type[PyMCDistribution]:
     """Return a class of the name that the variable's distribution has in PyMC."""
-    name = getattr(rv.owner.op, "_print_name", None) or (type(rv.owner.op).__name__,)
-    return type(name[0], (PyMCDistribution,), {})
+    return type(display_name(rv), (PyMCDistribution,), {})
 
 
 def text_of(rv: TensorVariable) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from vibayes.backend.modes import as_seed_sequence
+from vibayes.backend.seeds import as_seed_sequence
 from vibayes.streaming.shuffle import ShuffledEpochs
 from vibayes.streaming.stream import Stream
 

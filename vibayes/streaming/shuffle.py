@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vibayes.backend.seeds import new_generator
 from vibayes.exceptions import StreamError
 from vibayes.streaming.blocks import Layout
 from vibayes.streaming.sources import Block
@@ -222,7 +223,7 @@ class ShuffledEpochs:
     def _rng(self, *where: int) -> np.random.Generator:
         """Return a generator that depends on the seed and on the place in the sequence."""
         seed = np.random.SeedSequence(self._seed, spawn_key=where)
-        return np.random.Generator(np.random.PCG64(seed))
+        return new_generator(seed)
 
     # -- reading ------------------------------------------------------------------------------
 

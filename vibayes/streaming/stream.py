@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytensor
-from pytensor.compile.ops import view_op
 from pytensor.compile.sharedvalue import SharedVariable
-from pytensor.graph.basic import Apply
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import check_seed, check_size
+from vibayes.backend.graphs import view_as
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.streaming.blocks import Layout
 from vibayes.streaming.sources import as_source
@@ -139,7 +138,7 @@ class StreamedMinibatch(TensorVariable):
         self.minibatch = minibatch
         minibatch.name = name
         super().__init__(minibatch.type, None, None, name=name)
-        Apply(view_op, [minibatch], [self])
+        view_as(minibatch, self)
 
     @property
     def batch_shape(self) -> tuple[int, ...]:

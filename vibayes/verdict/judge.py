@@ -226,7 +226,7 @@ def exact_moments(approx: Joint) -> tuple[np.ndarray, np.ndarray] | None:
     if len(approx.groups) != 1:
         return None
     try:
-        mean, sd = evaluate([approx.groups[0].mean, approx.groups[0].std])
+        mean, sd = evaluate([approx.groups[0].moment(name) for name in ("mean", "std")])
     except NotImplementedError:
         return None
     return mean.astype("float64"), sd.astype("float64")

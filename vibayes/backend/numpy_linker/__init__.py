@@ -5,8 +5,8 @@ stacks of a thousand rows, is sooner done without a compiler. Here it becomes on
 function with one line for each operation. A vectorized scan is one loop over stacked states.
 """
 
-from vibayes.backend.numpy_linker import elementwise, linear_algebra, random, scan
+from vibayes.backend.numpy_linker import elementwise, inner, linear_algebra, random
 from vibayes.backend.numpy_linker.linker import NumpyLinker
 from vibayes.backend.numpy_linker.rewrites import numpy_mode
 
-__all__ = ["NumpyLinker", "elementwise", "linear_algebra", "numpy_mode", "random", "scan"]
+__all__ = ["NumpyLinker", "elementwise", "inner", "linear_algebra", "numpy_mode", "random"]

@@ -11,7 +11,6 @@ from functools import singledispatch
 from typing import Any
 
 import numpy as np
-from pytensor.compile.builders import OpFromGraph
 from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.op import Op
 from pytensor.tensor.basic import Alloc, MakeVector, ScalarFromTensor, TensorFromScalar
@@ -27,7 +26,7 @@ try:
 except ImportError:  # before PyTensor 3.3
     from pytensor.ifelse import IfElse
 
-__all__ = ["convert"]
+__all__ = ["convert", "only"]
 
 
 @singledispatch
@@ -49,14 +48,6 @@ def convert(op: Op, node: Apply) -> Callable:
 def only(function: Callable) -> Callable:
     """Return a function that gives the one output of another instead of a tuple."""
     return lambda *inputs: function(*inputs)[0]
-
-
-@convert.register(OpFromGraph)
-def inner_graph(op: OpFromGraph, node: Apply) -> Callable:
-    from vibayes.backend.numpy_linker.rewrites import inner_function, inner_variables
-
-    function = inner_function(*inner_variables(op), of_symbolic=True)
-    return only(function) if len(node.outputs) == 1 else function
 
 
 @convert.register(IfElse)
@@ -128,7 +119,7 @@ def shape(op: Shape, node: Apply) -> Callable:
 
 
 @convert.register(Shape_i)
-def length(op: Shape_i, node: Apply) -> Callable:
+def length_along(op: Shape_i, node: Apply) -> Callable:
     axis = op.i
     return lambda x: np.int64(x.shape[axis])
 

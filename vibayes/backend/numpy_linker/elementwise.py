@@ -20,6 +20,7 @@ from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.type import discrete_dtypes, float_dtypes, tensor
 
 from vibayes.backend.numpy_linker.convert import convert, only
+from vibayes.backend.numpy_linker.linker import graph_function
 
 __all__: list[str] = []
 
@@ -33,7 +34,7 @@ def softplus(x: Any) -> Any:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
-def log1mexp(x: Any) -> Any:
+def log_one_minus_exp(x: Any) -> Any:
     return np.where(x < -np.log(2), np.log1p(-np.exp(x)), np.log(-np.expm1(x)))
 
 
@@ -52,7 +53,7 @@ FUNCTIONS: dict[type, Callable] = {
     ps.Clip: clip,
     Identity: lambda x: x,
     Softplus: softplus,
-    Log1mexp: log1mexp,
+    Log1mexp: log_one_minus_exp,
     TriGamma: trigamma,
 }
 
@@ -145,8 +146,6 @@ def composite(scalar_op: Composite) -> Callable:
 
 def array_graph(scalar_op: Any) -> Callable:
     """Return the inner graph of a scalar operation as a function of arrays."""
-    from vibayes.backend.numpy_linker.linker import graph_function
-
     # as many axes as the arrays have is not known here, and does not matter to NumPy
     values = {v: tensor(dtype=v.type.dtype, shape=()) for v in scalar_op.fgraph.inputs}
     order = []

@@ -22,11 +22,11 @@ __all__: list[str] = []
 def blockwise(op: Blockwise, node: Apply) -> Callable:
     core = op.core_op
     batch_ndim = op.batch_ndim(node)
-    rows = row_by_row(op, node)
+    rows = one_by_one(op, node)
     if isinstance(core, Dot):
         return np.matmul
     if isinstance(core, Cholesky):
-        return cholesky(core, rows)
+        return stacked_cholesky(core, rows)
     if isinstance(core, SolveTriangular):
         return triangular_solver(core, batch_ndim, rows)
     if isinstance(core, Reshape) and not any_batched(node.inputs[1], batch_ndim):
@@ -40,7 +40,7 @@ def any_batched(v: Any, batch_ndim: int) -> bool:
     return not all(v.type.broadcastable[:batch_ndim])
 
 
-def row_by_row(op: Blockwise, node: Apply) -> Callable:
+def one_by_one(op: Blockwise, node: Apply) -> Callable:
     """Return a loop over the elements of a stack."""
     batch_ndim = op.batch_ndim(node)
     core_node = op._create_dummy_core_node(list(node.inputs))
@@ -75,7 +75,7 @@ def stacked_reshape(batch_ndim: int) -> Callable:
     return reshape
 
 
-def cholesky(core: Cholesky, rows: Callable) -> Callable:
+def stacked_cholesky(core: Cholesky, rows: Callable) -> Callable:
     def factor(x: Any) -> Any:
         try:
             if core.lower:

@@ -18,7 +18,7 @@ __all__: list[str] = []
 
 
 @convert.register(RandomVariable)
-def draw(op: RandomVariable, node: Apply) -> Callable:
+def random_variable(op: RandomVariable, node: Apply) -> Callable:
     perform = convert.dispatch(Op)(op, node)
 
     def drawn(rng: Any, size: Any, *params: Any) -> Any:

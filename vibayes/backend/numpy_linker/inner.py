@@ -1,4 +1,4 @@
-"""A scan as a Python loop."""
+"""Operations that hold a graph of their own: that graph as one function, a scan as a loop."""
 
 from __future__ import annotations
 
@@ -6,20 +6,26 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from pytensor.compile.builders import OpFromGraph
 from pytensor.graph.basic import Apply
 from pytensor.scan.op import Scan
 from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.random.utils import custom_rng_deepcopy
 
-from vibayes.backend.numpy_linker.convert import convert
+from vibayes.backend.numpy_linker.convert import convert, only
+from vibayes.backend.numpy_linker.rewrites import inner_function, inner_variables
 
 __all__: list[str] = []
 
 
+@convert.register(OpFromGraph)
+def inner_graph(op: OpFromGraph, node: Apply) -> Callable:
+    function = inner_function(*inner_variables(op), of_symbolic=True)
+    return only(function) if len(node.outputs) == 1 else function
+
+
 @convert.register(Scan)
 def scan_loop(op: Scan, node: Apply) -> Callable:
-    from vibayes.backend.numpy_linker.rewrites import inner_function, inner_variables
-
     inner_inputs, inner_outputs = inner_variables(op)
     carried_inputs = op.inner_untraced_sit_sot(inner_inputs)
     generators = [isinstance(v.type, RandomType) for v in carried_inputs]
@@ -70,9 +76,9 @@ def scan_loop(op: Scan, node: Apply) -> Callable:
             if info.as_while:
                 stop = bool(next(results))
         for i in range(n_both, n_traced):
-            states[i] = in_order(states[i], done + first[i], n_steps - done)
+            states[i] = oldest_first(states[i], done + first[i], n_steps - done)
         traces = [
-            empty_trace(kind) if trace is None else in_order(trace, done, n_steps - done)
+            empty_trace(kind) if trace is None else oldest_first(trace, done, n_steps - done)
             for trace, kind in zip(traces, new_types, strict=True)
         ]
         outputs = (*states, *traces, *carried)
@@ -92,7 +98,7 @@ def check_lengths(n_steps: int, sequences: Any) -> None:
             )
 
 
-def in_order(buffer: np.ndarray, end: int, steps_left: int) -> np.ndarray:
+def oldest_first(buffer: np.ndarray, end: int, steps_left: int) -> np.ndarray:
     """Return a circular buffer from its oldest entry on.
 
     Parameters

@@ -1,0 +1,78 @@
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+import pytest
+from pytensor.tensor.math import Dot
+
+from vibayes.backend.graphs import (
+    as_replacements,
+    compiled_graph,
+    integer_input,
+    is_loop,
+    is_none,
+    rewritten,
+    vectorized,
+    view_as,
+)
+from vibayes.backend.modes import EVALUATE_MODE, evaluate
+
+
+def test_replacements_get_the_type_of_what_they_replace():
+    x = pt.vector("x", dtype="float32")
+    y = x * 2
+    found = as_replacements({x: [1, 2], y: x + 1})
+    assert found[x].type.dtype == "float32"
+    np.testing.assert_array_equal(evaluate([found[x]])[0], [1, 2])
+    assert as_replacements(None) == {}
+    with pytest.raises(TypeError, match="'x' is not a PyTensor variable"):
+        as_replacements({"x": 1})
+
+
+def test_a_view_has_the_value_of_its_source():
+    x, y = pt.vector("x"), pt.vector("y")
+    view_as(x, y)
+    np.testing.assert_array_equal(evaluate([y + 1], {x: [1.0, 2.0]})[0], [2, 3])
+
+
+def test_a_vectorized_operation_acts_on_each_row():
+    x = pt.vector("x")
+    rows = pt.matrix("rows")
+    (total,) = vectorized(x.sum().owner, [rows])
+    np.testing.assert_array_equal(evaluate([total], {rows: np.ones((3, 2))})[0], [2, 2, 2])
+
+
+def test_kinds_of_nodes_and_variables():
+    loop = pytensor.scan(
+        lambda x: x + 1, outputs_info=[pt.zeros(())], n_steps=3, return_updates=False
+    )
+    assert is_loop(loop.owner.inputs[0].owner)
+    assert not is_loop((pt.scalar() + 1).owner)
+    size = pt.random.normal(rng=pytensor.shared(np.random.default_rng(1))).owner.inputs[1]
+    assert is_none(size)
+    assert not is_none(pt.scalar())
+
+
+def test_the_graph_of_a_function_can_be_compiled_again():
+    x, shared = pt.vector("x"), pytensor.shared(2.0)
+    function = pytensor.function([x], [shared * pt.exp(x), x.sum()], mode=EVALUATE_MODE)
+    inputs, outputs = compiled_graph(function)
+    assert inputs[1] is shared
+    again = pytensor.function(inputs[:1], outputs[:1], mode=EVALUATE_MODE)
+    np.testing.assert_array_equal(again([0.0, 1.0])[0], function([0.0, 1.0])[0])
+
+
+def test_each_operation_of_a_class_is_replaced():
+    x, y = pt.matrices("xy")
+    graph = pt.dot(x, y) + 1
+    (other,) = rewritten([graph], Dot, lambda node: [node.inputs[0] + node.inputs[1]])
+    ones = {x: np.ones((2, 2)), y: np.ones((2, 2))}
+    np.testing.assert_array_equal(evaluate([other], ones)[0], np.full((2, 2), 3))
+    np.testing.assert_array_equal(
+        evaluate([graph], {x: np.ones((2, 2)), y: np.zeros((2, 2))})[0], 1
+    )
+
+
+def test_a_whole_number_is_an_input():
+    n, tensor = integer_input("n")
+    function = pytensor.function([n], tensor + 1, mode=EVALUATE_MODE)
+    assert function(3) == 4

@@ -1,0 +1,50 @@
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+import pytest
+
+from vibayes.backend.modes import evaluate
+from vibayes.backend.seeds import (
+    as_seed_sequence,
+    new_generator,
+    random_generators,
+    reseeded,
+)
+
+
+def random_number(seed):
+    """Return a random number whose generator advances."""
+    rng = pytensor.shared(np.random.default_rng(seed), name=f"rng_{seed}")
+    rng.default_update, number = pt.random.normal(rng=rng).owner.outputs
+    return rng, number
+
+
+def test_equal_seeds_give_equal_numbers():
+    first, second = (new_generator(as_seed_sequence(7)).normal(size=3) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(first, np.random.default_rng(7).normal(size=3))
+    assert as_seed_sequence(np.random.default_rng(1)).entropy != as_seed_sequence(None).entropy
+    sequence = np.random.SeedSequence(3)
+    assert as_seed_sequence(sequence) is sequence
+
+
+@pytest.mark.parametrize(("seed", "error"), [(-1, ValueError), ("one", TypeError)])
+def test_what_is_no_seed(seed, error):
+    with pytest.raises(error, match="random_seed must be None, a whole number"):
+        as_seed_sequence(seed)
+
+
+def test_generators_are_found_up_to_known_parts():
+    (a, x), (b, y) = random_number(1), random_number(2)
+    assert set(random_generators([x + y])) == {a, b}
+    assert random_generators([x + y], blockers=[y]) == [a]
+
+
+def test_new_seeds_leave_the_generators_as_they_are():
+    rng, x = random_number(1)
+    before = rng.get_value().bit_generator.state
+    (again,), updates = reseeded([x], 5)
+    assert random_generators([again]) == list(updates) != [rng]
+    assert evaluate([again]) == evaluate(reseeded([x], 5)[0])
+    assert rng.get_value().bit_generator.state == before
+    assert evaluate([again]) != evaluate([x])

@@ -1,0 +1,53 @@
+"""Full rank: one normal with all covariances."""
+
+from __future__ import annotations
+
+from pytensor.tensor.variable import TensorVariable
+
+from vibayes.approximations.base import SingleGroupApproximation
+from vibayes.families.full_rank import FullRankGroup
+
+__all__ = ["FullRank"]
+
+
+class FullRank(SingleGroupApproximation):
+    """Full-rank approximation: one normal with all covariances of the unconstrained dimensions.
+
+    It has d (d + 3) / 2 parameters for d dimensions; see :class:`LowRank` for many dimensions.
+
+    Parameters
+    ----------
+    local_rv, cost_part_grad_scale, scale_cost_to_minibatch
+        As for :class:`~vibayes.SingleGroupApproximation`.
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    start : dict, optional
+        Where to start, by variable name.
+    start_sigma : dict, optional
+        Standard deviations to start from, by variable name, in the unconstrained space.
+    random_seed : int, optional
+        Seed of the noise that a fit draws.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     x = vb.Normal("x")
+    ...     y = vb.Normal("y", x, 0.1)
+    ...     approx = vb.fit(method="fullrank_advi", random_seed=1)
+    >>> approx.cov.eval().round(2)
+    array([[1.  , 1.  ],
+           [1.  , 1.01]])
+    """
+
+    family = FullRankGroup
+
+    @property
+    def L(self) -> TensorVariable:
+        """Cholesky factor of the covariance, up to the signs of its columns."""
+        return self.groups[0].L
+
+    @property
+    def L_chol(self) -> TensorVariable:
+        """Cholesky factor of the covariance, as ``L``."""
+        return self.groups[0].L

@@ -1,0 +1,55 @@
+"""Low rank: a normal of diagonal plus low-rank covariance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vibayes.approximations.base import SingleGroupApproximation
+from vibayes.families.low_rank import LowRankGroup
+
+__all__ = ["LowRank"]
+
+
+class LowRank(SingleGroupApproximation):
+    """Low-rank approximation: a normal of diagonal plus low-rank covariance.
+
+    Its cost grows linearly with the number d of dimensions, that of :class:`FullRank` with the
+    square.
+
+    Parameters
+    ----------
+    rank : int, optional
+        Rank of the low-rank part, 1 to d; by default the smaller of 5 and d.
+    local_rv, cost_part_grad_scale, scale_cost_to_minibatch
+        As for :class:`~vibayes.SingleGroupApproximation`.
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    start : dict, optional
+        Where to start, by variable name.
+    start_sigma : dict, optional
+        Standard deviations to start from, by variable name, in the unconstrained space.
+    random_seed : int, optional
+        Seed of the noise that a fit draws.
+
+    Raises
+    ------
+    ValueError
+        If the rank is not a whole number from 1 to d.
+
+    Examples
+    --------
+    Five variables that share one source of variation:
+
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     common = vb.Normal("common")
+    ...     x = vb.Normal("x", common, 0.1, shape=4)
+    ...     approx = vb.fit(method="lowrank_advi", inf_kwargs={"rank": 1}, random_seed=1)
+    >>> approx.std.eval().round(1)
+    array([1., 1., 1., 1., 1.])
+    """
+
+    family = LowRankGroup
+
+    def __init__(self, rank: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**({} if rank is None else {"rank": rank}), **kwargs)

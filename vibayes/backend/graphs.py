@@ -1,0 +1,102 @@
+"""Graphs taken apart and put together, beyond what PyTensor documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytensor
+import pytensor.scalar as ps
+import pytensor.tensor as pt
+from pytensor.compile.ops import view_op
+from pytensor.graph.basic import Apply, Variable
+from pytensor.graph.replace import _vectorize_node, clone_replace
+from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
+from pytensor.graph.rewriting.utils import rewrite_graph
+from pytensor.scan.op import Scan
+from pytensor.tensor.type_other import NoneTypeT
+from pytensor.tensor.variable import TensorVariable
+
+__all__ = [
+    "as_replacements",
+    "compiled_graph",
+    "integer_input",
+    "is_loop",
+    "is_none",
+    "rewritten",
+    "vectorized",
+    "view_as",
+]
+
+
+def as_replacements(replacements: Mapping[Variable, Any] | None) -> dict[Variable, Variable]:
+    """Return replacements whose values are variables of types that fit."""
+    result = {}
+    for old, new in (replacements or {}).items():
+        if not isinstance(old, Variable):
+            raise TypeError(f"more_replacements: {old!r} is not a PyTensor variable")
+        if not isinstance(new, Variable):
+            new = pytensor.shared(np.asarray(new, dtype=old.dtype))
+        result[old] = pt.as_tensor_variable(new)
+    return result
+
+
+def view_as(source: Variable, result: Variable) -> None:
+    """Make a variable that nothing has computed yet another name of the value of ``source``."""
+    Apply(view_op, [source], [result])
+
+
+def vectorized(node: Apply, inputs: Sequence[Variable]) -> Sequence[Variable]:
+    """Return the outputs of an operation on inputs that have more axes in front."""
+    result = _vectorize_node(node.op, node, *inputs)
+    return result.outputs if isinstance(result, Apply) else result
+
+
+def integer_input(name: str) -> tuple[Variable, TensorVariable]:
+    """Return a whole number as an input that is quicker to pass than a tensor, and as a tensor."""
+    number = ps.int64(name)
+    return number, pt.tensor_from_scalar(number)
+
+
+def is_loop(node: Apply) -> bool:
+    """Tell whether a node is a scan."""
+    return isinstance(node.op, Scan)
+
+
+def is_none(variable: Variable) -> bool:
+    """Tell whether a variable stands for None."""
+    return isinstance(variable.type, NoneTypeT)
+
+
+def compiled_graph(function: Any) -> tuple[list[Variable], list[Variable]]:
+    """Return a copy of the rewritten graph that a compiled function runs: inputs and outputs.
+
+    Among the inputs are the shared variables that the function reads.
+    """
+    maker = function.maker
+    own = [entry.variable for entry in maker.expanded_inputs]
+    replace = dict(zip(maker.fgraph.inputs, own, strict=True))
+    return own, clone_replace(list(maker.fgraph.outputs), replace)
+
+
+def rewritten(
+    graphs: list[Variable], op_class: type, rewrite: Callable[[Apply], list[Variable]]
+) -> list[Variable]:
+    """Return copies of graphs in which each operation of a class is replaced.
+
+    Parameters
+    ----------
+    graphs
+        Expressions.
+    op_class
+        Class of the operations.
+    rewrite
+        Maps a node to what stands for its outputs.
+    """
+
+    @node_rewriter([op_class])
+    def replace(fgraph: Any, node: Apply) -> list[Variable]:
+        return rewrite(node)
+
+    return rewrite_graph(graphs, include=(), custom_rewrite=dfs_rewriter(replace), clone=True)

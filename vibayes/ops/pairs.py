@@ -1,0 +1,310 @@
+"""All pairs of n particles, the rows of a matrix: distances, their median, and sums of a kernel.
+
+The squared distance is the same both ways, so that all work is done on the n (n - 1) / 2 pairs; no
+n by n matrix is made, and the median is found by selection, without sorting. All inner loops of
+the compiled functions run along particles, which is what a compiler can turn into vector
+instructions: hence the transpositions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import factorial
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.graph.basic import Apply, Variable
+from scipy.spatial.distance import pdist, squareform
+
+from vibayes.backend.numba import NumbaOp, numba_version
+
+__all__ = ["PROFILES", "RadialSums", "median_distance", "pair_distances"]
+
+
+Profile = Callable[[Any, Any, float], tuple[Any, Any]]
+
+
+def gaussian(exp: Callable[[Any], Any]) -> Profile:
+    """Return the Gaussian kernel's f and -2 f', as a function of squared distances.
+
+    It serves arrays, symbolic variables and compiled code, given the exponential of each.
+    """
+
+    def profile(distances: Any, scale: Any, power: float) -> tuple[Any, Any]:
+        k = exp(distances * (power / scale))
+        return k, k * (-2 * power / scale)
+
+    return profile
+
+
+def multiquadric(exp: Callable[[Any], Any]) -> Profile:
+    """Return the inverse multiquadric kernel's f and -2 f', as :func:`gaussian` does."""
+
+    def profile(distances: Any, scale: Any, power: float) -> tuple[Any, Any]:
+        base = distances + scale
+        k = base**power
+        return k, k * (-2 * power) / base
+
+    return profile
+
+
+PROFILES: dict[str, Callable[..., Profile]] = {"gaussian": gaussian, "multiquadric": multiquadric}
+
+
+class PairOp(NumbaOp):
+    """Base of the operations on pairs (i, j) with i < j, which are in the order of ``pdist``."""
+
+    __props__ = ()
+
+
+class PairDistances(PairOp):
+    """Squared distances of all pairs of rows of a matrix."""
+
+    def make_node(self, X: Variable) -> Apply:
+        X = pt.as_tensor_variable(X)
+        n = X.type.shape[0]
+        shape = (None if n is None else n * (n - 1) // 2,)
+        return Apply(self, [X], [pt.tensor(dtype=X.dtype, shape=shape)])
+
+    def perform(self, node: Apply, inputs: list[np.ndarray], outputs: list[list[Any]]) -> None:
+        distances = pdist(inputs[0], "sqeuclidean")
+        outputs[0][0] = distances.astype(node.outputs[0].dtype, copy=False)
+
+
+class MedianDistance(PairOp):
+    """Median of the square matrix of distances, given those of all pairs."""
+
+    def make_node(self, distances: Variable) -> Apply:
+        distances = pt.as_tensor_variable(distances)
+        return Apply(self, [distances], [pt.scalar(dtype=distances.dtype)])
+
+    def perform(self, node: Apply, inputs: list[np.ndarray], outputs: list[list[Any]]) -> None:
+        (distances,) = inputs
+        lower, upper = median_ranks(distances.size)
+        if upper < 0:
+            median = 0.0
+        else:
+            ranked = np.partition(distances, [max(lower, 0), upper])
+            median = (ranked[upper] + (ranked[lower] if lower >= 0 else 0.0)) / 2
+        outputs[0][0] = np.asarray(median, dtype=distances.dtype)
+
+
+class RadialSums(PairOp):
+    r"""Sums over all particles: :math:`\sum_j k_{ij} s_j - 2 k'_{ij} (x_i - x_j)`.
+
+    Parameters
+    ----------
+    profile : str
+        Name of the kernel's function of the squared distance.
+    power : float
+        Its parameter.
+    """
+
+    __props__ = ("power", "profile")
+
+    def __init__(self, profile: str, power: float) -> None:
+        self.profile = profile
+        self.power = power
+
+    def make_node(self, *inputs: Variable) -> Apply:
+        distances, scale, X, score = map(pt.as_tensor_variable, inputs)
+        return Apply(self, [distances, scale, X, score.astype(X.dtype)], [X.type()])
+
+    def perform(self, node: Apply, inputs: list[np.ndarray], outputs: list[list[Any]]) -> None:
+        distances, scale, X, score = inputs
+        square = squareform(distances, checks=False) if len(X) > 1 else np.zeros((1, 1))
+        with np.errstate(all="ignore"):  # a fit tells what is not finite
+            K, weight = PROFILES[self.profile](np.exp)(square, scale, self.power)
+            X = X - X.mean(axis=0)  # only differences matter, and these have more digits
+            sums = K @ score + weight.sum(axis=1)[:, None] * X - weight @ X
+        outputs[0][0] = sums.astype(node.outputs[0].dtype, copy=False)
+
+
+# Selection: how many values tell where to look, and into how many parts a range is divided
+SAMPLE = 4096
+N_BUCKETS = 1024
+
+# log 2 in two parts: the first is so short that its product with a whole number is exact
+INVERSE_LOG_2 = 1.4426950408889634
+LOG_2_HIGH = 0.693147180369123816
+LOG_2_LOW = 1.908214929270587700e-10
+TAYLOR = tuple(1 / factorial(n) for n in range(13, -1, -1))
+
+pair_distances = PairDistances()
+median_distance = MedianDistance()
+
+
+def median_ranks(pairs: int) -> tuple[int, int]:
+    """Return the ranks, among the pairs, of the two middle values of the whole square matrix.
+
+    The matrix holds the distance of each pair twice, and n zeros. A rank below zero is one of
+    those.
+    """
+    n = round((1 + np.sqrt(1 + 8.0 * pairs)) / 2)
+    return ((n * n - 1) // 2 - n) // 2, (n * n // 2 - n) // 2
+
+
+@numba_version(PairDistances)
+def compiled_pair_distances(op: PairDistances, node: Apply, njit: Callable) -> tuple[Any, int]:
+    @njit
+    def distances(X):  # type: ignore[no-untyped-def]
+        n, d = X.shape
+        columns = np.ascontiguousarray(X.T)
+        result = np.zeros(n * (n - 1) // 2, X.dtype)
+        end = 0
+        for i in range(n - 1):
+            row = result[end : end + n - 1 - i]
+            end += row.size
+            for c in range(d):
+                x, others = columns[c, i], columns[c, i + 1 :]
+                for j in range(row.size):
+                    row[j] += (x - others[j]) ** 2
+        return result
+
+    return distances, 3
+
+
+def compiled_ranked(njit: Callable) -> Callable:
+    """Return a compiled function that selects the value of a rank."""
+
+    @njit
+    def limits(values):  # type: ignore[no-untyped-def]
+        low, high, total = values[0], values[0], 0.0
+        for v in values:
+            low, high, total = min(low, v), max(high, v), total + v
+        return low, high, np.isfinite(total)
+
+    @njit(fastmath=False)  # the same number must go to the same bucket each time
+    def bucket_of(value, low, scale):  # type: ignore[no-untyped-def]
+        return int((value - low) * scale)
+
+    @njit
+    def ranked(values, rank):  # type: ignore[no-untyped-def]
+        """Find the value of a rank: keep the bucket that holds it, and look closer."""
+        while True:
+            low, high, finite = limits(values)
+            if not finite:
+                return values[0] * np.nan
+            scale = N_BUCKETS / (high - low) if high > low else np.inf
+            if not np.isfinite(scale):
+                return low
+            counts = np.zeros(N_BUCKETS + 1, np.int64)
+            for v in values:
+                counts[bucket_of(v, low, scale)] += 1
+            bucket = 0
+            while counts[bucket] <= rank:
+                rank -= counts[bucket]
+                bucket += 1
+            kept = np.empty(counts[bucket], values.dtype)
+            end = 0
+            for v in values:
+                if bucket_of(v, low, scale) == bucket:
+                    kept[end] = v
+                    end += 1
+            values = kept
+
+    return ranked
+
+
+def compiled_narrowed(njit: Callable, ranked: Callable) -> Callable:
+    """Return a compiled function that leaves out most values that are not of a rank."""
+
+    @njit
+    def narrowed(values, rank):  # type: ignore[no-untyped-def]
+        """Return the values about a rank, judged by a sample, and the number below them.
+
+        Among them are the values of the rank and of the one before, or they are all values.
+        """
+        sample = values[:: values.size // SAMPLE + 1].copy()
+        middle = rank * sample.size // values.size
+        margin = 2 * int(np.sqrt(sample.size))  # four standard errors
+        if sample.size == values.size or not margin <= middle < sample.size - margin:
+            return values, 0
+        low, high = ranked(sample, middle - margin), ranked(sample, middle + margin)
+        kept, n_kept, below = np.empty(values.size // 4, values.dtype), 0, 0
+        for v in values:  # without branches that could not be predicted
+            if n_kept == kept.size:
+                return values, 0
+            kept[n_kept] = v
+            n_kept += int(low <= v) & int(v <= high)
+            below += int(v < low)
+        if below < rank < below + n_kept:
+            return kept[:n_kept], below
+        return values, 0
+
+    return narrowed
+
+
+@numba_version(MedianDistance)
+def compiled_median_distance(op: MedianDistance, node: Apply, njit: Callable) -> tuple[Any, int]:
+    ranks, ranked = njit(median_ranks), compiled_ranked(njit)
+    narrowed = compiled_narrowed(njit, ranked)
+
+    @njit
+    def one_before(values, bound, rank):  # type: ignore[no-untyped-def]
+        """Return the value of a rank, given that of the next."""
+        below, n_below = values[0] * 0, 0
+        for v in values:
+            if v < bound:
+                below, n_below = max(below, v), n_below + 1
+        return below if n_below > rank else bound
+
+    @njit
+    def median(distances):  # type: ignore[no-untyped-def]
+        result = np.zeros((), distances.dtype)
+        lower, upper = ranks(distances.size)
+        if upper >= 0:
+            near, below = narrowed(distances, upper)
+            high = ranked(near, upper - below)
+            low = high if lower == upper else one_before(near, high, lower - below)
+            result[()] = (low + high) / 2
+        return result
+
+    return median, 4
+
+
+def exp_below_one(t):  # type: ignore[no-untyped-def]
+    """Return the exponentials of numbers up to zero, by vector instructions.
+
+    With k = round(t / log 2), it is 2**k times the Taylor series at t - k log 2.
+    """
+    result, bits = np.empty(t.size), np.empty(t.size, np.int64)
+    for i in range(t.size):
+        x = -708.0 if t[i] < -708.0 else t[i]
+        k = np.floor(x * INVERSE_LOG_2 + 0.5)
+        rest = (x - k * LOG_2_HIGH) - k * LOG_2_LOW
+        series = 0.0
+        for coefficient in TAYLOR:
+            series = series * rest + coefficient
+        result[i] = series
+        bits[i] = (np.int64(np.int32(k)) + 1023) << 52  # the exponent of a double
+    return result * bits.view(np.float64)
+
+
+@numba_version(RadialSums)
+def compiled_radial_sums(op: RadialSums, node: Apply, njit: Callable) -> tuple[Any, int]:
+    exp = njit(exp_below_one, fastmath={"contract"})  # to reassociate would cost digits
+    profile, power = njit(PROFILES[op.profile](exp)), op.power
+
+    @njit
+    def sums(distances, scale, X, score):  # type: ignore[no-untyped-def]
+        n, d = X.shape
+        x, s = np.ascontiguousarray(X.T), np.ascontiguousarray(score.T)
+        at_zero, _ = profile(np.zeros(1), scale.item(), power)
+        result = at_zero[0] * s
+        end = 0
+        for i in range(n - 1):
+            start, end = end, end + n - 1 - i
+            k, weight = profile(distances[start:end], scale.item(), power)
+            for c in range(d):
+                x_j, s_j, result_j = x[c, i + 1 :], s[c, i + 1 :], result[c, i + 1 :]
+                x_i, s_i, total = x[c, i], s[c, i], result[c, i]
+                for j in range(k.size):
+                    apart = weight[j] * (x_i - x_j[j])
+                    total += k[j] * s_j[j] + apart
+                    result_j[j] += k[j] * s_i - apart
+                result[c, i] = total
+        return np.ascontiguousarray(result.T).astype(X.dtype)
+
+    return sums, 5
