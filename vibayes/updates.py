@@ -49,13 +49,13 @@ __all__ = [
 ]
 
 LossOrGrads = TensorVariable | Sequence[TensorVariable] | None
-Params = Iterable[SharedVariable] | None
+Trained = Iterable[SharedVariable] | None
 Updates = dict[SharedVariable, TensorVariable]
 Number = float | TensorVariable
 
 rate = Constraint("finite and zero or more", lambda x: np.isfinite(x) & (x >= 0))
 fraction = Constraint("zero or more and less than one", lambda x: (x >= 0) & (x < 1))
-length = Constraint(
+whole_count = Constraint(
     "a whole number of one or more", lambda x: np.isfinite(x) & (x >= 1) & (x == np.floor(x))
 )
 
@@ -67,7 +67,7 @@ HYPER_PARAMETERS: Mapping[str, Constraint] = {
     "rho": fraction,
     "beta1": fraction,
     "beta2": fraction,
-    "n_win": length,
+    "n_win": whole_count,
 }
 """What a hyper-parameter of a name may be, in every optimizer."""
 
@@ -117,7 +117,7 @@ class Optimizer:
         self.__dict__.update(__wrapped__=function, hyper=hyper)
 
     def __call__(
-        self, loss_or_grads: LossOrGrads = None, params: Params = None, *args: Any, **hyper: Any
+        self, loss_or_grads: LossOrGrads = None, params: Trained = None, *args: Any, **hyper: Any
     ) -> Any:
         """Return updates, or an optimizer with other hyper-parameters.
 
@@ -274,7 +274,7 @@ def as_type_of(variable: SharedVariable, new: Any) -> Variable:
     return variable.type.filter_variable(new)
 
 
-def get_or_compute_grads(loss_or_grads: LossOrGrads, params: Params) -> list[TensorVariable]:
+def get_or_compute_grads(loss_or_grads: LossOrGrads, params: Trained) -> list[TensorVariable]:
     """Return gradients, one a parameter.
 
     Parameters
@@ -329,14 +329,14 @@ def state(value: np.ndarray, name: str, shape: tuple[int | None, ...]) -> Shared
     return variable
 
 
-def moved_params(updates: Updates, params: Params) -> list[SharedVariable]:
+def moved_params(updates: Updates, params: Trained) -> list[SharedVariable]:
     """Return ``params``, by default all keys of updates but the state of optimizers."""
     if params is not None:
         return list(params)
     return [key for key in updates if not hasattr(key.tag, "optimizer_state")]
 
 
-def apply_momentum(updates: Updates, params: Params = None, momentum: Number = 0.9) -> Updates:
+def apply_momentum(updates: Updates, params: Trained = None, momentum: Number = 0.9) -> Updates:
     r"""Add momentum to updates.
 
     With :math:`s_t` the step that an update makes,
@@ -378,7 +378,7 @@ def apply_momentum(updates: Updates, params: Params = None, momentum: Number = 0
 
 
 def apply_nesterov_momentum(
-    updates: Updates, params: Params = None, momentum: Number = 0.9
+    updates: Updates, params: Trained = None, momentum: Number = 0.9
 ) -> Updates:
     r"""Add Nesterov momentum to updates.
 
@@ -426,7 +426,7 @@ def apply_nesterov_momentum(
 
 @optimizer
 def sgd(
-    loss_or_grads: LossOrGrads = None, params: Params = None, learning_rate: Number = 1e-3
+    loss_or_grads: LossOrGrads = None, params: Trained = None, learning_rate: Number = 1e-3
 ) -> Updates:
     r"""Stochastic gradient descent.
 
@@ -459,7 +459,7 @@ def sgd(
 @optimizer
 def momentum(
     loss_or_grads: LossOrGrads = None,
-    params: Params = None,
+    params: Trained = None,
     learning_rate: Number = 1e-3,
     momentum: Number = 0.9,
 ) -> Updates:
@@ -489,7 +489,7 @@ def momentum(
 @optimizer
 def nesterov_momentum(
     loss_or_grads: LossOrGrads = None,
-    params: Params = None,
+    params: Trained = None,
     learning_rate: Number = 1e-3,
     momentum: Number = 0.9,
 ) -> Updates:
@@ -519,7 +519,7 @@ def nesterov_momentum(
 @optimizer
 def adagrad(
     loss_or_grads: LossOrGrads = None,
-    params: Params = None,
+    params: Trained = None,
     learning_rate: Number = 1.0,
     epsilon: Number = 1e-6,
 ) -> Updates:
@@ -559,7 +559,7 @@ def adagrad(
 @optimizer
 def adagrad_window(
     loss_or_grads: LossOrGrads = None,
-    params: Params = None,
+    params: Trained = None,
     learning_rate: Number = 1e-3,
     epsilon: Number = 0.1,
     n_win: int = 10,
@@ -608,7 +608,7 @@ def adagrad_window(
 @optimizer
 def rmsprop(
     loss_or_grads: LossOrGrads = None,
-    params: Params = None,
+    params: Trained = None,
     learning_rate: Number = 1.0,
     rho: Number = 0.9,
     epsilon: Number = 1e-6,
@@ -652,7 +652,7 @@ def rmsprop(
 @optimizer
 def adadelta(
     loss_or_grads: LossOrGrads = None,
-    params: Params = None,
+    params: Trained = None,
     learning_rate: Number = 1.0,
     rho: Number = 0.95,
     epsilon: Number = 1e-6,
@@ -697,7 +697,7 @@ def adadelta(
 @optimizer
 def adam(
     loss_or_grads: LossOrGrads = None,
-    params: Params = None,
+    params: Trained = None,
     learning_rate: Number = 1e-3,
     beta1: Number = 0.9,
     beta2: Number = 0.999,
@@ -751,7 +751,7 @@ def adam(
 @optimizer
 def adamax(
     loss_or_grads: LossOrGrads = None,
-    params: Params = None,
+    params: Trained = None,
     learning_rate: Number = 2e-3,
     beta1: Number = 0.9,
     beta2: Number = 0.999,

@@ -100,7 +100,7 @@ def test_single_precision(float32, path):
 
 def test_a_fit_that_is_done_is_not_repeated(model, path, monkeypatch):
     first = fit(model, checkpoint=path)
-    monkeypatch.setattr(vb.Inference, "_fit_steps", None)
+    monkeypatch.setattr("vibayes.inference.inference.fit_steps", None)
     second = fit(model, checkpoint=path)
     assert_same(first, second)
     assert second.ending == first.ending
@@ -117,7 +117,8 @@ def test_a_fit_that_a_callback_has_ended_is_done(model, path, kind, monkeypatch)
         return fit(model, checkpoint=checkpoint, **end)
 
     first = run(path)
-    monkeypatch.setattr(vb.Inference, "_start", lambda *args: pytest.fail("it was begun again"))
+    again = "vibayes.inference.inference.start_loop"
+    monkeypatch.setattr(again, lambda *args: pytest.fail("it was begun again"))
     second = run(path)
     assert_same(first, second)
     assert second.ending == first.ending

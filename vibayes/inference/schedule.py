@@ -20,7 +20,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 
 from vibayes.approximations.base import Approximation
-from vibayes.callbacks import Callback
+from vibayes.callbacks import Callback, flattened
 from vibayes.inference.loop import Ended
 from vibayes.records.ending import INTERRUPTED, Ending
 from vibayes.search.budget import Budget
@@ -33,7 +33,7 @@ BLOCK = 200  # steps
 FEWEST_BLOCKS = 8
 ACCURACY = 0.05
 """Standard error, in units of each parameter, at which averages are accurate enough."""
-SHARE = 0.95  # of the parameters that have to be so
+SETTLED_SHARE = 0.95  # of the parameters that have to be so
 
 
 class ScaledAdam:
@@ -157,7 +157,7 @@ class Schedule(Callback):
             return np.inf
         batches = np.array([np.mean(part, axis=0) for part in np.array_split(self._kept, 4)])
         errors = batches.std(axis=0, ddof=1) / np.sqrt(len(batches)) / self._scales
-        return float(np.quantile(errors, SHARE))
+        return float(np.quantile(errors, SETTLED_SHARE))
 
 
 def is_level(losses: np.ndarray) -> bool:
@@ -173,7 +173,7 @@ def is_level(losses: np.ndarray) -> bool:
 
 def flat_values(params: Sequence[Any]) -> np.ndarray:
     """Return the values of parameters as one vector."""
-    return np.concatenate([p.get_value(borrow=True).ravel().astype("float64") for p in params])
+    return flattened(params).astype("float64")
 
 
 def set_flat_values(params: Sequence[Any], flat: np.ndarray) -> None:
