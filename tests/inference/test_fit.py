@@ -198,24 +198,3 @@ def test_a_default_approximation_goes_by_the_arguments(small):
     assert vb.KLqp(given).approx is given
     with pytest.raises(TypeError, match="start has no effect on an approximation"):
         vb.KLqp(given, start={"x": 7.0})
-
-
-def by_fit(model, **short):
-    vb.fit(model=model, start={"x": 50.0}, random_seed=1, **short)
-
-
-def by_object(model, **short):
-    vb.ADVI(model=model, start={"x": 50.0}, random_seed=1).fit(diagnose=True, **short)
-
-
-def by_search(model, **short):
-    with vb.Model():
-        vb.StudentT("t", nu=1)
-        vb.LaplaceVI(random_seed=1).fit(diagnose=True)
-
-
-@pytest.mark.parametrize("run", [by_fit, by_object, by_search])
-def test_warnings_name_the_line_that_called_the_fit(small, run):
-    with pytest.warns() as caught:
-        run(small, n=3, backend="py", progressbar=False)
-    assert [w.filename for w in caught if issubclass(w.category, UserWarning)] == [__file__]

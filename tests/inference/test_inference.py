@@ -5,7 +5,7 @@ import pytest
 
 import vibayes as vb
 from vibayes.exceptions import ModelError, SamplingError, ShapeError
-from vibayes.inference import inference as module
+from vibayes.inference import runs as module
 
 
 @pytest.fixture
