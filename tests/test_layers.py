@@ -3,6 +3,7 @@
 import ast
 import inspect
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
 from pathlib import Path
 
@@ -157,3 +158,137 @@ def test_the_use_of_what_is_documented_is_allowed():
         "self._own = 1; self._own",
     ]
     assert undocumented({"model/x.py": ast.parse("\n".join(lines))}) == []
+
+
+# -- directions -----------------------------------------------------------------------------------
+
+LAYERS = """
+version exceptions arguments registry settings html progress context
+backend
+ops
+datasets
+distributions
+math
+flows
+streaming
+model
+importance
+records
+families
+posterior
+predictive
+search
+verdict
+storage
+updates callbacks objectives
+approximations
+inference
+loading nuts plots pymc_models
+__init__ __main__
+"""
+LAYER = {name: i for i, line in enumerate(LAYERS.split("\n")) for name in line.split()}
+
+
+def module_of(path: str) -> str:
+    """Return the dotted name of a file below the package, such as ``model.core``."""
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def own_imports(tree: ast.Module, modules: set[str]) -> Iterator[tuple[int, str]]:
+    """Return the modules of the package that a file imports, anywhere in it, each with its line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            below = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [b if b.removeprefix("vibayes.") in modules else node.module for b in below]
+        else:
+            continue
+        for name in names:
+            if (name or "").split(".")[0] == "vibayes":
+                yield node.lineno, name.removeprefix("vibayes").lstrip(".") or "__init__"
+
+
+def import_graph(trees: dict[str, ast.Module]) -> dict[str, list[tuple[int, str]]]:
+    """Return what each module imports of the package."""
+    modules = {module_of(path) for path in trees}
+    return {module_of(path): list(own_imports(tree, modules)) for path, tree in trees.items()}
+
+
+def against_the_order(graph: dict[str, list[tuple[int, str]]]) -> list[str]:
+    """Return the imports of what lies above the module that imports it."""
+    return [
+        f"{module}, line {at}, imports {other}"
+        for module, imports in graph.items()
+        for at, other in imports
+        if LAYER[other.split(".")[0]] > LAYER[module.split(".")[0]]
+    ]
+
+
+def circle(graph: dict[str, list[tuple[int, str]]], depth: int) -> list[str]:
+    """Return modules that import each other in a circle, their names cut to some parts."""
+    cut: dict[str, set[str]] = {}
+    for module, imports in graph.items():
+        own = ".".join(module.split(".")[:depth])
+        others = {".".join(other.split(".")[:depth]) for _, other in imports}
+        cut.setdefault(own, set()).update(others - {own})
+    try:
+        list(TopologicalSorter(cut).static_order())
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_a_module_imports_only_from_the_lines_above_its_own():
+    assert against_the_order(import_graph(dict(files()))) == []
+
+
+@pytest.mark.parametrize("depth", [1, 9], ids=["folders", "files"])
+def test_nothing_imports_in_a_circle(depth):
+    assert circle(import_graph(dict(files())), depth) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from vibayes.model.core import Model",
+        "from vibayes.model import core",
+        "import vibayes.model.core",
+        "def f():\n    from vibayes.model.core import Model",
+        "if TYPE_CHECKING:\n    from vibayes.model.core import Model",
+    ],
+)
+def test_an_import_against_the_order_and_its_circle_are_found(line):
+    trees = {
+        "model/core.py": ast.parse("from vibayes.flows.base import Flow"),
+        "model/__init__.py": ast.parse(""),
+        "flows/base.py": ast.parse(line),
+    }
+    graph = import_graph(trees)
+    at = line.count("\n") + 1
+    assert against_the_order(graph) == [f"flows.base, line {at}, imports model.core"]
+    assert set(circle(graph, 1)) == {"model", "flows"}
+    assert set(circle(graph, 9)) == {"model.core", "flows.base"}
+
+
+# -- private names --------------------------------------------------------------------------------
+
+
+def borrowed(trees: dict[str, ast.Module]) -> list[str]:
+    """Return where files use a private attribute that another file defines."""
+    own = {path: set(own_names(tree)) | PRIVATE_BUT_PUBLIC for path, tree in trees.items()}
+    return [
+        f"{path}:{at}: {name}"
+        for path, tree in trees.items()
+        for at, name in private_attributes(tree)
+        if name not in own[path] and any(name in names for names in own.values())
+    ]
+
+
+def test_private_names_stay_in_their_files():
+    assert borrowed(dict(files())) == []
+
+
+def test_a_borrowed_private_name_is_found():
+    trees = {"a.py": ast.parse("self._own = 1"), "b.py": ast.parse("print(a._own)")}
+    assert borrowed(trees) == ["b.py:1: _own"]

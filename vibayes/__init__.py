@@ -84,9 +84,10 @@ from vibayes.inference.methods import ADVI, NFVI, FullRankADVI, KLqp, LowRankADV
 from vibayes.inference.searches import AutoVI, LaplaceVI, MixtureVI, PathfinderVI
 from vibayes.inference.svgd import ASVGD, SVGD, ImplicitGradient
 from vibayes.loading import load
-from vibayes.model.core import Deterministic, Model, Potential
+from vibayes.model.core import Model
 from vibayes.model.data import Data, set_data
 from vibayes.model.draw import draw, floatX
+from vibayes.model.expressions import Deterministic, Potential
 from vibayes.model.minibatch import Minibatch
 from vibayes.model.random_stream import at_rng, tt_rng
 from vibayes.nuts.sampling import sample

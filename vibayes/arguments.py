@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from operator import index
 from typing import Any
 
 import numpy as np
 
-__all__ = ["check_seed", "check_size", "check_whole"]
+__all__ = ["check_seed", "check_whole"]
 
 
 def check_whole(value: Any, name: str, least: int, most: int | None = None) -> int:
@@ -18,7 +17,7 @@ def check_whole(value: Any, name: str, least: int, most: int | None = None) -> i
     value
         What was given: any kind of number, such as ``1e4`` or one of NumPy's.
     name
-        Name of the argument, for the message.
+        Name of the argument, for the message; whose argument it is may come before it.
     least, most
         Smallest and largest number allowed; no largest one by default.
 
@@ -28,41 +27,13 @@ def check_whole(value: Any, name: str, least: int, most: int | None = None) -> i
         If it is no whole number, or not within the limits.
     """
     try:
-        whole = not isinstance(value, bool | str | bytes) and int(value) == value
+        whole = not isinstance(value, bool | np.bool_ | str | bytes) and int(value) == value
     except (TypeError, ValueError, OverflowError):  # no number, several, NaN, infinity
         whole = False
     if not whole or value < least or (most is not None and value > most):
         limits = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise ValueError(f"{name} must be a whole number {limits}, got {value!r}")
     return int(value)
-
-
-def check_size(value: Any, label: str, what: str) -> int:
-    """Return a size as an int.
-
-    Parameters
-    ----------
-    value
-        What was given.
-    label, what
-        Of which data it is, and the name of the argument, for the message.
-
-    Raises
-    ------
-    TypeError
-        If it is no whole number.
-    ValueError
-        If it is less than 1.
-    """
-    try:
-        number = None if isinstance(value, bool | np.bool_) else index(value)
-    except TypeError:
-        number = None
-    if number is None:
-        raise TypeError(f"{label}: {what} must be made of whole numbers, got {value!r}")
-    if number < 1:
-        raise ValueError(f"{label}: {what} must be at least 1, got {value!r}")
-    return number
 
 
 def check_seed(value: Any, label: str) -> int:
@@ -82,10 +53,4 @@ def check_seed(value: Any, label: str) -> int:
     """
     if value is None:
         return int(np.random.SeedSequence().entropy)
-    try:
-        seed = index(value)
-    except TypeError:
-        seed = -1
-    if seed < 0:
-        raise ValueError(f"{label}: a seed must be a whole number of at least 0, got {value!r}")
-    return seed
+    return check_whole(value, f"{label}: random_seed", least=0)

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from vibayes.arguments import check_whole
+
 __all__ = ["Callback", "CheckParametersConvergence", "Tracker"]
 
 
@@ -60,10 +62,7 @@ def period(callback: Callable[..., None]) -> int:
     """Return the number of iterations between calls of a callback, checked."""
     if not callable(callback):
         raise TypeError(f"a callback must be callable, got {callback!r}")
-    every = getattr(callback, "every", 1)
-    if not isinstance(every, int | np.integer) or every < 1:
-        raise ValueError(f"every of {callback!r} must be a whole number of at least 1, got {every}")
-    return int(every)
+    return check_whole(getattr(callback, "every", 1), f"every of {callback!r}", least=1)
 
 
 RELATIVE_EPSILON = 1e-12
@@ -103,7 +102,7 @@ class CheckParametersConvergence(Callback):
             raise ValueError(f"diff must be 'relative' or 'absolute', got {diff!r}")
         if not tolerance > 0:
             raise ValueError(f"tolerance must be positive, got {tolerance}")
-        self.every = every
+        self.every = check_whole(every, "every", least=1)
         self.tolerance = tolerance
         self.diff = diff
         self.ord = ord
@@ -160,7 +159,7 @@ class Tracker(Callback):
     def __init__(self, *, every: int = 1, **statistics: Callable[..., Any]) -> None:
         if not statistics:
             raise ValueError("Tracker: name at least one statistic, such as mean=approx.mean.eval")
-        self.every = every
+        self.every = check_whole(every, "every", least=1)
         self.hist: dict[str, list[Any]] = {name: [] for name in statistics}
         self._wants_arguments = {
             name: takes_fit(name, function) for name, function in statistics.items()

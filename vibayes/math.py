@@ -138,6 +138,7 @@ from pytensor.tensor.linalg import (
 from pytensor.tensor.special import log_softmax, softmax
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import check_whole
 from vibayes.distributions.dist_math import logdiffexp
 from vibayes.ops.triangular import triangular_matrix
 
@@ -381,7 +382,7 @@ def expand_packed_triangular(
     diagonal_only
         Whether to return only the diagonal, a vector.
     """
-    n, packed = operator.index(n), pt.as_tensor_variable(packed)
+    n, packed = check_whole(n, "n", least=0), pt.as_tensor_variable(packed)
     if packed.type.ndim != 1:
         raise ValueError(f"packed must be a vector, got {packed.type.ndim} axes")
     if diagonal_only:

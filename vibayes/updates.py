@@ -26,6 +26,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 from pytensor.tensor.variable import TensorConstant, TensorVariable
 
+from vibayes.arguments import check_whole
 from vibayes.distributions.constraints import Constraint
 from vibayes.settings import Identity, attributes
 
@@ -55,9 +56,6 @@ Number = float | TensorVariable
 
 rate = Constraint("finite and zero or more", lambda x: np.isfinite(x) & (x >= 0))
 fraction = Constraint("zero or more and less than one", lambda x: (x >= 0) & (x < 1))
-whole_count = Constraint(
-    "a whole number of one or more", lambda x: np.isfinite(x) & (x >= 1) & (x == np.floor(x))
-)
 
 HYPER_PARAMETERS: Mapping[str, Constraint] = {
     "learning_rate": rate,
@@ -67,9 +65,8 @@ HYPER_PARAMETERS: Mapping[str, Constraint] = {
     "rho": fraction,
     "beta1": fraction,
     "beta2": fraction,
-    "n_win": whole_count,
 }
-"""What a hyper-parameter of a name may be, in every optimizer."""
+"""What a hyper-parameter of a name may be, in every optimizer; ``n_win`` is a whole number."""
 
 FUNCTION_ATTRIBUTES = ("__module__", "__name__", "__qualname__", "__doc__")
 KNOWN_ATTRIBUTES = frozenset({*FUNCTION_ATTRIBUTES, "__wrapped__", "function", "hyper"})
@@ -251,6 +248,8 @@ def check_hyper(value: Any, name: str, owner: str) -> Any:
         value = value.data
     if isinstance(value, np.generic | np.ndarray) and value.ndim == 0:
         value = value.item()
+    if name == "n_win" and not isinstance(value, Variable):
+        return check_whole(value, f"{owner}: {name}", least=1)
     if name in HYPER_PARAMETERS:
         if not isinstance(value, numbers.Real | Variable):
             raise TypeError(f"{owner}: {name} must be a number or a PyTensor scalar, got {value!r}")

@@ -6,7 +6,6 @@ import vibayes as vb
 from vibayes.exceptions import ShapeError, StreamError
 from vibayes.streaming import sources
 from vibayes.streaming.blocks import Layout
-from vibayes.streaming.sample import sample_rows
 from vibayes.streaming.sources import as_source, is_streamed
 from vibayes.streaming.stream import Stream
 
@@ -37,7 +36,7 @@ def read(*data, columns=None, **options):
     layout = Layout(as_source(data, columns, "x"), columns, None, False)
     length = layout.source.length or options["rows"]
     stream = Stream(layout, 1, length, 20_000, 1, "x")
-    window = sample_rows(stream, length, 1)
+    window = stream.sample(length, 1)
     key = window[0] if window[0].ndim == 1 else window[0][:, 0]
     order = np.argsort(key, kind="stable")
     assert not np.array_equal(order, np.arange(length))

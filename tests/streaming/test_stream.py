@@ -128,17 +128,17 @@ def test_dtype_of_each_part():
 
 BAD = [
     (dict(total_size=None), ValueError, r"blocks_of.*give total_size=\.\.\."),
-    (dict(total_size=0), ValueError, "total_size must be at least 1"),
-    (dict(batch_size=0), ValueError, "batch_size must be at least 1"),
-    (dict(batch_size=-3), ValueError, "batch_size must be at least 1"),
-    (dict(batch_size=2.5), TypeError, "batch_size must be made of whole numbers"),
-    (dict(batch_size=[10, None]), TypeError, "batch_size must be made of whole numbers"),
+    (dict(total_size=0), ValueError, "total_size must be a whole number of at least 1"),
+    (dict(batch_size=0), ValueError, "batch_size must be a whole number of at least 1"),
+    (dict(batch_size=-3), ValueError, "batch_size must be a whole number of at least 1"),
+    (dict(batch_size=2.5), ValueError, "batch_size must be a whole number of at least 1"),
+    (dict(batch_size=[10, None]), ValueError, "batch_size must be a whole number of at least 1"),
     (dict(batch_size=ROWS + 1), ShapeError, "batch_size 601 is more than the 600 rows"),
     (dict(replace=True), ValueError, "come once an epoch"),
     (dict(in_memory_size=100), TypeError, "in_memory_size is for data in memory"),
     (dict(update_shared_f="data"), TypeError, "update_shared_f is for data in memory"),
-    (dict(random_seed=-1), ValueError, "a seed must be"),
-    (dict(buffer_bytes=0), ValueError, "buffer_bytes must be at least 1"),
+    (dict(random_seed=-1), ValueError, "random_seed must be"),
+    (dict(buffer_bytes=0), ValueError, "buffer_bytes must be a whole number of at least 1"),
     (dict(dtype="object"), TypeError, "dtype must be one of numbers"),
     (dict(dtype=["float64"]), ShapeError, "1 entries for 2 variables"),
     (dict(columns="y"), TypeError, "columns must be a list"),
@@ -535,7 +535,7 @@ def test_samples_leave_fits_alone_and_are_of_data_in_memory_too():
 def test_samples_of_bad_size_and_of_bad_data():
     source = Fragile(raising)
     model = streamed(source=source)
-    for rows, error in [(0, ValueError), (2.5, TypeError)]:
+    for rows, error in [(0, ValueError), (2.5, ValueError)]:
         with pytest.raises(error, match="sampled_data_replacements: rows must be"):
             model.sampled_data_replacements(rows)
     source.calls = 5

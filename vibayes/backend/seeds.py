@@ -13,6 +13,8 @@ from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.random.type import RandomType
 
+from vibayes.arguments import check_whole
+
 __all__ = ["as_seed_sequence", "new_generator", "random_generators", "reseeded"]
 
 
@@ -22,10 +24,13 @@ def as_seed_sequence(random_seed: Any) -> np.random.SeedSequence:
         return random_seed
     if isinstance(random_seed, np.random.Generator):
         return np.random.SeedSequence(int(random_seed.integers(2**63)))
+    several = np.iterable(random_seed) and not isinstance(random_seed, str)
+    if random_seed is not None and not several:
+        random_seed = check_whole(random_seed, "random_seed", least=0)
     try:
         return np.random.SeedSequence(random_seed)
-    except (TypeError, ValueError) as error:
-        raise type(error)(
+    except (TypeError, ValueError):
+        raise ValueError(
             f"random_seed must be None, a whole number of at least 0 (or several), a "
             f"SeedSequence or a Generator, got {random_seed!r}"
         ) from None

@@ -23,7 +23,8 @@ from pytensor.tensor.variable import TensorVariable
 from vibayes.backend.expressions import is_random_variable
 from vibayes.context import modelcontext
 from vibayes.distributions.constraints import Constraint, constant_value
-from vibayes.distributions.dist_math import log1mexp
+from vibayes.distributions.dist_math import safe_log1mexp
+from vibayes.distributions.shapes import Shape, as_shape, broadcast_static, fits, known_lengths
 from vibayes.distributions.transforms import Transform, logodds
 from vibayes.distributions.transforms import log as log_transform
 from vibayes.exceptions import ShapeError
@@ -40,8 +41,6 @@ __all__ = [
 ]
 
 UNSET: Any = type("Unset", (), {"__repr__": lambda self: "UNSET"})()
-
-Shape = int | Sequence[Any] | TensorVariable
 
 
 class Distribution:
@@ -216,7 +215,14 @@ class Distribution:
         From ``logcdf``, which loses the upper tail once that is below the smallest number (for a
         normal distribution, at 38 standard deviations). A subclass that knows better overrides it.
         """
-        return log1mexp(self.logcdf(value))
+        return safe_log1mexp(self.logcdf(value))
+
+    def derived(self) -> dict[str, TensorVariable]:
+        """Return expressions of the random variable that the model is to record with it.
+
+        By what is appended to the variable's name: ``{"probs": p}`` becomes ``name_probs``.
+        """
+        return {}
 
     def support_point(self) -> TensorVariable:
         """Return a typical value, of finite log density, broadcastable to the variable's shape."""
@@ -293,7 +299,7 @@ class Distribution:
             batch = full[: len(full) - self.ndim_supp]
             self.set_event_shape(full[len(batch) :], label)
         else:
-            batch = as_shape(size, label)
+            batch = as_shape(size, label, "size")
         if not fits(static, tuple(n if isinstance(n, int) else None for n in batch)):
             raise ShapeError(
                 f"{label}: the parameters broadcast to batch shape {static}, which does not fit "
@@ -363,7 +369,7 @@ class BoundedContinuous(Continuous):
 
     def interior_logccdf(self, value: TensorVariable) -> TensorVariable:
         """Return the log of the probability above a value strictly between the bounds."""
-        return log1mexp(self.interior_logcdf(value))
+        return safe_log1mexp(self.interior_logcdf(value))
 
     def edge_logp(self, value: TensorVariable) -> TensorVariable | float:
         """Return the log density of a value at which ``interior_logp`` does not hold."""
@@ -573,52 +579,6 @@ def as_value(dist: Distribution, value: Any) -> TensorVariable:
     """Return ``value`` as a tensor of a dtype that ``dist`` can work with."""
     value = pt.as_tensor_variable(value)
     return value if dist.discrete else to_float(value)
-
-
-def as_shape(shape: Any, label: str) -> tuple[Any, ...]:
-    """Return a shape as a tuple of ints and symbolic lengths."""
-    if isinstance(shape, TensorVariable):
-        return (shape,) if shape.type.ndim == 0 else tuple(shape)
-    entries = tuple(shape) if np.ndim(shape) else (shape,)
-    for entry in entries:
-        if isinstance(entry, TensorVariable):
-            continue
-        if not isinstance(entry, (int, np.integer)) or isinstance(entry, bool) or entry < 0:
-            raise ShapeError(f"{label}: a shape consists of whole numbers, got {shape!r}")
-    return tuple(e if isinstance(e, TensorVariable) else int(e) for e in entries)
-
-
-def known_lengths(value: TensorVariable, ndim: int) -> tuple[Any, ...]:
-    """Return the lengths of the first ``ndim`` axes: ints where known, else symbolic."""
-    static = value.type.shape[:ndim]
-    return tuple(value.shape[axis] if n is None else n for axis, n in enumerate(static))
-
-
-def broadcast_static(*shapes: tuple[int | None, ...]) -> tuple[int | None, ...]:
-    """Return the broadcast of static shapes, in which None stands for an unknown length.
-
-    Raises
-    ------
-    ShapeError
-        If two known lengths differ and neither is one.
-    """
-    ndim = max((len(shape) for shape in shapes), default=0)
-    result: list[int | None] = []
-    for axis in range(-ndim, 0):
-        lengths = {shape[axis] for shape in shapes if len(shape) >= -axis}
-        known = lengths - {1, None}
-        if len(known) > 1:
-            raise ShapeError(f"the parameters' shapes {list(shapes)} do not broadcast")
-        result.append(known.pop() if known else (None if None in lengths else 1))
-    return tuple(result)
-
-
-def fits(inner: Sequence[int | None], outer: Sequence[int | None]) -> bool:
-    """Tell whether ``inner`` broadcasts to ``outer`` without changing it, as far as is known."""
-    if len(inner) > len(outer):
-        return False
-    pairs = zip(reversed(inner), reversed(outer), strict=False)
-    return all(i is None or i == 1 or o is None or i == o for i, o in pairs)
 
 
 def short(value: Any) -> str:

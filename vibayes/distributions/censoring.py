@@ -14,7 +14,8 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes.distributions.base import Distribution, draw_from, to_float, unnamed
 from vibayes.distributions.constraints import constant_value
-from vibayes.distributions.dist_math import log1mexp, log_sum_exp
+from vibayes.distributions.dist_math import log_sum_exp, safe_log1mexp
+from vibayes.distributions.parameters import check_order
 from vibayes.distributions.transforms import (
     Interval,
     LogOddsTransform,
@@ -22,7 +23,6 @@ from vibayes.distributions.transforms import (
     Transform,
     log,
 )
-from vibayes.exceptions import ParameterError
 
 __all__ = ["Censored", "Truncated"]
 
@@ -218,7 +218,7 @@ class Truncated(Bounded):
         in_upper_tail = self._in_upper_tail()
         larger = pt.switch(in_upper_tail, base.logccdf(below), base.logcdf(top))
         smaller = pt.switch(in_upper_tail, base.logccdf(top), base.logcdf(below))
-        return larger + log1mexp(smaller - larger)
+        return larger + safe_log1mexp(smaller - larger)
 
     def _in_upper_tail(self) -> TensorVariable:
         """Tell whether all between the bounds lies above the median of the base distribution."""
@@ -314,16 +314,6 @@ def is_all(bound: Any, number: float) -> bool:
     """Tell whether a bound is None, or constant and this number everywhere."""
     value = constant_value(bound)
     return bound is None or (value is not None and bool((value == number).all()))
-
-
-def check_order(lower: Any, upper: Any, strict: bool) -> None:
-    low, high = constant_value(lower), constant_value(upper)
-    if low is None or high is None:
-        return
-    if not np.all(low < high if strict else low <= high):
-        raise ParameterError(
-            f"lower must be {'below' if strict else 'at most'} upper, got {lower} and {upper}"
-        )
 
 
 def support_bounds(transform: Transform | None) -> Sequence[Any]:

@@ -66,7 +66,7 @@ positive = Constraint("positive", lambda x: x > 0)
 nonnegative = Constraint("zero or more", lambda x: x >= 0)
 probability = Constraint("between 0 and 1", lambda x: (x >= 0) & (x <= 1))
 open_unit = Constraint("strictly between 0 and 1", lambda x: (x > 0) & (x < 1))
-count = Constraint("a whole number of zero or more", lambda x: (x >= 0) & (x == np.floor(x)))
+count = Constraint("a whole number of at least 0", lambda x: (x >= 0) & (x == np.floor(x)))
 whole = Constraint("a whole number", lambda x: x == np.floor(x))
 positive_probability = Constraint("above 0 and at most 1", lambda x: (x > 0) & (x <= 1))
 simplex = Constraint(

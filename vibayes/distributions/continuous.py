@@ -34,7 +34,6 @@ from vibayes.distributions.constraints import (
 from vibayes.distributions.dist_math import (
     LOG_SQRT_2PI,
     betaln,
-    log1mexp,
     log_abs,
     log_erfcx_half,
     log_i0,
@@ -45,7 +44,9 @@ from vibayes.distributions.dist_math import (
     log_share,
     logdiffexp,
     ndtri_exp,
+    safe_log1mexp,
 )
+from vibayes.distributions.parameters import check_order, chosen, only_one
 from vibayes.distributions.transforms import Interval, Transform, circular, closed_bound
 from vibayes.distributions.transforms import log as log_transform
 from vibayes.exceptions import ParameterError
@@ -93,13 +94,6 @@ GAMMA_PARAMS = (("alpha", "beta"), ("mu", "sigma"))
 BETA_PARAMS = (*GAMMA_PARAMS, ("mu", "nu"))
 
 
-def only_one(**given: Any) -> None:
-    """Raise if more than one of several ways to state the same parameter is used."""
-    names = [name for name, value in given.items() if value is not None]
-    if len(names) > 1:
-        raise ValueError(f"give either {' or '.join(given)}, not both")
-
-
 def sigma_from(sigma: Any = None, **precision: Any) -> Any:
     """Return the scale, given as such or as the precision (``tau`` or ``lam``), 1 / sigma**2."""
     only_one(sigma=sigma, **precision)
@@ -107,28 +101,6 @@ def sigma_from(sigma: Any = None, **precision: Any) -> Any:
     if value is not None:
         return 1 / pt.sqrt(pt.as_tensor_variable(value))
     return 1.0 if sigma is None else sigma
-
-
-def chosen(*options: tuple[str, ...], **given: Any) -> tuple[str, ...]:
-    """Return the names of the parameters that are given.
-
-    Raises
-    ------
-    ValueError
-        If they are none of the ``options``.
-    """
-    names = tuple(name for name, value in given.items() if value is not None)
-    if names not in options:
-        allowed = ", or ".join(" and ".join(option) for option in options)
-        raise ValueError(f"give {allowed}; got {' and '.join(names) or 'none of them'}")
-    return names
-
-
-def check_order(lower: Any, upper: Any) -> None:
-    """Raise if two constant bounds are not in order."""
-    low, high = constant_value(lower), constant_value(upper)
-    if low is not None and high is not None and not np.all(low < high):
-        raise ParameterError(f"lower must be below upper, got {lower} and {upper}")
 
 
 class Flat(Continuous):
@@ -196,7 +168,7 @@ class Uniform(BoundedContinuous):
     closed = (True, True)
 
     def __init__(self, lower: Any = 0.0, upper: Any = 1.0) -> None:
-        check_order(lower, upper)
+        check_order(lower, upper, strict=True)
         self.set_params(lower=lower, upper=upper)
 
     @property
@@ -303,7 +275,9 @@ class TruncatedNormal(BoundedContinuous):
         lower: Any = None,
         upper: Any = None,
     ) -> None:
-        check_order(-np.inf if lower is None else lower, np.inf if upper is None else upper)
+        check_order(
+            -np.inf if lower is None else lower, np.inf if upper is None else upper, strict=True
+        )
         self.lower, self.upper = closed_bound(lower, -np.inf), closed_bound(upper, np.inf)
         sides = {"lower": self.lower, "upper": self.upper}
         self.set_params(
@@ -942,7 +916,7 @@ class Exponential(PositiveContinuous):
         return pt.log(self.lam) - self.lam * value
 
     def interior_logcdf(self, value: TensorVariable) -> TensorVariable:
-        return log1mexp(-self.lam * value)
+        return safe_log1mexp(-self.lam * value)
 
     def interior_logccdf(self, value: TensorVariable) -> TensorVariable:
         return -self.lam * value
@@ -1114,7 +1088,7 @@ class Weibull(PositiveContinuous):
         return pt.switch(pt.eq(value, 0), at_zero, -np.inf)
 
     def interior_logcdf(self, value: TensorVariable) -> TensorVariable:
-        return log1mexp(self.interior_logccdf(value))
+        return safe_log1mexp(self.interior_logccdf(value))
 
     def interior_logccdf(self, value: TensorVariable) -> TensorVariable:
         return -pt.exp(self.log_hazard(pt.log(value)))
@@ -1267,7 +1241,7 @@ class Triangular(BoundedContinuous):
     constraints: ClassVar = {"lower": finite, "upper": finite, "c": finite}
 
     def __init__(self, lower: Any = 0.0, upper: Any = 1.0, c: Any = 0.5) -> None:
-        check_order(lower, upper)
+        check_order(lower, upper, strict=True)
         for low, high in ((lower, c), (c, upper)):
             low, high = constant_value(low), constant_value(high)
             if low is not None and high is not None and np.any(low > high):
@@ -1454,7 +1428,7 @@ class Pareto(BoundedContinuous):
         return pt.log(self.alpha) - self.alpha * (log_x - pt.log(self.m)) - log_x
 
     def interior_logcdf(self, value: TensorVariable) -> TensorVariable:
-        return log1mexp(self.interior_logccdf(value))
+        return safe_log1mexp(self.interior_logccdf(value))
 
     def interior_logccdf(self, value: TensorVariable) -> TensorVariable:
         return -self.alpha * (pt.log(value) - pt.log(self.m))

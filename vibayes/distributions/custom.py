@@ -18,9 +18,9 @@ from vibayes.distributions.base import (
     Distribution,
     distribution_of,
     draw_from,
-    known_lengths,
     to_float,
 )
+from vibayes.distributions.shapes import known_lengths
 from vibayes.distributions.transforms import Transform
 from vibayes.exceptions import ShapeError
 from vibayes.ops.random import NumPyRandom

@@ -17,7 +17,7 @@ from pytensor.tensor.special import log_softmax, softmax
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.backend.expressions import argument_of_exp, argument_of_sigmoid, argument_of_softmax
-from vibayes.distributions.base import Discrete, distribution_of, draw_from, to_float
+from vibayes.distributions.base import Discrete, draw_from, to_float
 from vibayes.distributions.constraints import (
     constant_value,
     count,
@@ -31,15 +31,15 @@ from vibayes.distributions.constraints import (
 )
 from vibayes.distributions.dist_math import (
     LOG_SQRT_2PI,
-    log1mexp,
     log_binomial,
     log_ndtr,
     log_or_minus_inf,
     log_rising_factorial,
     log_share,
+    safe_log1mexp,
 )
+from vibayes.distributions.parameters import check_order, exactly_one
 from vibayes.exceptions import ParameterError, ShapeError
-from vibayes.model.core import Deterministic
 
 __all__ = [
     "Bernoulli",
@@ -79,14 +79,6 @@ def log_complement(p: TensorVariable) -> TensorVariable:
 def times(n: TensorVariable, log_p: TensorVariable) -> TensorVariable:
     """Return the log probability of ``n`` events: 0 for none of them, even impossible ones."""
     return pt.switch(pt.eq(n, 0), 0.0, n * log_p)
-
-
-def exactly_one(**given: Any) -> str:
-    """Return the name of the one parameter that is given."""
-    names = [name for name, value in given.items() if value is not None]
-    if len(names) != 1:
-        raise ValueError(f"give either {' or '.join(given)}, and not both")
-    return names[0]
 
 
 def as_integer(x: TensorVariable) -> TensorVariable:
@@ -444,7 +436,7 @@ class Geometric(BoundedDiscrete):
         return log_of(self.p) + times(x - 1, log_complement(self.p))
 
     def interior_logcdf(self, x: TensorVariable) -> TensorVariable:
-        return log1mexp(self.interior_logccdf(x))
+        return safe_log1mexp(self.interior_logccdf(x))
 
     def interior_logccdf(self, x: TensorVariable) -> TensorVariable:
         return x * log_complement(self.p)
@@ -472,8 +464,8 @@ class HyperGeometric(BoundedDiscrete):
     constraints: ClassVar = {"N": count, "k": count, "n": count}
 
     def __init__(self, N: Any, k: Any, n: Any) -> None:
-        check_order("k", k, "N", N)
-        check_order("n", n, "N", N)
+        check_order(k, N, "k", "N", strict=False)
+        check_order(n, N, "n", "N", strict=False)
         self.set_params(N=N, k=k, n=n)
 
     def random(self, rng: Any, size: Any) -> tuple[Any, TensorVariable]:
@@ -509,7 +501,7 @@ class DiscreteUniform(BoundedDiscrete):
     constraints: ClassVar = {"lower": whole, "upper": whole}
 
     def __init__(self, lower: Any, upper: Any) -> None:
-        check_order("lower", lower, "upper", upper)
+        check_order(lower, upper, strict=False)
         self.set_params(lower=lower, upper=upper)
 
     def random(self, rng: Any, size: Any) -> tuple[Any, TensorVariable]:
@@ -531,13 +523,6 @@ class DiscreteUniform(BoundedDiscrete):
 
     def support_point(self) -> TensorVariable:
         return pt.floor(0.5 * (self.lower + self.upper))
-
-
-def check_order(low_name: str, low: Any, high_name: str, high: Any) -> None:
-    """Raise if the first of two constants is above the second."""
-    low, high = constant_value(low), constant_value(high)
-    if low is not None and high is not None and np.any(low > high):
-        raise ParameterError(f"{low_name} must be at most {high_name}, got {low} and {high}")
 
 
 class Categorical(BoundedDiscrete):
@@ -616,7 +601,7 @@ def normalized(p: Any) -> Any:
     return constant / total
 
 
-class Ordered(BoundedDiscrete):
+class OrderedCategories(BoundedDiscrete):
     r"""Base of the ordered categories: a latent number falls between two of K - 1 cutpoints.
 
     .. math:: P(x \le k) = F\left(\frac{c_{k} - \eta}{\sigma}\right), \qquad
@@ -627,12 +612,10 @@ class Ordered(BoundedDiscrete):
 
     param_ndims: ClassVar = {"cutpoints": 1}
     sigma: Any = 1.0
+    compute_p: bool
 
-    def __new__(cls, name: str, *args: Any, compute_p: bool = True, **kwargs: Any) -> Any:
-        rv = super().__new__(cls, name, *args, **kwargs)
-        if compute_p:
-            Deterministic(f"{name}_probs", distribution_of(rv).probabilities())
-        return rv
+    def derived(self) -> dict[str, TensorVariable]:
+        return {"probs": self.probabilities()} if self.compute_p else {}
 
     def latent(self, rng: Any, size: Any) -> tuple[Any, TensorVariable]:
         """Return the generator's next state and a draw of the latent number."""
@@ -696,7 +679,7 @@ def check_cutpoints(cutpoints: Any) -> None:
         raise ParameterError(f"cutpoints must increase along the last axis, got {constant}")
 
 
-class OrderedLogistic(Ordered):
+class OrderedLogistic(OrderedCategories):
     r"""Ordered categories, cut out of a logistic distribution around a predictor.
 
     .. math:: P(x \le k) = \frac{1}{1 + e^{-(c_{k} - \eta)}}, \qquad x \in \{0, \dots, K - 1\}
@@ -714,8 +697,9 @@ class OrderedLogistic(Ordered):
 
     constraints: ClassVar = {"eta": finite, "cutpoints": finite}
 
-    def __init__(self, eta: Any, cutpoints: Any) -> None:
+    def __init__(self, eta: Any, cutpoints: Any, *, compute_p: bool = True) -> None:
         check_cutpoints(cutpoints)
+        self.compute_p = compute_p
         self.set_params(eta=eta, cutpoints=cutpoints)
 
     def latent(self, rng: Any, size: Any) -> tuple[Any, TensorVariable]:
@@ -735,7 +719,7 @@ class OrderedLogistic(Ordered):
         return share - pt.softplus(self.eta - upper) - pt.softplus(lower - self.eta)
 
 
-class OrderedProbit(Ordered):
+class OrderedProbit(OrderedCategories):
     r"""Ordered categories, cut out of a normal distribution around a predictor.
 
     .. math:: P(x \le k) = \Phi\left(\frac{c_{k} - \eta}{\sigma}\right), \qquad
@@ -756,8 +740,11 @@ class OrderedProbit(Ordered):
 
     constraints: ClassVar = {"eta": finite, "cutpoints": finite, "sigma": positive}
 
-    def __init__(self, eta: Any, cutpoints: Any, sigma: Any = 1.0) -> None:
+    def __init__(
+        self, eta: Any, cutpoints: Any, sigma: Any = 1.0, *, compute_p: bool = True
+    ) -> None:
         check_cutpoints(cutpoints)
+        self.compute_p = compute_p
         self.set_params(eta=eta, cutpoints=cutpoints, sigma=sigma)
 
     def latent(self, rng: Any, size: Any) -> tuple[Any, TensorVariable]:

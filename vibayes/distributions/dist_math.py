@@ -22,7 +22,6 @@ __all__ = [
     "betaln",
     "i0e",
     "i1e",
-    "log1mexp",
     "log_abs",
     "log_binomial",
     "log_erfcx_half",
@@ -38,6 +37,7 @@ __all__ = [
     "log_weighted",
     "logdiffexp",
     "ndtri_exp",
+    "safe_log1mexp",
     "xlog1py",
     "xlogy",
 ]
@@ -137,7 +137,7 @@ def log_binomial(n: Any, k: Any) -> TensorVariable:
     return log_rising_factorial(n - fewer + 1, fewer) - pt.gammaln(fewer + 1)
 
 
-def log1mexp(x: Any) -> TensorVariable:
+def safe_log1mexp(x: Any) -> TensorVariable:
     """Return log(1 - exp(x)) for x <= 0, finite where x has underflowed to zero.
 
     A value above minus the smallest normal number counts as that.

@@ -113,7 +113,7 @@ class Mixture(Distribution):
                 rng, draw = part.random(rng, batch)
                 each.append(draw)
             draws = pt.stack(each, axis=len(batch))
-        return rng, pick(chosen, draws, self.ndim_supp)
+        return rng, of_chosen(chosen, draws, self.ndim_supp)
 
     def logp(self, value: TensorVariable) -> TensorVariable:
         if self.discrete or self.ndim_supp:
@@ -172,7 +172,7 @@ class Mixture(Distribution):
         if self.batched:
             return shared_by_components(self.parts[0].default_transform)
         first, *others = [part.default_transform for part in self.parts]
-        return first if all(same(first, other) for other in others) else None
+        return first if all(same_transform(first, other) for other in others) else None
 
 
 class NormalMixture(Continuous):
@@ -223,7 +223,7 @@ class NormalMixture(Continuous):
     def random(self, rng: Any, size: Any) -> tuple[Any, TensorVariable]:
         batch = tuple(self.size_or_batch(size))
         rng, chosen = choose(rng, self.w, self.n_components, batch)
-        mu, sigma = pick(chosen, self.mu), pick(chosen, self.sigma)
+        mu, sigma = of_chosen(chosen, self.mu), of_chosen(chosen, self.sigma)
         return draw_from(pt.random.normal, mu, sigma, rng=rng, size=batch)
 
     def logp(self, value: TensorVariable) -> TensorVariable:
@@ -295,7 +295,7 @@ def choose(rng: Any, w: TensorVariable, n: Any, batch: Sequence[Any]) -> tuple[A
     return rng, pt.eq(index, pt.arange(n))
 
 
-def pick(chosen: TensorVariable, values: TensorVariable, ndim_supp: int = 0) -> TensorVariable:
+def of_chosen(chosen: TensorVariable, values: TensorVariable, ndim_supp: int = 0) -> TensorVariable:
     """Return the chosen ones of values whose last batch axis runs over the components."""
     masked = pt.switch(with_event_axes(chosen, ndim_supp), values, 0)
     return masked.sum(axis=-1 - ndim_supp).astype(values.dtype)
@@ -315,16 +315,16 @@ def common(parts: Sequence[Distribution], attribute: str) -> Any:
     return values.pop()
 
 
-def same(a: Any, b: Any) -> bool:
+def same_transform(a: Any, b: Any) -> bool:
     """Tell whether two transforms, or things that they consist of, are known to be the same."""
     if a is b:
         return True
     if isinstance(a, Transform) and type(a) is type(b):
         return vars(a).keys() == vars(b).keys() and all(
-            same(x, vars(b)[name]) for name, x in vars(a).items()
+            same_transform(x, vars(b)[name]) for name, x in vars(a).items()
         )
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):
-        return len(a) == len(b) and all(map(same, a, b))
+        return len(a) == len(b) and all(map(same_transform, a, b))
     x, y = constant_value(a), constant_value(b)
     return x is not None and y is not None and np.array_equal(x, y)
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import check_whole
+from vibayes.context import modelcontext
 from vibayes.distributions.base import (
     Continuous,
     Discrete,
     Distribution,
-    Shape,
-    as_shape,
-    broadcast_static,
+    distribution_of,
     draw_from,
     to_float,
     unnamed,
@@ -31,6 +31,7 @@ from vibayes.distributions.constraints import (
     probability,
 )
 from vibayes.distributions.dist_math import log_rising_factorial, xlogy
+from vibayes.distributions.shapes import Shape, as_shape, broadcast_static
 from vibayes.distributions.transforms import (
     CholeskyCovPacked,
     Transform,
@@ -266,7 +267,7 @@ class Dirichlet(VectorValued, Continuous):
     constraints: ClassVar = {"a": positive}
 
     def __init__(self, a: Any) -> None:
-        self.set_params(a=as_vector("a", a))
+        self.set_params(a=checked_vector("a", a))
         self.length = self.a.type.shape[-1]
 
     def random(self, rng: Any, size: Any) -> tuple[Any, TensorVariable]:
@@ -306,7 +307,7 @@ class Multinomial(VectorValued, Discrete):
     constraints: ClassVar = {"n": count, "p": probability}
 
     def __init__(self, n: Any, p: Any) -> None:
-        self.set_params(n=n, p=as_vector("p", sum_to_one(p)))
+        self.set_params(n=n, p=checked_vector("p", sum_to_one(p)))
         self.length = self.p.type.shape[-1]
 
     def random(self, rng: Any, size: Any) -> tuple[Any, TensorVariable]:
@@ -339,7 +340,7 @@ class DirichletMultinomial(VectorValued, Discrete):
     constraints: ClassVar = {"n": count, "a": positive}
 
     def __init__(self, n: Any, a: Any) -> None:
-        self.set_params(n=n, a=as_vector("a", a))
+        self.set_params(n=n, a=checked_vector("a", a))
         self.length = self.a.type.shape[-1]
 
     def random(self, rng: Any, size: Any) -> tuple[Any, TensorVariable]:
@@ -421,15 +422,13 @@ class LKJCholeskyCov(VectorValued, Continuous):
         store_in_trace: bool = True,
         **kwargs: Any,
     ) -> Any:
-        from vibayes.model.core import Deterministic  # which itself imports distributions
-
-        packed = super().__new__(cls, name, eta, n, sd_dist, **kwargs)
+        stored = compute_corr and store_in_trace
+        packed = super().__new__(cls, name, eta, n, sd_dist, stored=stored, **kwargs)
         if not compute_corr:
             return packed
-        chol, corr, stds = covariance_parts(n, packed)
-        if store_in_trace:
-            corr = Deterministic(f"{name}_corr", corr)
-            stds = Deterministic(f"{name}_stds", stds)
+        chol, corr, stds = distribution_of(packed).covariance
+        if stored:
+            corr, stds = (modelcontext()[f"{packed.name}_{part}"] for part in ("corr", "stds"))
         return chol, corr, stds
 
     @classmethod
@@ -438,13 +437,12 @@ class LKJCholeskyCov(VectorValued, Continuous):
     ) -> Any:
         """Return variables that belong to no model: a triple, or the packed factor."""
         packed = super().dist(eta, n, sd_dist, **kwargs)
-        return covariance_parts(n, packed) if compute_corr else packed
+        return distribution_of(packed).covariance if compute_corr else packed
 
-    def __init__(self, eta: Any, n: int, sd_dist: TensorVariable) -> None:
-        if not isinstance(n, (int, np.integer)) or n < 1:
-            raise ValueError(f"n must be a whole number of at least 1, got {n!r}")
-        self.n = int(n)
+    def __init__(self, eta: Any, n: int, sd_dist: TensorVariable, *, stored: bool = False) -> None:
+        self.n = n = check_whole(n, "n", least=1)
         self.length = n * (n + 1) // 2
+        self.stored = stored
         self.sd = unnamed(sd_dist)
         if self.sd.ndim_supp > 1:
             raise ShapeError("sd_dist must be a distribution of numbers or vectors")
@@ -493,6 +491,15 @@ class LKJCholeskyCov(VectorValued, Continuous):
         """The log of the diagonal."""
         return CholeskyCovPacked(self.n)
 
+    @functools.cached_property
+    def covariance(self) -> tuple[TensorVariable, ...]:
+        """The Cholesky factor, the correlations and the standard deviations of the variable."""
+        return covariance_parts(self.n, self.rv)
+
+    def derived(self) -> dict[str, TensorVariable]:
+        _, corr, stds = self.covariance
+        return {"corr": corr, "stds": stds} if self.stored else {}
+
 
 class ZeroSumNormal(Continuous):
     r"""Normal distribution of arrays whose sums along their last axes are zero.
@@ -527,19 +534,19 @@ class ZeroSumNormal(Continuous):
         n_zerosum_axes: int | None = None,
         support_shape: Shape | None = None,
     ) -> None:
-        n = 1 if n_zerosum_axes is None else n_zerosum_axes
-        if not isinstance(n, (int, np.integer)) or n < 1:
-            raise ValueError(f"n_zerosum_axes must be a whole number of at least 1, got {n!r}")
+        n = 1 if n_zerosum_axes is None else check_whole(n_zerosum_axes, "n_zerosum_axes", least=1)
         sigma = pt.atleast_Nd(to_float(sigma), n=n)
         if sigma.type.shape[-n:] != (1,) * n:
             raise ShapeError("sigma must have length 1 along the zero-sum axes")
-        self.ndim_supp = int(n)
+        self.ndim_supp = n
         self.axes = tuple(range(-n, 0))
         self.param_ndims = {"sigma": n}
         self.set_params(sigma=sigma)
         self.support_shape = None
         if support_shape is not None:
-            self.set_event_shape(as_shape(support_shape, "support_shape"), "support_shape")
+            self.set_event_shape(
+                as_shape(support_shape, "ZeroSumNormal", "support_shape"), "support_shape"
+            )
 
     def set_event_shape(self, event: Sequence[Any], label: str) -> None:
         check_event(event, self.support_shape or (None,) * self.ndim_supp, label)
@@ -665,7 +672,7 @@ def check_event(event: Sequence[Any], expected: Sequence[Any], label: str) -> No
         raise ShapeError(f"{label}: one event has shape {tuple(expected)}, not {tuple(event)}")
 
 
-def as_vector(name: str, value: Any) -> TensorVariable:
+def checked_vector(name: str, value: Any) -> TensorVariable:
     """Return a parameter that has at least one axis."""
     value = to_float(value)
     if value.type.ndim == 0:

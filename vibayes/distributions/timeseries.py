@@ -5,7 +5,6 @@ Time runs along the last axis, and a whole series is one event.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -14,6 +13,7 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import check_whole
 from vibayes.distributions.base import Continuous, as_vector, draw_from, unnamed
 from vibayes.distributions.constraints import finite, positive
 from vibayes.distributions.continuous import Normal, sigma_from
@@ -40,9 +40,7 @@ class TimeSeries(Continuous):
 
     def set_steps(self, steps: Any) -> None:
         if steps is not None and not isinstance(steps, Variable):
-            steps = operator.index(steps)
-            if steps < 0:
-                raise ValueError(f"steps must be zero or more, got {steps}")
+            steps = check_whole(steps, "steps", least=0)
         self.steps = steps
 
     def set_event_shape(self, event: Sequence[Any], label: str) -> None:
@@ -275,7 +273,7 @@ def order_of(rho: TensorVariable, constant: bool, ar_order: int | None) -> int:
     length = rho.type.shape[-1]
     if length is None and ar_order is None:
         raise ValueError("the length of rho is not known; give ar_order")
-    order = length - constant if ar_order is None else int(ar_order)
+    order = length - constant if ar_order is None else check_whole(ar_order, "ar_order", least=0)
     if length not in (None, order + constant):
         term = "a constant and " if constant else ""
         raise ShapeError(f"rho has {length} elements, but ar_order={order} needs {term}{order}")

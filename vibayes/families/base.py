@@ -18,6 +18,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes.context import modelcontext
 from vibayes.distributions.base import to_float
+from vibayes.distributions.shapes import same_shape
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
@@ -530,13 +531,6 @@ def choose_family(vfam: str | None, params: Mapping[str, Any] | None) -> type[Gr
         if family.param_names == set(params):
             return family
     raise ValueError(f"no family has the parameters {sorted(params)}; known families are {known}")
-
-
-def same_shape(shape: Sequence[int | None], wanted: Sequence[int | None]) -> bool:
-    """Tell whether two shapes agree where both are known."""
-    return len(shape) == len(wanted) and all(
-        None in (a, b) or a == b for a, b in zip(shape, wanted, strict=True)
-    )
 
 
 def local_groups(local_rv: Mapping[TensorVariable, Any], model: Model) -> list[Group]:

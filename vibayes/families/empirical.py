@@ -16,6 +16,7 @@ from pytensor.tensor.variable import TensorVariable
 from vibayes.arguments import check_whole
 from vibayes.backend.modes import evaluate
 from vibayes.backend.seeds import as_seed_sequence, new_generator
+from vibayes.distributions.shapes import same_shape
 from vibayes.exceptions import ShapeError
 from vibayes.families.base import (
     Group,
@@ -270,9 +271,7 @@ def checked(draws: np.ndarray, name: str, shape: Sequence[int | None], n: int) -
     if draws.dtype.kind not in "biuf":
         raise TypeError(f"trace: the draws of {name!r} must be numbers, got {draws.dtype}")
     found = draws.shape[1:]
-    if len(found) != len(shape) or any(
-        None not in (a, b) and a != b for a, b in zip(found, shape, strict=True)
-    ):
+    if not same_shape(found, shape):
         raise ShapeError(
             f"trace: the draws of {name!r} have shape {found}, the variable has {tuple(shape)}"
         )

@@ -13,6 +13,7 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import check_whole
 from vibayes.registry import Registry
 from vibayes.settings import ComparedBySettings
 
@@ -99,3 +100,9 @@ def dimension(z: TensorVariable) -> int:
 def soft_clip(x: TensorVariable, bound: float) -> TensorVariable:
     """Return x near zero, and never more than ``bound`` from it."""
     return bound * pt.tanh(x / bound)
+
+
+def set_whole(flow: Flow, name: str, least: int) -> None:
+    """Make an option of a flow, which is frozen, an int, or raise if it is no whole number."""
+    value = check_whole(getattr(flow, name), f"{type(flow).__name__}: {name}", least)
+    object.__setattr__(flow, name, value)

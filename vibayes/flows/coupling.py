@@ -12,7 +12,7 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.flows.base import Flow, Params, dimension
+from vibayes.flows.base import Flow, Params, dimension, set_whole
 from vibayes.flows.network import network, network_params
 
 __all__ = ["CouplingFlow"]
@@ -38,6 +38,9 @@ class CouplingFlow(Flow):
     """
 
     hidden: int = 16
+
+    def __post_init__(self) -> None:
+        set_whole(self, "hidden", least=1)
 
     @property
     def numbers(self) -> int:

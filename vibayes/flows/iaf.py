@@ -14,7 +14,7 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.flows.affine_coupling import shift_and_log_scale
-from vibayes.flows.base import Flow, Params, dimension
+from vibayes.flows.base import Flow, Params, dimension, set_whole
 from vibayes.flows.network import network, network_params
 
 __all__ = ["InverseAutoregressiveFlow"]
@@ -45,6 +45,9 @@ class InverseAutoregressiveFlow(Flow):
     hidden: int = 16
 
     short_name: ClassVar[str] = "iaf"
+
+    def __post_init__(self) -> None:
+        set_whole(self, "hidden", least=1)
 
     def initial_params(self, d: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         params = [network_params(name, d, self.width(d), 2 * d, rng) for name in PASSES]

@@ -13,7 +13,7 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.flows.base import soft_clip
+from vibayes.flows.base import set_whole, soft_clip
 from vibayes.flows.coupling import CouplingFlow
 
 __all__ = ["SplineCouplingFlow"]
@@ -69,8 +69,10 @@ class SplineCouplingFlow(CouplingFlow):
     aliases: ClassVar[tuple[str, ...]] = ("spline", "nsf")
 
     def __post_init__(self) -> None:
-        if self.bins < 2 or not self.bound > 0:
-            raise ValueError(f"a spline needs two bins or more and a positive bound, got {self}")
+        super().__post_init__()
+        set_whole(self, "bins", least=2)
+        if not self.bound > 0:
+            raise ValueError(f"a spline needs a positive bound, got {self}")
 
     @property
     def numbers(self) -> int:

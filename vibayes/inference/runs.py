@@ -26,7 +26,7 @@ from vibayes.records.fit_state import FitState
 from vibayes.storage.checkpoint import Checkpoint
 from vibayes.storage.records import seeds_from, seeds_record
 from vibayes.streaming.feed import Feeds
-from vibayes.streaming.shuffle import Place
+from vibayes.streaming.shuffle import ReadingPlace
 
 __all__ = ["Run", "Start", "begin_run", "ending_of", "fit_steps", "start_loop"]
 
@@ -135,7 +135,8 @@ def start_loop(
     feeds = Feeds(steps.windows, feed_seed)
     if saved is not None:
         approx.noise_seeds = seeds_from(seeds)  # those that were drawn belong to a beginning
-        feeds = Feeds(steps.windows, saved.feed_seed, [Place(*p) for p in saved.feed_places])
+        places = [ReadingPlace(*place) for place in saved.feed_places]
+        feeds = Feeds(steps.windows, saved.feed_seed, places)
     steps.compile(state)
     check_first_loss(approx, steps, state)
     explain = partial(explain_draw, approx, steps, made_from, options)

@@ -13,6 +13,7 @@ from pytensor.graph.replace import graph_replace, vectorize_graph
 from vibayes.approximations.base import Approximation
 from vibayes.approximations.empirical import Empirical
 from vibayes.approximations.full_rank import FullRank
+from vibayes.arguments import check_whole
 from vibayes.backend.modes import EVALUATE_MODE
 from vibayes.exceptions import SamplingError
 from vibayes.inference.inference import Inference
@@ -216,7 +217,7 @@ class SVGD(ImplicitGradient):
         temperature: float = 1.0,
     ) -> None:
         approx = Empirical(
-            size=n_particles,
+            size=check_whole(n_particles, "n_particles", least=1),
             jitter=jitter,
             model=model,
             start=start,

@@ -2,55 +2,30 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
-from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.backend.compiled import Compiled
-from vibayes.backend.modes import evaluate, resolve_mode
-from vibayes.context import Openable, active_model, modelcontext
-from vibayes.distributions.base import (
-    UNSET,
-    Distribution,
-    Shape,
-    distribution_of,
-    fits,
-    known_lengths,
-    to_float,
-)
-from vibayes.distributions.transforms import Transform
-from vibayes.exceptions import ModelError, ShapeError
-from vibayes.model.data import as_labels
-from vibayes.model.density import constrained_values, expand_total_size, logp_terms
+from vibayes.backend.modes import resolve_mode
+from vibayes.distributions.base import distribution_of, to_float
+from vibayes.model.density import logp_terms, point_logps, replaced_by_values
 from vibayes.model.display import model_html, model_text
 from vibayes.model.initial import initial_point
-from vibayes.model.minibatch import (
-    Minibatch,
-    batch_lengths,
-    check_same_rows,
-    minibatches_in,
-    sampled_data,
-    whole_lengths,
-)
-from vibayes.model.observed import as_observed, known_value
-from vibayes.streaming.stream import StreamedMinibatch
+from vibayes.model.observed import check_observed_shape, whole_shape
+from vibayes.model.registration import Registration
+from vibayes.model.whole_data import check_same_rows, minibatches_in, sampled_data
+from vibayes.streaming.batch import BatchVariable
 
-__all__ = ["Deterministic", "Model", "Potential"]
-
-T = TypeVar("T")
-
-BAD_CHARACTERS = "/\\\0\n\r\t"
+__all__ = ["Model"]
 
 
-class Model(Openable):
+class Model(Registration):
     """A Bayesian model, written inside its ``with`` block.
 
     Parameters
@@ -97,382 +72,13 @@ class Model(Openable):
     ['mu']
     """
 
-    def __init__(self, name: str = "", coords: Mapping[str, Sequence | None] | None = None) -> None:
-        self.parent = active_model()
-        if name:
-            self._check_name(name, "model")
-        outer = self.parent.name if self.parent else ""
-        self.name = "::".join(part for part in (outer, name) if part)
-        self.basic_RVs: list[TensorVariable] = []
-        self.free_RVs: list[TensorVariable] = []
-        self.observed_RVs: list[TensorVariable] = []
-        self.deterministics: list[TensorVariable] = []
-        self.potentials: list[TensorVariable] = []
-        self.data_vars: list[SharedVariable] = []
-        self.named_vars: dict[str, TensorVariable] = {}
-        self.named_vars_to_dims: dict[str, tuple[str | None, ...]] = {}
-        self.rvs_to_values: dict[TensorVariable, TensorVariable] = {}
-        self.rvs_to_transforms: dict[TensorVariable, Transform | None] = {}
-        self.rvs_to_total_sizes: dict[TensorVariable, tuple[int | None, ...]] = {}
-        self.rvs_to_initial_values: dict[TensorVariable, Any] = {}
-        self._coords: dict[str, tuple | None] = self.parent._coords if self.parent else {}
-        self._dim_lengths: dict[str, SharedVariable] = (
-            self.parent._dim_lengths if self.parent else {}
-        )
-        self.functions = Compiled()
-        for dim, values in (coords or {}).items():
-            self.add_coord(dim, values)
-
-    # -- dimensions ---------------------------------------------------------------------------
+    # -- data ---------------------------------------------------------------------------------
 
     @property
-    def coords(self) -> dict[str, tuple | None]:
-        """Coordinates by dimension."""
-        return dict(self._coords)
-
-    def add_coord(
-        self, name: str, values: Sequence | None = None, *, length: int | None = None
-    ) -> None:
-        """Register a dimension.
-
-        Parameters
-        ----------
-        name
-            Name of the dimension.
-        values
-            Labels along the axis.
-        length
-            Length of the axis, where there are no labels.
-        """
-        self._check_name(name, "dimension")
-        if name in {"chain", "draw", "sample"}:
-            raise ModelError(
-                f"Dimension {name!r}: that name belongs to the axes of posterior draws"
-            )
-        if values is not None:
-            values = as_labels(values, name)
-            if length is not None and len(values) != length:
-                raise ShapeError(
-                    f"Dimension {name!r}: {len(values)} coordinates for length {length}"
-                )
-            length = len(values)
-        known, known_length = self._coords.get(name), self.dim_length(name)
-        if known is not None and values is not None and known != values:
-            raise ModelError(f"Dimension {name!r} already has other coordinates")
-        if None not in (length, known_length) and length != known_length:
-            raise ShapeError(f"Dimension {name!r} has length {known_length}, it cannot be {length}")
-        self.set_dim(name, length, known if values is None else values)
-
-    def add_coords(self, coords: Mapping[str, Sequence | None]) -> None:
-        """Register several dimensions with their coordinates."""
-        for name, values in coords.items():
-            self.add_coord(name, values)
-
-    def set_dim(self, name: str, length: int | None, values: Sequence | None = None) -> None:
-        """Set the length, and the coordinates if there are any, of a dimension."""
-        if length is not None:
-            if name in self._dim_lengths:
-                self._dim_lengths[name].set_value(np.asarray(length, dtype="int64"))
-            else:
-                self._dim_lengths[name] = pytensor.shared(
-                    np.asarray(length, dtype="int64"), name=name, shape=()
-                )
-        self._coords[name] = None if values is None else as_labels(values, name)
-
-    @property
-    def dim_lengths(self) -> dict[str, SharedVariable]:
-        """Length of each dimension, as a shared variable that follows ``set_data``."""
-        return dict(self._dim_lengths)
-
-    def dim_length(self, dim: str) -> int | None:
-        """Return the present length of a dimension, None if no data have told it yet."""
-        length = self._dim_lengths.get(dim)
-        return None if length is None else int(length.get_value())
-
-    def free_along(self, dim: str) -> list[str]:
-        """Return the names of the free variables that lie along a dimension."""
-        whole = self._lineage()[-1]  # dimensions belong to all models that are nested
-        return [r.name for r in whole.free_RVs if dim in whole.named_vars_to_dims.get(r.name, ())]
-
-    def normalize_dims(
-        self, dims: str | Sequence[str | None] | None, ndim: int | None, label: str
-    ) -> tuple[str | None, ...]:
-        """Return dims as a tuple, one entry an axis."""
-        if dims is None:
-            return (None,) * (ndim or 0)
-        dims = (dims,) if isinstance(dims, str) or not np.iterable(dims) else tuple(dims)
-        for dim in dims:
-            if dim is not None and not isinstance(dim, str):
-                raise TypeError(f"{label}: dims must be names, got {dim!r}")
-        if ndim is not None and len(dims) != ndim:
-            raise ShapeError(f"{label}: dims {dims} for {ndim} axes")
-        return dims
-
-    def check_lengths(
-        self, shape: Sequence[int | None], dims: Sequence[str | None], label: str
-    ) -> None:
-        """Raise if a length differs from that of the dimension along which it lies."""
-        for length, dim in zip(shape, dims, strict=True):
-            expected = None if dim is None else self.dim_length(dim)
-            if None not in (length, expected) and length != expected:
-                raise ShapeError(
-                    f"{label}: length {length} along dimension {dim!r}, which has length {expected}"
-                )
-
-    def _known_dims(self, dims: Any, label: str) -> tuple[str | None, ...] | None:
-        if dims is None:
-            return None
-        dims = self.normalize_dims(dims, None, label)
-        for dim in dims:
-            if dim is not None and dim not in self._coords:
-                known = ", ".join(map(repr, self._coords)) or "none"
-                raise ModelError(
-                    f"{label}: unknown dimension {dim!r} (the model knows: {known}). Add it to "
-                    f"Model(coords=...)."
-                )
-        return dims
-
-    # -- registration -------------------------------------------------------------------------
-
-    def name_for(self, name: str) -> str:
-        """Return the full name of a variable: with the model's own name before it."""
-        return (
-            f"{self.name}::{name}" if self.name and not name.startswith(f"{self.name}::") else name
-        )
-
-    @staticmethod
-    def _check_name(name: Any, kind: str = "variable") -> None:
-        if not isinstance(name, str):
-            raise TypeError(f"The name of a {kind} must be a string, got {name!r}")
-        bad = next((c for c in name if c in BAD_CHARACTERS), None)
-        if not name or name != name.strip() or bad is not None:
-            why = f"contains {bad!r}" if bad else "is empty or begins or ends with a space"
-            raise ModelError(f"The name {name!r} of a {kind} {why}")
-
-    def add_named_variable(
-        self, variable: TensorVariable, name: str, dims: Sequence[str | None] | None
-    ) -> None:
-        """Give a variable its name and its place among the named variables."""
-        self._check_name(name)
-        for model in self._lineage():
-            if name in model.named_vars:
-                raise ModelError(f"The model already has a variable named {name!r}")
-        if dims is not None and name in dims:
-            raise ModelError(
-                f"The variable {name!r} has the name of its dimension; results could not tell the "
-                f"two apart"
-            )
-        variable.name = name
-        for model in self._lineage():
-            model.named_vars[name] = variable
-            if dims is not None and any(d is not None for d in dims):
-                model.named_vars_to_dims[name] = tuple(dims)
-            model.functions.clear()
-
-    def _lineage(self) -> list[Model]:
-        return [self, *(self.parent._lineage() if self.parent else ())]
-
-    def _append(self, attribute: str, variable: TensorVariable) -> None:
-        for model in self._lineage():
-            getattr(model, attribute).append(variable)
-
-    def _record(self, attribute: str, rv: TensorVariable, value: Any) -> None:
-        for model in self._lineage():
-            getattr(model, attribute)[rv] = value
-
-    def register_data_var(self, variable: SharedVariable, dims: Sequence[str | None]) -> None:
-        """Add a data variable, which already has its name."""
-        self.add_named_variable(variable, variable.name, dims)
-        self._append("data_vars", variable)
-
-    def register_rv(
-        self,
-        dist: Distribution,
-        name: str,
-        *,
-        label: str,
-        dims: str | Sequence[str | None] | None = None,
-        observed: Any = None,
-        total_size: Any = None,
-        transform: Transform | None = UNSET,
-        initval: Any = None,
-        shape: Shape | None = None,
-        size: Shape | None = None,
-    ) -> TensorVariable:
-        """Make the random variable of a distribution and add it to the model.
-
-        The arguments are those of :class:`vibayes.Distribution`; ``label`` stands for the
-        variable in messages.
-        """
-        name = self.name_for(name)
-        self._check_name(name)
-        if name in self.named_vars:
-            raise ModelError(f"The model already has a variable named {name!r}")
-        if observed is not None:
-            observed = as_observed(observed, label, dist.discrete)
-        dims = self._known_dims(dims, label)
-        if shape is None and size is None and dims is not None:
-            shape = self._shape_of_dims(dims, observed, label)
-        batch = dist.batch_size(shape, size, label)
-        if observed is not None:
-            check_observed_shape(dist, observed, label)
-            if batch is None:
-                full = known_lengths(observed, observed.type.ndim)
-                batch = full[: len(full) - dist.ndim_supp]
-                dist.set_event_shape(full[len(batch) :], label)
-        rv = dist.make_rv(batch, name)
-        if dims is not None:
-            dims = self.normalize_dims(dims, rv.type.ndim, label)
-            if observed is None:
-                self.check_lengths(rv.type.shape, dims, label)
-        total = None if total_size is None else expand_total_size(total_size, rv.type.ndim, label)
-        if observed is not None:
-            self._check_observed(rv, observed, dims, total, label)
-            if total is None:
-                warn_of_minibatches(observed, label)
-            value = observed
-        else:
-            transform = dist.default_transform if transform is UNSET else transform
-            value = self._value_variable(dist, rv, name, transform, label)
-        if observed is not None and initval is not None:
-            raise ValueError(f"{label}: an observed variable has no initval")
-        check_initval(initval, label)
-        self.add_named_variable(rv, name, dims)
-        self._append("basic_RVs", rv)
-        self._record("rvs_to_values", rv, value)
-        if total is not None:
-            self._record("rvs_to_total_sizes", rv, total)
-        if observed is not None:
-            self._append("observed_RVs", rv)
-            for dim, length in zip(dims or (), whole_shape(observed), strict=False):
-                if dim is not None and dim not in self._dim_lengths:
-                    self.add_coord(dim, length=length)
-        else:
-            self._append("free_RVs", rv)
-            self._record("rvs_to_transforms", rv, transform)
-            self._record("rvs_to_initial_values", rv, initval)
-        return rv
-
-    def _shape_of_dims(
-        self, dims: Sequence[str | None], observed: Any, label: str
-    ) -> tuple[Any, ...] | None:
-        """Return the lengths of dims: plain numbers, or following ``set_data`` if observed.
-
-        None stands for the shape of the data, where these are to tell a length: of a minibatch,
-        whose dims have the lengths of the whole data.
-        """
-        if observed is not None and (
-            any(dim not in self._dim_lengths for dim in dims) or minibatches_in([observed])
-        ):
-            return None
-        for dim in dims:
-            if dim is None:
-                raise ShapeError(f"{label}: an axis without a name (None in dims) needs a shape=")
-            if dim not in self._dim_lengths:
-                raise ShapeError(
-                    f"{label}: dimension {dim!r} has no length yet; register its data first"
-                )
-        if observed is not None:
-            return tuple(self._dim_lengths[dim] for dim in dims)
-        return tuple(self.dim_length(dim) for dim in dims)
-
-    def _check_observed(
-        self,
-        rv: TensorVariable,
-        observed: TensorVariable,
-        dims: Sequence[str | None] | None,
-        total: Sequence[int | None] | None,
-        label: str,
-    ) -> None:
-        """Raise if data have not the shape of their variable, or exceed their total size."""
-        shape = known_shape(observed)
-        static = rv.type.shape
-        if len(static) != len(shape) or any(
-            None not in (a, b) and a != b for a, b in zip(static, shape, strict=True)
-        ):
-            raise ShapeError(
-                f"{label}: the observed data have shape {tuple(shape)}, the variable has {static}"
-            )
-        if dims is not None:
-            self.check_lengths(whole_shape(observed), dims, label)
-        for axis, (whole, part) in enumerate(zip(total or (), shape, strict=False)):
-            if None not in (whole, part) and whole < part:
-                raise ValueError(
-                    f"{label}: total_size {whole} is less than the {part} observations that axis "
-                    f"{axis} of the data has"
-                )
-
-    def check_shapes(self) -> None:
-        """Raise if data that were exchanged do not fit each other any more.
-
-        Raises
-        ------
-        ShapeError
-            If the data of an observed variable do not fit its parameters or its dimensions, or
-            the data of minibatches that show the same rows have different lengths.
-        """
-        for rv in self.observed_RVs:
-            dist, observed = distribution_of(rv), self.rvs_to_values[rv]
-            label = f"{type(dist).__name__}({rv.name!r})"
-            check_observed_shape(dist, observed, label)
-            if dims := self.named_vars_to_dims.get(rv.name):
-                self.check_lengths(whole_shape(observed), dims, label)
-        check_same_rows(self.minibatches)
-
-    def _value_variable(
-        self,
-        dist: Distribution,
-        rv: TensorVariable,
-        name: str,
-        transform: Transform | None,
-        label: str,
-    ) -> TensorVariable:
-        """Return the variable that stands for a free random variable's unconstrained value."""
-        if transform is not None and not isinstance(transform, Transform):
-            raise TypeError(f"{label}: transform must be a Transform or None, got {transform!r}")
-        shape = rv.type.shape
-        if None in shape:
-            shape = tuple(int(n) for n in evaluate(tuple(rv.shape)))
-        dtype = "int64" if dist.discrete else pytensor.config.floatX
-        if transform is not None:
-            shape = tuple(int(n) for n in transform.forward_shape(shape))
-            name = f"{name}_{transform.name}__"
-        return pt.TensorType(dtype, shape)(name)  # pt.tensor takes some names for a dtype
-
-    # -- access -------------------------------------------------------------------------------
-
-    def __getitem__(self, name: str) -> TensorVariable:
-        for key in (name, self.name_for(name)):
-            if key in self.named_vars:
-                return self.named_vars[key]
-        raise KeyError(
-            f"no variable {name!r}; the model has {', '.join(self.named_vars) or 'none'}"
-        )
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.named_vars or self.name_for(name) in self.named_vars
-
-    def data_var(self, name: str) -> SharedVariable:
-        """Return the data variable of a name."""
-        for var in self.data_vars:
-            if var.name in (name, self.name_for(name)):
-                return var
-        known = ", ".join(repr(v.name) for v in self.data_vars) or "none"
-        raise KeyError(
-            f"{name!r} is no data variable of the model (it has: {known}); "
-            f"use vb.Data to make data exchangeable"
-        )
-
-    @property
-    def value_vars(self) -> list[TensorVariable]:
-        """Value variables of the free random variables, in the order of their making."""
-        return [self.rvs_to_values[rv] for rv in self.free_RVs]
-
-    @property
-    def minibatches(self) -> list[Minibatch]:
+    def minibatches(self) -> list[BatchVariable]:
         """Minibatches on which the log density or a deterministic depends."""
 
-        def found() -> list[Minibatch]:
+        def found() -> list[BatchVariable]:
             return minibatches_in([*self.basic_RVs, *self.deterministics, *self.logp(sum=False)])
 
         return self.compiled("minibatches", found)
@@ -480,7 +86,7 @@ class Model(Openable):
     @property
     def has_streams(self) -> bool:
         """Whether some minibatches show data that are not in memory."""
-        return any(isinstance(m, StreamedMinibatch) for m in self.minibatches)
+        return any(not m.in_memory for m in self.minibatches)
 
     def whole_data_replacements(self) -> dict[TensorVariable, SharedVariable]:
         """Return replacements that put the whole data in the place of each minibatch.
@@ -526,25 +132,22 @@ class Model(Openable):
         """
         return sampled_data(self.minibatches, rows, random_seed)
 
-    @property
-    def values_to_rvs(self) -> dict[TensorVariable, TensorVariable]:
-        """Random variable of each value variable."""
-        return {value: rv for rv, value in self.rvs_to_values.items()}
+    def check_shapes(self) -> None:
+        """Raise if data that were exchanged do not fit each other any more.
 
-    @property
-    def unobserved_RVs(self) -> list[TensorVariable]:
-        """Free random variables and deterministics."""
-        return self.free_RVs + self.deterministics
-
-    @property
-    def continuous_value_vars(self) -> list[TensorVariable]:
-        """Value variables of the continuous free variables."""
-        return [v for v in self.value_vars if v.dtype.startswith("float")]
-
-    @property
-    def discrete_value_vars(self) -> list[TensorVariable]:
-        """Value variables of the discrete free variables."""
-        return [v for v in self.value_vars if not v.dtype.startswith("float")]
+        Raises
+        ------
+        ShapeError
+            If the data of an observed variable do not fit its parameters or its dimensions, or
+            the data of minibatches that show the same rows have different lengths.
+        """
+        for rv in self.observed_RVs:
+            dist, observed = distribution_of(rv), self.rvs_to_values[rv]
+            label = f"{type(dist).__name__}({rv.name!r})"
+            check_observed_shape(dist, observed, label)
+            if dims := self.named_vars_to_dims.get(rv.name):
+                self.check_lengths(whole_shape(observed), dims, label)
+        check_same_rows(self.minibatches)
 
     # -- density ------------------------------------------------------------------------------
 
@@ -704,18 +307,12 @@ class Model(Openable):
             Decimals to round to; None for no rounding.
         """
         point = self.initial_point() if point is None else point
-        variables = self.basic_RVs + self.potentials
-        terms = [t.sum() for t in self.logp(variables, sum=False)]
-        values = evaluate(terms, {v: point[v.name] for v in self.value_vars})
-        return {
-            var.name: float(v) if round_vals is None else round(float(v), round_vals)
-            for var, v in zip(variables, values, strict=True)
-        }
+        logps = point_logps(self, point)
+        return logps if round_vals is None else {n: round(v, round_vals) for n, v in logps.items()}
 
     def replace_rvs_by_values(self, graphs: Sequence[Variable]) -> list[Variable]:
         """Return copies of graphs in which value variables stand for the random variables."""
-        values = constrained_values(self)
-        return graph_replace(list(graphs), values, strict=False) if values else list(graphs)
+        return replaced_by_values(self, graphs)
 
     def initial_point(
         self, random_seed: Any = None, start: Mapping[str, Any] | None = None
@@ -732,18 +329,6 @@ class Model(Openable):
         """
         return initial_point(self, random_seed, start)
 
-    def compiled(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return a function that is compiled once and kept until a variable is added.
-
-        Parameters
-        ----------
-        key
-            All on which the function depends, but for the model and ``floatX``.
-        make : callable
-            Compiles it, without arguments.
-        """
-        return self.functions.get(key, make)
-
     # -- display ------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
@@ -751,156 +336,3 @@ class Model(Openable):
 
     def _repr_html_(self) -> str:
         return model_html(self)
-
-    def __hash__(self) -> int:
-        return id(self)
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-
-def known_shape(variable: TensorVariable) -> tuple[int | None, ...]:
-    """Return the shape of data, None for lengths that are known only at run time."""
-    value = known_value(variable)
-    if value is not None:
-        return value.shape
-    if minibatches_in([variable]):
-        return batch_lengths(lengths_of(variable))
-    return variable.type.shape
-
-
-def whole_shape(variable: TensorVariable) -> tuple[int | None, ...]:
-    """Return the shape of data, with the whole data in the place of minibatches."""
-    if minibatches_in([variable]):
-        return whole_lengths(lengths_of(variable))
-    return known_shape(variable)
-
-
-def lengths_of(variable: TensorVariable) -> list[TensorVariable]:
-    return [variable.shape[axis] for axis in range(variable.type.ndim)]
-
-
-def warn_of_minibatches(observed: TensorVariable, label: str) -> None:
-    """Warn that observed minibatches would count as if they were all data."""
-    sampled = [m for m in minibatches_in([observed]) if m.is_sampled]
-    if sampled:
-        warnings.warn(
-            f"{label}: the observed data are a minibatch, but total_size is not set: the "
-            f"likelihood would count the {known_shape(observed)[0]} observations of a batch as if "
-            f"they were all. Say of how many they are a part, such as "
-            f"total_size={whole_shape(observed)}.",
-            UserWarning,
-            stacklevel=4,
-        )
-
-
-def check_observed_shape(dist: Distribution, observed: TensorVariable, label: str) -> None:
-    """Raise if data cannot be draws of the distribution, as far as shapes tell."""
-    shape = known_shape(observed)
-    if len(shape) < dist.ndim_supp:
-        raise ShapeError(
-            f"{label}: one event has {dist.ndim_supp} axes, the observed data have {len(shape)}"
-        )
-    batch = dist.static_batch_shape
-    if None in batch:
-        batch = batch_lengths([pt.as_tensor_variable(n) for n in dist.batch_shape])
-    if not fits(batch, shape[: len(shape) - dist.ndim_supp]):
-        raise ShapeError(
-            f"{label}: the observed data have shape {tuple(shape)}, but the parameters have batch "
-            f"shape {batch}, to which the data do not broadcast"
-        )
-
-
-def check_initval(initval: Any, label: str) -> None:
-    if isinstance(initval, str) and initval not in ("support_point", "prior"):
-        raise ValueError(
-            f"{label}: initval must be a value, 'support_point' or 'prior', got {initval!r}"
-        )
-
-
-def Deterministic(
-    name: str,
-    var: Any,
-    model: Model | None = None,
-    dims: str | Sequence[str | None] | None = None,
-) -> TensorVariable:
-    """Record an expression under a name, so that posterior draws hold it.
-
-    Parameters
-    ----------
-    name
-        Name of the variable.
-    var
-        Expression of the model's variables.
-    model
-        The model; by default the one of the ``with`` block.
-    dims
-        Names of the expression's axes.
-
-    Returns
-    -------
-    TensorVariable
-        The named expression, to be used in further ones.
-
-    Examples
-    --------
-    >>> import vibayes as vb
-    >>> with vb.Model():
-    ...     x = vb.Normal("x")
-    ...     square = vb.Deterministic("square", x**2)
-    ...     posterior = vb.MeanField().sample(10).posterior
-    >>> list(posterior.data_vars)
-    ['x', 'square']
-    """
-    model = modelcontext(model)
-    label = f"Deterministic({name!r})"
-    dims = model._known_dims(dims, label)
-    variable = pt.tensor_copy(pt.as_tensor_variable(var))
-    if dims is not None:
-        dims = model.normalize_dims(dims, variable.type.ndim, label)
-        model.check_lengths(variable.type.shape, dims, label)
-    model.add_named_variable(variable, model.name_for(name), dims)
-    model._append("deterministics", variable)
-    return variable
-
-
-def Potential(
-    name: str,
-    var: Any,
-    model: Model | None = None,
-    dims: str | Sequence[str | None] | None = None,
-) -> TensorVariable:
-    """Add a term to the log density.
-
-    Parameters
-    ----------
-    name
-        Name of the term.
-    var
-        Expression of the model's variables; it is summed.
-    model
-        The model; by default the one of the ``with`` block.
-    dims
-        Names of the expression's axes.
-
-    Examples
-    --------
-    A soft constraint, that two effects sum to about zero:
-
-    >>> import vibayes as vb
-    >>> with vb.Model() as model:
-    ...     effect = vb.Normal("effect", shape=2)
-    ...     penalty = vb.Potential("sum", -0.5 * (effect.sum() / 0.01) ** 2)
-    >>> model.potentials
-    [sum]
-    """
-    model = modelcontext(model)
-    label = f"Potential({name!r})"
-    dims = model._known_dims(dims, label)
-    variable = pt.tensor_copy(pt.as_tensor_variable(var))
-    if dims is not None:
-        dims = model.normalize_dims(dims, variable.type.ndim, label)
-        model.check_lengths(variable.type.shape, dims, label)
-    model.add_named_variable(variable, model.name_for(name), dims)
-    model._append("potentials", variable)
-    return variable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytensor
@@ -11,10 +11,9 @@ from pytensor.compile.sharedvalue import SharedVariable
 
 from vibayes.context import modelcontext
 from vibayes.exceptions import ModelError, ShapeError
-from vibayes.model.observed import as_numbers
-
-if TYPE_CHECKING:
-    from vibayes.model.core import Model
+from vibayes.model.core import Model
+from vibayes.model.dims import as_labels
+from vibayes.model.observed import numeric_array
 
 __all__ = ["Data", "set_data"]
 
@@ -140,19 +139,8 @@ def set_data(
         model.set_dim(dim, length, coords.get(dim, model.coords[dim]))
 
 
-def as_labels(values: Sequence, dim: str) -> tuple:
-    """Return the coordinates of a dimension as a tuple of Python objects, dates as they are."""
-    if hasattr(values, "to_numpy"):
-        values = values.to_numpy()
-    if isinstance(values, np.ndarray) and values.dtype.kind not in "mM":
-        values = values.tolist()
-    if not np.iterable(values):
-        raise TypeError(f"Dimension {dim!r}: coordinates must be a sequence, got {values!r}")
-    return tuple(values)
-
-
 def as_data_array(value: Any, label: str) -> np.ndarray:
-    array = as_numbers(value, label)
+    array = numeric_array(value, label)
     return array.astype(pytensor.config.floatX) if array.dtype.kind == "f" else array
 
 

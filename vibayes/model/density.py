@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from numbers import Real
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pytensor
@@ -14,14 +13,14 @@ from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import check_whole
+from vibayes.backend.modes import evaluate
 from vibayes.distributions.base import as_value, distribution_of
 from vibayes.exceptions import ModelError, ShapeError
-
-if TYPE_CHECKING:
-    from vibayes.model.core import Model
+from vibayes.model.variables import ModelVariables
 
 
-def constrained_values(model: Model) -> dict[TensorVariable, TensorVariable]:
+def constrained_values(model: ModelVariables) -> dict[TensorVariable, TensorVariable]:
     """Map each random variable to its value on its own scale, in terms of value variables.
 
     A transform may depend on other random variables (the bounds of an interval, say), which were
@@ -37,7 +36,9 @@ def constrained_values(model: Model) -> dict[TensorVariable, TensorVariable]:
     return values
 
 
-def logp_terms(model: Model, variables: Sequence[Variable], jacobian: bool) -> list[TensorVariable]:
+def logp_terms(
+    model: ModelVariables, variables: Sequence[Variable], jacobian: bool
+) -> list[TensorVariable]:
     """Return the log density of each variable, not summed, in terms of value variables."""
     values = constrained_values(model)
     terms = []
@@ -57,6 +58,20 @@ def logp_terms(model: Model, variables: Sequence[Variable], jacobian: bool) -> l
     replaced = graph_replace(terms, values, strict=False) if values else terms
     check_no_random_draws(replaced, variables)
     return replaced
+
+
+def point_logps(model: ModelVariables, point: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Return the log density of each variable and each potential at a point, by name."""
+    variables = model.basic_RVs + model.potentials
+    terms = [term.sum() for term in logp_terms(model, variables, jacobian=True)]
+    values = evaluate(terms, {v: point[v.name] for v in model.value_vars})
+    return {var.name: float(value) for var, value in zip(variables, values, strict=True)}
+
+
+def replaced_by_values(model: ModelVariables, graphs: Sequence[Variable]) -> list[Variable]:
+    """Return copies of graphs in which value variables stand for the random variables."""
+    values = constrained_values(model)
+    return graph_replace(list(graphs), values, strict=False) if values else list(graphs)
 
 
 def add_jacobian(term: TensorVariable, jacobian: TensorVariable) -> TensorVariable:
@@ -80,26 +95,22 @@ def total_scale(total_size: Sequence[int | None], value: TensorVariable) -> Tens
 
 def expand_total_size(total_size: Any, ndim: int, label: str) -> tuple[int | None, ...]:
     """Return one entry an axis of an int, or of a sequence with None and at most one Ellipsis."""
-    entries = list(total_size) if np.iterable(total_size) else [total_size]
+    several = np.iterable(total_size) and not isinstance(total_size, str)
+    entries = list(total_size) if several else [total_size]
     if entries.count(Ellipsis) > 1:
         raise ValueError(f"{label}: total_size can hold one Ellipsis, got {total_size!r}")
     if Ellipsis in entries:
         at = entries.index(Ellipsis)
         gap = ndim - (len(entries) - 1)
         entries[at : at + 1] = [None] * max(gap, 0)
-    for entry in entries:
-        if entry is not None and not is_positive_whole(entry):
-            raise ValueError(f"{label}: total_size must be positive whole numbers, got {entry!r}")
+    name = f"{label}: total_size"
+    entries = [None if e is None else check_whole(e, name, least=1) for e in entries]
     if len(entries) > ndim:
         raise ShapeError(
             f"{label}: total_size {total_size!r} has {len(entries)} entries, the observed data "
             f"have {ndim} axes"
         )
-    return tuple(None if e is None else int(e) for e in entries) + (None,) * (ndim - len(entries))
-
-
-def is_positive_whole(number: Any) -> bool:
-    return isinstance(number, Real) and np.isfinite(number) and number > 0 and number % 1 == 0
+    return tuple(entries) + (None,) * (ndim - len(entries))
 
 
 def check_no_random_draws(terms: Sequence[Variable], variables: Sequence[Variable]) -> None:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.distributions.base import distribution_of
 from vibayes.html import html_table
-
-if TYPE_CHECKING:
-    from vibayes.model.core import Model
+from vibayes.model.variables import ModelVariables
 
 
-def model_rows(model: Model) -> list[tuple[str, str, str, str]]:
+def model_rows(model: ModelVariables) -> list[tuple[str, str, str, str]]:
     """Return name, relation, definition and axes of each variable."""
     rows = []
     for rv in model.basic_RVs:
@@ -25,7 +21,7 @@ def model_rows(model: Model) -> list[tuple[str, str, str, str]]:
     return rows
 
 
-def axes(model: Model, variable: TensorVariable) -> str:
+def axes(model: ModelVariables, variable: TensorVariable) -> str:
     """Return the dims of a variable, or its shape where it has no dims."""
     dims = model.named_vars_to_dims.get(variable.name)
     if dims is not None:
@@ -35,7 +31,7 @@ def axes(model: Model, variable: TensorVariable) -> str:
     return "(" + ", ".join("?" if n is None else str(n) for n in variable.type.shape) + ")"
 
 
-def model_text(model: Model) -> str:
+def model_text(model: ModelVariables) -> str:
     rows = model_rows(model)
     head = f"<Model{f' {model.name!r}' if model.name else ''}: "
     head += f"{len(model.free_RVs)} free, {len(model.observed_RVs)} observed>"
@@ -44,6 +40,6 @@ def model_text(model: Model) -> str:
     return "\n".join([head, *lines])
 
 
-def model_html(model: Model) -> str:
+def model_html(model: ModelVariables) -> str:
     title = f"Model {model.name}".strip()
     return html_table(model_rows(model), caption=title, sides=("right", "center", "left", "left"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytensor
@@ -15,13 +15,12 @@ from vibayes.backend.modes import evaluate
 from vibayes.backend.seeds import random_generators, reseeded
 from vibayes.distributions.base import distribution_of
 from vibayes.exceptions import SamplingError, ShapeError
-
-if TYPE_CHECKING:
-    from vibayes.model.core import Model
+from vibayes.model.density import point_logps, replaced_by_values
+from vibayes.model.variables import ModelVariables
 
 
 def initial_point(
-    model: Model, random_seed: Any = None, start: Mapping[str, Any] | None = None
+    model: ModelVariables, random_seed: Any = None, start: Mapping[str, Any] | None = None
 ) -> dict[str, np.ndarray]:
     """Return the unconstrained start values by the names of the value variables."""
     start = dict(start or {})
@@ -115,7 +114,7 @@ def constant_start(value: Any, of_type: Any, name: str) -> TensorVariable:
     return pt.constant(array.astype(dtype))
 
 
-def check_point(model: Model, point: Mapping[str, np.ndarray]) -> None:
+def check_point(model: ModelVariables, point: Mapping[str, np.ndarray]) -> None:
     """Raise if the log density of a variable is not finite at a point where a fit starts.
 
     Raises
@@ -123,11 +122,11 @@ def check_point(model: Model, point: Mapping[str, np.ndarray]) -> None:
     SamplingError
         Names the variables, with their values.
     """
-    logps = model.point_logps(point, round_vals=None)
+    logps = point_logps(model, point)
     bad = {name: value for name, value in logps.items() if not np.isfinite(value)}
     if not bad:
         return
-    where = model.replace_rvs_by_values([v for v in model.basic_RVs if v.name in bad])
+    where = replaced_by_values(model, [v for v in model.basic_RVs if v.name in bad])
     found = evaluate(where, {v: point[v.name] for v in model.value_vars})
     values = dict(zip(bad, found, strict=False))
     lines = [

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 import pytensor
+import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Constant
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.backend.expressions import is_cast_or_copy
-from vibayes.exceptions import ImputationError
-from vibayes.model.minibatch import Minibatch
+from vibayes.distributions.base import Distribution
+from vibayes.distributions.shapes import fits
+from vibayes.exceptions import ImputationError, ShapeError
+from vibayes.model.whole_data import batch_lengths, minibatches_in, whole_lengths
+from vibayes.streaming.batch import BatchVariable
 
-__all__ = ["as_observed", "known_value"]
+__all__ = [
+    "as_observed",
+    "check_observed_shape",
+    "known_shape",
+    "known_value",
+    "warn_of_minibatches",
+    "whole_shape",
+]
 
 
 def as_observed(data: Any, label: str, discrete: bool) -> TensorVariable:
@@ -42,11 +54,11 @@ def as_observed(data: Any, label: str, discrete: bool) -> TensorVariable:
         If a discrete distribution is given numbers that are not whole.
     """
     if isinstance(data, TensorVariable | SharedVariable | Constant):
-        value = known_value(data.shared if isinstance(data, Minibatch) else data)
+        value = known_value(data.shared if is_in_memory(data) else data)
         if value is not None:
             check_data(value, label, discrete)
         return data
-    value = as_numbers(data, label)
+    value = numeric_array(data, label)
     check_data(value, label, discrete)
     if discrete:
         value = value.astype("int64")
@@ -55,7 +67,12 @@ def as_observed(data: Any, label: str, discrete: bool) -> TensorVariable:
     return pytensor.shared(value, name=f"{label} data", shape=value.shape)
 
 
-def as_numbers(data: Any, label: str) -> np.ndarray:
+def is_in_memory(data: Any) -> bool:
+    """Tell whether data are a minibatch of which all are in memory."""
+    return isinstance(data, BatchVariable) and data.in_memory
+
+
+def numeric_array(data: Any, label: str) -> np.ndarray:
     """Return a copy of the data as a numeric array."""
     if np.ma.isMaskedArray(data) and np.ma.getmaskarray(data).any():
         raise ImputationError(missing_message(label, np.ma.getmaskarray(data), "masked"))
@@ -113,3 +130,55 @@ def known_value(variable: Any) -> np.ndarray | None:
     if owner is not None and len(owner.inputs) == 1 and is_cast_or_copy(owner.op):
         return known_value(owner.inputs[0])
     return None
+
+
+def known_shape(variable: TensorVariable) -> tuple[int | None, ...]:
+    """Return the shape of data, None for lengths that are known only at run time."""
+    value = known_value(variable)
+    if value is not None:
+        return value.shape
+    if minibatches_in([variable]):
+        return batch_lengths(lengths_of(variable))
+    return variable.type.shape
+
+
+def whole_shape(variable: TensorVariable) -> tuple[int | None, ...]:
+    """Return the shape of data, with the whole data in the place of minibatches."""
+    if minibatches_in([variable]):
+        return whole_lengths(lengths_of(variable))
+    return known_shape(variable)
+
+
+def lengths_of(variable: TensorVariable) -> list[TensorVariable]:
+    return [variable.shape[axis] for axis in range(variable.type.ndim)]
+
+
+def warn_of_minibatches(observed: TensorVariable, label: str) -> None:
+    """Warn that observed minibatches would count as if they were all data."""
+    sampled = [m for m in minibatches_in([observed]) if m.is_sampled]
+    if sampled:
+        warnings.warn(
+            f"{label}: the observed data are a minibatch, but total_size is not set: the "
+            f"likelihood would count the {known_shape(observed)[0]} observations of a batch as if "
+            f"they were all. Say of how many they are a part, such as "
+            f"total_size={whole_shape(observed)}.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def check_observed_shape(dist: Distribution, observed: TensorVariable, label: str) -> None:
+    """Raise if data cannot be draws of the distribution, as far as shapes tell."""
+    shape = known_shape(observed)
+    if len(shape) < dist.ndim_supp:
+        raise ShapeError(
+            f"{label}: one event has {dist.ndim_supp} axes, the observed data have {len(shape)}"
+        )
+    batch = dist.static_batch_shape
+    if None in batch:
+        batch = batch_lengths([pt.as_tensor_variable(n) for n in dist.batch_shape])
+    if not fits(batch, shape[: len(shape) - dist.ndim_supp]):
+        raise ShapeError(
+            f"{label}: the observed data have shape {tuple(shape)}, but the parameters have batch "
+            f"shape {batch}, to which the data do not broadcast"
+        )

@@ -7,6 +7,8 @@ from typing import Any
 
 from pytensor.tensor.random.utils import RandomStream
 
+from vibayes.arguments import check_whole
+
 __all__ = ["at_rng", "tt_rng"]
 
 
@@ -34,6 +36,8 @@ def at_rng(random_seed: Any = None) -> RandomStream:
     >>> data[rows].eval(mode="FAST_COMPILE").shape
     (10,)
     """
+    if random_seed is not None:
+        random_seed = check_whole(random_seed, "random_seed", least=0)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "RandomStream is deprecated", FutureWarning)
         return RandomStream(random_seed)

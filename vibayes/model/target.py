@@ -18,10 +18,11 @@ from vibayes.backend.modes import AS_IT_IS, EVALUATE_MODE, resolve_mode
 from vibayes.backend.seeds import random_generators
 from vibayes.distributions.base import distribution_of
 from vibayes.distributions.continuous import Normal
-from vibayes.model.core import Model, whole_shape
+from vibayes.model.core import Model
 from vibayes.model.density import constrained_values
 from vibayes.model.flat import FlatLayout
 from vibayes.model.initial import check_point
+from vibayes.model.observed import whole_shape
 
 __all__ = ["Target", "centred_normals", "data_size", "is_deterministic", "sample_size"]
 
@@ -163,7 +164,7 @@ def functions(
     gradient = pytensor.grad(logp, flat, disconnected_inputs="ignore")
     if many:
         result = {
-            name: row_by_row(pytensor.function([flat], outputs, mode=resolve_mode()))
+            name: each_row(pytensor.function([flat], outputs, mode=resolve_mode()))
             for name, outputs in {"logp and gradient": [logp, gradient], "logp": [logp]}.items()
         }
     else:
@@ -184,7 +185,7 @@ def over_a_stack(graphs: Sequence[Variable], flat: TensorVariable, size: int) ->
     )
 
 
-def row_by_row(function: Any) -> Any:
+def each_row(function: Any) -> Any:
     """Return a function of the rows of a matrix that calls one of a vector for each."""
 
     def stacked(Z: np.ndarray) -> list[np.ndarray]:

@@ -11,7 +11,8 @@ from pytensor.graph.traversal import walk
 
 from vibayes.context import modelcontext
 from vibayes.distributions.base import distribution_of
-from vibayes.model.core import Model, known_shape
+from vibayes.model.core import Model
+from vibayes.model.observed import known_shape
 
 __all__ = ["model_to_graphviz"]
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain
-from operator import index
 from typing import Any
 
 import pytensor
@@ -16,6 +15,7 @@ from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import check_whole
 from vibayes.backend.graphs import as_replacements
 from vibayes.backend.seeds import random_generators
 from vibayes.distributions.base import to_float
@@ -272,9 +272,9 @@ def as_size(size: Any) -> Any:
     Raises
     ------
     TypeError
-        If it is something else.
+        If it is a tensor of another kind.
     ValueError
-        If it is less than one.
+        If it is no whole number of at least 1.
     """
     if size is None:
         return None
@@ -282,15 +282,7 @@ def as_size(size: Any) -> Any:
         if size.type.ndim or not size.type.dtype.startswith(("int", "uint")):
             raise TypeError(f"size must be an integer scalar, got {size} of type {size.type}")
         return size
-    try:
-        number = index(size)
-    except TypeError:
-        number = None
-    if number is None or isinstance(size, bool):
-        raise TypeError(f"size must be a whole number or an integer scalar, got {size!r}")
-    if number < 1:
-        raise ValueError(f"size must be at least 1, got {size!r}")
-    return number
+    return check_whole(size, "size", least=1)
 
 
 def fresh_draws(approx: Joint, size: Any, deterministic: Any) -> Draws:

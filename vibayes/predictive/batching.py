@@ -17,7 +17,7 @@ from pytensor.tensor.random.type import RandomType
 
 from vibayes.backend.expressions import is_random_variable
 from vibayes.backend.graphs import is_loop, is_none, vectorized
-from vibayes.distributions.base import known_lengths
+from vibayes.distributions.shapes import known_lengths
 
 __all__ = ["over_draws"]
 

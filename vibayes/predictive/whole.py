@@ -13,12 +13,12 @@ from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.backend.modes import evaluate
-from vibayes.distributions.base import Distribution, distribution_of, fits, known_lengths
+from vibayes.distributions.base import Distribution, distribution_of
+from vibayes.distributions.shapes import fits, known_lengths
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.model.core import Model
-from vibayes.model.minibatch import minibatches_in
+from vibayes.model.whole_data import minibatches_in
 from vibayes.posterior.arviz import data_groups, dataset
-from vibayes.streaming.stream import StreamedMinibatch
 
 if TYPE_CHECKING:
     import xarray
@@ -37,7 +37,7 @@ def whole_data(graphs: Sequence[Variable], label: str) -> dict[Variable, Variabl
     """
     minibatches = minibatches_in(graphs)
     for minibatch in minibatches:
-        if isinstance(minibatch, StreamedMinibatch):
+        if not minibatch.in_memory:
             raise ModelError(
                 f"{label}: the {minibatch.whole_shape[0]} rows of {minibatch.name!r} are read from "
                 f"a stream, they are not in memory. Write the model once more with an array of the "
@@ -105,7 +105,7 @@ def groups_of_data(model: Model, label: str) -> dict[str, xarray.Dataset]:
     sampled = {}
     for rv in model.observed_RVs:
         minibatches = minibatches_in([model.rvs_to_values[rv]])
-        if minibatches and not any(isinstance(m, StreamedMinibatch) for m in minibatches):
+        if minibatches and all(m.in_memory for m in minibatches):
             sampled[rv.name] = np.array(evaluate([whole_observed(model, rv, label)])[0])
     groups["observed_data"] = groups["observed_data"].merge(dataset(model, sampled))
     return groups

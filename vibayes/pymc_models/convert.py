@@ -73,7 +73,7 @@ def from_pymc(model: Any) -> Model:
     check_version()
     original = pymc_model_of(model)
     check_variables(original)
-    result = independent_model()
+    result = Model.independent()
     copy_dimensions(original, result)
     Conversion(original, result).run()
     return result
@@ -131,13 +131,6 @@ def check_variables(model: Any) -> None:
                 f"{rv.name!r} has dtype {rv.dtype}, but pytensor.config.floatX is "
                 f"{pytensor.config.floatX}: set that before the PyMC model is written"
             )
-
-
-def independent_model() -> Model:
-    """Return an empty model that belongs to none, also inside of a ``with`` block."""
-    model = Model()
-    model.name, model.parent, model._coords, model._dim_lengths = "", None, {}, {}
-    return model
 
 
 def copy_dimensions(original: Any, result: Model) -> None:

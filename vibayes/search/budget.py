@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from vibayes.arguments import check_whole
+
 __all__ = ["Budget"]
 
 
@@ -19,10 +21,9 @@ class Budget:
     """
 
     def __init__(self, seconds: float, steps: int) -> None:
-        for name, value in {"max_seconds": seconds, "max_steps": steps}.items():
-            if isinstance(value, bool) or not value > 0:
-                raise ValueError(f"{name} must be positive, got {value!r}")
-        self.seconds, self.steps = seconds, steps
+        if isinstance(seconds, bool) or not seconds > 0:
+            raise ValueError(f"max_seconds must be positive, got {seconds!r}")
+        self.seconds, self.steps = seconds, check_whole(steps, "max_steps", least=1)
         self.begun = time.perf_counter()
         self.taken = 0
 

@@ -15,7 +15,6 @@ from vibayes.backend.modes import evaluate
 from vibayes.families.joint import Joint
 from vibayes.flows import Flow
 from vibayes.model.core import Model
-from vibayes.model.minibatch import Minibatch
 from vibayes.storage.records import seeds_record
 
 __all__ = [
@@ -98,7 +97,7 @@ def describe_density(model: Model) -> dict[str, Any]:
     values = evaluate(terms, {v: point[v.name] for v in model.value_vars})
     data = {}
     for minibatch in model.minibatches:
-        whole = minibatch.shared.get_value(borrow=True) if isinstance(minibatch, Minibatch) else 0
+        whole = minibatch.shared.get_value(borrow=True) if minibatch.in_memory else 0
         data[minibatch.name] = [
             [int(length) for length in (*minibatch.whole_shape, *minibatch.batch_shape)],
             float(np.sum(whole, dtype="float64")),

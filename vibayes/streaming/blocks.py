@@ -10,7 +10,7 @@ import numpy as np
 import pytensor
 
 from vibayes.exceptions import ShapeError
-from vibayes.streaming.columns import by_name, parts_of
+from vibayes.streaming.columns import has_names, parts_of
 from vibayes.streaming.sources import Block, Source
 
 __all__ = ["Layout", "Part"]
@@ -82,8 +82,8 @@ class Layout:
         block = self._first_block()
         arrays = self._arrays(block)
         values = block.values
-        self.keys = list(map(str, values)) if columns is None and by_name(values) else None
-        self.is_single = columns is None and isinstance(arrays, list) and is_array(values)
+        self.keys = list(map(str, values)) if columns is None and has_names(values) else None
+        self.is_single = columns is None and isinstance(arrays, list) and is_one_array(values)
         names = self._names(len(arrays))
         dtypes = one_per_part(dtype, len(arrays))
         self.parts = [
@@ -178,8 +178,8 @@ class Layout:
         return self.source.failure(block.number, block.first_row + offset, what)
 
 
-def is_array(values: Any) -> bool:
-    return not isinstance(values, list | tuple) and not by_name(values)
+def is_one_array(values: Any) -> bool:
+    return not isinstance(values, list | tuple) and not has_names(values)
 
 
 def has_nan(array: np.ndarray) -> bool:

@@ -7,28 +7,28 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["by_name", "column_names", "parts_of"]
+__all__ = ["column_names", "has_names", "parts_of"]
 
 
 def parts_of(values: Any, columns: Sequence[Any] | None) -> list[Any]:
     """Return the parts of a block."""
     if columns is not None:
         return [column_of(values, entry) for entry in columns]
-    if by_name(values):
+    if has_names(values):
         return [values[key] for key in values]
     return list(values) if isinstance(values, list | tuple) else [values]
 
 
 def column_of(values: Any, entry: Any) -> Any:
     """Return one column, a vector, or several, a matrix."""
-    if not by_name(values):
+    if not has_names(values):
         return np.asarray(values)[:, entry]
     if isinstance(entry, list | tuple):
         return np.stack([np.asarray(values[name]) for name in entry], axis=1)
     return values[entry]
 
 
-def by_name(values: Any) -> bool:
+def has_names(values: Any) -> bool:
     """Tell whether a block has named columns: a dict, a table of pandas or of Arrow."""
     return isinstance(values, Mapping) or hasattr(values, "columns")
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from pytensor.compile.sharedvalue import SharedVariable
 
 from vibayes.exceptions import ShapeError
-from vibayes.streaming.shuffle import BEGINNING, Group, Place, ShuffledEpochs
-
-if TYPE_CHECKING:
-    from vibayes.streaming.stream import Stream
+from vibayes.streaming.shuffle import BEGINNING, BlockGroup, ReadingPlace, ShuffledEpochs
+from vibayes.streaming.stream import Stream
 
 __all__ = ["Feed", "Feeds"]
 
@@ -35,25 +32,27 @@ class Feed:
         Where the rows come from.
     seed : sequence of int
         Seed of their order.
-    begin : Place, optional
+    begin : ReadingPlace, optional
         Where to begin to read; see :attr:`place`.
 
     Attributes
     ----------
     wait_seconds : float
         Time that steps have waited for rows.
-    place : Place
+    place : ReadingPlace
         Where another feed has to begin to read for the steps to come: at the group before the one
         in use, of which some rows may be left over.
     """
 
-    def __init__(self, stream: Stream, seed: Sequence[int], begin: Place = BEGINNING) -> None:
+    def __init__(
+        self, stream: Stream, seed: Sequence[int], begin: ReadingPlace = BEGINNING
+    ) -> None:
         self.wait_seconds = 0.0
         self._rows = ShuffledEpochs(
             stream.layout, stream.total_size, stream.batch_size, stream.buffer_bytes, seed, begin
         )
         self.place = begin
-        self._groups: list[Group] = []
+        self._groups: list[BlockGroup] = []
         self._in_use = 0  # number of the group that steps use, from the first that is read
         self._first_step = self._rows.first_step  # the first that uses it
         self._complete = 0  # number of groups that have been filled
@@ -88,7 +87,7 @@ class Feed:
         group = self._group(self._in_use)
         return *group.arrays, group.batch_order
 
-    def _group(self, number: int) -> Group:
+    def _group(self, number: int) -> BlockGroup:
         return self._groups[number % SLOTS]
 
     def _steps_left(self, step: int) -> int:
@@ -162,7 +161,7 @@ class Feeds:
         The windows of minibatches that the steps read.
     seed : int
         Seed of the fit; streams have their own ones beside.
-    begin : sequence of Place, optional
+    begin : sequence of ReadingPlace, optional
         Where to begin to read each stream; see :attr:`places`.
 
     Raises
@@ -172,7 +171,7 @@ class Feeds:
     """
 
     def __init__(
-        self, windows: Sequence[SharedVariable], seed: int, begin: Sequence[Place] = ()
+        self, windows: Sequence[SharedVariable], seed: int, begin: Sequence[ReadingPlace] = ()
     ) -> None:
         self.seed = seed
         self._places = [window.tag.streamed for window in windows]
@@ -185,7 +184,7 @@ class Feeds:
         }
 
     @property
-    def places(self) -> tuple[Place, ...]:
+    def places(self) -> tuple[ReadingPlace, ...]:
         """Where other feeds have to begin to read for the steps to come."""
         return tuple(feed.place for feed in self._feeds.values())
 

@@ -12,10 +12,10 @@ from vibayes.exceptions import StreamError
 from vibayes.streaming.blocks import Layout
 from vibayes.streaming.sources import Block
 
-__all__ = ["BEGINNING", "Group", "Place", "ShuffledEpochs"]
+__all__ = ["BEGINNING", "BlockGroup", "ReadingPlace", "ShuffledEpochs"]
 
 
-class Place(NamedTuple):
+class ReadingPlace(NamedTuple):
     """Where a group begins.
 
     Attributes
@@ -33,10 +33,10 @@ class Place(NamedTuple):
     rows: int
 
 
-BEGINNING = Place(0, 0, 0)
+BEGINNING = ReadingPlace(0, 0, 0)
 
 
-class Group:
+class BlockGroup:
     """Rows that are shuffled together, after those that the group before has left over.
 
     Parameters
@@ -54,7 +54,7 @@ class Group:
         The rows of each part, as they were read.
     order : numpy.ndarray
         Numbers of the rows, in the order in which they are to be used, once all are there.
-    begins_at : Place
+    begins_at : ReadingPlace
         Where the rows begin that are read for it.
     """
 
@@ -80,7 +80,7 @@ class Group:
         """Whether all rows are there."""
         return self._filled == self._size
 
-    def begin(self, size: int, before: Group | None, left_over: int = 0) -> None:
+    def begin(self, size: int, before: BlockGroup | None, left_over: int = 0) -> None:
         """Make room for rows, and take those that the group before has left over.
 
         Parameters
@@ -141,7 +141,7 @@ class ShuffledEpochs:
         Room for two groups together.
     seed : sequence of int
         Seed.
-    begin : Place, optional
+    begin : ReadingPlace, optional
         The group to begin with. All groups after it are what they are in the whole sequence; of
         this one the rows are missing that the group before it has left over.
     """
@@ -153,7 +153,7 @@ class ShuffledEpochs:
         batch_size: int,
         buffer_bytes: int,
         seed: Sequence[int],
-        begin: Place = BEGINNING,
+        begin: ReadingPlace = BEGINNING,
     ) -> None:
         self._layout = layout
         self._length = length
@@ -162,7 +162,7 @@ class ShuffledEpochs:
         rows = max(1, buffer_bytes // (2 * layout.row_bytes) - batch_size + 1)
         self._groups = min(-(-length // rows), length // batch_size)
         self._number = begin.group  # of the group that is filled, over all epochs
-        self._before: Group | None = None
+        self._before: BlockGroup | None = None
         self._has_begun = False
         self._rest: list[np.ndarray] | None = None  # of a block that two groups share
         self._blocks: Iterator[Block] | None = None
@@ -172,12 +172,12 @@ class ShuffledEpochs:
         self._skip = begin.rows  # of the first block
         self.first_step = self._rows_before(begin.group) // batch_size
 
-    def group(self) -> Group:
+    def group(self) -> BlockGroup:
         """Return a group, with room for rows."""
         most = -(-self._length // self._groups)
-        return Group(self._layout, most + self._batch_size - 1, self._batch_size)
+        return BlockGroup(self._layout, most + self._batch_size - 1, self._batch_size)
 
-    def work(self, group: Group) -> bool:
+    def work(self, group: BlockGroup) -> bool:
         """Read a block into a group, and tell whether that now is ready to be used.
 
         Parameters
@@ -213,12 +213,12 @@ class ShuffledEpochs:
         epoch, i = divmod(group, self._groups)
         return self._length * epoch + self._length * i // self._groups
 
-    def _place(self) -> Place:
+    def _place(self) -> ReadingPlace:
         """Return where the rows begin that are read next."""
         if self._rest is None:
-            return Place(self._number, self._blocks_read, self._skip)
+            return ReadingPlace(self._number, self._blocks_read, self._skip)
         used = self._block_size - len(self._rest[0])
-        return Place(self._number, self._blocks_read - 1, used)
+        return ReadingPlace(self._number, self._blocks_read - 1, used)
 
     def _rng(self, *where: int) -> np.random.Generator:
         """Return a generator that depends on the seed and on the place in the sequence."""
@@ -227,7 +227,7 @@ class ShuffledEpochs:
 
     # -- reading ------------------------------------------------------------------------------
 
-    def _fill(self, group: Group) -> None:
+    def _fill(self, group: BlockGroup) -> None:
         rows = self._rest
         if rows is None:
             rows = [array[self._skip :] for array in self._next_rows()]

@@ -121,7 +121,7 @@ class IndexedSource(Source):
                 read = read or self._opened()
                 values = read(number, start, int(self._ends[number]))
             except Exception as error:
-                raise self.failure(number, start, f"reading failed: {describe(error)}") from error
+                raise self.failure(number, start, f"reading failed: {error_text(error)}") from error
             yield Block(number, start, values)
 
 
@@ -149,21 +149,21 @@ class FunctionSource(Source):
         try:
             iterator = iter(self._function())
         except Exception as error:
-            raise self.failure(0, 0, f"it could not be started: {describe(error)}") from error
+            raise self.failure(0, 0, f"it could not be started: {error_text(error)}") from error
         while True:
             try:
                 values = next(iterator)
             except StopIteration:
                 return
             except Exception as error:
-                raise self.failure(number, row, f"reading failed: {describe(error)}") from error
+                raise self.failure(number, row, f"reading failed: {error_text(error)}") from error
             if number >= skip:
                 yield Block(number, row, values)
             row += rows_in(values, self._columns)
             number += 1
 
 
-def describe(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,15 +10,19 @@ import pytensor
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.arguments import check_seed, check_size
+from vibayes.arguments import check_seed, check_whole
 from vibayes.backend.graphs import view_as
+from vibayes.backend.seeds import as_seed_sequence
 from vibayes.exceptions import ModelError, ShapeError
+from vibayes.streaming.batch import BatchVariable, ShownRows
 from vibayes.streaming.blocks import Layout
+from vibayes.streaming.shuffle import ShuffledEpochs
 from vibayes.streaming.sources import as_source
 
 __all__ = ["Stream", "StreamedMinibatch", "streamed_minibatch"]
 
 BUFFER_BYTES = 2**27
+SEED_WORDS = 4
 FINE_BUFFER_BYTES = 2**26  # half of it holds 32 blocks, from all over the data
 
 
@@ -102,11 +106,49 @@ class Stream:
         window.tag.streamed = (self, number)
         return window
 
+    def sample(self, rows: int, random_seed: Any = None) -> tuple[np.ndarray, ...]:
+        """Return random rows, none of them twice.
+
+        They are the first that a fit would see: of blocks from all over the data, if its blocks
+        can be read in any order, else of its first blocks.
+
+        Parameters
+        ----------
+        rows : int
+            How many; all, if there are fewer.
+        random_seed : int, sequence of int, SeedSequence, Generator or None
+            Seed.
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            For each part of a row an array, the rows along its first axis.
+
+        Raises
+        ------
+        StreamError
+            If the rows cannot be read.
+        """
+        seed = as_seed_sequence(random_seed).generate_state(SEED_WORDS).tolist()
+        seed.append(self.random_seed)
+        epochs = ShuffledEpochs(self.layout, self.total_size, 1, self.buffer_bytes, seed)
+        length = min(rows, self.total_size)
+        found = tuple(part.empty(length) for part in self.layout.parts)
+        group, filled = epochs.group(), 0
+        while filled < length:
+            if not epochs.work(group):
+                continue
+            taken = group.order[: length - filled]
+            for array, values in zip(found, group.arrays, strict=True):
+                array[filled : filled + len(taken)] = values[taken]
+            filled += len(taken)
+        return found
+
     def __str__(self) -> str:
         return f"Minibatch({self.name!r}) of {self.layout.source.name}"
 
 
-class StreamedMinibatch(TensorVariable):
+class StreamedMinibatch(BatchVariable):
     """Rows of data that are not in memory, the next ones at each step of a fit.
 
     Outside of a fit it shows rows of the first block.
@@ -129,6 +171,8 @@ class StreamedMinibatch(TensorVariable):
     minibatch : TensorVariable
         The rows: to have other data in an expression, replace this.
     """
+
+    in_memory = False
 
     def __init__(
         self, stream: Stream, part_number: int, minibatch: TensorVariable, name: str
@@ -174,9 +218,16 @@ class StreamedMinibatch(TensorVariable):
             f"more_replacements={{{self.name}.minibatch: array}}."
         )
 
-    def clone(self, **kwargs: Any) -> TensorVariable:
-        """Return a new tensor variable of this name and type, which reads nothing."""
-        return self.type.make_variable(name=kwargs.pop("name", self.name))
+    def shown_rows(self) -> list[ShownRows]:
+        stream = self.stream
+        return [ShownRows(stream, stream.total_size, stream.key)]
+
+    def sampled(
+        self, count: int, chosen: dict[Hashable, Any], seed: np.random.SeedSequence
+    ) -> np.ndarray:
+        if self.stream not in chosen:
+            chosen[self.stream] = self.stream.sample(count, seed)
+        return chosen[self.stream][self.part_number]
 
 
 def streamed_minibatch(
@@ -245,7 +296,7 @@ def streamed_minibatch(
             f"data in memory"
         )
     columns = checked_columns(columns, data, label)
-    size = check_size(batch_size, label, "batch_size")
+    size = check_whole(batch_size, f"{label}: batch_size", least=1)
     source = as_source(data, columns, label)
     total = checked_total(total_size, source.length, label, source.name)
     if size > total:
@@ -253,7 +304,7 @@ def streamed_minibatch(
     layout = Layout(source, columns, dtype, allow_nan)
     if buffer_bytes is None:
         buffer_bytes = FINE_BUFFER_BYTES if source.is_fine else BUFFER_BYTES
-    room = check_size(buffer_bytes, label, "buffer_bytes")
+    room = check_whole(buffer_bytes, f"{label}: buffer_bytes", least=1)
     return Stream(layout, size, total, room, check_seed(random_seed, label), name).tensors()
 
 
@@ -280,7 +331,7 @@ def checked_total(total_size: Any, length: int | None, label: str, source: str) 
         if length == 0:
             raise ValueError(f"{label}: there are no data in {source}")
         return length
-    total = check_size(total_size, label, "total_size")
+    total = check_whole(total_size, f"{label}: total_size", least=1)
     if length is not None and length != total:
         raise ValueError(f"{label}: total_size is {total}, but {source} has {length} rows")
     return total

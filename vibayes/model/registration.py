@@ -1,0 +1,226 @@
+"""How variables become part of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytensor
+import pytensor.tensor as pt
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.tensor.variable import TensorVariable
+
+from vibayes.backend.modes import evaluate
+from vibayes.distributions.base import UNSET, Distribution
+from vibayes.distributions.shapes import Shape, known_lengths, same_shape
+from vibayes.distributions.transforms import Transform
+from vibayes.exceptions import ModelError, ShapeError
+from vibayes.model.density import expand_total_size
+from vibayes.model.dims import ModelDims
+from vibayes.model.observed import (
+    as_observed,
+    check_observed_shape,
+    known_shape,
+    warn_of_minibatches,
+    whole_shape,
+)
+from vibayes.model.variables import check_name
+from vibayes.model.whole_data import minibatches_in
+
+__all__ = ["Registration"]
+
+
+class Registration(ModelDims):
+    """A model to which variables are added."""
+
+    def register_data_var(self, variable: SharedVariable, dims: Sequence[str | None]) -> None:
+        """Add a data variable, which already has its name."""
+        self.add_named_variable(variable, variable.name, dims)
+        self.append("data_vars", variable)
+
+    def register_rv(
+        self,
+        dist: Distribution,
+        name: str,
+        *,
+        label: str,
+        dims: str | Sequence[str | None] | None = None,
+        observed: Any = None,
+        total_size: Any = None,
+        transform: Transform | None = UNSET,
+        initval: Any = None,
+        shape: Shape | None = None,
+        size: Shape | None = None,
+    ) -> TensorVariable:
+        """Make the random variable of a distribution and add it to the model.
+
+        The arguments are those of :class:`vibayes.Distribution`; ``label`` stands for the
+        variable in messages.
+        """
+        name = self.name_for(name)
+        check_name(name)
+        if name in self.named_vars:
+            raise ModelError(f"The model already has a variable named {name!r}")
+        data = None if observed is None else as_observed(observed, label, dist.discrete)
+        dims = self.known_dims(dims, label)
+        if shape is None and size is None and dims is not None:
+            shape = self._shape_of_dims(dims, data, label)
+        rv = dist.make_rv(self._batch_shape(dist, shape, size, data, label), name)
+        if dims is not None:
+            dims = self.normalize_dims(dims, rv.type.ndim, label)
+            if data is None:
+                self.check_lengths(rv.type.shape, dims, label)
+        total = None if total_size is None else expand_total_size(total_size, rv.type.ndim, label)
+        if data is None:
+            transform = dist.default_transform if transform is UNSET else transform
+            value = self._value_variable(dist, rv, name, transform, label)
+        else:
+            self._check_observed(rv, data, dims, total, label)
+            if total is None:
+                warn_of_minibatches(data, label)
+            if initval is not None:
+                raise ValueError(f"{label}: an observed variable has no initval")
+            value = data
+        check_initval(initval, label)
+        self.add_named_variable(rv, name, dims)
+        self.append("basic_RVs", rv)
+        self.record("rvs_to_values", rv, value)
+        if total is not None:
+            self.record("rvs_to_total_sizes", rv, total)
+        if data is None:
+            self.append("free_RVs", rv)
+            self.record("rvs_to_transforms", rv, transform)
+            self.record("rvs_to_initial_values", rv, initval)
+        else:
+            self.append("observed_RVs", rv)
+            self._add_lengths(dims or (), data)
+        for part, expression in dist.derived().items():
+            self.register_expression(f"{name}_{part}", expression, "deterministics")
+        return rv
+
+    def _batch_shape(
+        self,
+        dist: Distribution,
+        shape: Shape | None,
+        size: Shape | None,
+        data: TensorVariable | None,
+        label: str,
+    ) -> tuple[Any, ...] | None:
+        """Return the batch shape of a variable: what is asked for, or that of its data."""
+        batch = dist.batch_size(shape, size, label)
+        if data is None:
+            return batch
+        check_observed_shape(dist, data, label)
+        if batch is None:
+            full = known_lengths(data, data.type.ndim)
+            batch = full[: len(full) - dist.ndim_supp]
+            dist.set_event_shape(full[len(batch) :], label)
+        return batch
+
+    def _add_lengths(self, dims: Sequence[str | None], data: TensorVariable) -> None:
+        """Take the lengths of dimensions that have none yet from data."""
+        for dim, length in zip(dims, whole_shape(data), strict=False):
+            if dim is not None and dim not in self.dim_lengths:
+                self.add_coord(dim, length=length)
+
+    def register_expression(
+        self,
+        name: str,
+        var: Any,
+        kind: str,
+        dims: str | Sequence[str | None] | None = None,
+        label: str = "",
+    ) -> TensorVariable:
+        """Record an expression of the model's variables.
+
+        Parameters
+        ----------
+        name, var, dims
+            As for :func:`vibayes.Deterministic`.
+        kind
+            The list that is to have it: ``"deterministics"`` or ``"potentials"``.
+        label
+            What stands for it in messages.
+        """
+        dims = self.known_dims(dims, label)
+        variable = pt.tensor_copy(pt.as_tensor_variable(var))
+        if dims is not None:
+            dims = self.normalize_dims(dims, variable.type.ndim, label)
+            self.check_lengths(variable.type.shape, dims, label)
+        self.add_named_variable(variable, self.name_for(name), dims)
+        self.append(kind, variable)
+        return variable
+
+    def _shape_of_dims(
+        self, dims: Sequence[str | None], observed: Any, label: str
+    ) -> tuple[Any, ...] | None:
+        """Return the lengths of dims: plain numbers, or following ``set_data`` if observed.
+
+        None stands for the shape of the data, where these are to tell a length: of a minibatch,
+        whose dims have the lengths of the whole data.
+        """
+        if observed is not None and (
+            any(dim not in self.dim_lengths for dim in dims) or minibatches_in([observed])
+        ):
+            return None
+        for dim in dims:
+            if dim is None:
+                raise ShapeError(f"{label}: an axis without a name (None in dims) needs a shape=")
+            if dim not in self.dim_lengths:
+                raise ShapeError(
+                    f"{label}: dimension {dim!r} has no length yet; register its data first"
+                )
+        if observed is not None:
+            return tuple(self.dim_lengths[dim] for dim in dims)
+        return tuple(self.dim_length(dim) for dim in dims)
+
+    def _check_observed(
+        self,
+        rv: TensorVariable,
+        observed: TensorVariable,
+        dims: Sequence[str | None] | None,
+        total: Sequence[int | None] | None,
+        label: str,
+    ) -> None:
+        """Raise if data have not the shape of their variable, or exceed their total size."""
+        shape = known_shape(observed)
+        static = rv.type.shape
+        if not same_shape(static, shape):
+            raise ShapeError(
+                f"{label}: the observed data have shape {tuple(shape)}, the variable has {static}"
+            )
+        if dims is not None:
+            self.check_lengths(whole_shape(observed), dims, label)
+        for axis, (whole, part) in enumerate(zip(total or (), shape, strict=False)):
+            if None not in (whole, part) and whole < part:
+                raise ValueError(
+                    f"{label}: total_size {whole} is less than the {part} observations that axis "
+                    f"{axis} of the data has"
+                )
+
+    def _value_variable(
+        self,
+        dist: Distribution,
+        rv: TensorVariable,
+        name: str,
+        transform: Transform | None,
+        label: str,
+    ) -> TensorVariable:
+        """Return the variable that stands for a free random variable's unconstrained value."""
+        if transform is not None and not isinstance(transform, Transform):
+            raise TypeError(f"{label}: transform must be a Transform or None, got {transform!r}")
+        shape = rv.type.shape
+        if None in shape:
+            shape = tuple(int(n) for n in evaluate(tuple(rv.shape)))
+        dtype = "int64" if dist.discrete else pytensor.config.floatX
+        if transform is not None:
+            shape = tuple(int(n) for n in transform.forward_shape(shape))
+            name = f"{name}_{transform.name}__"
+        return pt.TensorType(dtype, shape)(name)  # pt.tensor takes some names for a dtype
+
+
+def check_initval(initval: Any, label: str) -> None:
+    if isinstance(initval, str) and initval not in ("support_point", "prior"):
+        raise ValueError(
+            f"{label}: initval must be a value, 'support_point' or 'prior', got {initval!r}"
+        )
