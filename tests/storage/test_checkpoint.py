@@ -350,13 +350,13 @@ def test_writing_takes_two_per_cent_of_the_time_at_most(model, path, monkeypatch
         storage, "write_file", lambda *args: setattr(clock, "now", clock.now + cost)
     )
     keeper, approx = Checkpoint(path, every), vb.MeanField(model=model)
-    keeper.write(approx, FitState({}))
+    keeper.write(approx, approx.outcome, FitState({}))
     begin, written = clock.now, []
     for i in range(1, 100_000):
         clock.now += 0.01
         if keeper.is_due(i):
             before = clock.now
-            keeper.write(approx, FitState({}, iteration=i))
+            keeper.write(approx, approx.outcome, FitState({}, iteration=i))
             writing += clock.now - before
             written.append(i)
     assert writing < 0.025 * (clock.now - begin)
@@ -370,7 +370,9 @@ def test_every_is_the_least_number_between_two(model, path, monkeypatch):
     written = []
     write = Checkpoint.write
     monkeypatch.setattr(
-        Checkpoint, "write", lambda s, a, f, *r: (written.append(f.iteration), write(s, a, f, *r))
+        Checkpoint,
+        "write",
+        lambda s, a, o, f, *r: (written.append(f.iteration), write(s, a, o, f, *r)),
     )
     fit(model, 40, checkpoint=path, checkpoint_every=15, callbacks=[each_step])
     assert written == [15, 30, 40]
