@@ -317,7 +317,7 @@ def test_without_total_size_there_is_a_warning_that_says_how_to_set_it():
         with pytest.warns(UserWarning, match=r"Normal\('y'\).* the 7 .*total_size=\(60, 3\)") as w:
             normal_model(observed, None)
         (own,) = [warning for warning in w if warning.category is UserWarning]
-        assert own.filename == __file__
+        assert own.filename == normal_model.__code__.co_filename
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         normal_model(x, 60)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytensor
+import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Constant, Variable
-from pytensor.tensor.type import TensorType
 
 from vibayes.arguments import check_whole
 from vibayes.exceptions import ImputationError, ShapeError
@@ -45,7 +45,7 @@ class KeptData:
         """Return data as a shared variable: as it is if it is one, else a copy."""
         if isinstance(data, Constant):
             data = data.data
-        if isinstance(data, SharedVariable) and isinstance(data.type, TensorType):
+        if isinstance(data, SharedVariable) and isinstance(data.type, pt.TensorType):
             self._check_shared(data)
         elif isinstance(data, Variable):
             raise TypeError(
