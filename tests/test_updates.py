@@ -543,3 +543,20 @@ def test_constraints_keep_float32():
         scaled = up.total_norm_constraint([x], np.float64(0.3))
         assert scaled[0].type == x.type
         assert up.norm_constraint(x, np.float64(0.3)).type == x.type
+
+
+class Marked(up.Optimizer):
+    """An optimizer with an attribute that tells it from others in no declared way."""
+
+    def __init__(self, mark):
+        super().__init__(up.sgd.function)
+        self.__dict__["mark"] = mark
+
+
+def test_an_optimizer_with_attributes_of_its_own_is_equal_to_itself_alone():
+    first, second = Marked(1), Marked(1)
+    assert first.key == first.key
+    assert first == first
+    assert first != second
+    assert len({first, second, up.sgd}) == 3
+    assert up.Optimizer(up.sgd.function).key == up.sgd.key

@@ -79,7 +79,8 @@ from vibayes.distributions import (
 from vibayes.exceptions import ApproximationWarning, ConvergenceWarning, StorageError
 from vibayes.families.base import Group
 from vibayes.inference.fit import fit
-from vibayes.inference.inference import ADVI, NFVI, FullRankADVI, Inference, KLqp, LowRankADVI
+from vibayes.inference.inference import Inference
+from vibayes.inference.methods import ADVI, NFVI, FullRankADVI, KLqp, LowRankADVI
 from vibayes.inference.searches import AutoVI, LaplaceVI, MixtureVI, PathfinderVI
 from vibayes.inference.svgd import ASVGD, SVGD, ImplicitGradient
 from vibayes.loading import load

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 import vibayes as vb
+from vibayes.inference.base import METHODS
 from vibayes.inference.convergence import FEWEST_LOSSES
-from vibayes.inference.fit import METHODS
-from vibayes.inference.searches import SearchMethod
 from vibayes.posterior.summary import Row, format_table, summary_rows
 
 DRAWS = 4000
@@ -78,7 +77,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.n is not None and args.n < 100:
         parser.error("--n must be at least 100")
-    if args.n is not None and issubclass(METHODS[args.method], SearchMethod):
+    if args.n is not None and not METHODS[args.method].takes_steps:
         parser.error(f"--n has no effect on {args.method}, which ends by itself")
     if args.seed < 0:
         parser.error("--seed must not be negative")

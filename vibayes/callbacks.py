@@ -172,7 +172,7 @@ class Tracker(Callback):
 
     def state(self) -> dict[str, Any]:
         """Return the records, of statistics that are numbers or arrays of one shape."""
-        records = {name: as_numbers(values) for name, values in self.hist.items()}
+        records = {name: as_record(values) for name, values in self.hist.items()}
         return {name: values for name, values in records.items() if values is not None}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
@@ -188,7 +188,7 @@ class Tracker(Callback):
         return self.hist[name]
 
 
-def as_numbers(values: Sequence[Any]) -> np.ndarray | None:
+def as_record(values: Sequence[Any]) -> np.ndarray | None:
     """Return values as an array, None if they are no numbers or differ in shape."""
     try:
         array = np.array(values)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["ComparedBySettings", "attributes", "key_of", "settings_key"]
+__all__ = ["ComparedBySettings", "Identity", "attributes", "key_of", "settings_key"]
 
 
 def attributes(instance: Any) -> dict[str, Any]:
@@ -69,6 +69,9 @@ def key_of(value: Any) -> Hashable | None:
         return tagged("dict", [part for item in value.items() for part in item])
     if isinstance(value, list | tuple):
         return tagged(type(value).__name__, value)
+    if isinstance(value, ComparedBySettings):  # as it is now: it may be changed afterwards
+        own = key_of(attributes(value))
+        return value if own is None else (type(value), own)
     if isinstance(value, bool | int | float | complex):
         return (type(value).__name__, value)  # 1 and True are equal, and are not the same setting
     try:
@@ -96,3 +99,16 @@ class ComparedBySettings:
 
     def __hash__(self) -> int:
         return hash(type(self))
+
+
+class Identity:
+    """An object as a key that is equal to nothing but itself, whatever it says of equality."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Identity) and self.value is other.value
+
+    def __hash__(self) -> int:
+        return id(self.value)

@@ -28,6 +28,7 @@ from pytensor.tensor.variable import TensorConstant, TensorVariable
 
 from vibayes.arguments import check_whole
 from vibayes.distributions.constraints import Constraint
+from vibayes.settings import Identity, attributes
 
 __all__ = [
     "Optimizer",
@@ -49,7 +50,7 @@ __all__ = [
 ]
 
 LossOrGrads = TensorVariable | Sequence[TensorVariable] | None
-Params = Iterable[SharedVariable] | None
+Trained = Iterable[SharedVariable] | None
 Updates = dict[SharedVariable, TensorVariable]
 Number = float | TensorVariable
 
@@ -68,6 +69,7 @@ HYPER_PARAMETERS: Mapping[str, Constraint] = {
 """What a hyper-parameter of a name may be, in every optimizer; ``n_win`` is a whole number."""
 
 FUNCTION_ATTRIBUTES = ("__module__", "__name__", "__qualname__", "__doc__")
+KNOWN_ATTRIBUTES = frozenset({*FUNCTION_ATTRIBUTES, "__wrapped__", "function", "hyper"})
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -106,13 +108,13 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         function = self.function
-        hyper = {k: checked(v, k, function.__name__) for k, v in self.hyper.items()}
+        hyper = {k: check_hyper(v, k, function.__name__) for k, v in self.hyper.items()}
         # The instance is frozen, and looks like its function to help() and inspect.signature().
         self.__dict__.update({name: getattr(function, name) for name in FUNCTION_ATTRIBUTES})
         self.__dict__.update(__wrapped__=function, hyper=hyper)
 
     def __call__(
-        self, loss_or_grads: LossOrGrads = None, params: Params = None, *args: Any, **hyper: Any
+        self, loss_or_grads: LossOrGrads = None, params: Trained = None, *args: Any, **hyper: Any
     ) -> Any:
         """Return updates, or an optimizer with other hyper-parameters.
 
@@ -152,14 +154,30 @@ class Optimizer:
         return {variable: as_type_of(variable, new) for variable, new in updates.items()}
 
     @property
+    def all_hyper(self) -> dict[str, Any]:
+        """All hyper-parameters, those that have their defaults included."""
+        bound = self._bind(**self.hyper)
+        bound.apply_defaults()
+        return dict(list(bound.arguments.items())[2:])
+
+    @property
+    def own_attributes(self) -> dict[str, Any]:
+        """Attributes that a subclass has beside those of every optimizer."""
+        return {k: v for k, v in attributes(self).items() if k not in KNOWN_ATTRIBUTES}
+
+    @property
     def key(self) -> Hashable:
         """The function and all its hyper-parameters: equal keys, equal updates.
 
-        Numbers are compared by value, symbolic hyper-parameters by identity.
+        Numbers are compared by value, symbolic hyper-parameters by identity. An optimizer of a
+        subclass that has attributes of its own is equal to nothing but itself.
         """
-        bound = self._bind(**self.hyper)
-        bound.apply_defaults()
-        return self.function, tuple(bound.arguments.items())[2:]
+        hyper = tuple(self.all_hyper.items())
+        try:
+            hash(hyper)
+        except TypeError:
+            return Identity(self)
+        return Identity(self) if self.own_attributes else (type(self), self.function, hyper)
 
     def _bind(self, *args: Any, **hyper: Any) -> inspect.BoundArguments:
         try:
@@ -224,7 +242,7 @@ def optimizer(function: Callable[..., Updates]) -> Optimizer:
     return Optimizer(function)
 
 
-def checked(value: Any, name: str, owner: str) -> Any:
+def check_hyper(value: Any, name: str, owner: str) -> Any:
     """Return a hyper-parameter, constants as plain numbers, or raise if it is impossible."""
     if isinstance(value, TensorConstant):
         value = value.data
@@ -255,7 +273,7 @@ def as_type_of(variable: SharedVariable, new: Any) -> Variable:
     return variable.type.filter_variable(new)
 
 
-def get_or_compute_grads(loss_or_grads: LossOrGrads, params: Params) -> list[TensorVariable]:
+def get_or_compute_grads(loss_or_grads: LossOrGrads, params: Trained) -> list[TensorVariable]:
     """Return gradients, one a parameter.
 
     Parameters
@@ -310,14 +328,14 @@ def state(value: np.ndarray, name: str, shape: tuple[int | None, ...]) -> Shared
     return variable
 
 
-def moved_params(updates: Updates, params: Params) -> list[SharedVariable]:
+def moved_params(updates: Updates, params: Trained) -> list[SharedVariable]:
     """Return ``params``, by default all keys of updates but the state of optimizers."""
     if params is not None:
         return list(params)
     return [key for key in updates if not hasattr(key.tag, "optimizer_state")]
 
 
-def apply_momentum(updates: Updates, params: Params = None, momentum: Number = 0.9) -> Updates:
+def apply_momentum(updates: Updates, params: Trained = None, momentum: Number = 0.9) -> Updates:
     r"""Add momentum to updates.
 
     With :math:`s_t` the step that an update makes,
@@ -349,7 +367,7 @@ def apply_momentum(updates: Updates, params: Params = None, momentum: Number = 0
     .. [1] B. T. Polyak (1964). Some methods of speeding up the convergence of iteration methods.
        USSR Computational Mathematics and Mathematical Physics 4(5), 1-17.
     """
-    momentum = as_floatx(checked(momentum, "momentum", "apply_momentum"))
+    momentum = as_floatx(check_hyper(momentum, "momentum", "apply_momentum"))
     updates = dict(updates)
     for param in moved_params(updates, params):
         velocity = zeros_like(param, "velocity")
@@ -359,7 +377,7 @@ def apply_momentum(updates: Updates, params: Params = None, momentum: Number = 0
 
 
 def apply_nesterov_momentum(
-    updates: Updates, params: Params = None, momentum: Number = 0.9
+    updates: Updates, params: Trained = None, momentum: Number = 0.9
 ) -> Updates:
     r"""Add Nesterov momentum to updates.
 
@@ -395,7 +413,7 @@ def apply_nesterov_momentum(
     .. [2] Y. Bengio, N. Boulanger-Lewandowski, R. Pascanu (2013). Advances in optimizing recurrent
        networks. ICASSP. https://arxiv.org/abs/1212.0901
     """
-    momentum = as_floatx(checked(momentum, "momentum", "apply_nesterov_momentum"))
+    momentum = as_floatx(check_hyper(momentum, "momentum", "apply_nesterov_momentum"))
     updates = dict(updates)
     for param in moved_params(updates, params):
         velocity = zeros_like(param, "velocity")
@@ -407,7 +425,7 @@ def apply_nesterov_momentum(
 
 @optimizer
 def sgd(
-    loss_or_grads: LossOrGrads = None, params: Params = None, learning_rate: Number = 1e-3
+    loss_or_grads: LossOrGrads = None, params: Trained = None, learning_rate: Number = 1e-3
 ) -> Updates:
     r"""Stochastic gradient descent.
 
@@ -440,7 +458,7 @@ def sgd(
 @optimizer
 def momentum(
     loss_or_grads: LossOrGrads = None,
-    params: Params = None,
+    params: Trained = None,
     learning_rate: Number = 1e-3,
     momentum: Number = 0.9,
 ) -> Updates:
@@ -470,7 +488,7 @@ def momentum(
 @optimizer
 def nesterov_momentum(
     loss_or_grads: LossOrGrads = None,
-    params: Params = None,
+    params: Trained = None,
     learning_rate: Number = 1e-3,
     momentum: Number = 0.9,
 ) -> Updates:
@@ -500,7 +518,7 @@ def nesterov_momentum(
 @optimizer
 def adagrad(
     loss_or_grads: LossOrGrads = None,
-    params: Params = None,
+    params: Trained = None,
     learning_rate: Number = 1.0,
     epsilon: Number = 1e-6,
 ) -> Updates:
@@ -540,7 +558,7 @@ def adagrad(
 @optimizer
 def adagrad_window(
     loss_or_grads: LossOrGrads = None,
-    params: Params = None,
+    params: Trained = None,
     learning_rate: Number = 1e-3,
     epsilon: Number = 0.1,
     n_win: int = 10,
@@ -589,7 +607,7 @@ def adagrad_window(
 @optimizer
 def rmsprop(
     loss_or_grads: LossOrGrads = None,
-    params: Params = None,
+    params: Trained = None,
     learning_rate: Number = 1.0,
     rho: Number = 0.9,
     epsilon: Number = 1e-6,
@@ -633,7 +651,7 @@ def rmsprop(
 @optimizer
 def adadelta(
     loss_or_grads: LossOrGrads = None,
-    params: Params = None,
+    params: Trained = None,
     learning_rate: Number = 1.0,
     rho: Number = 0.95,
     epsilon: Number = 1e-6,
@@ -678,7 +696,7 @@ def adadelta(
 @optimizer
 def adam(
     loss_or_grads: LossOrGrads = None,
-    params: Params = None,
+    params: Trained = None,
     learning_rate: Number = 1e-3,
     beta1: Number = 0.9,
     beta2: Number = 0.999,
@@ -732,7 +750,7 @@ def adam(
 @optimizer
 def adamax(
     loss_or_grads: LossOrGrads = None,
-    params: Params = None,
+    params: Trained = None,
     learning_rate: Number = 2e-3,
     beta1: Number = 0.9,
     beta2: Number = 0.999,
@@ -881,6 +899,6 @@ def shrinkage(
     norm: TensorVariable, max_norm: Number, epsilon: Number, owner: str
 ) -> TensorVariable:
     """Return the factor that brings a norm down to a bound."""
-    max_norm = as_floatx(checked(max_norm, "max_norm", owner))
-    epsilon = as_floatx(checked(epsilon, "epsilon", owner))
+    max_norm = as_floatx(check_hyper(max_norm, "max_norm", owner))
+    epsilon = as_floatx(check_hyper(epsilon, "epsilon", owner))
     return pt.minimum(norm, max_norm) / (norm + epsilon)

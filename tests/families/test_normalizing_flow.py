@@ -15,7 +15,7 @@ from vibayes.exceptions import ShapeError
 from vibayes.families.base import Group
 from vibayes.families.normalizing_flow import NormalizingFlowGroup
 from vibayes.flows import AffineCouplingFlow, ScaleFlow
-from vibayes.inference.inference import KLqp
+from vibayes.inference.methods import KLqp
 
 RATE = pytensor.shared(np.array(0.0), name="rate", shape=())
 ADAM = vb.adam(learning_rate=RATE)

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 import vibayes as vb
-from vibayes.inference.fit import METHODS
-from vibayes.inference.inference import Inference
-from vibayes.inference.searches import SearchMethod
+from vibayes.families.mean_field import MeanFieldGroup
+from vibayes.inference.base import METHODS, Method
+from vibayes.inference.methods import FamilyInference
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def model():
 
 @pytest.mark.parametrize("method", [*METHODS, "nfvi=scale-planar*2-loc", "ADVI"])
 def test_every_method(model, method):
-    searches = issubclass(METHODS.get(method, Inference), SearchMethod)
+    searches = method in METHODS and not METHODS[method].takes_steps
     options = {} if searches else {"n": 20, "backend": "py"}
     approx = vb.fit(
         method=method, model=model, random_seed=1, diagnose=False, progressbar=False, **options
@@ -56,3 +56,145 @@ def test_unknown_method(model, method):
 def test_unknown_options_are_errors(model, cls):
     with pytest.raises(TypeError, match="flavour"):
         cls(model=model, flavour="vanilla")
+
+
+@pytest.fixture(scope="module")
+def small():
+    with vb.Model() as model:
+        vb.Normal("x", 1.0, 0.5)
+    return model
+
+
+@pytest.mark.parametrize("how", ["class", "object", "name"])
+@pytest.mark.parametrize(
+    "cls",
+    [
+        vb.ADVI,
+        vb.FullRankADVI,
+        vb.LowRankADVI,
+        vb.NFVI,
+        vb.KLqp,
+        vb.SVGD,
+        vb.ASVGD,
+        vb.ImplicitGradient,
+        vb.AutoVI,
+        vb.LaplaceVI,
+        vb.PathfinderVI,
+        vb.MixtureVI,
+    ],
+)
+def test_every_method_works_as_class_as_object_and_by_name(small, cls, how):
+    methods = {"class": cls, "object": None, "name": cls.short_name}
+    with small:
+        method = cls(random_seed=1) if how == "object" else methods[how]
+        seed = None if how == "object" else 1
+        options = {"backend": "py", "n": 3} if cls.takes_steps else {}
+        approx = vb.fit(
+            method=method, random_seed=seed, progressbar=False, diagnose=False, **options
+        )
+    assert isinstance(approx, vb.Approximation)
+    assert approx.ddim == 1
+    if how == "object":
+        assert method.approx is approx
+        np.testing.assert_array_equal(method.hist, approx.hist)
+
+
+def test_every_exported_method_is_known_by_its_name():
+    classes = [cls for cls in vars(vb).values() if isinstance(cls, type)]
+    methods = {cls for cls in classes if issubclass(cls, Method)} - {vb.Inference}
+    assert {METHODS[cls.short_name] for cls in methods} == methods
+    assert methods == {cls for cls in METHODS.values() if cls.__module__.startswith("vibayes")}
+
+
+def test_a_subclass_takes_over_no_name():
+    class Mine(vb.ADVI):
+        pass
+
+    assert Mine.short_name == ""
+    assert METHODS["advi"] is vb.ADVI
+    with pytest.raises(TypeError, match=r"Other.*ADVI.*'advi'"):
+
+        class Other(vb.ADVI):
+            short_name = "advi"
+
+
+class QuickVI(vb.FullRankADVI):
+    short_name = "quick"
+
+    def fit(self, n=None, **kwargs):
+        return super().fit(2, **kwargs)
+
+
+def test_a_method_of_the_users_own_has_a_name(small):
+    approx = vb.fit(method="Quick", model=small, backend="py", progressbar=False, diagnose=False)
+    assert isinstance(approx, vb.FullRank)
+    assert len(approx.hist) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "cls"),
+    [
+        ("mean_field", vb.MeanField),
+        ("mf", vb.MeanField),
+        ("full_rank", vb.FullRank),
+        ("FR", vb.FullRank),
+        ("low_rank", vb.LowRank),
+        ("gaussian_mixture", vb.GaussianMixture),
+        ("flow", vb.NormalizingFlow),
+    ],
+)
+def test_a_family_is_fitted_by_its_name(small, name, cls):
+    approx = vb.fit(3, name, small, random_seed=1, backend="py", progressbar=False, diagnose=False)
+    assert type(approx) is cls
+
+
+def test_options_of_a_family_go_by_inf_kwargs(small):
+    approx = vb.fit(
+        3,
+        "gaussian_mixture",
+        small,
+        inf_kwargs={"components": 4},
+        start={"x": 2.0},
+        backend="py",
+        progressbar=False,
+        diagnose=False,
+    )
+    assert approx.groups[0].options == {"components": 4}
+
+
+class ShiftedGroup(MeanFieldGroup):
+    """A family of a user's own, for which nothing but the group is written."""
+
+    short_name = "shifted_field"
+    aliases = ("moved",)
+
+
+def test_a_family_of_the_users_own_needs_no_method(small):
+    for name in ("shifted_field", "moved"):
+        approx = vb.fit(3, name, small, backend="py", progressbar=False, diagnose=False)
+        assert isinstance(approx.groups[0], ShiftedGroup)
+        assert type(approx).__name__ == "Shifted"
+    assert FamilyInference.of(ShiftedGroup) is FamilyInference.of(ShiftedGroup)
+    assert FamilyInference.of(MeanFieldGroup) is vb.ADVI
+
+
+def test_what_is_no_method_is_refused_with_what_to_pass(small):
+    with pytest.raises(TypeError, match=r"Inference needs an objective.*vb.KL.*vb.ADVI"):
+        vb.fit(method=vb.Inference, model=small)
+    for wrong in (5, None, dict):
+        with pytest.raises(TypeError, match=r"method must be a name, a class such as vb\.ADVI"):
+            vb.fit(method=wrong, model=small)
+    with pytest.raises(ValueError, match=r"unknown; known are .* families .*'full_rank'"):
+        vb.fit(method="no_such_family", model=small)
+
+
+def test_a_default_approximation_goes_by_the_arguments(small):
+    with small:
+        klqp, implicit = vb.KLqp(start={"x": 7.0}), vb.ImplicitGradient(start={"x": 7.0})
+        given = vb.MeanField()
+    assert type(klqp.approx) is vb.MeanField
+    assert type(implicit.approx) is vb.FullRank
+    assert klqp.approx.mean.eval() == implicit.approx.mean.eval() == 7.0
+    assert vb.KLqp(given).approx is given
+    with pytest.raises(TypeError, match="start has no effect on an approximation"):
+        vb.KLqp(given, start={"x": 7.0})

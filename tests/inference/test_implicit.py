@@ -38,7 +38,7 @@ def test_asvgd_draws_500_by_default(gaussian):
     inference.fit(1, backend="py", progressbar=False)
     explicit = vb.ASVGD(model=gaussian, random_seed=1)
     explicit.fit(1, obj_n_mc=500, backend="py", progressbar=False)
-    assert explicit._loop.steps is inference._loop.steps
+    assert explicit.last_run.loop.steps is inference.last_run.loop.steps
 
 
 def test_asvgd_of_a_given_approximation(gaussian):

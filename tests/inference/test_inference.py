@@ -5,7 +5,7 @@ import pytest
 
 import vibayes as vb
 from vibayes.exceptions import ModelError, SamplingError, ShapeError
-from vibayes.inference import inference as module
+from vibayes.inference import runs as module
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_start_and_start_sigma(model):
         ({"more_replacements": {"data": 1}}, TypeError, "more_replacements"),
         ({"backend": "fortran"}, ValueError, "backend"),
         ({"random_seed": -1}, ValueError, "random_seed"),
-        ({"random_seed": "one"}, TypeError, "random_seed"),
+        ({"random_seed": "one"}, ValueError, "random_seed"),
     ],
 )
 def test_bad_arguments(model, kwargs, error, words):

@@ -135,7 +135,7 @@ def test_exception_in_user_code_is_not_swallowed_and_loses_nothing(model):
 def test_interrupt_keeps_everything_up_to_then(model, monkeypatch):
     inference = advi(model)
     fit(inference, 5)
-    steps, calls = inference._loop.steps, []
+    steps, calls = inference.last_run.loop.steps, []
     run = steps.run
 
     def interrupted(state, n):
@@ -155,7 +155,7 @@ def test_interrupt_keeps_everything_up_to_then(model, monkeypatch):
 def test_chunks_are_short(model):
     inference = advi(model)
     fit(inference, 1)
-    steps, lengths = inference._loop.steps, []
+    steps, lengths = inference.last_run.loop.steps, []
     run = steps.run
 
     def slow(state, n):

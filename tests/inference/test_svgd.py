@@ -104,7 +104,7 @@ def test_compiled_once(gaussian):
     first = fitted(model, 3, n_particles=12, random_seed=1)
     second = fitted(model, 3, n_particles=12, random_seed=2)
     other = fitted(model, 3, n_particles=12, random_seed=2, temperature=2)
-    assert first._loop.steps is second._loop.steps is not other._loop.steps
+    assert first.last_run.loop.steps is second.last_run.loop.steps is not other.last_run.loop.steps
     assert not np.allclose(particles(first), particles(second))
 
 

@@ -456,10 +456,10 @@ def test_a_fit_sees_new_data_without_compiling_again():
     inference = vb.ADVI(model=model, random_seed=1)
     options = dict(obj_optimizer=vb.adam(learning_rate=0.1), **STEPS)
     inference.fit(300, **options)
-    steps = inference._loop.steps
+    steps = inference.last_run.loop.steps
     x.set_value(DATA[:200] - 3)
     inference.fit(300, **options)
-    assert inference._loop.steps is steps
+    assert inference.last_run.loop.steps is steps
     np.testing.assert_allclose(inference.approx.mean.eval(), DATA[:200].mean(axis=0) - 3, atol=0.4)
 
 

@@ -242,3 +242,46 @@ def test_cost_part_grad_scale_as_a_shared_variable(normal):
 def test_bad_cost_part_grad_scale(normal, scale):
     with pytest.raises(ValueError, match="cost_part_grad_scale must be a number"):
         vb.ADVI(model=normal, cost_part_grad_scale=scale)
+
+
+class Heavier(vb.KL):
+    """Another loss, of which nothing is said."""
+
+    def loss(self, draws):
+        return 2 * super().loss(draws)
+
+
+class HeavierBound(Heavier):
+    is_bound = True
+
+    def loss(self, draws):
+        return super().loss(draws)
+
+
+class Renamed(vb.KL):
+    """The same loss under another name."""
+
+
+def test_facts_hold_for_the_class_that_says_so(normal):
+    approx = vb.MeanField(model=normal)
+    facts = [(op.is_bound, op.is_elbo) for op in (vb.KL(approx), Renamed(approx))]
+    assert facts == [(True, True), (True, True)]
+    assert (vb.KL(approx, beta=2.0).is_bound, vb.KL(approx, beta=2.0).is_elbo) == (True, False)
+    assert (Heavier(approx).is_bound, Heavier(approx).is_elbo) == (False, False)
+    assert (HeavierBound(approx).is_bound, HeavierBound(approx).is_elbo) == (True, False)
+    assert vb.IWELBO(approx).is_bound
+    assert not vb.KSD(approx).is_bound
+    ends = [vb.Inference(op).can_end_by_itself for op in (Renamed(approx), Heavier(approx))]
+    assert ends == [True, False]
+
+
+def test_an_operator_has_a_key_only_if_its_settings_are_declared(normal):
+    approx = vb.MeanField(model=normal)
+    plain = vb.KL(approx)
+    assert plain.key == vb.KL(vb.MeanField(model=normal)).key
+    assert plain.key != Renamed(approx).key
+    plain.width = 2.0
+    assert plain.key is None
+    assert vb.Operator(approx).key is None
+    kernel = vb.KSD(approx, kernel=lambda X: X)
+    assert kernel.key == kernel.key != vb.KSD(approx, kernel=lambda X: X).key

@@ -129,3 +129,15 @@ def test_errors():
         imq(c=float("nan"))
     with pytest.raises(TypeError, match="must return the kernel matrix"):
         as_kernel(lambda X: X)(pt.matrix("x"))
+
+
+def test_kernels_are_equal_if_all_attributes_are():
+    assert rbf == rbf() == rbf(h=None)
+    assert hash(rbf) == hash(rbf())
+    assert rbf != imq
+    assert rbf(h=1.0) != rbf(h=2.0)
+    marked, other = rbf(h=1.0), rbf(h=1.0)
+    marked.__dict__["mark"] = 1
+    other.__dict__["mark"] = 2
+    assert marked != other
+    assert marked != rbf(h=1.0)

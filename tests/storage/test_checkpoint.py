@@ -100,7 +100,7 @@ def test_single_precision(float32, path):
 
 def test_a_fit_that_is_done_is_not_repeated(model, path, monkeypatch):
     first = fit(model, checkpoint=path)
-    monkeypatch.setattr(vb.Inference, "_fit_steps", None)
+    monkeypatch.setattr("vibayes.inference.inference.fit_steps", None)
     second = fit(model, checkpoint=path)
     assert_same(first, second)
     assert second.ending == first.ending
@@ -117,7 +117,8 @@ def test_a_fit_that_a_callback_has_ended_is_done(model, path, kind, monkeypatch)
         return fit(model, checkpoint=checkpoint, **end)
 
     first = run(path)
-    monkeypatch.setattr(vb.Inference, "_start", lambda *args: pytest.fail("it was begun again"))
+    again = "vibayes.inference.inference.start_loop"
+    monkeypatch.setattr(again, lambda *args: pytest.fail("it was begun again"))
     second = run(path)
     assert_same(first, second)
     assert second.ending == first.ending
@@ -349,13 +350,13 @@ def test_writing_takes_two_per_cent_of_the_time_at_most(model, path, monkeypatch
         storage, "write_file", lambda *args: setattr(clock, "now", clock.now + cost)
     )
     keeper, approx = Checkpoint(path, every), vb.MeanField(model=model)
-    keeper.write(approx, FitState({}))
+    keeper.write(approx, approx.outcome, FitState({}))
     begin, written = clock.now, []
     for i in range(1, 100_000):
         clock.now += 0.01
         if keeper.is_due(i):
             before = clock.now
-            keeper.write(approx, FitState({}, iteration=i))
+            keeper.write(approx, approx.outcome, FitState({}, iteration=i))
             writing += clock.now - before
             written.append(i)
     assert writing < 0.025 * (clock.now - begin)
@@ -369,7 +370,9 @@ def test_every_is_the_least_number_between_two(model, path, monkeypatch):
     written = []
     write = Checkpoint.write
     monkeypatch.setattr(
-        Checkpoint, "write", lambda s, a, f, *r: (written.append(f.iteration), write(s, a, f, *r))
+        Checkpoint,
+        "write",
+        lambda s, a, o, f, *r: (written.append(f.iteration), write(s, a, o, f, *r)),
     )
     fit(model, 40, checkpoint=path, checkpoint_every=15, callbacks=[each_step])
     assert written == [15, 30, 40]

@@ -275,10 +275,10 @@ def test_fits_in_threads(model):
 def test_a_second_fit_compiles_nothing(model):
     inference = advi(model)
     fit(inference, 1)
-    steps = inference._loop.steps
+    steps = inference.last_run.loop.steps
     other = advi(model, 3)
     fit(other, 1)
-    assert other._loop.steps is steps
+    assert other.last_run.loop.steps is steps
 
 
 def test_several_draws_a_step_and_single_precision(float32):
@@ -333,7 +333,7 @@ def test_wait_seconds(monkeypatch):
 def test_no_steps_read_nothing(model):
     inference = advi(model)
     fit(inference, 0)
-    assert inference._loop.feeds.wait_seconds == 0
+    assert inference.last_run.loop.feeds.wait_seconds == 0
     inference.refine(3, progressbar=False)
     assert len(inference.hist) == 3
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from vibayes.approximations.base import Approximation
 from vibayes.approximations.saved import approximation_from
-from vibayes.exceptions import StorageError
 from vibayes.inference.loop import FitLoop
 from vibayes.model.core import Model
 from vibayes.objectives.base import Operator
+from vibayes.objectives.options import StepOptions
 from vibayes.records.ending import Ending
 from vibayes.records.fit_state import FitState
 from vibayes.search.budget import Budget
@@ -26,9 +24,8 @@ from vibayes.storage.calls import (
     describe_start,
 )
 from vibayes.storage.checkpoint import Checkpoint, Found
-from vibayes.updates import Optimizer
 
-__all__ = ["Keeping", "describe_fit", "find_kept", "saved_scales"]
+__all__ = ["Keeping", "describe_fit", "find_kept"]
 
 
 @dataclass(frozen=True)
@@ -103,7 +100,7 @@ class Keeping:
 def describe_fit(
     method: str,
     op: Operator,
-    steps: Mapping[str, Any],
+    options: StepOptions,
     budget: Budget | None,
 ) -> dict[str, Any]:
     """Return what a fit is told to do, before it begins.
@@ -114,32 +111,28 @@ def describe_fit(
         Name of the inference.
     op
         The operator.
-    steps
-        The arguments of :meth:`Inference.fit` that steps depend on.
+    options
+        The options of steps.
     budget
         Budget of a fit that ends by itself.
     """
     approx = op.approx
-    by_name = ("more_obj_params", "more_tf_params", "more_updates", "more_replacements")
-    options = {name: described_option(v) for name, v in steps.items() if name not in by_name}
-    options |= {name: [describe_argument(v) for v in steps[name] or ()] for name in by_name}
     return {
         "method": method,
-        "objective": [type(op).__qualname__, describe_argument(op.key)],
+        "objective": [type(op).__qualname__, describe_settings(op)],
         "approximation": describe_approximation(approx),
-        "options": options,
+        "options": options.describe(),
         "max_steps": None if budget is None else budget.steps,
         "random_seed": describe_seeds(approx.noise_seeds, approx.is_seeded),
         "start": describe_start(approx.params),
     }
 
 
-def described_option(value: Any) -> Any:
-    """Return an argument of steps as what JSON can hold, the same for equal arguments."""
-    if not isinstance(value, Optimizer):
-        return describe_argument(value)
-    function, hyper = value.key
-    return f"{function.__name__}({', '.join(f'{k}={describe_argument(v)}' for k, v in hyper)})"
+def describe_settings(op: Operator) -> Any:
+    """Return the settings of an operator as what JSON can hold."""
+    if op.setting_names is None:
+        return describe_argument(op.key)
+    return describe_argument([type(op), *(getattr(op, name) for name in op.setting_names)])
 
 
 def find_kept(
@@ -157,23 +150,3 @@ def find_kept(
 def kept_begin(found: Found) -> dict[str, Any]:
     call = found.state.call
     return {key: call[key] for key in ("random_seed", "start") if key in call}
-
-
-def saved_scales(saved: FitState, approx: Approximation) -> tuple[list[np.ndarray], Any]:
-    """Return the unit of each parameter in an automatic fit, and the state of its schedule.
-
-    Raises
-    ------
-    StorageError
-        If the fit had no schedule.
-    """
-    states = [state for name, state in saved.callbacks if name == "Schedule"]
-    if not states:
-        raise StorageError("The saved fit has no schedule: it did not end by itself.")
-    flat, scales, at = states[0]["scales"], [], 0
-    for param in approx.params:
-        shape = param.get_value(borrow=True).shape
-        size = int(np.prod(shape, dtype=int))
-        scales.append(flat[at : at + size].reshape(shape))
-        at += size
-    return scales, states[0]

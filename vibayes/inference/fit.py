@@ -5,37 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vibayes.approximations.base import Approximation, judge
-from vibayes.inference.inference import (
-    ADVI,
-    NFVI,
-    FullRankADVI,
-    Inference,
-    LowRankADVI,
-)
-from vibayes.inference.searches import AutoVI, LaplaceVI, MixtureVI, PathfinderVI, SearchMethod
-from vibayes.inference.svgd import ASVGD, SVGD
+from vibayes.approximations.base import Approximation
+from vibayes.families.base import FAMILIES
+from vibayes.inference.base import METHODS, Method
+from vibayes.inference.methods import FamilyInference
 from vibayes.model.core import Model
 
 __all__ = ["fit"]
 
-METHODS: dict[str, type[Inference] | type[SearchMethod]] = {
-    "advi": ADVI,
-    "fullrank_advi": FullRankADVI,
-    "lowrank_advi": LowRankADVI,
-    "nfvi": NFVI,
-    "svgd": SVGD,
-    "asvgd": ASVGD,
-    "auto": AutoVI,
-    "laplace": LaplaceVI,
-    "pathfinder": PathfinderVI,
-    "mixture": MixtureVI,
-}
-
 
 def fit(
     n: int | None = None,
-    method: str | Inference | type[Inference] = "advi",
+    method: str | Method | type[Method] = "advi",
     model: Model | None = None,
     random_seed: Any = None,
     start: Mapping[str, Any] | None = None,
@@ -55,8 +36,9 @@ def fit(
         ``"advi"``, ``"fullrank_advi"``, ``"lowrank_advi"``, ``"nfvi"`` or ``"nfvi=FORMULA"``
         (such as ``"nfvi=planar*8"``): a family, fitted by KL. ``"svgd"``, ``"asvgd"``:
         particles. ``"auto"``: the first family that holds the posterior. ``"laplace"``,
-        ``"pathfinder"``, ``"mixture"``: searches. An inference class, or an inference object,
-        which is fitted as it is.
+        ``"pathfinder"``, ``"mixture"``: searches. The name of any family, such as
+        ``"low_rank"``, one of your own included. Any class of methods, such as
+        :class:`vibayes.ADVI`, or an object of one, which is fitted as it is.
     model
         The model; by default the one of the ``with`` block. A PyMC or Bambi model is converted at
         each call: see :func:`vibayes.from_pymc`.
@@ -91,6 +73,8 @@ def fit(
     ------
     ValueError
         If the method is unknown.
+    TypeError
+        If the method is a class that cannot be made for a model.
     ModelError
         If the model has no free variables, or discrete ones.
 
@@ -105,36 +89,51 @@ def fit(
     (1, 100)
     """
     options = dict(inf_kwargs or {})
-    if isinstance(method, Inference):
+    if isinstance(method, Method):
         given = {"start": start, "start_sigma": start_sigma, "random_seed": random_seed}
         if extra := [name for name, v in given.items() if v is not None] + list(options):
             raise TypeError(
                 f"{extra[0]} has no effect on an inference object that is made already; "
                 f"pass it to {type(method).__name__}(...)"
             )
-        return judged(method.fit(n, **kwargs), diagnose)
+        return method.fit(n, diagnose=diagnose, **kwargs)
     if isinstance(method, str):
         method, of_name = named_method(method)
         options = of_name | options
     for name, value in {"start": start, "start_sigma": start_sigma}.items():
         if value is not None:
             options.setdefault(name, value)
-    inference = method(model=model, random_seed=random_seed, **options)
-    return judged(inference.fit(n, **kwargs), diagnose)
+    inference = made_method(method, model, random_seed, options)
+    return inference.fit(n, diagnose=diagnose, **kwargs)
 
 
-def judged(approx: Approximation, diagnose: bool) -> Approximation:
-    """Return an approximation, and warn if it is not good."""
-    if diagnose:
-        judge(approx, stacklevel=3)
-    return approx
-
-
-def named_method(name: str) -> tuple[type[Inference] | type[SearchMethod], dict[str, Any]]:
-    """Return the inference class of a name, and the arguments that the name holds."""
+def named_method(name: str) -> tuple[type[Method], dict[str, Any]]:
+    """Return the class of a name, and the arguments that the name holds."""
     key, _, formula = name.partition("=")
-    inference = METHODS.get(key.lower())
-    if inference is None or (formula and inference is not NFVI):
-        known = ", ".join(map(repr, METHODS))
-        raise ValueError(f"method {name!r} is unknown; known are {known} and 'nfvi=FORMULA'")
-    return inference, {"flow": formula} if formula else {}
+    method = METHODS.get(key.lower())
+    if method is None and key.lower() in FAMILIES:
+        method = FamilyInference.of(FAMILIES[key])
+    if method is None or (formula and not method.formula_option):
+        known = [*sorted(METHODS), *(f"{m}=FORMULA" for m in METHODS if METHODS[m].formula_option)]
+        raise ValueError(
+            f"method {name!r} is unknown; known are {', '.join(map(repr, known))}, and the "
+            f"families {', '.join(map(repr, sorted(FAMILIES)))}"
+        )
+    return method, {method.formula_option: formula} if formula else {}
+
+
+def made_method(method: Any, model: Any, random_seed: Any, options: dict[str, Any]) -> Method:
+    """Return a method of a class, or of any other function that makes one.
+
+    Raises
+    ------
+    TypeError
+        If it makes none.
+    """
+    make = getattr(method, "for_model", method)
+    made = make(model=model, random_seed=random_seed, **options) if callable(make) else method
+    if not isinstance(made, Method):
+        raise TypeError(
+            f"method must be a name, a class such as vb.ADVI, or an object of one, got {method!r}"
+        )
+    return made

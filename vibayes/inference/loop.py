@@ -229,9 +229,9 @@ class FitLoop:
         """
         if saved.layout != (layout := self._layout()):
             raise StorageError(
-                f"The saved state does not fit the steps of this fit: it has {listed(saved.layout)}"
-                f", and they change {listed(layout)}. It was made by other code, or by another "
-                f"version of a library."
+                f"The saved state does not fit the steps of this fit: it has "
+                f"{in_words(saved.layout)}, and they change {in_words(layout)}. It was made by "
+                f"other code, or by another version of a library."
             )
         state = replace(self._done[0], vectors=saved.vectors, generators=saved.generators)
         self._done = (state, saved.iteration)
@@ -240,8 +240,8 @@ class FitLoop:
     def _layout(self) -> tuple[tuple[str, str, tuple[int, ...]], ...]:
         """Return the name, dtype and shape of each tensor that a step changes."""
         return tuple(
-            (key.name or "", key.type.dtype, tuple(map(int, place.shape)))
-            for key, place in self.steps.places.items()
+            (key.name or "", key.type.dtype, tuple(map(int, part.shape)))
+            for key, part in self.steps.parts.items()
         )
 
     # -- one chunk ----------------------------------------------------------------------------
@@ -294,14 +294,14 @@ class FitLoop:
         """Take over what someone has changed in the shared variables since they were written."""
         state, i = self._done
         changed = [
-            (self.steps.places[key], self.shared[key].get_value(borrow=True))
+            (self.steps.parts[key], self.shared[key].get_value(borrow=True))
             for key, written in self._synced.items()
             if self.shared[key].get_value(borrow=True) is not written
         ]
         if changed:
             vectors = tuple(v.copy() for v in state.vectors)
-            for place, value in changed:
-                vectors[place.vector][place.start : place.stop] = value.ravel()
+            for part, value in changed:
+                vectors[part.vector][part.start : part.stop] = value.ravel()
             self._done = (replace(state, vectors=vectors), i)
 
     def _finish(self, progress: Progress, begun: int) -> None:
@@ -364,8 +364,8 @@ class FitLoop:
             bad = ~np.isfinite(self.steps.value(broken, key)).ravel()
             if bad.any():
                 names = np.array(self.approx.name_elements(shared))[bad]
-                shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-                found.append(f"{shared.name} of {shown} became {first_bad(broken, self, key)}")
+                elements = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+                found.append(f"{shared.name} of {elements} became {first_bad(broken, self, key)}")
         found.append(self.explain(last))
         what = "; ".join(f for f in found if f) or "the optimizer's state is not finite any more"
         return (
@@ -403,7 +403,7 @@ def restore_callbacks(callbacks: Sequence[Callable[..., None]], saved: FitState)
         todo.remove(match)
 
 
-def listed(layout: Sequence[tuple[str, str, tuple[int, ...]]]) -> str:
+def in_words(layout: Sequence[tuple[str, str, tuple[int, ...]]]) -> str:
     return ", ".join(f"{name or 'a tensor'} {shape}" for name, _, shape in layout)
 
 

@@ -8,7 +8,9 @@ import numpy as np
 
 from vibayes.approximations.base import Approximation
 from vibayes.callbacks import Callback, period
-from vibayes.model.target import Target, sample_size
+from vibayes.model.target import Target, is_deterministic, sample_size
+from vibayes.objectives.base import ObjectiveFunction
+from vibayes.objectives.options import StepOptions
 from vibayes.progress import logger
 from vibayes.records.ending import INTERRUPTED, Ending
 from vibayes.search.begin import MOST_DENSE, current_center, set_normal
@@ -26,7 +28,24 @@ from vibayes.verdict.judge import FEWEST_DRAWS, draws_to_judge
 __all__ = [
     "Recorder",
     "fit_normal_family",
+    "is_normal_fit",
 ]
+
+
+def is_normal_fit(objective: ObjectiveFunction, options: StepOptions) -> bool:
+    """Tell whether it is the KL divergence of one normal from a posterior that is in memory.
+
+    Whoever gives options of steps wants steps.
+    """
+    approx = objective.approx
+    return (
+        not options.given
+        and objective.op.is_elbo
+        and approx.is_normal
+        and (approx.ddim <= MOST_DENSE or approx.groups[0].is_diagonal)
+        and not approx.model.has_streams
+        and is_deterministic(approx.model)
+    )
 
 
 class Recorder:

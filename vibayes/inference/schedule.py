@@ -1,4 +1,4 @@
-"""Automatic fits by stochastic steps: any family, minibatches, streams, parameters of networks.
+"""The schedule of automatic fits by stochastic steps: their rates, and when they end.
 
 Steps of a constant rate come to a halt at a distance from the optimum that grows with the rate and
 with the noise of the gradients; there the mean of the iterates does not stand still by more than
@@ -34,7 +34,7 @@ BLOCK = 200  # steps
 FEWEST_BLOCKS = 8
 ACCURACY = 0.05
 """Standard error, in units of each parameter, at which averages are accurate enough."""
-SHARE = 0.95  # of the parameters that have to be so
+SETTLED_SHARE = 0.95  # of the parameters that have to be so
 
 
 class ScaledAdam:
@@ -162,7 +162,7 @@ class Schedule(Callback):
             return np.inf
         batches = np.array([np.mean(part, axis=0) for part in np.array_split(self._kept, 4)])
         errors = batches.std(axis=0, ddof=1) / np.sqrt(len(batches)) / self._scales
-        return float(np.quantile(errors, SHARE))
+        return float(np.quantile(errors, SETTLED_SHARE))
 
 
 def is_level(losses: np.ndarray) -> bool:

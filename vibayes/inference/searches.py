@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from vibayes.approximations.base import Approximation, judge
+from vibayes.approximations.base import Approximation
 from vibayes.approximations.empirical import Empirical
 from vibayes.approximations.full_rank import FullRank
 from vibayes.approximations.gaussian_mixture import GaussianMixture
@@ -19,6 +19,7 @@ from vibayes.context import modelcontext
 from vibayes.exceptions import ModelError
 from vibayes.families.base import check_continuous
 from vibayes.importance import GOOD_KHAT, smoothed
+from vibayes.inference.base import Method, make_budget
 from vibayes.inference.checkpoints import find_kept
 from vibayes.inference.normal_fit import fit_normal_family
 from vibayes.model.core import Model
@@ -51,10 +52,10 @@ __all__ = ["AutoVI", "LaplaceVI", "MixtureVI", "PathfinderVI"]
 PARTICLES = 4000
 CLOSE_SHIFT, CLOSE_WIDTHS = 0.1, (0.9, 1.1)
 CENTRAL = 0.05, 0.95
-NEARLY_EXACT = 0.9  # share of effective draws
+EVEN_WEIGHTS = 0.9  # share of effective draws
 
 
-class SearchMethod:
+class SearchMethod(Method):
     """A fit that searches the posterior itself, in place of taking steps of an optimizer.
 
     Parameters
@@ -72,7 +73,7 @@ class SearchMethod:
         The result of the last fit.
     """
 
-    short_name: ClassVar[str] = ""
+    takes_steps = False
 
     def __init__(
         self,
@@ -93,8 +94,8 @@ class SearchMethod:
         progressbar: bool = True,
         *,
         diagnose: bool = False,
-        max_seconds: float = 600.0,
-        max_steps: int = 100_000,
+        max_seconds: float | None = None,
+        max_steps: int | None = None,
         checkpoint: Any = None,
         **options: Any,
     ) -> Approximation:
@@ -111,7 +112,8 @@ class SearchMethod:
         diagnose
             Whether to judge the result and warn if it is not good.
         max_seconds, max_steps
-            Budget: the search ends with the best that it has found, and says so.
+            Budget, 600 seconds and 100,000 steps by default: the search ends with the best that it
+            has found, and says so.
         checkpoint
             Path of a ``.nc`` file in which to keep the result. If the file is there, the result
             is what it holds. A search that was interrupted begins anew.
@@ -141,16 +143,15 @@ class SearchMethod:
                 'as method="fullrank_advi"'
             )
         self.model.check_shapes()
+        budget = make_budget(max_seconds, max_steps)
         kept = Checkpoint.wanted(checkpoint, None)
-        keeping = find_kept(self._call(max_steps), kept, self.model)
+        keeping = find_kept(self._call(budget.steps), kept, self.model)
         if keeping.found is None:
-            approx = self.approx = self._search(Budget(max_seconds, max_steps))
+            approx = self.approx = self._search(budget)
             keeping.finish_search(approx)
         else:
             approx = self.approx = keeping.approximation(self.model)
-        if diagnose:
-            judge(approx, stacklevel=2)
-        return approx
+        return self.result(approx, diagnose)
 
     def _call(self, max_steps: int) -> dict[str, Any]:
         """Return what the search is told to do; see :mod:`vibayes.storage.calls`."""
@@ -354,7 +355,7 @@ def mixture_name(exploration: Exploration) -> str:
 
 def is_nearly_exact(draws: WeightedDraws) -> bool:
     """Tell whether weights are so even that what was drawn from needs no correction."""
-    return draws.khat < GOOD_KHAT and draws.size > NEARLY_EXACT * len(draws.values)
+    return draws.khat < GOOD_KHAT and draws.size > EVEN_WEIGHTS * len(draws.values)
 
 
 def is_close(values: np.ndarray, draws: WeightedDraws) -> bool:

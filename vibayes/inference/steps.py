@@ -15,7 +15,7 @@ from __future__ import annotations
 import threading
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +63,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Place:
+class Part:
     """Where a shared variable lies in the state: which vector, and which part of it."""
 
     vector: int
@@ -73,8 +73,8 @@ class Place:
 
     def of(self, vectors: Sequence[Any]) -> Any:
         """Return this part of the given vectors, numeric or symbolic."""
-        part = vectors[self.vector][self.start : self.stop]
-        return part if len(self.shape) == 1 else part.reshape(self.shape)
+        values = vectors[self.vector][self.start : self.stop]
+        return values if len(self.shape) == 1 else values.reshape(self.shape)
 
 
 class CompiledSteps:
@@ -109,7 +109,7 @@ class CompiledSteps:
         self.numbers = [k for k in keys if not isinstance(k.type, RandomType)]
         self.own_generators = [k for k in self.generators if k in graph.updates]
         self.windows = windows_in(self._graph)
-        self.dtypes, self.places = lay_out(self.numbers)
+        self.dtypes, self.parts = lay_out(self.numbers)
         self.start_values = {
             k: getattr(k.tag, "start_value", k.get_value(borrow=True)).copy() for k in self.numbers
         }
@@ -137,19 +137,19 @@ class CompiledSteps:
         Streamed minibatches show their first rows.
         """
         vectors = [np.empty(self._length(i), dtype) for i, dtype in enumerate(self.dtypes)]
-        for key, place in self.places.items():
+        for key, part in self.parts.items():
             value = values.get(key, self.start_values[key])
-            vectors[place.vector][place.start : place.stop] = np.ravel(value)
+            vectors[part.vector][part.start : part.stop] = np.ravel(value)
         states = [generators[k].bit_generator.state for k in self.generators]
         windows = [window.get_value(borrow=True) for window in self.windows]
         return State(tuple(vectors), tuple(states), tuple(windows))
 
     def value(self, state: State, key: SharedVariable) -> np.ndarray:
         """Return the value of a tensor in a state: a view, not to be written to."""
-        return self.places[key].of(state.vectors)
+        return self.parts[key].of(state.vectors)
 
     def _length(self, vector: int) -> int:
-        return max(p.stop for p in self.places.values() if p.vector == vector)
+        return max(p.stop for p in self.parts.values() if p.vector == vector)
 
     # -- compiled function --------------------------------------------------------------------
 
@@ -200,7 +200,7 @@ class CompiledSteps:
         ]
         generators = [key.type() for key in self.generators]
         windows = [window.type() for window in self.windows]
-        first = [self.places[key].of(vectors) for key in self.numbers]
+        first = [self.parts[key].of(vectors) for key in self.numbers]
         with warnings.catch_warnings():
             # Without a compiler the loop's body has to be told so; PyTensor 3.3 deprecates the
             # argument, but has no other way yet.
@@ -225,15 +225,15 @@ class CompiledSteps:
 
     def _join(self, vector: int, values: Mapping[SharedVariable, TensorVariable]) -> TensorVariable:
         return pt.concatenate(
-            [v.ravel() for key, v in values.items() if self.places[key].vector == vector]
+            [v.ravel() for key, v in values.items() if self.parts[key].vector == vector]
         )
 
 
-def lay_out(keys: Sequence[SharedVariable]) -> tuple[list[str], dict[SharedVariable, Place]]:
-    """Return the dtypes of the state's vectors, and the place of each shared variable."""
+def lay_out(keys: Sequence[SharedVariable]) -> tuple[list[str], dict[SharedVariable, Part]]:
+    """Return the dtypes of the state's vectors, and the part of each shared variable."""
     dtypes: list[str] = []
     ends: list[int] = []
-    places = {}
+    parts = {}
     for key in keys:
         if key.type.dtype not in dtypes:
             dtypes.append(key.type.dtype)
@@ -241,8 +241,8 @@ def lay_out(keys: Sequence[SharedVariable]) -> tuple[list[str], dict[SharedVaria
         vector = dtypes.index(key.type.dtype)
         shape = key.get_value(borrow=True).shape
         start, ends[vector] = ends[vector], ends[vector] + int(np.prod(shape, dtype=int))
-        places[key] = Place(vector, start, ends[vector], shape)
-    return dtypes, places
+        parts[key] = Part(vector, start, ends[vector], shape)
+    return dtypes, parts
 
 
 def with_default_updates(graph: StepGraph) -> StepGraph:
@@ -298,3 +298,21 @@ def lift_constants(outputs: Sequence[Variable]) -> list[Variable]:
         if isinstance(v, TensorConstant) and v.data.size > LARGEST_EMBEDDED_CONSTANT
     }
     return graph_replace(list(outputs), large, strict=False) if large else list(outputs)
+
+
+def profiled_step(
+    graph: StepGraph, mode: Any, spawn_generator: Callable[[], np.random.Generator]
+) -> Any:
+    """Return a profiled function of one step, on copies of what the step changes."""
+    copies: dict[Variable, SharedVariable] = {}
+    for key in graph.updates:
+        if isinstance(key.type, RandomType):
+            copies[key] = pytensor.shared(spawn_generator(), name=key.name)
+        else:
+            value = key.get_value()
+            copies[key] = pytensor.shared(value, name=key.name, shape=value.shape)
+    targets = [as_next_value(key, update) for key, update in graph.updates.items()]
+    targets += [] if graph.loss is None else [graph.loss]
+    targets = graph_replace(targets, copies, strict=False)
+    updates = dict(zip(copies.values(), targets, strict=False))
+    return pytensor.function([], targets[len(updates) :], updates=updates, mode=mode, profile=True)

@@ -17,12 +17,12 @@ from vibayes.arguments import check_whole
 from vibayes.backend.modes import EVALUATE_MODE
 from vibayes.exceptions import SamplingError
 from vibayes.inference.inference import Inference
-from vibayes.inference.loop import FitLoop
+from vibayes.inference.methods import given_or_new
 from vibayes.model.core import Model
 from vibayes.objectives.base import Operator
 from vibayes.objectives.kernels import Kernel, rbf
+from vibayes.objectives.options import StepOptions
 from vibayes.objectives.stein import KSD
-from vibayes.records.fit_state import FitState
 
 __all__ = ["ASVGD", "SVGD", "ImplicitGradient"]
 
@@ -36,12 +36,14 @@ class ImplicitGradient(Inference):
 
     Parameters
     ----------
-    approx : Approximation
-        What is fitted.
+    approx : Approximation, optional
+        What is fitted; a full-rank normal by default.
     estimator : type of Operator, default KSD
         Makes the direction of an approximation and a kernel.
     kernel : Kernel, callable or str, default rbf
         As for :class:`vibayes.objectives.stein.KSD`.
+    model, start, start_sigma, random_seed
+        As for :class:`vibayes.FullRank`, if ``approx`` is not given.
     **kwargs
         Further arguments of the estimator, such as ``temperature``.
 
@@ -56,14 +58,22 @@ class ImplicitGradient(Inference):
     Descent, arXiv:1707.06626.
     """
 
+    short_name: ClassVar[str] = "implicit_gradient"
+
     def __init__(
         self,
-        approx: Approximation,
+        approx: Approximation | None = None,
         estimator: type[Operator] = KSD,
         kernel: Kernel | Callable[..., Any] | str = rbf,
+        *,
+        model: Model | None = None,
+        start: Mapping[str, Any] | None = None,
+        start_sigma: Mapping[str, Any] | None = None,
+        random_seed: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(estimator(approx, kernel, **kwargs))
+        own = dict(model=model, start=start, start_sigma=start_sigma, random_seed=random_seed)
+        super().__init__(estimator(given_or_new(approx, FullRank, **own), kernel, **kwargs))
 
 
 class ASVGD(ImplicitGradient):
@@ -104,12 +114,16 @@ class ASVGD(ImplicitGradient):
         random_seed: Any = None,
         temperature: float = 1.0,
     ) -> None:
-        own = dict(model=model, start=start, start_sigma=start_sigma, random_seed=random_seed)
-        if approx is None:
-            approx = FullRank(**own)
-        elif extra := [name for name, value in own.items() if value is not None]:
-            raise TypeError(f"{extra[0]} has no effect on an approximation that is made already")
-        super().__init__(approx, estimator, kernel, temperature=temperature)
+        super().__init__(
+            approx,
+            estimator,
+            kernel,
+            model=model,
+            start=start,
+            start_sigma=start_sigma,
+            random_seed=random_seed,
+            temperature=temperature,
+        )
 
     def fit(
         self,
@@ -212,9 +226,8 @@ class SVGD(ImplicitGradient):
         )
         super().__init__(approx, estimator, kernel, temperature=temperature)
 
-    def _start(self, options: dict[str, Any], mode: Any, saved: FitState | None = None) -> FitLoop:
-        check_particles(self.approx, options["more_replacements"])
-        return super()._start(options, mode, saved)
+    def check_options(self, options: StepOptions) -> None:
+        check_particles(self.approx, options.more_replacements)
 
 
 def check_particles(approx: Approximation, swap: Mapping[Variable, Variable]) -> None:

@@ -12,6 +12,7 @@ from vibayes.approximations.base import Approximation
 from vibayes.arguments import check_whole
 from vibayes.backend.seeds import as_seed_sequence
 from vibayes.context import modelcontext
+from vibayes.inference.fit import fit
 from vibayes.model.core import Model
 from vibayes.model.initial import check_point
 from vibayes.nuts.density import check_model, compile_density, density_at
@@ -190,8 +191,6 @@ def choose_start(
 ) -> tuple[Start, dict[str, np.ndarray] | None]:
     """Return where chains start, and the model's initial point if it is around that."""
     if isinstance(init, str) and init in FITTED:
-        from vibayes.inference.fit import fit
-
         fit_seed, random_seed = random_seed.spawn(2)
         init = fit(
             model=model, random_seed=fit_seed, start=start, diagnose=False, progressbar=False

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import pytensor
+from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
@@ -13,14 +15,20 @@ from pytensor.tensor.variable import TensorVariable
 from vibayes.distributions.base import to_float
 from vibayes.families.draws import Draws
 from vibayes.families.joint import Joint
+from vibayes.objectives.options import StepOptimizer, StepOptions
 from vibayes.objectives.test_function import TestFunction
 from vibayes.posterior.nodes import fresh_draws
+from vibayes.settings import settings_key
 from vibayes.updates import adagrad_window, total_norm_constraint
 
 __all__ = ["ObjectiveFunction", "Operator", "StepGraph"]
 
 Replace = Callable[[Sequence[Variable]], list[Variable]]
-Optimizer = Callable[..., Mapping[Variable, Variable]]
+
+LOSS = frozenset({"gradients", "loss", "scaled_loss"})
+"""What makes an objective: whoever overrides one of these has another one."""
+FACTS = "is_bound", "is_elbo"
+"""What holds for one objective, and is not inherited by a class that has another one."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,14 @@ class Operator:
     """Base of the objectives: a loss of symbolic draws of an approximation.
 
     A subclass implements :meth:`loss`, or :meth:`gradients` if it follows no loss.
+
+    ``is_bound`` says that a fit of a family with a density can end by itself, once the loss is
+    level. It holds for the class that says so: a subclass that overrides the loss has to say it
+    for itself.
+
+    Approximations of one family share what has been compiled for an operator if its class names
+    its settings, the attributes that tell one operator from another, in ``setting_names``. An
+    operator with further attributes shares nothing.
 
     Parameters
     ----------
@@ -64,6 +80,21 @@ class Operator:
     >>> abs(approx.mean.eval() - 1) < 0.3
     array([ True])
     """
+
+    is_bound: ClassVar[bool] = False
+    """Whether the loss is a bound that becomes level when the family is close to the posterior."""
+    is_elbo: bool = False
+    """Whether it is the negative evidence lower bound itself."""
+    setting_names: ClassVar[tuple[str, ...] | None] = None
+    """Names of the attributes that tell operators of the class apart, if these are all."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = vars(cls)
+        if LOSS & own.keys():
+            for fact in FACTS:
+                if fact not in own:
+                    setattr(cls, fact, vars(Operator)[fact])
 
     def __init__(
         self,
@@ -127,7 +158,9 @@ class Operator:
     @property
     def key(self) -> Hashable | None:
         """Equal for operators that make the same loss, None for one that no other is equal to."""
-        return None
+        if self.setting_names is None:
+            return None
+        return settings_key(self, (*self.setting_names, "test_function"), derived=("approx",))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.approx!r}>"
@@ -187,12 +220,12 @@ class ObjectiveFunction:
         *,
         obj_n_mc: int = 1,
         tf_n_mc: int = 1,
-        obj_optimizer: Optimizer = adagrad_window,
-        test_optimizer: Optimizer = adagrad_window,
-        more_obj_params: Sequence[Variable] = (),
-        more_tf_params: Sequence[Variable] = (),
-        more_updates: Mapping[Variable, Variable] | None = None,
-        more_replacements: Mapping[Variable, Variable] | None = None,
+        obj_optimizer: StepOptimizer = adagrad_window,
+        test_optimizer: StepOptimizer = adagrad_window,
+        more_obj_params: Sequence[SharedVariable] = (),
+        more_tf_params: Sequence[SharedVariable] = (),
+        more_updates: Mapping[SharedVariable, Variable] | None = None,
+        more_replacements: Mapping[Variable, Any] | None = None,
         total_grad_norm_constraint: float | None = None,
         score: bool = True,
     ) -> StepGraph:
@@ -221,23 +254,39 @@ class ObjectiveFunction:
         score
             Whether to report the loss of each step.
         """
-        swap = dict(more_replacements or {})
+        options = StepOptions.of(
+            score=score,
+            obj_n_mc=obj_n_mc,
+            tf_n_mc=tf_n_mc,
+            obj_optimizer=obj_optimizer,
+            test_optimizer=test_optimizer,
+            more_obj_params=more_obj_params,
+            more_tf_params=more_tf_params,
+            more_updates=more_updates,
+            more_replacements=more_replacements,
+            total_grad_norm_constraint=total_grad_norm_constraint,
+        )
+        return self.step_graph(options)
+
+    def step_graph(self, options: StepOptions) -> StepGraph:
+        """Return the updates of one step, and its loss if that is wanted."""
+        swap, norm = options.more_replacements, options.total_grad_norm_constraint
 
         def replace(graphs: Sequence[Variable]) -> list[Variable]:
             return graph_replace(list(graphs), swap, strict=False) if swap else list(graphs)
 
         def descend(
-            params: list[Variable], n_mc: int, optimizer: Optimizer, sign: int
+            params: list[Variable], n_mc: int, optimizer: StepOptimizer, sign: int
         ) -> tuple[dict[Variable, Variable], TensorVariable | None]:
             grads, loss, updates = self.op.gradients(params, n_mc, replace)
             grads = grads if sign > 0 else [-g for g in grads]
-            if total_grad_norm_constraint is not None:
-                grads = total_norm_constraint(grads, total_grad_norm_constraint)
+            if norm is not None:
+                grads = total_norm_constraint(grads, norm)
             return updates | dict(optimizer(grads, params)), loss
 
-        params = [*self.approx.params, *more_obj_params]
-        updates, loss = descend(params, obj_n_mc, obj_optimizer, 1)
-        if tested := [*self.op.test_params, *more_tf_params]:
-            updates |= descend(tested, tf_n_mc, test_optimizer, -1)[0]
-        updates |= dict(more_updates or {})
-        return StepGraph(updates, loss if score else None)
+        params = [*self.approx.params, *options.more_obj_params]
+        updates, loss = descend(params, options.obj_n_mc, options.obj_optimizer, 1)
+        if tested := [*self.op.test_params, *options.more_tf_params]:
+            updates |= descend(tested, options.tf_n_mc, options.test_optimizer, -1)[0]
+        updates |= options.more_updates
+        return StepGraph(updates, loss if options.score else None)

@@ -22,11 +22,12 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes.objectives.test_function import TestFunction
 from vibayes.ops.pairs import PROFILES, RadialSums, median_distance, pair_distances
+from vibayes.settings import ComparedBySettings
 
 __all__ = ["IMQ", "RBF", "CallableKernel", "Kernel", "RadialKernel", "as_kernel", "imq", "rbf"]
 
 
-class Kernel(TestFunction):
+class Kernel(ComparedBySettings, TestFunction):
     """Base of the kernels.
 
     Called with particles a kernel returns its matrices. Called with settings it returns a kernel
@@ -56,7 +57,7 @@ class Kernel(TestFunction):
         return pt.dot(K, score) + repulsion
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CallableKernel(Kernel):
     """A kernel that a user wrote.
 
@@ -123,7 +124,7 @@ def check_number(kernel: str, name: str, value: Any, lower: float, upper: float)
         raise ValueError(f"{kernel}: {name} must be a finite {side} number, got {value!r}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RBF(RadialKernel):
     r"""The Gaussian kernel, or radial basis function.
 
@@ -164,7 +165,7 @@ class RBF(RadialKernel):
         return pt.switch(pt.eq(h2, 0), pt.ones_like(h2), h2)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class IMQ(RadialKernel):
     r"""The inverse multiquadric kernel, whose heavy tails keep far particles in touch.
 

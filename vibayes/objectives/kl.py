@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 from pytensor.tensor.variable import TensorVariable
@@ -32,6 +32,9 @@ class KL(Operator):
         it to the approximation's ``cost_part_grad_scale``, of which True is the case 0.
     """
 
+    is_bound = True
+    setting_names = "beta", "path_derivative"
+
     def __init__(self, approx: Joint, beta: float = 1.0, path_derivative: bool = False) -> None:
         super().__init__(approx)
         if not np.isfinite(beta) or beta < 0:
@@ -40,18 +43,19 @@ class KL(Operator):
         self.path_derivative = bool(path_derivative)
 
     @property
-    def key(self) -> Hashable:
-        return type(self), self.beta, self.path_derivative
+    def is_elbo(self) -> bool:
+        """Whether it is the negative evidence lower bound itself."""
+        return self.beta == 1.0
 
     def loss(self, draws: Draws) -> TensorVariable:
-        logq = self._logq(draws)
+        logq = scaled_logq(draws, 0.0 if self.path_derivative else self.approx.cost_part_grad_scale)
         if self.beta == 1.0:  # one graph of the joint density is smaller than two of its parts
             return (logq - draws.logp).mean()
         return (self.beta * (logq - draws.varlogp) - draws.datalogp).mean()
 
-    def _logq(self, draws: Draws) -> TensorVariable:
-        """Return log q, the derivative by the parameters at a fixed draw scaled."""
-        scale = 0.0 if self.path_derivative else self.approx.cost_part_grad_scale
-        if isinstance(scale, float) and scale in (0.0, 1.0):
-            return draws.logq if scale else draws.path_logq
-        return draws.path_logq + scale * (draws.logq - draws.path_logq)
+
+def scaled_logq(draws: Draws, scale: Any) -> TensorVariable:
+    """Return log q, the derivative by the parameters at a fixed draw scaled."""
+    if isinstance(scale, float) and scale in (0.0, 1.0):
+        return draws.logq if scale else draws.path_logq
+    return draws.path_logq + scale * (draws.logq - draws.path_logq)

@@ -8,8 +8,6 @@ Objectives, arXiv:1810.04152.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
@@ -50,6 +48,9 @@ class Renyi(Operator):
     becomes too wide, the more so the smaller the minibatches are. :class:`~vibayes.KL` does not.
     """
 
+    is_bound = True
+    setting_names = "alpha", "doubly_reparameterized"
+
     def __init__(
         self, approx: Joint, alpha: float = 0.0, doubly_reparameterized: bool = True
     ) -> None:
@@ -61,10 +62,6 @@ class Renyi(Operator):
             )
         self.alpha = float(alpha)
         self.doubly_reparameterized = bool(doubly_reparameterized)
-
-    @property
-    def key(self) -> Hashable:
-        return type(self), self.alpha, self.doubly_reparameterized
 
     def loss(self, draws: Draws) -> TensorVariable:
         power = 1 - self.alpha

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,8 @@ class KSD(Operator):
     Algorithm, arXiv:1608.04471.
     """
 
+    setting_names = "kernel", "temperature"
+
     def __init__(
         self,
         approx: Joint,
@@ -63,10 +65,6 @@ class KSD(Operator):
         self.temperature = float(temperature)
         if not 0 < self.temperature < np.inf:
             raise ValueError(f"temperature must be a positive number, got {temperature!r}")
-
-    @property
-    def key(self) -> Hashable:
-        return type(self), self.kernel, self.temperature
 
     def gradients(
         self,

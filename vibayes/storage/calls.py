@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import singledispatch
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,12 @@ __all__ = [
 TOLERANCE = 1e-6  # of numbers that another processor rounds differently
 
 
+@singledispatch
 def describe_argument(value: Any) -> Any:
-    """Return an argument as what JSON can hold, the same for equal arguments."""
+    """Return an argument as what JSON can hold, the same for equal arguments.
+
+    Modules that define what arguments are made of register how it is described.
+    """
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, np.generic):

@@ -1,0 +1,213 @@
+"""Runs of compiled steps: how one begins, why it ended, and what it leaves for the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.tensor.random.type import RandomType
+
+from vibayes.approximations.base import Approximation
+from vibayes.backend.compiled import Compiled
+from vibayes.backend.seeds import new_generator
+from vibayes.inference.checkpoints import Keeping, find_kept
+from vibayes.inference.convergence import FEWEST_LOSSES, loss_trend
+from vibayes.inference.failures import check_first_loss, explain_draw
+from vibayes.inference.loop import FitLoop
+from vibayes.inference.steps import CompiledSteps
+from vibayes.objectives.base import ObjectiveFunction
+from vibayes.objectives.options import StepOptions
+from vibayes.records.ending import Ending
+from vibayes.records.fit_state import FitState
+from vibayes.storage.checkpoint import Checkpoint
+from vibayes.storage.records import seeds_from, seeds_record
+from vibayes.streaming.feed import Feeds
+from vibayes.streaming.shuffle import ReadingPlace
+
+__all__ = ["Run", "Start", "begin_run", "ending_of", "fit_steps", "start_loop"]
+
+
+Start = Callable[[StepOptions, FitState | None], FitLoop]
+"""Makes the loop of a fit: at its beginning, or where an earlier process has left it."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a fit leaves behind, for a refinement to go on from.
+
+    Attributes
+    ----------
+    keeping : Keeping
+        What the fit was told to do, and its checkpoint.
+    callbacks : tuple of callable
+        Those of the fit.
+    loop : FitLoop, optional
+        The loop of its steps, if it has taken some here.
+    make_loop : callable, optional
+        Makes the loop of a fit that was done in another process.
+    is_search : bool
+        Whether the fit has searched, so that steps never began.
+    """
+
+    keeping: Keeping = field(default_factory=lambda: Keeping({}))
+    callbacks: tuple[Callable[..., None], ...] = ()
+    loop: FitLoop | None = None
+    make_loop: Callable[[], FitLoop] | None = None
+    is_search: bool = False
+
+
+def begin_run(
+    objective: ObjectiveFunction,
+    options: StepOptions,
+    call: dict[str, Any],
+    checkpoint: Checkpoint | None,
+    before: Run,
+    callbacks: Sequence[Callable[..., None]] | None,
+) -> Run:
+    """Return a new run, which has taken over what an earlier process has left of it.
+
+    Parameters
+    ----------
+    objective, options
+        What the fit makes small, and how.
+    call
+        What it was told to do.
+    checkpoint
+        Its file.
+    before
+        The last run.
+    callbacks
+        The callbacks of the fit.
+    """
+    approx, earlier = objective.approx, before.keeping.checkpoint
+    keeping = find_kept(call, checkpoint, approx.model, "" if earlier is None else earlier.id)
+    approx.diagnosis = approx.outcome.fit_state = None
+    if keeping.found is not None:
+        keeping.take_over(approx, given_variables(objective, options))
+    return Run(keeping, tuple(callbacks or ()))
+
+
+def fit_steps(run: Run, n: int, options: StepOptions, start: Start, progressbar: bool) -> None:
+    """Take steps up to the n-th."""
+    keeping = run.keeping
+    loop = start(options, keeping.saved)
+    look = keeping.after_chunk(loop, run.callbacks)
+    loop.run(n - loop.iteration, run.callbacks, progressbar, keeping.saved, look)
+    loop.approx.ending = ending_of(loop)
+    keeping.finish(loop, run.callbacks)
+
+
+def start_loop(
+    objective: ObjectiveFunction,
+    options: StepOptions,
+    mode: Any,
+    own: Compiled,
+    saved: FitState | None = None,
+) -> FitLoop:
+    """Return a loop that is ready to run: compiled, its start checked.
+
+    Parameters
+    ----------
+    objective
+        What the steps make small.
+    options
+        Options of the steps.
+    mode
+        PyTensor mode.
+    own
+        Keeps the steps that can serve no other inference.
+    saved
+        Where to go on, in the place of a beginning.
+    """
+    approx = objective.approx
+    seeds = seeds_record(approx.noise_seeds)
+    approx.model.check_shapes()
+    steps, made_from = compiled_steps(objective, options, mode, own)
+    shared = dict(zip(made_from, approx.params, strict=True))
+    shared |= {v: v for v in given_variables(objective, options)}
+    values = {key: variable.get_value(borrow=True) for key, variable in shared.items()}
+    state = steps.state(values, generators_for(steps, approx))
+    feed_seed = whole_number(approx) if steps.windows else 0
+    feeds = Feeds(steps.windows, feed_seed)
+    if saved is not None:
+        approx.noise_seeds = seeds_from(seeds)  # those that were drawn belong to a beginning
+        places = [ReadingPlace(*place) for place in saved.feed_places]
+        feeds = Feeds(steps.windows, saved.feed_seed, places)
+    steps.compile(state)
+    check_first_loss(approx, steps, state)
+    explain = partial(explain_draw, approx, steps, made_from, options)
+    loop = FitLoop(approx, steps, shared, state, explain, feeds)
+    if saved is not None:
+        loop.resume(saved)
+    return loop
+
+
+def compiled_steps(
+    objective: ObjectiveFunction, options: StepOptions, mode: Any, own: Compiled
+) -> tuple[CompiledSteps, list[SharedVariable]]:
+    """Return the steps, and the parameters that their graph was made from.
+
+    They are kept with the model: a second fit that differs in nothing but numbers builds no graph
+    and compiles nothing. Steps that can serve no other inference are kept with their own.
+    """
+    approx = objective.approx
+    is_shared = objective.key is not None and options.key is not None
+    keep = approx.compiled if is_shared else own.get
+
+    def make() -> tuple[CompiledSteps, list[SharedVariable]]:
+        return CompiledSteps(objective.step_graph(options), mode), list(approx.params)
+
+    return keep(("steps", objective.key, options.own_key, mode), make)
+
+
+def given_variables(objective: ObjectiveFunction, options: StepOptions) -> list[SharedVariable]:
+    """Return the tensors of the user's own that a fit changes."""
+    given = [
+        *objective.op.test_params,
+        *options.more_obj_params,
+        *options.more_tf_params,
+        *options.more_updates,
+    ]
+    return [v for v in dict.fromkeys(given) if not isinstance(v.type, RandomType)]
+
+
+def generators_for(
+    steps: CompiledSteps, approx: Approximation
+) -> dict[SharedVariable, np.random.Generator]:
+    """Return generators for a fit, all from the approximation's seed.
+
+    Generators that the model brings along (of minibatches) get streams that depend on what tells
+    them apart too: their identity, or else their state.
+    """
+    generators = {key: approx.spawn_generator() for key in steps.own_generators}
+    base = whole_number(approx)
+    for key in steps.generators:
+        if key not in generators:
+            generators[key] = new_generator(np.random.SeedSequence([base, *identity(key)]))
+    return generators
+
+
+def whole_number(approx: Approximation) -> int:
+    """Return a random whole number that depends on the approximation's seed."""
+    return int(approx.spawn_generator().integers(2**63))
+
+
+def identity(generator: SharedVariable) -> tuple[int, ...]:
+    """Return whole numbers that tell a random generator of the model from others."""
+    if hasattr(generator.tag, "identity"):
+        return generator.tag.identity
+    own = generator.get_value(borrow=True).bit_generator.state["state"]
+    return tuple(int(value) for value in own.values())
+
+
+def ending_of(loop: FitLoop) -> Ending:
+    """Return why a fit ended that was told when to stop."""
+    reason = f"{loop.iteration:,} iterations were done"
+    if not loop.steps.has_loss or len(loop.losses) < FEWEST_LOSSES:
+        return Ending(None, reason)
+    trend = loss_trend(loop.losses)
+    return Ending(None, f"{reason}; {trend}", unsettled=not trend.settled)
