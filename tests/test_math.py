@@ -142,7 +142,7 @@ def test_expand_packed_triangular(lower):
     np.testing.assert_array_equal(slope, weights[expected > 0])
     with pytest.raises(ValueError, match="must be a vector"):
         math.expand_packed_triangular(2, np.ones((2, 2)))
-    with pytest.raises(ValueError, match="n must be a whole number of at least 0, got 2.5"):
+    with pytest.raises(ValueError, match=r"n must be a whole number of at least 0, got 2\.5"):
         math.expand_packed_triangular(2.5, packed)
 
 

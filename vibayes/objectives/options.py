@@ -131,10 +131,9 @@ class StepOptions:
         found = {}
         for name in STEP_OPTION_NAMES:
             value = getattr(self, name) if name in self.given else None
-            by_name = name in DESCRIBED_BY_NAME
-            found[name] = (
-                [describe_argument(v) for v in value or ()] if by_name else describe_argument(value)
-            )
+            if name in DESCRIBED_BY_NAME:
+                value = list(value or ())
+            found[name] = describe_argument(value)
         return found
 
 
