@@ -1,7 +1,8 @@
 import pytest
 
 import vibayes as vb
-from vibayes.families.base import FAMILIES, Group
+from vibayes.families.base import Group
+from vibayes.families.known import FAMILIES
 from vibayes.families.mean_field import MeanFieldGroup
 from vibayes.flows import Flow, PlanarFlow
 from vibayes.registry import Registry

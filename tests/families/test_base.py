@@ -9,8 +9,8 @@ from vibayes.approximations.base import SingleGroupApproximation
 from vibayes.approximations.full_rank import FullRank
 from vibayes.backend.modes import evaluate
 from vibayes.exceptions import ModelError, ShapeError
-from vibayes.families.base import FAMILIES
 from vibayes.families.full_rank import FullRankGroup
+from vibayes.families.known import FAMILIES
 from vibayes.families.low_rank import LowRankGroup
 from vibayes.families.mean_field import MeanFieldGroup
 

@@ -12,7 +12,8 @@ from pytensor.tensor.variable import TensorVariable
 from vibayes.arguments import check_whole
 from vibayes.context import modelcontext
 from vibayes.exceptions import ApproximationWarning
-from vibayes.families.base import Group, local_groups
+from vibayes.families.base import Group
+from vibayes.families.joint import local_groups
 from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
 from vibayes.posterior.display import approximation_html

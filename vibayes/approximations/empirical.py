@@ -13,8 +13,8 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes.approximations.base import Approximation, SingleGroupApproximation
 from vibayes.context import modelcontext
-from vibayes.families.base import local_groups
 from vibayes.families.empirical import EmpiricalGroup
+from vibayes.families.joint import local_groups
 from vibayes.model.core import Model
 
 __all__ = ["Empirical"]

@@ -21,36 +21,14 @@ from vibayes.context import modelcontext
 from vibayes.distributions.base import to_float
 from vibayes.distributions.shapes import same_shape
 from vibayes.exceptions import ModelError, ShapeError
+from vibayes.families.facts import distribution_of_class, forget_facts
+from vibayes.families.known import FAMILIES, choose_family
 from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
-from vibayes.registry import Registry
 from vibayes.settings import attributes, key_of
 
-__all__ = ["Group", "check_continuous", "local_groups"]
+__all__ = ["Group", "check_continuous"]
 
-DISTRIBUTION = frozenset(
-    {
-        "draw",
-        "initial_params",
-        "log_density",
-        "log_density_at",
-        "noise_size",
-        "param_names",
-        "param_shapes",
-        "transform",
-    }
-)
-"""What makes the distribution of a family: whoever overrides one of these has another one."""
-FACTS = (
-    "center_name",
-    "is_diagonal",
-    "is_normal",
-    "log_density_at",
-    "param_scales",
-    "params_near",
-    "several_modes",
-)
-"""What holds for one distribution, and is not inherited by a class that has another one."""
 OWN_ATTRIBUTES = frozenset(
     {
         "event_shape",
@@ -169,12 +147,8 @@ class Group:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        own = vars(cls)
-        if DISTRIBUTION & own.keys():
-            for fact in FACTS:
-                if fact not in own:
-                    setattr(cls, fact, vars(Group)[fact])
-        if "derived_names" not in own:
+        forget_facts(cls, Group)
+        if "derived_names" not in vars(cls):
             cls.derived_names = frozenset()
         FAMILIES.add(cls)
 
@@ -444,8 +418,7 @@ class Group:
         distribution, it may still stand for a parameter, but no longer for a moment.
         """
         definer = next(c for c in cls.__mro__ if moment in vars(c))
-        maker = next(c for c in cls.__mro__ if DISTRIBUTION & vars(c).keys())
-        return definer is not Group and issubclass(definer, maker)
+        return definer is not Group and issubclass(definer, distribution_of_class(cls))
 
     def moment(self, name: str) -> TensorVariable:
         """Return ``mean``, ``std`` or ``cov`` of the flat unconstrained vector.
@@ -516,45 +489,3 @@ def check_continuous(model: Model, variables: Iterable[TensorVariable]) -> None:
                 "gradient. Marginalize it: write its sum over the states as a mixture, as in "
                 "vb.Mixture or vb.NormalMixture."
             )
-
-
-FAMILIES: Registry[Group] = Registry("family")
-
-
-def choose_family(vfam: str | None, params: Mapping[str, Any] | None) -> type[Group]:
-    """Return the family of a name, or the one that has parameters of these names."""
-    known = ", ".join(sorted(FAMILIES))
-    if vfam is not None:
-        if vfam.lower() in FAMILIES:
-            return FAMILIES[vfam]
-        for family in FAMILIES.values():
-            if family.accepts(vfam):
-                return family
-        raise ValueError(f"vfam {vfam!r} is unknown; known are {known}, and formulas of flows")
-    if params is None:
-        raise ValueError(f"Group: give vfam (one of {known}) or params")
-    for family in FAMILIES.values():
-        if family.param_names == set(params):
-            return family
-    raise ValueError(f"no family has the parameters {sorted(params)}; known families are {known}")
-
-
-def local_groups(local_rv: Mapping[TensorVariable, Any], model: Model) -> list[Group]:
-    """Return a local group for each variable of ``local_rv``.
-
-    Raises
-    ------
-    TypeError
-        If the parameters are neither a dict nor the pair of mu and rho.
-    """
-    groups = []
-    for rv, params in local_rv.items():
-        if not isinstance(params, Mapping):
-            if not isinstance(params, tuple | list) or len(params) != 2:
-                raise TypeError(
-                    f"local_rv of {rv.name!r} must be (mu, rho) or a dict of parameters, got "
-                    f"{params!r}"
-                )
-            params = dict(zip(("mu", "rho"), params, strict=True))
-        groups.append(Group([rv], params=params, local=True, model=model))
-    return groups

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,7 +19,7 @@ from vibayes.families.draws import Draws
 from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
 
-__all__ = ["Joint"]
+__all__ = ["Joint", "local_groups"]
 
 T = TypeVar("T")
 
@@ -238,3 +238,24 @@ def check_cover(model: Model, groups: Sequence[Group]) -> None:
             seen.add(rv)
     if missing := [rv.name for rv in model.free_RVs if rv not in seen]:
         raise ModelError(f"No group holds {', '.join(map(repr, missing))}")
+
+
+def local_groups(local_rv: Mapping[TensorVariable, Any], model: Model) -> list[Group]:
+    """Return a local group for each variable of ``local_rv``.
+
+    Raises
+    ------
+    TypeError
+        If the parameters are neither a dict nor the pair of mu and rho.
+    """
+    groups = []
+    for rv, params in local_rv.items():
+        if not isinstance(params, Mapping):
+            if not isinstance(params, tuple | list) or len(params) != 2:
+                raise TypeError(
+                    f"local_rv of {rv.name!r} must be (mu, rho) or a dict of parameters, got "
+                    f"{params!r}"
+                )
+            params = dict(zip(("mu", "rho"), params, strict=True))
+        groups.append(Group([rv], params=params, local=True, model=model))
+    return groups

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vibayes.approximations.base import Approximation
-from vibayes.families.base import FAMILIES
+from vibayes.families.known import FAMILIES
 from vibayes.inference.base import METHODS, Method
 from vibayes.inference.methods import FamilyInference
 from vibayes.model.core import Model

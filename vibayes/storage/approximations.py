@@ -13,8 +13,9 @@ from pytensor.graph.basic import Variable
 from vibayes.backend.modes import evaluate
 from vibayes.backend.shared import assign
 from vibayes.exceptions import StorageError
-from vibayes.families.base import FAMILIES, Group
+from vibayes.families.base import Group
 from vibayes.families.joint import Joint
+from vibayes.families.known import FAMILIES
 from vibayes.flows import Flow
 from vibayes.model.core import Model
 from vibayes.records.outcome import Outcome

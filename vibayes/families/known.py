@@ -1,0 +1,31 @@
+"""Which families there are, and how they are found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vibayes.registry import Registry
+
+__all__ = ["FAMILIES", "choose_family"]
+
+FAMILIES: Registry[Any] = Registry("family")
+"""All families by short name and alias."""
+
+
+def choose_family(vfam: str | None, params: Mapping[str, Any] | None) -> type:
+    """Return the family of a name, or the one that has parameters of these names."""
+    known = ", ".join(sorted(FAMILIES))
+    if vfam is not None:
+        if vfam.lower() in FAMILIES:
+            return FAMILIES[vfam]
+        for family in FAMILIES.values():
+            if family.accepts(vfam):
+                return family
+        raise ValueError(f"vfam {vfam!r} is unknown; known are {known}, and formulas of flows")
+    if params is None:
+        raise ValueError(f"Group: give vfam (one of {known}) or params")
+    for family in FAMILIES.values():
+        if family.param_names == set(params):
+            return family
+    raise ValueError(f"no family has the parameters {sorted(params)}; known families are {known}")
