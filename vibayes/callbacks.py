@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 
+from vibayes import interrupts
 from vibayes.arguments import check_whole
 from vibayes.backend.shared import flat_values
 
@@ -64,6 +66,12 @@ def period(callback: Callable[..., None]) -> int:
     if not callable(callback):
         raise TypeError(f"a callback must be callable, got {callback!r}")
     return check_whole(getattr(callback, "every", 1), f"every of {callback!r}", least=1)
+
+
+def calling(callback: Callable[..., None]) -> AbstractContextManager[None]:
+    """Return the block in which to call a callback: Ctrl-C may end those of the user's own."""
+    own = type(callback).__module__.partition(".")[0] == __name__.partition(".")[0]
+    return nullcontext() if own else interrupts.user_code()
 
 
 RELATIVE_EPSILON = 1e-12

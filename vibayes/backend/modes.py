@@ -11,7 +11,8 @@ from pytensor.compile.mode import Mode
 from pytensor.graph.basic import Variable
 from pytensor.link.vm import VMLinker
 
-from vibayes.backend.numba import numba_mode
+from vibayes import interrupts
+from vibayes.backend.numba import checked_passes, numba_mode
 from vibayes.backend.numpy_linker import NumpyLinker, numpy_mode
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "evaluate",
     "profiling_mode",
     "resolve_mode",
+    "safe_from_signals",
 ]
 
 # NumPy runs the graph operation by operation: a call on few numbers costs more than a compiled
@@ -95,3 +97,32 @@ def compiled_code(function: Any) -> Callable | None:
     where each operation is a function of its own, as in C.
     """
     return getattr(function.vm, "jit_fn", None)
+
+
+def safe_from_signals(function: Any, mode: Any) -> Callable[..., Any]:
+    """Return a compiled function whose calls no signal can disturb.
+
+    The first call, in which Numba compiles, can be ended by one.
+
+    Parameters
+    ----------
+    function
+        A PyTensor function.
+    mode
+        The mode that it was made with. Those of NumPy are Python code, and stay as they are.
+    """
+    if mode in (EVALUATE_MODE, AS_IT_IS):
+        return function
+    is_compiled = False
+
+    def call(*args: Any) -> Any:
+        nonlocal is_compiled
+        if is_compiled:
+            with interrupts.shut():
+                return function(*args)
+        with checked_passes():
+            result = function(*args)
+        is_compiled = True
+        return result
+
+    return call

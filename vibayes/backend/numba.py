@@ -15,7 +15,9 @@ Three things differ from PyTensor's numba mode.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -29,7 +31,9 @@ from pytensor.tensor.elemwise import DimShuffle
 from pytensor.tensor.math import Dot
 from pytensor.tensor.type import tensor
 
-__all__ = ["NumbaOp", "numba_mode", "numba_version"]
+from vibayes import interrupts
+
+__all__ = ["NumbaOp", "checked_passes", "numba_mode", "numba_version"]
 
 Implementation = Callable[[Any, Apply, Callable], tuple[Any, int]]
 
@@ -108,6 +112,29 @@ class FixedArityNumbaLinker(NumbaLinker):
             cache_key=f"{cache_key}_fixed_arity_nogil_{__name__}",
         )
         return numba_njit(function, final_function=True, cache=True, nogil=True)
+
+
+@contextmanager
+def checked_passes() -> Iterator[None]:
+    """Let a signal end what is compiled in the block, between two passes of the compiler.
+
+    An exception anywhere else might come while Numba takes in what it has to know of functions,
+    and it would never know them.
+    """
+    if "numba" not in sys.modules:
+        yield
+        return
+    from numba.core import event
+
+    class Listener(event.Listener):
+        def on_start(self, event: Any) -> None:
+            interrupts.check()
+
+        def on_end(self, event: Any) -> None:
+            pass
+
+    with event.install_listener("numba:run_pass", Listener()):
+        yield
 
 
 class MatrixProduct(Op):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from typing import Any, ClassVar
 
 import numpy as np
 
+from vibayes import interrupts
 from vibayes.approximations.base import Approximation, judge
+from vibayes.exceptions import ApproximationWarning
 from vibayes.registry import Registry
 from vibayes.search.budget import Budget
 
@@ -92,10 +95,25 @@ class Method:
     def result(self, approx: Approximation, diagnose: bool) -> Approximation:
         """Return what a fit has made, judged if that is wanted.
 
-        Warnings name the line of the user's code that has called the fit.
+        Warnings name the line of the user's code that has called the fit. Ctrl-C ends the
+        judgement, and leaves the fit as it is.
         """
-        if diagnose:
-            judge(approx, stacklevel=1 + frames_of_library())
+        if not diagnose:
+            return approx
+        frames = frames_of_library()
+        try:
+            interrupts.check()
+            with interrupts.interruptible():
+                judge(approx, stacklevel=1 + frames)
+            interrupts.check()
+        except KeyboardInterrupt:
+            approx.diagnosis = None
+            warnings.warn(
+                "The judgement of the fit was interrupted: the fit is whole, approx.diagnose() "
+                "judges it.",
+                ApproximationWarning,
+                stacklevel=1 + frames,
+            )
         return approx
 
 

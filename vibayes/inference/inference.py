@@ -10,6 +10,7 @@ from typing import Any
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 
+from vibayes import interrupts
 from vibayes.approximations.base import Approximation
 from vibayes.arguments import check_whole
 from vibayes.backend.compiled import Compiled
@@ -99,6 +100,7 @@ class Inference(Method):
         """Time that the steps of the last fit waited for data that are not in memory."""
         return 0.0 if self.last_run.loop is None else self.last_run.loop.feeds.wait_seconds
 
+    @interrupts.Deferral(keeps_result=True)
     def fit(
         self,
         n: int | None = None,
@@ -202,7 +204,7 @@ class Inference(Method):
         Notes
         -----
         Ctrl-C, and ``StopIteration`` in a callback, end the fit early. Everything up to then is
-        kept.
+        kept. Ctrl-C before the first iteration raises ``KeyboardInterrupt``.
 
         A fit that ends by itself finds the modes and the scale of the posterior first, so that
         neither start nor units matter. A normal family, fitted by KL to data in memory, then takes
@@ -229,23 +231,29 @@ class Inference(Method):
             n = check_whole(10_000 if n is None else n, "n", least=0)
         kept = Checkpoint.wanted(checkpoint, checkpoint_every)
         call = describe_fit(type(self).__qualname__, self.objective.op, options, budget)
+        before = self.last_run
         self.last_run = begin_run(self.objective, options, call, kept, self.last_run, callbacks)
         found = self.last_run.keeping.found
         by_schedule = budget is not None and not is_normal_fit(self.objective, options)
         if by_schedule and "obj_n_mc" not in options.given and not self.approx.model.minibatches:
             options = options.but(obj_n_mc=10)
         start = partial(self._start, mode)
-        if found is not None and found.is_done(n):
-            self._end_by_file(found.state, budget, options, start)
-        elif budget is None:
-            fit_steps(self.last_run, n, options, start, progressbar)
-        elif by_schedule:
-            fit_by_schedule(self.approx, self.last_run, budget, options, start, progressbar)
-        else:
-            self.last_run = replace(self.last_run, is_search=True)
-            self.approx.model.check_shapes()
-            fit_normal_family(self.approx, budget, self.last_run.callbacks)
-            self.last_run.keeping.finish_search(self.approx)
+        try:
+            if found is not None and found.is_done(n):
+                self._end_by_file(found.state, budget, options, start)
+            elif budget is None:
+                fit_steps(self.last_run, n, options, start, progressbar)
+            elif by_schedule:
+                fit_by_schedule(self.approx, self.last_run, budget, options, start, progressbar)
+            else:
+                self.last_run = replace(self.last_run, is_search=True)
+                self.approx.model.check_shapes()
+                fit_normal_family(self.approx, budget, self.last_run.callbacks)
+                self.last_run.keeping.finish_search(self.approx)
+        except KeyboardInterrupt:
+            if self.last_run.loop is None:  # nothing was done: the fit before can still go on
+                self.last_run = before
+            raise
         return self.result(self.approx, diagnose)
 
     def check_options(self, options: StepOptions) -> None:
@@ -275,6 +283,7 @@ class Inference(Method):
         """Whether there are a loss to converge by and parameters of a density."""
         return self.objective.op.is_bound and self.approx.has_logq
 
+    @interrupts.Deferral(keeps_result=True)
     def refine(
         self,
         n: int,

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from pytensor.compile.sharedvalue import SharedVariable
 
+from vibayes import interrupts
 from vibayes.approximations.base import Approximation
-from vibayes.callbacks import Callback, period
+from vibayes.callbacks import Callback, calling, period
 from vibayes.exceptions import StorageError
 from vibayes.inference.steps import CompiledSteps, State
 from vibayes.progress import Progress, average_loss, logger
@@ -87,6 +88,8 @@ class FitLoop:
         Time spent in compiled steps.
     ended : bool
         Whether a callback has ended the last run.
+    interrupted : bool
+        Whether Ctrl-C has.
     """
 
     def __init__(
@@ -104,7 +107,7 @@ class FitLoop:
         self.explain = explain
         self.feeds = feeds
         self.run_seconds = 0.0
-        self.ended = False
+        self.ended = self.interrupted = False
         self._history = History(approx.hist)
         self._earlier = len(approx.hist)
         self._seconds_per_step = 0.0
@@ -157,17 +160,20 @@ class FitLoop:
         looks = [(callback, period(callback)) for callback in callbacks]
         end = self.iteration + n
         progress = Progress(n, progressbar)
-        begun, self._seen, self.ended = self.iteration, -1, False
+        begun, self._seen = self.iteration, -1
+        self.ended = self.interrupted = False
         try:
             self._take_changes()
             self.sync()
             for callback in callbacks:
                 if isinstance(callback, Callback):
-                    callback.start(self.approx)
+                    with calling(callback):
+                        callback.start(self.approx)
             if saved is not None:
                 restore_callbacks(callbacks, saved)
             self._seen = self.iteration
             while self.iteration < end:
+                interrupts.check()  # state, history and what callbacks know belong together here
                 self._advance(self._next_stop(end, [every for _, every in looks]))
                 for callback, every in looks:
                     if self.iteration % every == 0:
@@ -178,6 +184,7 @@ class FitLoop:
                 progress.update(self.iteration - begun, self.losses)
         except (KeyboardInterrupt, StopIteration) as stop:
             self.ended = isinstance(stop, StopIteration)
+            self.interrupted = not self.ended
             self._finish(progress, begun)
             if str(stop):
                 logger.info(str(stop))
@@ -276,7 +283,8 @@ class FitLoop:
     def _look(self, callback: Callable[..., None]) -> None:
         self.sync()
         try:
-            callback(self.approx, self.losses, self.iteration)
+            with calling(callback):
+                callback(self.approx, self.losses, self.iteration)
         finally:
             self._take_changes()
 
@@ -305,13 +313,14 @@ class FitLoop:
             self._done = (replace(state, vectors=vectors), i)
 
     def _finish(self, progress: Progress, begun: int) -> None:
-        self.sync()
-        progress.close(self.iteration - begun, self.losses)
-        # what is left behind must not be a view of memory that a later run shares
-        for key, shared in self.shared.items():
-            shared.set_value(shared.get_value(borrow=False), borrow=True)
-            self._synced[key] = shared.get_value(borrow=True)
-        self.approx.hist = np.array(self._all_losses())
+        with interrupts.shut():
+            self.sync()
+            # what is left behind must not be a view of memory that a later run shares
+            for key, shared in self.shared.items():
+                shared.set_value(shared.get_value(borrow=False), borrow=True)
+                self._synced[key] = shared.get_value(borrow=True)
+            self.approx.hist = np.array(self._all_losses())
+            progress.close(self.iteration - begun, self.losses)
 
     def _record(self, i: int, losses: np.ndarray) -> None:
         if self.steps.has_loss:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from vibayes import interrupts
 from vibayes.approximations.base import Approximation
-from vibayes.callbacks import Callback, period
+from vibayes.callbacks import Callback, calling, period
 from vibayes.model.target import Target, is_deterministic, sample_size
 from vibayes.objectives.base import ObjectiveFunction
 from vibayes.objectives.options import StepOptions
@@ -66,19 +67,22 @@ class Recorder:
         self._earlier = approx.hist
         for callback in callbacks:
             if isinstance(callback, Callback):
-                callback.start(approx)
+                with calling(callback):
+                    callback.start(approx)
 
     def __call__(self, q: FittedNormal) -> None:
         """Take over a normal, if it is better than all before."""
         if self._losses and -q.elbo > self._losses[-1]:
             return
-        set_normal(self.approx, q)
-        self._losses.append(-q.elbo)
-        losses = np.array(self._losses)
-        self.approx.hist = np.concatenate([self._earlier, losses])
+        with interrupts.shut():
+            set_normal(self.approx, q)
+            self._losses.append(-q.elbo)
+            losses = np.array(self._losses)
+            self.approx.hist = np.concatenate([self._earlier, losses])
         for callback, every in self._callbacks:
             if len(losses) % every == 0:
-                callback(self.approx, losses, len(losses))
+                with calling(callback):
+                    callback(self.approx, losses, len(losses))
 
 
 def fit_normal_family(
@@ -88,11 +92,19 @@ def fit_normal_family(
 
     The approximation holds the best state so far whenever a callback, the user or the budget ends
     the fit.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the user ends it before there is anything to hold.
     """
     approx.ending = Ending(False, INTERRUPTED)
+    earlier = len(approx.hist)
     try:
         approx.ending = found_ending(approx, budget, Recorder(approx, callbacks))
     except (KeyboardInterrupt, StopIteration) as stop:
+        if isinstance(stop, KeyboardInterrupt) and len(approx.hist) == earlier:
+            raise
         if str(stop):
             logger.info(str(stop))
 

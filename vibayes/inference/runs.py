@@ -11,6 +11,7 @@ import numpy as np
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.tensor.random.type import RandomType
 
+from vibayes import interrupts
 from vibayes.approximations.base import Approximation
 from vibayes.backend.compiled import Compiled
 from vibayes.backend.seeds import new_generator
@@ -21,7 +22,7 @@ from vibayes.inference.loop import FitLoop
 from vibayes.inference.steps import CompiledSteps
 from vibayes.objectives.base import ObjectiveFunction
 from vibayes.objectives.options import StepOptions
-from vibayes.records.ending import Ending
+from vibayes.records.ending import INTERRUPTED, Ending
 from vibayes.records.fit_state import FitState
 from vibayes.storage.checkpoint import Checkpoint
 from vibayes.storage.records import seeds_from, seeds_record
@@ -96,6 +97,7 @@ def fit_steps(run: Run, n: int, options: StepOptions, start: Start, progressbar:
     keeping = run.keeping
     loop = start(options, keeping.saved)
     look = keeping.after_chunk(loop, run.callbacks)
+    interrupts.check()
     loop.run(n - loop.iteration, run.callbacks, progressbar, keeping.saved, look)
     loop.approx.ending = ending_of(loop)
     keeping.finish(loop, run.callbacks)
@@ -137,8 +139,13 @@ def start_loop(
         approx.noise_seeds = seeds_from(seeds)  # those that were drawn belong to a beginning
         places = [ReadingPlace(*place) for place in saved.feed_places]
         feeds = Feeds(steps.windows, saved.feed_seed, places)
-    steps.compile(state)
-    check_first_loss(approx, steps, state)
+    try:
+        steps.compile(state)
+        check_first_loss(approx, steps, state)
+        interrupts.check()
+    except KeyboardInterrupt:
+        approx.noise_seeds = seeds_from(seeds)  # the same call has the same numbers again
+        raise
     explain = partial(explain_draw, approx, steps, made_from, options)
     loop = FitLoop(approx, steps, shared, state, explain, feeds)
     if saved is not None:
@@ -207,6 +214,8 @@ def identity(generator: SharedVariable) -> tuple[int, ...]:
 def ending_of(loop: FitLoop) -> Ending:
     """Return why a fit ended that was told when to stop."""
     reason = f"{loop.iteration:,} iterations were done"
+    if loop.interrupted:
+        return Ending(None, f"{INTERRUPTED}: {reason}")
     if not loop.steps.has_loss or len(loop.losses) < FEWEST_LOSSES:
         return Ending(None, reason)
     trend = loss_trend(loop.losses)

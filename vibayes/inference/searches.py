@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vibayes import interrupts
 from vibayes.approximations.base import Approximation
 from vibayes.approximations.empirical import Empirical
 from vibayes.approximations.full_rank import FullRank
@@ -35,7 +36,6 @@ from vibayes.search.explore import (
     distinct_paths,
     enlarge,
     explore,
-    improve,
     improvements,
     proposal,
     searched,
@@ -87,6 +87,7 @@ class SearchMethod(Method):
         self._is_seeded = random_seed is not None
         self.approx: Approximation | None = None
 
+    @interrupts.Deferral(keeps_result=True)
     def fit(
         self,
         n: None = None,
@@ -238,12 +239,13 @@ class AutoVI(SearchMethod):
         try:
             for known in self._tries(tried, rng, budget):
                 tried = known
+            if tried.single is None:
+                tried = self._enlarged(tried, rng, budget)
         except KeyboardInterrupt:
             stopped = INTERRUPTED
-        if tried.single is None and not stopped:
-            tried = self._enlarged(tried, rng, budget)
         exploration = tried.exploration
-        approx = tried.single or self._made_of(exploration, rng)
+        with interrupts.held():
+            approx = tried.single or self._made_of(exploration, rng)
         converged = exploration.trusted and not stopped
         reason = f"a good result was found after {budget.elapsed:.1f} seconds"
         if not converged:
@@ -513,14 +515,23 @@ class MixtureVI(SearchMethod):
                 f'{target.ddim}: try method="auto"'
             )
         exploration = explore(target, rng, budget, draws_to_judge(self.model))
-        exploration = enlarge(improve(exploration, rng, budget), rng)
-        mixture = exploration.mixture
-        if self.components is not None or exploration.moved:
-            most = self.components or len(mixture)
-            mixture = fitted_mixture(exploration.resampled(PARTICLES, rng), rng, most)
-        approx = self._of_mixture(mixture)
+        stopped = ""
+        try:
+            for better in improvements(exploration, rng, budget):
+                exploration = better
+            exploration = enlarge(exploration, rng)
+        except KeyboardInterrupt:
+            stopped = INTERRUPTED
+        with interrupts.held():
+            mixture = exploration.mixture
+            if self.components is not None or exploration.moved:
+                most = self.components or len(mixture)
+                mixture = fitted_mixture(exploration.resampled(PARTICLES, rng), rng, most)
+            approx = self._of_mixture(mixture)
         reason = f"the mixture stood still after {budget.elapsed:.1f} seconds"
-        if not exploration.trusted:
-            reason = budget.exhausted or "the weights of the draws did not become good"
-        approx.ending = Ending(exploration.trusted, reason, findings_of(exploration))
+        converged = exploration.trusted and not stopped
+        if not converged:
+            used_up = stopped or budget.exhausted
+            reason = used_up or "the weights of the draws did not become good"
+        approx.ending = Ending(converged, reason, findings_of(exploration))
         return approx

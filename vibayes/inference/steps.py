@@ -29,8 +29,9 @@ from pytensor.graph.traversal import ancestors
 from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.variable import TensorConstant, TensorVariable
 
+from vibayes import interrupts
 from vibayes.backend.graphs import integer_input
-from vibayes.backend.modes import EVALUATE_MODE
+from vibayes.backend.modes import EVALUATE_MODE, safe_from_signals
 from vibayes.backend.seeds import new_generator
 from vibayes.objectives.base import StepGraph
 
@@ -221,7 +222,9 @@ class CompiledSteps:
         outputs += traces[count + len(generators) :]
         inputs = [n, *vectors, *(pytensor.In(g, mutable=True, borrow=True) for g in generators)]
         inputs += windows
-        return pytensor.function(inputs, outputs, mode=self.mode, trust_input=True)
+        with interrupts.interruptible():
+            function = pytensor.function(inputs, outputs, mode=self.mode, trust_input=True)
+        return safe_from_signals(function, self.mode)
 
     def _join(self, vector: int, values: Mapping[SharedVariable, TensorVariable]) -> TensorVariable:
         return pt.concatenate(

@@ -16,8 +16,9 @@ from pytensor.graph.replace import graph_replace, vectorize_graph
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes import interrupts
 from vibayes.backend.graphs import compiled_graph
-from vibayes.backend.modes import AS_IT_IS, EVALUATE_MODE, resolve_mode
+from vibayes.backend.modes import AS_IT_IS, EVALUATE_MODE, resolve_mode, safe_from_signals
 from vibayes.backend.seeds import random_generators
 from vibayes.distributions.base import distribution_of
 from vibayes.distributions.continuous import Normal
@@ -126,9 +127,12 @@ class Target:
     def _in_parts(self, name: str, Z: np.ndarray) -> list[list[np.ndarray]]:
         Z = np.ascontiguousarray(Z, dtype=pytensor.config.floatX)
         self.evaluations += len(Z)
-        function = self._functions[name]
+        function, results = self._functions[name], []
         with np.errstate(all="ignore"):
-            return [function(Z[at : at + self._rows]) for at in range(0, len(Z), self._rows)]
+            for at in range(0, len(Z), self._rows):
+                interrupts.check()
+                results.append(function(Z[at : at + self._rows]))
+        return results
 
 
 def compiled(
@@ -167,7 +171,7 @@ def functions(
     gradient = pytensor.grad(logp, flat, disconnected_inputs="ignore")
     if many:
         result = {
-            name: each_row(pytensor.function([flat], outputs, mode=resolve_mode()))
+            name: each_row(compiled_vector_function(flat, outputs))
             for name, outputs in {"logp and gradient": [logp, gradient], "logp": [logp]}.items()
         }
     else:
@@ -188,11 +192,22 @@ def over_a_stack(graphs: Sequence[Variable], flat: TensorVariable, size: int) ->
     )
 
 
+def compiled_vector_function(flat: TensorVariable, outputs: Sequence[Variable]) -> Any:
+    """Return a function of a flat vector in machine code."""
+    mode = resolve_mode()
+    with interrupts.interruptible():
+        function = pytensor.function([flat], outputs, mode=mode)
+    return safe_from_signals(function, mode)
+
+
 def each_row(function: Any) -> Any:
     """Return a function of the rows of a matrix that calls one of a vector for each."""
 
     def stacked(Z: np.ndarray) -> list[np.ndarray]:
-        results = [function(row) for row in Z]
+        results = []
+        for row in Z:
+            interrupts.check()
+            results.append(function(row))
         return [np.array(parts) for parts in zip(*results, strict=True)]
 
     return stacked

@@ -11,6 +11,7 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.graph.replace import graph_replace
 
+from vibayes import interrupts
 from vibayes.backend.modes import compiled_code, resolve_mode
 from vibayes.exceptions import ModelError
 from vibayes.families.base import check_continuous
@@ -62,13 +63,15 @@ def compile_density(model: Model, backend: str | None) -> Any:
         graph = graph_replace([model.logp()], model.whole_data_replacements(), strict=False)
         (logp,) = graph_replace(graph, layout.split(center + scale * u), strict=False)
         gradient = pytensor.grad(logp, u, disconnected_inputs="ignore")
-        return pytensor.function(
-            [u, center, scale],
-            lift_constants([logp, gradient]),
-            mode=resolve_mode(backend),
-            trust_input=True,
-            on_unused_input="ignore",
-        )
+        mode = resolve_mode(backend)
+        with interrupts.interruptible():
+            return pytensor.function(
+                [u, center, scale],
+                lift_constants([logp, gradient]),
+                mode=mode,
+                trust_input=True,
+                on_unused_input="ignore",
+            )
 
     return model.compiled(("nuts", backend), compiled_density)
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from vibayes import interrupts
 from vibayes.approximations.base import Approximation
 from vibayes.arguments import check_whole
+from vibayes.backend.numba import checked_passes
 from vibayes.backend.seeds import as_seed_sequence
 from vibayes.context import modelcontext
 from vibayes.inference.fit import fit
@@ -26,6 +28,7 @@ JITTERED = {"auto", "jitter+adapt_diag"}
 FITTED = {"advi", "advi+adapt_diag"}
 
 
+@interrupts.Deferral(keeps_result=True)
 def sample(
     draws: int = 1000,
     tune: int = 1000,
@@ -143,7 +146,9 @@ def sample(
     start_of_chains, point = choose_start(model, init, start, seeds[0])
     center, scale = start_of_chains.center, start_of_chains.scale
     density = density_at(compile_density(model, backend), center, scale)
-    logp, _ = density(np.zeros_like(center))  # compiles, before threads call it
+    with checked_passes():
+        logp, _ = density(np.zeros_like(center))  # compiles, before threads call it
+    interrupts.check()
     if point is not None and not np.isfinite(logp):
         check_point(model, point)
     began = time.perf_counter()
@@ -157,7 +162,8 @@ def sample(
         **kwargs,
     )
     try:
-        trace = sampler.wait()
+        with interrupts.interruptible():
+            trace = sampler.wait()
     except KeyboardInterrupt:
         trace = sampler.abort()
         if "posterior" not in trace or not trace["posterior"]["u"].size:
@@ -169,7 +175,7 @@ def sample(
     if not discard_tuned_samples and tune:
         groups["warmup_"] = complete_chains(trace, "warmup_", center, scale)
     if compute_convergence_checks:
-        warn_of_problems(model, *groups[""], stacklevel=2)
+        warn_of_problems(model, *groups[""], stacklevel=3)
     attributes = {
         "sampling_method": "NUTS",
         "sampling_time": time.perf_counter() - began,
@@ -195,6 +201,8 @@ def choose_start(
         init = fit(
             model=model, random_seed=fit_seed, start=start, diagnose=False, progressbar=False
         )
+        if init.ending.is_interrupted:
+            raise KeyboardInterrupt
         start = None
     if isinstance(init, Approximation):
         if start is not None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vibayes.exceptions import StorageError
+from vibayes.interrupts import Deferral
 
 if TYPE_CHECKING:
     import xarray
@@ -62,6 +63,7 @@ def check_path(path: Any) -> Path:
     return path
 
 
+@Deferral()
 def write_file(path: Path, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     """Write a file in the place of the one that there may be.
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from pytensor.compile.sharedvalue import SharedVariable
 
+from vibayes import interrupts
 from vibayes.exceptions import ShapeError
 from vibayes.streaming.shuffle import BEGINNING, BlockGroup, ReadingPlace, ShuffledEpochs
 from vibayes.streaming.stream import Stream
@@ -77,6 +78,7 @@ class Feed:
         began = time.perf_counter()
         with self._changed:
             while (ready := self._steps_left(step)) <= 0:
+                interrupts.check()
                 self._check_reader()
                 self._changed.wait(LONGEST_DEAFNESS)
         self.wait_seconds += time.perf_counter() - began
