@@ -318,7 +318,6 @@ class Chains(Case):
     draws = 2000
 
     def prepare(self, folder):
-
         self.model = model_of(DATA)
         self.seconds = 4.0
 
@@ -350,7 +349,7 @@ class Saving(Case):
         self.approx.save(self.path)
 
     def act(self):
-        for _ in range(40):
+        for _ in range(10):
             self.approx.save(self.path)
 
     def check(self, result):
