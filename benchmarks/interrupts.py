@@ -364,7 +364,7 @@ class WithCheckpoint(Case):
     """A fit that is kept in a file; then the same call, which goes on."""
 
     def __init__(self, **options):
-        self.options = dict(random_seed=3, diagnose=False, checkpoint_every=10, **QUIET) | options
+        self.options = dict(random_seed=3, diagnose=False, checkpoint_every=100, **QUIET) | options
 
     def prepare(self, folder):
         self.path = folder / "fit.nc"
