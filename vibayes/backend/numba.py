@@ -159,25 +159,25 @@ def compiled_product(op: MatrixProduct, node: Apply, njit: Callable) -> tuple[An
     if op.transpose_x and op.transpose_y:
 
         @njit
-        def product(x, y):  # type: ignore[no-untyped-def]
+        def product(x, y):
             return np.dot(x.T, y.T)
 
     elif op.transpose_x:
 
         @njit
-        def product(x, y):  # type: ignore[no-untyped-def]
+        def product(x, y):
             return np.dot(x.T, y)
 
     elif op.transpose_y:
 
         @njit
-        def product(x, y):  # type: ignore[no-untyped-def]
+        def product(x, y):
             return np.dot(x, y.T)
 
     else:
 
         @njit
-        def product(x, y):  # type: ignore[no-untyped-def]
+        def product(x, y):
             return np.dot(x, y)
 
     return product, 1

@@ -22,7 +22,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes.backend.expressions import is_random_variable
 from vibayes.context import modelcontext
-from vibayes.distributions.constraints import Constraint, constant_value
+from vibayes.distributions.constraints import Constraints, constant_value
 from vibayes.distributions.dist_math import safe_log1mexp
 from vibayes.distributions.shapes import Shape, as_shape, broadcast_static, fits, known_lengths
 from vibayes.distributions.transforms import Transform, logodds
@@ -37,10 +37,21 @@ __all__ = [
     "draw_from",
     "logcdf",
     "logp",
+    "takes_params",
     "to_float",
 ]
 
 UNSET: Any = type("Unset", (), {"__repr__": lambda self: "UNSET"})()
+
+
+def takes_params(init: Callable[..., None]) -> Any:
+    """Mark the ``__init__`` of a distribution, for type checkers alone.
+
+    A distribution is called with the name of a variable first, and gives the random variable:
+    that is what ``Distribution.__new__`` says. Some checkers hold an ``__init__`` of a subclass
+    against the call instead, unless its type is not known.
+    """
+    return init
 
 
 class Distribution:
@@ -77,7 +88,7 @@ class Distribution:
 
     ndim_supp: int = 0
     discrete: bool = False
-    constraints: ClassVar[Mapping[str, Constraint]] = {}
+    constraints: ClassVar[Constraints] = {}
     param_ndims: ClassVar[Mapping[str, int]] = {}
     """Number of axes that an element of a parameter has; 0 for those not named."""
 

@@ -12,7 +12,7 @@ from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import truncated_graph_inputs
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.distributions.base import Distribution, draw_from, to_float, unnamed
+from vibayes.distributions.base import Distribution, draw_from, takes_params, to_float, unnamed
 from vibayes.distributions.constraints import constant_value
 from vibayes.distributions.dist_math import log_sum_exp, safe_log1mexp
 from vibayes.distributions.parameters import check_order
@@ -36,6 +36,7 @@ class Bounded(Distribution):
     A bound that is None or infinite is absent: the attribute is None then.
     """
 
+    @takes_params
     def __init__(self, dist: TensorVariable, lower: Any, upper: Any) -> None:
         base = unnamed(dist)
         if base.ndim_supp:
@@ -108,6 +109,7 @@ class Censored(Bounded):
     ...     y = vb.Censored("y", vb.Normal.dist(mu, 1), upper=3, observed=[1.2, 3.0, 2.5, 3.0])
     """
 
+    @takes_params
     def __init__(self, dist: TensorVariable, lower: Any = None, upper: Any = None) -> None:
         super().__init__(dist, lower, upper)
         check_order(lower, upper, strict=False)
@@ -184,6 +186,7 @@ class Truncated(Bounded):
     ...     x = vb.Truncated("x", vb.StudentT.dist(nu=3), lower=-1, upper=2)
     """
 
+    @takes_params
     def __init__(self, dist: TensorVariable, lower: Any = None, upper: Any = None) -> None:
         super().__init__(dist, lower, upper)
         if self.lower is None and self.upper is None:

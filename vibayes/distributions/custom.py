@@ -18,6 +18,7 @@ from vibayes.distributions.base import (
     Distribution,
     distribution_of,
     draw_from,
+    takes_params,
     to_float,
 )
 from vibayes.distributions.shapes import known_lengths
@@ -92,6 +93,7 @@ class CustomDist(Distribution):
     ...     y = vb.CustomDist("y", mu, logp=logp, random=random, observed=[1.0, 2.5, -0.3])
     """
 
+    @takes_params
     def __init__(
         self,
         *dist_params: Any,

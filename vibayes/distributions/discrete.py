@@ -8,7 +8,7 @@ softmax, the formulas use the argument instead, so that nothing is lost by satur
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,8 +17,9 @@ from pytensor.tensor.special import log_softmax, softmax
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.backend.expressions import argument_of_exp, argument_of_sigmoid, argument_of_softmax
-from vibayes.distributions.base import Discrete, draw_from, to_float
+from vibayes.distributions.base import Discrete, draw_from, takes_params, to_float
 from vibayes.distributions.constraints import (
+    Constraints,
     constant_value,
     count,
     finite,
@@ -170,8 +171,9 @@ class Bernoulli(BoundedDiscrete):
         Log odds of success, :math:`\log(p / (1 - p))`, instead of ``p``.
     """
 
-    constraints: ClassVar = {"p": probability, "logit_p": number}
+    constraints: ClassVar[Constraints] = {"p": probability, "logit_p": number}
 
+    @takes_params
     def __init__(self, p: Any = None, logit_p: Any = None) -> None:
         set_chance(self, p, logit_p)
 
@@ -214,8 +216,9 @@ class Binomial(BoundedDiscrete):
         Log odds of success, :math:`\log(p / (1 - p))`, instead of ``p``.
     """
 
-    constraints: ClassVar = {"n": count, "p": probability, "logit_p": number}
+    constraints: ClassVar[Constraints] = {"n": count, "p": probability, "logit_p": number}
 
+    @takes_params
     def __init__(self, n: Any, p: Any = None, logit_p: Any = None) -> None:
         set_chance(self, p, logit_p, n=n)
 
@@ -271,8 +274,12 @@ class BetaBinomial(BoundedDiscrete):
         Number of trials.
     """
 
-    constraints: ClassVar = {"alpha": positive, "beta": positive, "n": count}
+    constraints: ClassVar[Constraints] = {"alpha": positive, "beta": positive, "n": count}
+    alpha: TensorVariable
+    beta: TensorVariable
+    n: TensorVariable
 
+    @takes_params
     def __init__(self, alpha: Any, beta: Any, n: Any) -> None:
         self.set_params(alpha=alpha, beta=beta, n=n)
 
@@ -308,8 +315,10 @@ class Poisson(BoundedDiscrete):
         Expected number of events, at least 0.
     """
 
-    constraints: ClassVar = {"mu": nonnegative}
+    constraints: ClassVar[Constraints] = {"mu": nonnegative}
+    mu: TensorVariable
 
+    @takes_params
     def __init__(self, mu: Any) -> None:
         self.set_params(mu=mu)
 
@@ -352,13 +361,14 @@ class NegativeBinomial(BoundedDiscrete):
         Another name of ``alpha``.
     """
 
-    constraints: ClassVar = {
+    constraints: ClassVar[Constraints] = {
         "mu": nonnegative,
         "alpha": positive,
         "p": positive_probability,
         "n": positive,
     }
 
+    @takes_params
     def __init__(self, mu: Any = None, alpha: Any = None, p: Any = None, n: Any = None) -> None:
         set_dispersed(self, mu, alpha, p, n)
 
@@ -423,9 +433,11 @@ class Geometric(BoundedDiscrete):
         Probability of success in each trial, positive.
     """
 
-    constraints: ClassVar = {"p": positive_probability}
+    constraints: ClassVar[Constraints] = {"p": positive_probability}
     bounds = (1, None)
+    p: TensorVariable
 
+    @takes_params
     def __init__(self, p: Any) -> None:
         self.set_params(p=p)
 
@@ -461,8 +473,12 @@ class HyperGeometric(BoundedDiscrete):
         Number of items drawn, without replacement, at most N.
     """
 
-    constraints: ClassVar = {"N": count, "k": count, "n": count}
+    constraints: ClassVar[Constraints] = {"N": count, "k": count, "n": count}
+    N: TensorVariable
+    k: TensorVariable
+    n: TensorVariable
 
+    @takes_params
     def __init__(self, N: Any, k: Any, n: Any) -> None:
         check_order(k, N, "k", "N", strict=False)
         check_order(n, N, "n", "N", strict=False)
@@ -498,8 +514,11 @@ class DiscreteUniform(BoundedDiscrete):
         Least and greatest value.
     """
 
-    constraints: ClassVar = {"lower": whole, "upper": whole}
+    constraints: ClassVar[Constraints] = {"lower": whole, "upper": whole}
+    lower: TensorVariable
+    upper: TensorVariable
 
+    @takes_params
     def __init__(self, lower: Any, upper: Any) -> None:
         check_order(lower, upper, strict=False)
         self.set_params(lower=lower, upper=upper)
@@ -539,9 +558,12 @@ class Categorical(BoundedDiscrete):
         Instead of ``p``, its logarithm plus any constant: ``p = softmax(logit_p)``.
     """
 
-    constraints: ClassVar = {"p": nonnegative, "logit_p": number}
-    param_ndims: ClassVar = {"p": 1, "logit_p": 1}
+    constraints: ClassVar[Constraints] = {"p": nonnegative, "logit_p": number}
+    param_ndims: ClassVar[Mapping[str, int]] = {"p": 1, "logit_p": 1}
+    p: TensorVariable
+    logit_p: TensorVariable
 
+    @takes_params
     def __init__(self, p: Any = None, logit_p: Any = None) -> None:
         if exactly_one(p=p, logit_p=logit_p) == "p":
             check_vector("p", p)
@@ -610,7 +632,7 @@ class OrderedCategories(BoundedDiscrete):
     A subclass says what F is. ``name_probs`` is recorded with the variable: see ``compute_p``.
     """
 
-    param_ndims: ClassVar = {"cutpoints": 1}
+    param_ndims: ClassVar[Mapping[str, int]] = {"cutpoints": 1}
     sigma: Any = 1.0
     compute_p: bool
 
@@ -695,8 +717,11 @@ class OrderedLogistic(OrderedCategories):
         name with ``_probs`` appended.
     """
 
-    constraints: ClassVar = {"eta": finite, "cutpoints": finite}
+    constraints: ClassVar[Constraints] = {"eta": finite, "cutpoints": finite}
+    eta: TensorVariable
+    cutpoints: TensorVariable
 
+    @takes_params
     def __init__(self, eta: Any, cutpoints: Any, *, compute_p: bool = True) -> None:
         check_cutpoints(cutpoints)
         self.compute_p = compute_p
@@ -738,8 +763,12 @@ class OrderedProbit(OrderedCategories):
         name with ``_probs`` appended.
     """
 
-    constraints: ClassVar = {"eta": finite, "cutpoints": finite, "sigma": positive}
+    constraints: ClassVar[Constraints] = {"eta": finite, "cutpoints": finite, "sigma": positive}
+    eta: TensorVariable
+    cutpoints: TensorVariable
+    sigma: TensorVariable
 
+    @takes_params
     def __init__(
         self, eta: Any, cutpoints: Any, sigma: Any = 1.0, *, compute_p: bool = True
     ) -> None:
@@ -827,8 +856,11 @@ class ZeroInflatedPoisson(ZeroInflated, Poisson):
         Mean of the Poisson distribution, at least 0.
     """
 
-    constraints: ClassVar = {"psi": probability, **Poisson.constraints}
+    constraints: ClassVar[Constraints] = {"psi": probability, **Poisson.constraints}
+    psi: TensorVariable
+    mu: TensorVariable
 
+    @takes_params
     def __init__(self, psi: Any, mu: Any) -> None:
         self.set_params(psi=psi, mu=mu)
 
@@ -849,8 +881,12 @@ class ZeroInflatedBinomial(ZeroInflated, Binomial):
         Probability of success in each.
     """
 
-    constraints: ClassVar = {"psi": probability, "n": count, "p": probability}
+    constraints: ClassVar[Constraints] = {"psi": probability, "n": count, "p": probability}
+    psi: TensorVariable
+    n: TensorVariable
+    p: TensorVariable
 
+    @takes_params
     def __init__(self, psi: Any, n: Any, p: Any) -> None:
         self.set_params(psi=psi, n=n, p=p)
 
@@ -871,8 +907,9 @@ class ZeroInflatedNegativeBinomial(ZeroInflated, NegativeBinomial):
         :class:`vibayes.NegativeBinomial`.
     """
 
-    constraints: ClassVar = {"psi": probability, **NegativeBinomial.constraints}
+    constraints: ClassVar[Constraints] = {"psi": probability, **NegativeBinomial.constraints}
 
+    @takes_params
     def __init__(
         self, psi: Any, mu: Any = None, alpha: Any = None, p: Any = None, n: Any = None
     ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,8 +11,15 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.distributions.base import Continuous, Distribution, as_vector, draw_from, unnamed
-from vibayes.distributions.constraints import constant_value, finite, positive, simplex
+from vibayes.distributions.base import (
+    Continuous,
+    Distribution,
+    as_vector,
+    draw_from,
+    takes_params,
+    unnamed,
+)
+from vibayes.distributions.constraints import Constraints, constant_value, finite, positive, simplex
 from vibayes.distributions.continuous import sigma_from
 from vibayes.distributions.dist_math import (
     LOG_SQRT_2PI,
@@ -67,9 +74,11 @@ class Mixture(Distribution):
     ...     x = vb.Mixture("x", w=[0.3, 0.7], comp_dists=components)
     """
 
-    constraints: ClassVar = {"w": simplex}
-    param_ndims: ClassVar = {"w": 1}
+    constraints: ClassVar[Constraints] = {"w": simplex}
+    param_ndims: ClassVar[Mapping[str, int]] = {"w": 1}
+    w: TensorVariable
 
+    @takes_params
     def __init__(self, w: Any, comp_dists: TensorVariable | Sequence[TensorVariable]) -> None:
         variables = [comp_dists] if isinstance(comp_dists, Variable) else list(comp_dists)
         if not variables:
@@ -205,9 +214,18 @@ class NormalMixture(Continuous):
     ...     x = vb.NormalMixture("x", w=[0.2, 0.8], mu=[-0.3, 0.5], sigma=[0.1, 0.1])
     """
 
-    constraints: ClassVar = {"w": simplex, "mu": finite, "sigma": positive, "tau": positive}
-    param_ndims: ClassVar = {"w": 1, "mu": 1, "sigma": 1}
+    constraints: ClassVar[Constraints] = {
+        "w": simplex,
+        "mu": finite,
+        "sigma": positive,
+        "tau": positive,
+    }
+    param_ndims: ClassVar[Mapping[str, int]] = {"w": 1, "mu": 1, "sigma": 1}
+    w: TensorVariable
+    mu: TensorVariable
+    sigma: TensorVariable
 
+    @takes_params
     def __init__(
         self, w: Any, mu: Any, sigma: Any = None, tau: Any = None, dtype: str | None = None
     ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,10 +20,12 @@ from vibayes.distributions.base import (
     Distribution,
     distribution_of,
     draw_from,
+    takes_params,
     to_float,
     unnamed,
 )
 from vibayes.distributions.constraints import (
+    Constraints,
     constant_value,
     count,
     finite,
@@ -77,8 +79,8 @@ class Elliptical(VectorValued, Continuous):
     Cholesky factor of the covariance, or that of the precision. Neither matrix is ever inverted.
     """
 
-    param_ndims: ClassVar = {"mu": 1, "cov": 2, "scale": 2, "tau": 2, "chol": 2}
-    constraints: ClassVar = {"mu": finite, "nu": positive}
+    param_ndims: ClassVar[Mapping[str, int]] = {"mu": 1, "cov": 2, "scale": 2, "tau": 2, "chol": 2}
+    constraints: ClassVar[Constraints] = {"mu": finite, "nu": positive}
 
     factor: TensorVariable
     of_precision: bool
@@ -168,6 +170,7 @@ class MvNormal(Elliptical):
     together.
     """
 
+    @takes_params
     def __init__(
         self,
         mu: Any = 0.0,
@@ -218,6 +221,7 @@ class MvStudentT(Elliptical):
         As for :class:`MvNormal`.
     """
 
+    @takes_params
     def __init__(
         self,
         nu: Any,
@@ -263,9 +267,11 @@ class Dirichlet(VectorValued, Continuous):
         Concentrations, positive, of shape ``(..., d)``.
     """
 
-    param_ndims: ClassVar = {"a": 1}
-    constraints: ClassVar = {"a": positive}
+    param_ndims: ClassVar[Mapping[str, int]] = {"a": 1}
+    constraints: ClassVar[Constraints] = {"a": positive}
+    a: TensorVariable
 
+    @takes_params
     def __init__(self, a: Any) -> None:
         self.set_params(a=checked_vector("a", a))
         self.length = self.a.type.shape[-1]
@@ -303,9 +309,12 @@ class Multinomial(VectorValued, Discrete):
         not are rescaled, with a warning.
     """
 
-    param_ndims: ClassVar = {"p": 1}
-    constraints: ClassVar = {"n": count, "p": probability}
+    param_ndims: ClassVar[Mapping[str, int]] = {"p": 1}
+    constraints: ClassVar[Constraints] = {"n": count, "p": probability}
+    n: TensorVariable
+    p: TensorVariable
 
+    @takes_params
     def __init__(self, n: Any, p: Any) -> None:
         self.set_params(n=n, p=checked_vector("p", sum_to_one(p)))
         self.length = self.p.type.shape[-1]
@@ -336,9 +345,12 @@ class DirichletMultinomial(VectorValued, Discrete):
         Concentrations, positive, of shape ``(..., d)``.
     """
 
-    param_ndims: ClassVar = {"a": 1}
-    constraints: ClassVar = {"n": count, "a": positive}
+    param_ndims: ClassVar[Mapping[str, int]] = {"a": 1}
+    constraints: ClassVar[Constraints] = {"n": count, "a": positive}
+    n: TensorVariable
+    a: TensorVariable
 
+    @takes_params
     def __init__(self, n: Any, a: Any) -> None:
         self.set_params(n=n, a=checked_vector("a", a))
         self.length = self.a.type.shape[-1]
@@ -409,7 +421,7 @@ class LKJCholeskyCov(VectorValued, Continuous):
     and extended onion method. Journal of Multivariate Analysis 100, 1989-2001.
     """
 
-    constraints: ClassVar = {"eta": positive}
+    constraints: ClassVar[Constraints] = {"eta": positive}
 
     def __new__(
         cls,
@@ -439,6 +451,9 @@ class LKJCholeskyCov(VectorValued, Continuous):
         packed = super().dist(eta, n, sd_dist, **kwargs)
         return distribution_of(packed).covariance if compute_corr else packed
 
+    eta: TensorVariable
+
+    @takes_params
     def __init__(self, eta: Any, n: int, sd_dist: TensorVariable, *, stored: bool = False) -> None:
         self.n = n = check_whole(n, "n", least=1)
         self.length = n * (n + 1) // 2
@@ -524,10 +539,12 @@ class ZeroSumNormal(Continuous):
         given.
     """
 
-    constraints: ClassVar = {"sigma": positive}
+    constraints: ClassVar[Constraints] = {"sigma": positive}
 
     support_shape: tuple[Any, ...] | None
+    sigma: TensorVariable
 
+    @takes_params
     def __init__(
         self,
         sigma: Any = 1.0,
