@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
@@ -95,7 +95,7 @@ class Empirical(SingleGroupApproximation):
     @property
     def histogram(self) -> TensorVariable:
         """The particles in the unconstrained space, one a row."""
-        return self.groups[0].histogram
+        return cast(EmpiricalGroup, self.groups[0]).histogram
 
     def evaluate_over_trace(self, node: Variable | Sequence[Variable]) -> Any:
         """Return expressions of the model's variables, evaluated at every particle.
@@ -161,6 +161,7 @@ class Empirical(SingleGroupApproximation):
         if draws > n:
             raise ValueError(f"{draws} draws without replacement from {n} particles")
         without = copy.copy(self)
-        without.groups = [copy.copy(self.groups[0])]
-        without.groups[0].replacement = False
+        group = copy.copy(cast(EmpiricalGroup, self.groups[0]))
+        group.replacement = False
+        without.groups = [group]
         return SingleGroupApproximation.sample(without, draws, random_seed, include_transformed)

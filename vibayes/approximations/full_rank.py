@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.approximations.base import SingleGroupApproximation
@@ -45,9 +47,9 @@ class FullRank(SingleGroupApproximation):
     @property
     def L(self) -> TensorVariable:
         """Cholesky factor of the covariance, up to the signs of its columns."""
-        return self.groups[0].L
+        return cast(FullRankGroup, self.groups[0]).L
 
     @property
     def L_chol(self) -> TensorVariable:
         """Cholesky factor of the covariance, as ``L``."""
-        return self.groups[0].L
+        return cast(FullRankGroup, self.groups[0]).L

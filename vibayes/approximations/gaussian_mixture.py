@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from pytensor.tensor.variable import TensorVariable
 
@@ -44,4 +44,4 @@ class GaussianMixture(SingleGroupApproximation):
     @property
     def weights(self) -> TensorVariable:
         """Weights of the components."""
-        return self.groups[0].weights
+        return cast(GaussianMixtureGroup, self.groups[0]).weights

@@ -52,4 +52,5 @@ class LowRank(SingleGroupApproximation):
     family = LowRankGroup
 
     def __init__(self, rank: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**({} if rank is None else {"rank": rank}), **kwargs)
+        given: dict[str, Any] = {} if rank is None else {"rank": rank}
+        super().__init__(**given, **kwargs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from pytensor.tensor.variable import TensorVariable
 
@@ -69,4 +69,4 @@ class NormalizingFlow(SingleGroupApproximation):
     @property
     def formula(self) -> str:
         """The flows as a formula."""
-        return self.groups[0].formula
+        return cast(NormalizingFlowGroup, self.groups[0]).formula

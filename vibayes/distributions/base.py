@@ -37,21 +37,10 @@ __all__ = [
     "draw_from",
     "logcdf",
     "logp",
-    "takes_params",
     "to_float",
 ]
 
 UNSET: Any = type("Unset", (), {"__repr__": lambda self: "UNSET"})()
-
-
-def takes_params(init: Callable[..., None]) -> Any:
-    """Mark the ``__init__`` of a distribution, for type checkers alone.
-
-    A distribution is called with the name of a variable first, and gives the random variable:
-    that is what ``Distribution.__new__`` says. Some checkers hold an ``__init__`` of a subclass
-    against the call instead, unless its type is not known.
-    """
-    return init
 
 
 class Distribution:
@@ -89,7 +78,7 @@ class Distribution:
     ndim_supp: int = 0
     discrete: bool = False
     constraints: ClassVar[Constraints] = {}
-    param_ndims: ClassVar[Mapping[str, int]] = {}
+    param_ndims: Mapping[str, int] = {}
     """Number of axes that an element of a parameter has; 0 for those not named."""
 
     parts: Sequence[Distribution] = ()
@@ -177,14 +166,14 @@ class Distribution:
                 cls.constraints[parameter].check(label, parameter, value)
         dist = _blank(cls)
         try:
-            dist.__init__(*args, **kwargs)
+            cls.__init__(dist, *args, **kwargs)
         except (TypeError, ValueError) as error:
             if str(error).startswith(label):
                 raise
             raise type(error)(f"{label}: {error}") from error
         return dist
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return _blank, (type(self),), self.__dict__
 
     def set_params(self, **params: Any) -> None:
@@ -428,7 +417,7 @@ class BoundedContinuous(Continuous):
 class PositiveContinuous(BoundedContinuous):
     """Base of the continuous distributions on the positive half line."""
 
-    bounds = (0.0, np.inf)
+    bounds: tuple[Any, Any] = (0.0, np.inf)
 
     @property
     def default_transform(self) -> Transform:

@@ -16,13 +16,13 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import behind_new
 from vibayes.distributions.base import (
     BoundedContinuous,
     Continuous,
     PositiveContinuous,
     UnitContinuous,
     draw_from,
-    takes_params,
 )
 from vibayes.distributions.constraints import (
     Constraints,
@@ -111,7 +111,7 @@ class Flat(Continuous):
     .. math:: f(x) \propto 1
     """
 
-    @takes_params
+    @behind_new
     def __init__(self) -> None:
         self.set_params()
 
@@ -137,7 +137,7 @@ class HalfFlat(PositiveContinuous):
     .. math:: f(x) \propto 1, \quad x > 0
     """
 
-    @takes_params
+    @behind_new
     def __init__(self) -> None:
         self.set_params()
 
@@ -173,7 +173,7 @@ class Uniform(BoundedContinuous):
     lower: TensorVariable
     upper: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, lower: Any = 0.0, upper: Any = 1.0) -> None:
         check_order(lower, upper, strict=True)
         self.set_params(lower=lower, upper=upper)
@@ -228,7 +228,7 @@ class Normal(Continuous):
     mu: TensorVariable
     sigma: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, mu: Any = 0.0, sigma: Any = None, tau: Any = None) -> None:
         self.set_params(mu=mu, sigma=sigma_from(sigma, tau=tau))
 
@@ -279,7 +279,7 @@ class TruncatedNormal(BoundedContinuous):
     mu: TensorVariable
     sigma: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(
         self,
         mu: Any = 0.0,
@@ -384,7 +384,7 @@ class HalfNormal(PositiveContinuous):
     closed = (True, False)
     sigma: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, sigma: Any = None, tau: Any = None) -> None:
         self.set_params(sigma=sigma_from(sigma, tau=tau))
 
@@ -439,7 +439,7 @@ class SkewNormal(BoundedContinuous):
     mu: TensorVariable
     sigma: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, alpha: Any = 1.0, mu: Any = 0.0, sigma: Any = None, tau: Any = None) -> None:
         self.set_params(alpha=alpha, mu=mu, sigma=sigma_from(sigma, tau=tau))
 
@@ -489,7 +489,7 @@ class LogNormal(PositiveContinuous):
     mu: TensorVariable
     sigma: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, mu: Any = 0.0, sigma: Any = None, tau: Any = None) -> None:
         self.set_params(mu=mu, sigma=sigma_from(sigma, tau=tau))
 
@@ -534,7 +534,7 @@ class LogitNormal(UnitContinuous):
     mu: TensorVariable
     sigma: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, mu: Any = 0.0, sigma: Any = None, tau: Any = None) -> None:
         self.set_params(mu=mu, sigma=sigma_from(sigma, tau=tau))
 
@@ -583,7 +583,7 @@ class StudentT(Continuous):
     mu: TensorVariable
     sigma: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, nu: Any, mu: Any = 0.0, sigma: Any = None, lam: Any = None) -> None:
         self.set_params(nu=nu, mu=mu, sigma=sigma_from(sigma, lam=lam))
 
@@ -636,7 +636,7 @@ class HalfStudentT(PositiveContinuous):
     nu: TensorVariable
     sigma: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, nu: Any, sigma: Any = None, lam: Any = None) -> None:
         self.set_params(nu=nu, sigma=sigma_from(sigma, lam=lam))
 
@@ -677,7 +677,7 @@ class Cauchy(Continuous):
     alpha: TensorVariable
     beta: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, alpha: Any, beta: Any) -> None:
         self.set_params(alpha=alpha, beta=beta)
 
@@ -712,7 +712,7 @@ class HalfCauchy(PositiveContinuous):
     constraints: ClassVar[Constraints] = {"beta": positive}
     beta: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, beta: Any) -> None:
         self.set_params(beta=beta)
 
@@ -751,7 +751,7 @@ class Laplace(Continuous):
     mu: TensorVariable
     b: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, mu: Any, b: Any) -> None:
         self.set_params(mu=mu, b=b)
 
@@ -802,7 +802,7 @@ class AsymmetricLaplace(Continuous):
     mu: TensorVariable
     b: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, kappa: Any = None, mu: Any = 0.0, b: Any = 1.0, q: Any = None) -> None:
         only_one(kappa=kappa, q=q)
         if kappa is None and q is None:
@@ -852,7 +852,7 @@ class Logistic(Continuous):
     mu: TensorVariable
     s: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, mu: Any = 0.0, s: Any = 1.0) -> None:
         self.set_params(mu=mu, s=s)
 
@@ -892,7 +892,7 @@ class Gumbel(BoundedContinuous):
     mu: TensorVariable
     beta: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, mu: Any, beta: Any) -> None:
         self.set_params(mu=mu, beta=beta)
 
@@ -933,7 +933,7 @@ class Moyal(BoundedContinuous):
     mu: TensorVariable
     sigma: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, mu: Any = 0.0, sigma: Any = 1.0) -> None:
         self.set_params(mu=mu, sigma=sigma)
 
@@ -972,7 +972,7 @@ class Exponential(PositiveContinuous):
     closed = (True, False)
     lam: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, lam: Any = None, *, scale: Any = None) -> None:
         only_one(lam=lam, scale=scale)
         if scale is not None:
@@ -1021,7 +1021,7 @@ class Gamma(PositiveContinuous):
     alpha: TensorVariable
     beta: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(
         self, alpha: Any = None, beta: Any = None, mu: Any = None, sigma: Any = None
     ) -> None:
@@ -1069,7 +1069,7 @@ class ChiSquared(Gamma):
     constraints: ClassVar[Constraints] = {"nu": positive}
     nu: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, nu: Any) -> None:
         self.set_params(nu=nu)
         self.alpha = 0.5 * self.nu
@@ -1098,7 +1098,7 @@ class InverseGamma(PositiveContinuous):
     alpha: TensorVariable
     beta: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(
         self, alpha: Any = None, beta: Any = None, mu: Any = None, sigma: Any = None
     ) -> None:
@@ -1146,7 +1146,7 @@ class Weibull(PositiveContinuous):
     alpha: TensorVariable
     beta: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, alpha: Any, beta: Any) -> None:
         self.set_params(alpha=alpha, beta=beta)
 
@@ -1219,7 +1219,7 @@ class Beta(UnitContinuous):
     alpha: TensorVariable
     beta: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(
         self,
         alpha: Any = None,
@@ -1274,7 +1274,7 @@ class Kumaraswamy(UnitContinuous):
     a: TensorVariable
     b: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, a: Any, b: Any) -> None:
         self.set_params(a=a, b=b)
 
@@ -1330,7 +1330,7 @@ class Triangular(BoundedContinuous):
     upper: TensorVariable
     c: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, lower: Any = 0.0, upper: Any = 1.0, c: Any = 0.5) -> None:
         check_order(lower, upper, strict=True)
         for low, high in ((lower, c), (c, upper)):
@@ -1396,7 +1396,7 @@ class VonMises(BoundedContinuous):
     mu: TensorVariable
     kappa: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, mu: Any = 0.0, kappa: Any = 1.0) -> None:
         self.set_params(mu=mu, kappa=kappa)
 
@@ -1443,7 +1443,7 @@ class Wald(BoundedContinuous):
     lam: TensorVariable
     alpha: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, mu: Any = None, lam: Any = None, phi: Any = None, alpha: Any = 0.0) -> None:
         match chosen(
             ("mu",), ("mu", "lam"), ("mu", "phi"), ("lam", "phi"), mu=mu, lam=lam, phi=phi
@@ -1509,7 +1509,7 @@ class Pareto(BoundedContinuous):
     alpha: TensorVariable
     m: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, alpha: Any, m: Any) -> None:
         self.set_params(alpha=alpha, m=m)
 
@@ -1569,7 +1569,7 @@ class ExGaussian(BoundedContinuous):
     sigma: TensorVariable
     nu: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, mu: Any = 0.0, sigma: Any = 1.0, *, nu: Any) -> None:
         self.set_params(mu=mu, sigma=sigma, nu=nu)
 
@@ -1626,7 +1626,7 @@ class Rice(PositiveContinuous):
     nu: TensorVariable
     sigma: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, nu: Any = None, sigma: Any = None, b: Any = None) -> None:
         sigma = 1.0 if sigma is None else sigma
         if chosen(("nu",), ("b",), nu=nu, b=b) == ("b",):

@@ -16,8 +16,9 @@ import pytensor.tensor as pt
 from pytensor.tensor.special import log_softmax, softmax
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import behind_new
 from vibayes.backend.expressions import argument_of_exp, argument_of_sigmoid, argument_of_softmax
-from vibayes.distributions.base import Discrete, draw_from, takes_params, to_float
+from vibayes.distributions.base import Discrete, draw_from, to_float
 from vibayes.distributions.constraints import (
     Constraints,
     constant_value,
@@ -172,8 +173,10 @@ class Bernoulli(BoundedDiscrete):
     """
 
     constraints: ClassVar[Constraints] = {"p": probability, "logit_p": number}
+    p: TensorVariable
+    logit_p: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, p: Any = None, logit_p: Any = None) -> None:
         set_chance(self, p, logit_p)
 
@@ -217,8 +220,11 @@ class Binomial(BoundedDiscrete):
     """
 
     constraints: ClassVar[Constraints] = {"n": count, "p": probability, "logit_p": number}
+    n: TensorVariable
+    p: TensorVariable
+    logit_p: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, n: Any, p: Any = None, logit_p: Any = None) -> None:
         set_chance(self, p, logit_p, n=n)
 
@@ -279,7 +285,7 @@ class BetaBinomial(BoundedDiscrete):
     beta: TensorVariable
     n: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, alpha: Any, beta: Any, n: Any) -> None:
         self.set_params(alpha=alpha, beta=beta, n=n)
 
@@ -318,7 +324,7 @@ class Poisson(BoundedDiscrete):
     constraints: ClassVar[Constraints] = {"mu": nonnegative}
     mu: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, mu: Any) -> None:
         self.set_params(mu=mu)
 
@@ -367,8 +373,11 @@ class NegativeBinomial(BoundedDiscrete):
         "p": positive_probability,
         "n": positive,
     }
+    mu: TensorVariable | None
+    alpha: TensorVariable
+    p: TensorVariable | None
 
-    @takes_params
+    @behind_new
     def __init__(self, mu: Any = None, alpha: Any = None, p: Any = None, n: Any = None) -> None:
         set_dispersed(self, mu, alpha, p, n)
 
@@ -393,7 +402,7 @@ class NegativeBinomial(BoundedDiscrete):
 
     def _chances(self) -> tuple[TensorVariable, TensorVariable]:
         """Return the probabilities of success and of failure."""
-        if self.mu is None:
+        if self.p is not None:
             return self.p, 1 - self.p
         total = self.alpha + self.mu
         return self.alpha / total, self.mu / total
@@ -404,7 +413,7 @@ class NegativeBinomial(BoundedDiscrete):
         return pt.betainc(self.alpha, x + 1, p), pt.betainc(x + 1, self.alpha, q)
 
     def support_point(self) -> TensorVariable:
-        if self.mu is None:
+        if self.p is not None:
             return pt.floor(self.alpha * (1 - self.p) / self.p)
         return pt.floor(self.mu)
 
@@ -437,7 +446,7 @@ class Geometric(BoundedDiscrete):
     bounds = (1, None)
     p: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, p: Any) -> None:
         self.set_params(p=p)
 
@@ -478,7 +487,7 @@ class HyperGeometric(BoundedDiscrete):
     k: TensorVariable
     n: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, N: Any, k: Any, n: Any) -> None:
         check_order(k, N, "k", "N", strict=False)
         check_order(n, N, "n", "N", strict=False)
@@ -518,7 +527,7 @@ class DiscreteUniform(BoundedDiscrete):
     lower: TensorVariable
     upper: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, lower: Any, upper: Any) -> None:
         check_order(lower, upper, strict=False)
         self.set_params(lower=lower, upper=upper)
@@ -559,11 +568,11 @@ class Categorical(BoundedDiscrete):
     """
 
     constraints: ClassVar[Constraints] = {"p": nonnegative, "logit_p": number}
-    param_ndims: ClassVar[Mapping[str, int]] = {"p": 1, "logit_p": 1}
+    param_ndims: Mapping[str, int] = {"p": 1, "logit_p": 1}
     p: TensorVariable
     logit_p: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, p: Any = None, logit_p: Any = None) -> None:
         if exactly_one(p=p, logit_p=logit_p) == "p":
             check_vector("p", p)
@@ -632,7 +641,9 @@ class OrderedCategories(BoundedDiscrete):
     A subclass says what F is. ``name_probs`` is recorded with the variable: see ``compute_p``.
     """
 
-    param_ndims: ClassVar[Mapping[str, int]] = {"cutpoints": 1}
+    param_ndims: Mapping[str, int] = {"cutpoints": 1}
+    eta: TensorVariable
+    cutpoints: TensorVariable
     sigma: Any = 1.0
     compute_p: bool
 
@@ -721,7 +732,7 @@ class OrderedLogistic(OrderedCategories):
     eta: TensorVariable
     cutpoints: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, eta: Any, cutpoints: Any, *, compute_p: bool = True) -> None:
         check_cutpoints(cutpoints)
         self.compute_p = compute_p
@@ -768,7 +779,7 @@ class OrderedProbit(OrderedCategories):
     cutpoints: TensorVariable
     sigma: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(
         self, eta: Any, cutpoints: Any, sigma: Any = 1.0, *, compute_p: bool = True
     ) -> None:
@@ -815,6 +826,8 @@ class ZeroInflated(Discrete):
     .. math:: P(x) = (1 - \psi) [x = 0] + \psi f(x)
     """
 
+    psi: TensorVariable
+
     def random(self, rng: Any, size: Any) -> tuple[Any, TensorVariable]:
         size = self.size_or_batch(size)
         rng, counted = draw_from(pt.random.bernoulli, self.psi, rng=rng, size=size)
@@ -860,7 +873,7 @@ class ZeroInflatedPoisson(ZeroInflated, Poisson):
     psi: TensorVariable
     mu: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, psi: Any, mu: Any) -> None:
         self.set_params(psi=psi, mu=mu)
 
@@ -886,7 +899,7 @@ class ZeroInflatedBinomial(ZeroInflated, Binomial):
     n: TensorVariable
     p: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, psi: Any, n: Any, p: Any) -> None:
         self.set_params(psi=psi, n=n, p=p)
 
@@ -909,7 +922,7 @@ class ZeroInflatedNegativeBinomial(ZeroInflated, NegativeBinomial):
 
     constraints: ClassVar[Constraints] = {"psi": probability, **NegativeBinomial.constraints}
 
-    @takes_params
+    @behind_new
     def __init__(
         self, psi: Any, mu: Any = None, alpha: Any = None, p: Any = None, n: Any = None
     ) -> None:

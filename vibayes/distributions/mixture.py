@@ -11,12 +11,12 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import behind_new
 from vibayes.distributions.base import (
     Continuous,
     Distribution,
     as_vector,
     draw_from,
-    takes_params,
     unnamed,
 )
 from vibayes.distributions.constraints import Constraints, constant_value, finite, positive, simplex
@@ -75,10 +75,10 @@ class Mixture(Distribution):
     """
 
     constraints: ClassVar[Constraints] = {"w": simplex}
-    param_ndims: ClassVar[Mapping[str, int]] = {"w": 1}
+    param_ndims: Mapping[str, int] = {"w": 1}
     w: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(self, w: Any, comp_dists: TensorVariable | Sequence[TensorVariable]) -> None:
         variables = [comp_dists] if isinstance(comp_dists, Variable) else list(comp_dists)
         if not variables:
@@ -220,12 +220,12 @@ class NormalMixture(Continuous):
         "sigma": positive,
         "tau": positive,
     }
-    param_ndims: ClassVar[Mapping[str, int]] = {"w": 1, "mu": 1, "sigma": 1}
+    param_ndims: Mapping[str, int] = {"w": 1, "mu": 1, "sigma": 1}
     w: TensorVariable
     mu: TensorVariable
     sigma: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(
         self, w: Any, mu: Any, sigma: Any = None, tau: Any = None, dtype: str | None = None
     ) -> None:
@@ -274,9 +274,11 @@ class NormalMixture(Continuous):
         None also for parameters with batch axes, and for many components.
         """
         values = [constant_value(value) for value in (self.w, self.mu, self.sigma)]
-        if any(v is None or v.ndim > 1 for v in values) or self.n_components > MOST_UNROLLED:
+        known = [v for v in values if v is not None and v.ndim <= 1]
+        if len(known) < len(values) or self.n_components > MOST_UNROLLED:
             return None
-        return [tuple(map(float, row)) for row in np.stack(np.broadcast_arrays(*values), axis=-1)]
+        rows = np.stack(np.broadcast_arrays(*known), axis=-1)
+        return [(float(w), float(mu), float(sigma)) for w, mu, sigma in rows]
 
 
 def normal_logp(

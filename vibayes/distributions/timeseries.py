@@ -13,8 +13,8 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.arguments import check_whole
-from vibayes.distributions.base import Continuous, as_vector, draw_from, takes_params, unnamed
+from vibayes.arguments import behind_new, check_whole
+from vibayes.distributions.base import Continuous, as_vector, draw_from, unnamed
 from vibayes.distributions.constraints import Constraints, finite, positive
 from vibayes.distributions.continuous import Normal, sigma_from
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
@@ -60,7 +60,7 @@ class TimeSeries(Continuous):
         self.steps = steps
 
     def draw_noise(
-        self, rng: Any, mu: Any, sigma: TensorVariable, batch: tuple
+        self, rng: Any, mu: Any, sigma: TensorVariable, batch: tuple[Any, ...]
     ) -> tuple[Any, TensorVariable]:
         """Return normal draws, one a step along a new last axis."""
         if self.steps is None:
@@ -110,7 +110,7 @@ class GaussianRandomWalk(TimeSeries):
     mu: TensorVariable
     sigma: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(
         self,
         mu: Any = 0.0,
@@ -187,11 +187,11 @@ class AR(TimeSeries):
     """
 
     constraints: ClassVar[Constraints] = {"rho": finite, "sigma": positive, "tau": positive}
-    param_ndims: ClassVar[Mapping[str, int]] = {"rho": 1}
+    param_ndims: Mapping[str, int] = {"rho": 1}
     rho: TensorVariable
     sigma: TensorVariable
 
-    @takes_params
+    @behind_new
     def __init__(
         self,
         rho: Any,

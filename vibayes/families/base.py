@@ -210,6 +210,7 @@ class Group:
         check_continuous(self.model, self.variables)
         self.layout = FlatLayout([self.model.rvs_to_values[rv] for rv in self.variables])
         self.shared_params: dict[str, SharedVariable] = {}
+        self.params_dict: dict[str, TensorVariable]
         if self.given_params:
             self.params_dict = self._checked_params()
             return
@@ -221,7 +222,7 @@ class Group:
             name: pytensor.shared(np.asarray(value, dtype=dtype), name=name, shape=value.shape)
             for name, value in values.items()
         }
-        self.params_dict: dict[str, TensorVariable] = dict(self.shared_params)
+        self.params_dict = dict(self.shared_params)
 
     def _checked_params(self) -> dict[str, TensorVariable]:
         """Return the parameters that the user has given, their shapes checked."""

@@ -43,7 +43,7 @@ class KL(Operator):
         self.path_derivative = bool(path_derivative)
 
     @property
-    def is_elbo(self) -> bool:
+    def is_elbo(self) -> bool:  # type: ignore[override]
         """Whether it is the negative evidence lower bound itself."""
         return self.beta == 1.0
 

@@ -99,7 +99,7 @@ class KSD(Operator):
     ) -> TensorVariable:
         """Return the gradient of the log density at each particle."""
         n, groups = particles[0].shape[0], self.approx.groups
-        z = {}
+        z: dict[Variable, TensorVariable] = {}
         for group, flat in zip(groups, particles, strict=True):
             z |= group.split(flat, n)
         # differentiated by variables without a past, which no replacement can touch

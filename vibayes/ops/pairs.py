@@ -55,7 +55,7 @@ PROFILES: dict[str, Callable[..., Profile]] = {"gaussian": gaussian, "multiquadr
 class PairOp(NumbaOp):
     """Base of the operations on pairs (i, j) with i < j, which are in the order of ``pdist``."""
 
-    __props__ = ()
+    __props__: tuple[str, ...] = ()
 
 
 class PairDistances(PairOp):
@@ -146,7 +146,9 @@ def median_ranks(pairs: int) -> tuple[int, int]:
 
 
 @numba_version(PairDistances)
-def compiled_pair_distances(op: PairDistances, node: Apply, njit: Callable) -> tuple[Any, int]:
+def compiled_pair_distances(
+    op: PairDistances, node: Apply, njit: Callable[..., Any]
+) -> tuple[Any, int]:
     @njit
     def distances(X):
         n, d = X.shape
@@ -165,7 +167,7 @@ def compiled_pair_distances(op: PairDistances, node: Apply, njit: Callable) -> t
     return distances, 3
 
 
-def compiled_ranked(njit: Callable) -> Callable:
+def compiled_ranked(njit: Callable[..., Any]) -> Callable[..., Any]:
     """Return a compiled function that selects the value of a rank."""
 
     @njit
@@ -207,7 +209,7 @@ def compiled_ranked(njit: Callable) -> Callable:
     return ranked
 
 
-def compiled_narrowed(njit: Callable, ranked: Callable) -> Callable:
+def compiled_narrowed(njit: Callable[..., Any], ranked: Callable[..., Any]) -> Callable[..., Any]:
     """Return a compiled function that leaves out most values that are not of a rank."""
 
     @njit
@@ -237,7 +239,9 @@ def compiled_narrowed(njit: Callable, ranked: Callable) -> Callable:
 
 
 @numba_version(MedianDistance)
-def compiled_median_distance(op: MedianDistance, node: Apply, njit: Callable) -> tuple[Any, int]:
+def compiled_median_distance(
+    op: MedianDistance, node: Apply, njit: Callable[..., Any]
+) -> tuple[Any, int]:
     ranks, ranked = njit(median_ranks), compiled_ranked(njit)
     narrowed = compiled_narrowed(njit, ranked)
 
@@ -283,7 +287,7 @@ def exp_below_one(t):
 
 
 @numba_version(RadialSums)
-def compiled_radial_sums(op: RadialSums, node: Apply, njit: Callable) -> tuple[Any, int]:
+def compiled_radial_sums(op: RadialSums, node: Apply, njit: Callable[..., Any]) -> tuple[Any, int]:
     exp = njit(exp_below_one, fastmath={"contract"})  # to reassociate would cost digits
     profile, power = njit(PROFILES[op.profile](exp)), op.power
 

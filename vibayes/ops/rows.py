@@ -108,7 +108,7 @@ def mixed(z: int) -> int:
 
 
 @numba_version(ShuffledRows)
-def compiled_rows(op: ShuffledRows, node: Apply, njit: Callable) -> tuple[Any, int]:
+def compiled_rows(op: ShuffledRows, node: Apply, njit: Callable[..., Any]) -> tuple[Any, int]:
     size, u32, u64 = op.size, np.uint32, np.uint64
     weyl, mix_1, mix_2 = u64(WEYL), u64(MIX_1), u64(MIX_2)
 

@@ -61,7 +61,9 @@ class InverseAndLogDet(NumbaOp):
 
 
 @numba_version(InverseAndLogDet)
-def compiled_inverse(op: InverseAndLogDet, node: Apply, njit: Callable) -> tuple[Any, int]:
+def compiled_inverse(
+    op: InverseAndLogDet, node: Apply, njit: Callable[..., Any]
+) -> tuple[Any, int]:
     @njit(error_model="numpy")
     def gauss_jordan(matrix):
         inverse = matrix.copy()

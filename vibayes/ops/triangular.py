@@ -170,7 +170,7 @@ def as_rows(x: Any) -> TensorVariable:
 
 @numba_version(PackedTriangularProduct)
 def compiled_triangular_product(
-    op: PackedTriangularProduct, node: Apply, njit: Callable
+    op: PackedTriangularProduct, node: Apply, njit: Callable[..., Any]
 ) -> tuple[Any, int]:
     if op.transpose:
 
@@ -210,7 +210,7 @@ def compiled_triangular_product(
 
 @numba_version(PackedTriangularSolve)
 def compiled_triangular_solve(
-    op: PackedTriangularSolve, node: Apply, njit: Callable
+    op: PackedTriangularSolve, node: Apply, njit: Callable[..., Any]
 ) -> tuple[Any, int]:
     if op.transpose:
 
@@ -250,7 +250,9 @@ def compiled_triangular_solve(
 
 
 @numba_version(PackedOuterProduct)
-def compiled_outer_product(op: PackedOuterProduct, node: Apply, njit: Callable) -> tuple[Any, int]:
+def compiled_outer_product(
+    op: PackedOuterProduct, node: Apply, njit: Callable[..., Any]
+) -> tuple[Any, int]:
     @njit
     def product(x, y):
         rows, columns = np.atleast_2d(x), np.atleast_2d(y)
