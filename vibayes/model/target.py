@@ -236,7 +236,7 @@ def centred_normals(model: Model) -> tuple[TensorVariable, ...]:
     for rv in model.free_RVs:
         dist = distribution_of(rv)
         if type(dist) is Normal and model.rvs_to_transforms[rv] is None:
-            if free.intersection(ancestors([pt.as_tensor_variable(dist.sigma)])):
+            if free.intersection(ancestors([pt.as_tensor_variable(cast(Normal, dist).sigma)])):
                 centred.append(rv)
     return tuple(centred)
 

@@ -17,7 +17,7 @@ from vibayes.updates import Optimizer, adagrad_window
 
 __all__ = ["StepOptimizer", "StepOptions"]
 
-StepOptimizer = Callable[..., Mapping[Variable, Variable]]
+StepOptimizer = Callable[..., Mapping[Any, Variable]]
 
 OWN_GRAPHS = "more_obj_params", "more_tf_params", "more_updates"
 """Options that may refer to the parameters of one approximation alone."""

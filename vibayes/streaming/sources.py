@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from pytensor.graph.basic import Variable
@@ -40,6 +40,9 @@ class Block:
     values: Any
 
 
+Blocks: TypeAlias = Generator[Block, None, None]
+
+
 class Source:
     """Rows in blocks.
 
@@ -57,9 +60,7 @@ class Source:
     length: int | None
     is_fine = False
 
-    def blocks(
-        self, order: np.random.Generator | None, skip: int = 0
-    ) -> Generator[Block, None, None]:
+    def blocks(self, order: np.random.Generator | None, skip: int = 0) -> Blocks:
         """Read each block once.
 
         Parameters
@@ -111,9 +112,7 @@ class IndexedSource(Source):
         self._ends = ends
         self._opened = opened
 
-    def blocks(
-        self, order: np.random.Generator | None, skip: int = 0
-    ) -> Generator[Block, None, None]:
+    def blocks(self, order: np.random.Generator | None, skip: int = 0) -> Blocks:
         """Read each block once."""
         count = len(self._ends)
         numbers = np.arange(count) if order is None else order.permutation(count)
@@ -146,9 +145,7 @@ class FunctionSource(Source):
         self._function = function
         self._columns = columns
 
-    def blocks(
-        self, order: np.random.Generator | None, skip: int = 0
-    ) -> Generator[Block, None, None]:
+    def blocks(self, order: np.random.Generator | None, skip: int = 0) -> Blocks:
         """Read each block once, in the order of the function."""
         number = row = 0
         try:
