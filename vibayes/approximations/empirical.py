@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
@@ -13,6 +13,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes.approximations.base import Approximation, SingleGroupApproximation
 from vibayes.context import modelcontext
+from vibayes.families.base import Group
 from vibayes.families.empirical import EmpiricalGroup
 from vibayes.families.joint import local_groups
 from vibayes.model.core import Model
@@ -65,7 +66,7 @@ class Empirical(SingleGroupApproximation):
     array([0.5, 1. , 2. ])
     """
 
-    family = EmpiricalGroup
+    family: ClassVar[type[Group]] = EmpiricalGroup
 
     def __init__(
         self,

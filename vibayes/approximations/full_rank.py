@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import ClassVar, cast
 
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.approximations.base import SingleGroupApproximation
+from vibayes.families.base import Group
 from vibayes.families.full_rank import FullRankGroup
 
 __all__ = ["FullRank"]
@@ -42,7 +43,7 @@ class FullRank(SingleGroupApproximation):
            [1.  , 1.01]])
     """
 
-    family = FullRankGroup
+    family: ClassVar[type[Group]] = FullRankGroup
 
     @property
     def L(self) -> TensorVariable:

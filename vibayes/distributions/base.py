@@ -428,7 +428,7 @@ class PositiveContinuous(BoundedContinuous):
 class UnitContinuous(BoundedContinuous):
     """Base of the continuous distributions on the open interval from 0 to 1."""
 
-    bounds = (0.0, 1.0)
+    bounds: tuple[Any, Any] = (0.0, 1.0)
 
     @property
     def default_transform(self) -> Transform:

@@ -169,7 +169,7 @@ class Uniform(BoundedContinuous):
     """
 
     constraints: ClassVar[Constraints] = {"lower": finite, "upper": finite}
-    closed = (True, True)
+    closed: ClassVar[tuple[bool, bool]] = (True, True)
     lower: TensorVariable
     upper: TensorVariable
 
@@ -275,7 +275,7 @@ class TruncatedNormal(BoundedContinuous):
         "lower": number,
         "upper": number,
     }
-    closed = (True, True)
+    closed: ClassVar[tuple[bool, bool]] = (True, True)
     mu: TensorVariable
     sigma: TensorVariable
 
@@ -380,8 +380,8 @@ class HalfNormal(PositiveContinuous):
     """
 
     constraints: ClassVar[Constraints] = {"sigma": positive, "tau": positive}
-    bounds = (0.0, None)
-    closed = (True, False)
+    bounds: tuple[Any, Any] = (0.0, None)
+    closed: ClassVar[tuple[bool, bool]] = (True, False)
     sigma: TensorVariable
 
     @behind_new
@@ -434,7 +434,7 @@ class SkewNormal(BoundedContinuous):
         "sigma": positive,
         "tau": positive,
     }
-    bounds = (-np.inf, np.inf)
+    bounds: tuple[Any, Any] = (-np.inf, np.inf)
     alpha: TensorVariable
     mu: TensorVariable
     sigma: TensorVariable
@@ -888,7 +888,7 @@ class Gumbel(BoundedContinuous):
     """
 
     constraints: ClassVar[Constraints] = {"mu": finite, "beta": positive}
-    bounds = (-np.inf, None)
+    bounds: tuple[Any, Any] = (-np.inf, None)
     mu: TensorVariable
     beta: TensorVariable
 
@@ -929,7 +929,7 @@ class Moyal(BoundedContinuous):
     """
 
     constraints: ClassVar[Constraints] = {"mu": finite, "sigma": positive}
-    bounds = (-np.inf, None)
+    bounds: tuple[Any, Any] = (-np.inf, None)
     mu: TensorVariable
     sigma: TensorVariable
 
@@ -968,8 +968,8 @@ class Exponential(PositiveContinuous):
     """
 
     constraints: ClassVar[Constraints] = {"lam": positive, "scale": positive}
-    bounds = (0.0, None)
-    closed = (True, False)
+    bounds: tuple[Any, Any] = (0.0, None)
+    closed: ClassVar[tuple[bool, bool]] = (True, False)
     lam: TensorVariable
 
     @behind_new
@@ -1094,7 +1094,7 @@ class InverseGamma(PositiveContinuous):
     """
 
     constraints: ClassVar[Constraints] = dict.fromkeys(("alpha", "beta", "mu", "sigma"), positive)
-    bounds = (0.0, None)
+    bounds: tuple[Any, Any] = (0.0, None)
     alpha: TensorVariable
     beta: TensorVariable
 
@@ -1391,8 +1391,8 @@ class VonMises(BoundedContinuous):
     """
 
     constraints: ClassVar[Constraints] = {"mu": finite, "kappa": positive}
-    bounds = (-math.pi, math.pi)
-    closed = (True, True)
+    bounds: tuple[Any, Any] = (-math.pi, math.pi)
+    closed: ClassVar[tuple[bool, bool]] = (True, True)
     mu: TensorVariable
     kappa: TensorVariable
 
@@ -1505,7 +1505,7 @@ class Pareto(BoundedContinuous):
     """
 
     constraints: ClassVar[Constraints] = {"alpha": positive, "m": positive}
-    closed = (True, False)
+    closed: ClassVar[tuple[bool, bool]] = (True, False)
     alpha: TensorVariable
     m: TensorVariable
 
@@ -1564,7 +1564,7 @@ class ExGaussian(BoundedContinuous):
     """
 
     constraints: ClassVar[Constraints] = {"mu": finite, "sigma": positive, "nu": positive}
-    bounds = (-np.inf, np.inf)
+    bounds: tuple[Any, Any] = (-np.inf, np.inf)
     mu: TensorVariable
     sigma: TensorVariable
     nu: TensorVariable

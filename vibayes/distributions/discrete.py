@@ -183,7 +183,7 @@ class Bernoulli(BoundedDiscrete):
     def random(self, rng: Any, size: Any) -> tuple[Any, TensorVariable]:
         return draw_from(pt.random.bernoulli, self.p, rng=rng, size=size)
 
-    bounds = (0, 1)
+    bounds: tuple[Any, Any] = (0, 1)
 
     def logp(self, value: TensorVariable) -> TensorVariable:
         success = pt.eq(value, 1)
@@ -443,7 +443,7 @@ class Geometric(BoundedDiscrete):
     """
 
     constraints: ClassVar[Constraints] = {"p": positive_probability}
-    bounds = (1, None)
+    bounds: tuple[Any, Any] = (1, None)
     p: TensorVariable
 
     @behind_new

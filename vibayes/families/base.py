@@ -180,15 +180,17 @@ class Group:
                 "A local group needs its variables and params: functions of the minibatch, such "
                 "as {'mu': ..., 'rho': ...}"
             )
-        self.local = bool(local)
-        self.model = modelcontext(model)
-        self.options = dict(options or {})
+        self.local: bool = bool(local)
+        self.model: Model = modelcontext(model)
+        self.options: dict[str, Any] = dict(options or {})
         if unknown := sorted(self.options.keys() - self.option_names):
             known = ", ".join(sorted(self.option_names)) or "none"
             raise TypeError(f"{type(self).__name__} has no option {unknown[0]!r}; it has: {known}")
         self.variables: list[TensorVariable] = []
-        self.given_params = dict(params or {})
-        self.random_seed, self.start, self.start_sigma = random_seed, dict(start or {}), start_sigma
+        self.given_params: dict[str, Any] = dict(params or {})
+        self.random_seed: Any = random_seed
+        self.start: dict[str, Any] = dict(start or {})
+        self.start_sigma: Mapping[str, Any] | None = start_sigma
         # of the only variable, where the parameters know it: a minibatch may have another length
         self.event_shape: tuple[Any, ...] | None = None
         if group is not None:

@@ -74,7 +74,7 @@ class Inference(Method):
         if isinstance(objective, Operator):
             objective = ObjectiveFunction(objective)
         self.objective = objective
-        self.last_run = Run()
+        self.last_run: Run = Run()
         self._own_steps = Compiled()
 
     @classmethod

@@ -81,8 +81,8 @@ class SearchMethod(Method):
         random_seed: Any = None,
         start: Mapping[str, Any] | None = None,
     ) -> None:
-        self.model = modelcontext(model)
-        self.start = dict(start or {})
+        self.model: Model = modelcontext(model)
+        self.start: dict[str, Any] = dict(start or {})
         self._seeds = as_seed_sequence(random_seed)
         self._is_seeded = random_seed is not None
         self.approx: Approximation | None = None
