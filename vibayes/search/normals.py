@@ -134,9 +134,9 @@ def stratified_normals(count: int, d: int, rng: np.random.Generator) -> np.ndarr
     """Return ``count`` mirrored draws that are the same numbers in each dimension, in some order.
 
     A Latin hypercube (McKay et al. 1979): the means of the normal in strata of equal probability,
-    with variance 1 exactly. What a dimension contributes by itself is as good as quadrature then. With random draws, few enough for many dimensions, the
-    best standard deviations would be off by as much as those of the draws: by half and more in
-    thousands of dimensions.
+    with variance 1 exactly. What a dimension contributes by itself is as good as quadrature then.
+    With random draws, few enough for many dimensions, the best standard deviations would be off by
+    as much as those of the draws: by half and more in thousands of dimensions.
     """
     half = count // 2
     heights = norm.pdf(norm.ppf(np.linspace(0.5, 1.0, half + 1)))
