@@ -104,7 +104,8 @@ class FixedArityNumbaLinker(NumbaLinker):
             src=f"def fixed_arity({arguments}): return inner({arguments})",
             function_name="fixed_arity",
             global_env={"__name__": __name__, "inner": inner},
-            cache_key=f"{cache_key}_fixed_arity_nogil",
+            # what numba keeps on disk names the module that it came from
+            cache_key=f"{cache_key}_fixed_arity_nogil_{__name__}",
         )
         return numba_njit(function, final_function=True, cache=True, nogil=True)
 
