@@ -72,9 +72,9 @@ class Waiting:
 
     def remove(self) -> None:
         """Put the handler of before in place, unless someone else has put one there."""
-        self.mode = SHUT
+        self.mode, before = SHUT, self.before
         if signal.getsignal(signal.SIGINT) is self:
-            signal.signal(signal.SIGINT, self.before)
+            signal.signal(signal.SIGINT, before)
         STATE.active = None
         self.mode = AT_ONCE  # for a handler of the user's that calls this one
 
