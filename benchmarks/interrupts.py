@@ -32,6 +32,7 @@ import pytensor
 
 import vibayes as vb
 from vibayes.inference import loop
+from vibayes.nuts.density import compile_density, density_at
 from vibayes.storage import checkpoint
 
 LONGEST = 120  # seconds after which a process counts as one that hangs
@@ -319,6 +320,8 @@ class Chains(Case):
 
     def prepare(self, folder):
         self.model = model_of(DATA)
+        zeros = np.zeros(4)
+        density_at(compile_density(self.model, None), zeros, zeros + 1)(zeros)
         self.seconds = 4.0
 
     def measure(self):
