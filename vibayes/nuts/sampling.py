@@ -26,6 +26,7 @@ __all__ = ["sample"]
 
 JITTERED = {"auto", "jitter+adapt_diag"}
 FITTED = {"advi", "advi+adapt_diag"}
+LONGEST_DEAFNESS = 0.2  # seconds
 
 
 @interrupts.Deferral(keeps_result=True)
@@ -162,8 +163,7 @@ def sample(
         **kwargs,
     )
     try:
-        with interrupts.interruptible():
-            trace = sampler.wait()
+        trace = results_of(sampler)
     except KeyboardInterrupt:
         trace = sampler.abort()
         if "posterior" not in trace or not trace["posterior"]["u"].size:
@@ -182,6 +182,16 @@ def sample(
         "tuning_steps": counts["tune"],
     }
     return as_results(model, groups, include_transformed, attributes)
+
+
+def results_of(sampler: Any) -> Any:
+    """Wait for all draws; Ctrl-C ends the waiting, but does not disturb how they are taken."""
+    while True:
+        interrupts.check()
+        try:
+            return sampler.wait(timeout=LONGEST_DEAFNESS)
+        except TimeoutError:
+            continue
 
 
 def import_nutpie() -> Any:
