@@ -439,7 +439,8 @@ SCRIPT = Path(__file__).parents[1] / "benchmarks" / "interrupts.py"
 
 def run_interrupted(*arguments):
     command = [sys.executable, SCRIPT, *map(str, arguments)]
-    ran = subprocess.run(command, capture_output=True, text=True)
+    here = os.environ | {"PYTHONPATH": str(Path(vb.__file__).parents[1])}
+    ran = subprocess.run(command, capture_output=True, text=True, env=here)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
