@@ -28,10 +28,15 @@ def test_equal_seeds_give_equal_numbers():
     assert as_seed_sequence(sequence) is sequence
 
 
-@pytest.mark.parametrize(("seed", "error"), [(-1, ValueError), ("one", TypeError)])
-def test_what_is_no_seed(seed, error):
-    with pytest.raises(error, match="random_seed must be None, a whole number"):
+@pytest.mark.parametrize("seed", [-1, "one", 2.5, True])
+def test_what_is_no_seed(seed):
+    with pytest.raises(ValueError, match="random_seed must be a whole number of at least 0, got"):
         as_seed_sequence(seed)
+
+
+def test_several_numbers_that_are_no_seeds():
+    with pytest.raises(ValueError, match="random_seed must be None, a whole number of at least 0"):
+        as_seed_sequence([1, "two"])
 
 
 def test_generators_are_found_up_to_known_parts():

@@ -236,8 +236,8 @@ def test_single_precision():
     [
         (lambda: GaussianRandomWalk.dist(), ValueError, "length of the series is not known"),
         (lambda: GaussianRandomWalk.dist(steps=3, shape=7), ShapeError, "3 steps make a series"),
-        (lambda: GaussianRandomWalk.dist(steps=-1), ValueError, "steps must be zero or more"),
-        (lambda: GaussianRandomWalk.dist(steps=2.5), TypeError, "interpreted as an integer"),
+        (lambda: GaussianRandomWalk.dist(steps=-1), ValueError, "whole number of at least 0"),
+        (lambda: GaussianRandomWalk.dist(steps=2.5), ValueError, "got 2.5"),
         (lambda: GaussianRandomWalk.dist(sigma=-1, steps=3), ParameterError, "sigma must be"),
         (lambda: GaussianRandomWalk.dist(shape=()), ShapeError, "one event has 1 axes"),
         (lambda: GaussianRandomWalk.dist(init_dist=3.0, steps=3), TypeError, "not a random"),

@@ -281,7 +281,7 @@ def test_second_fit_compiles_nothing():
         approx = NormalizingFlow("scale-affine_coupling", model=model, random_seed=seed)
         converged(approx, 5)
         assert (approx.shared_params["0_scale_log_scale"].get_value() != 0).all()
-    steps = [key for key in model.functions if key[0] == "steps"]
+    steps = [key for key, *_ in model.functions if key[0] == "steps"]
     assert len(steps) == 1
 
 

@@ -313,4 +313,4 @@ def test_a_flow_of_ones_own_is_known_once_it_is_defined():
     try:
         assert as_flows("twice_test*2") == (Twice(), Twice())
     finally:
-        del Flow.known["twice_test"]
+        Flow.known.remove(Twice)

@@ -238,9 +238,12 @@ class TestBudget:
         assert all(np.isfinite(p.get_value()).all() for p in approx.params)
         assert np.isfinite(approx.sample(20, random_seed=1).posterior["v"].values).all()
 
-    @pytest.mark.parametrize("name", ["max_steps", "max_seconds"])
-    def test_values_that_are_none(self, name):
-        with pytest.raises(ValueError, match=f"{name} must be positive"):
+    @pytest.mark.parametrize(
+        ("name", "what"),
+        [("max_steps", "a whole number of at least 1"), ("max_seconds", "positive")],
+    )
+    def test_values_that_are_none(self, name, what):
+        with pytest.raises(ValueError, match=f"{name} must be {what}, got 0"):
             fit(conjugate()[0], **{name: 0})
 
     @pytest.mark.parametrize("name", ["max_steps", "max_seconds"])
