@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from vibayes.approximations.base import Approximation
 from vibayes.approximations.saved import approximation_from
+from vibayes.exceptions import StorageWarning
+from vibayes.inference.base import frames_of_library
 from vibayes.inference.loop import FitLoop
 from vibayes.model.core import Model
 from vibayes.objectives.base import Operator
@@ -45,6 +48,8 @@ class Keeping:
     call: dict[str, Any]
     checkpoint: Checkpoint | None = None
     found: Found | None = None
+    told: set[str] = field(default_factory=set, compare=False)
+    """Why it could not be written: the user is told once, not at each try."""
 
     @property
     def saved(self) -> FitState | None:
@@ -77,7 +82,7 @@ class Keeping:
                 ending = Ending(None, f"{loop.iteration:,} iterations were done when it was saved")
                 loop.sync()
                 state = loop.fit_state(self.call, callbacks)
-                checkpoint.write(loop.approx, loop.approx.outcome, state, ending)
+                self.write(loop.approx, state, ending)
 
         return look
 
@@ -86,7 +91,7 @@ class Keeping:
         state = loop.fit_state(self.call, callbacks)
         loop.approx.outcome.fit_state = state
         if self.checkpoint is not None and loop.is_settled:
-            self.checkpoint.write(loop.approx, loop.approx.outcome, state)
+            self.write(loop.approx, state)
 
     def finish_search(self, approx: Approximation) -> None:
         """Keep the result of a fit without steps."""
@@ -94,7 +99,22 @@ class Keeping:
             return
         approx.outcome.fit_state = FitState(self.call, ended=True)
         if self.checkpoint is not None:
-            self.checkpoint.write(approx, approx.outcome, approx.outcome.fit_state)
+            self.write(approx, approx.outcome.fit_state)
+
+    def write(self, approx: Approximation, state: FitState, ending: Ending | None = None) -> None:
+        """Write the checkpoint; if that fails, warn once, and let the fit go on."""
+        try:
+            self.checkpoint.write(approx, approx.outcome, state, ending)
+        except (OSError, MemoryError) as error:
+            if not self.told:
+                self.told.add(str(error))
+                warnings.warn(
+                    f"The checkpoint of the fit cannot be written: {error or 'out of memory'}. The "
+                    f"fit goes on, and tries again from time to time; its result is kept in memory "
+                    f"alone if that fails to the end.",
+                    StorageWarning,
+                    stacklevel=1 + frames_of_library(),
+                )
 
 
 def describe_fit(

@@ -90,6 +90,7 @@ class Checkpoint:
         self._written = time.perf_counter()
         self._cost = 0.0  # seconds that this took, without what is imported at the first time
         self._is_first = True
+        self._failed = False  # at the last time
 
     @classmethod
     def wanted(cls, path: Any, every: int | None) -> Checkpoint | None:
@@ -161,7 +162,7 @@ class Checkpoint:
         waited = time.perf_counter() - self._written
         if waited * LARGEST_SHARE < self._cost:
             return False
-        if self.every is None:
+        if self.every is None or self._failed:
             return waited >= SECONDS_BETWEEN
         return iteration // self.every > self._iteration // self.every
 
@@ -180,8 +181,14 @@ class Checkpoint:
             Where the fit stands.
         ending
             What to say of the ending of a fit that has not ended.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written, as on a full disk.
         """
-        began = time.perf_counter()
+        began = self._written = time.perf_counter()
+        self._failed = True
         why = why_not_saved(approx)
         record = approximation_record(approx, outcome, with_groups=not why)
         if ending is not None:
@@ -198,5 +205,5 @@ class Checkpoint:
         write_file(self.path, header, approximation_arrays(approx, outcome) | arrays)
         self._written = time.perf_counter()
         self._cost = 0.0 if self._is_first else self._written - began
-        self._is_first = False
+        self._is_first = self._failed = False
         self._iteration = state.iteration

@@ -7,20 +7,16 @@ looked up among what the library knows.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import time
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from vibayes.exceptions import StorageError
-
-if TYPE_CHECKING:
-    import xarray
+from vibayes.storage.netcdf import netcdf_bytes
+from vibayes.storage.places import exchange_file, exchange_folder, recover_folder
 
 __all__ = ["Contents", "check_path", "read_file", "write_file"]
 
@@ -31,7 +27,6 @@ NUMBERS = {"float16", "float32", "float64", "bool"} | {
     f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
 }
 CODECS = {"bytes", "zstd", "blosc", "gzip", "crc32c"}
-ABANDONED = 600.0  # seconds after which an unfinished file is one that a killed process left
 
 
 class Contents(NamedTuple):
@@ -65,8 +60,9 @@ def check_path(path: Any) -> Path:
 def write_file(path: Path, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     """Write a file in the place of the one that there may be.
 
-    Whatever happens meanwhile, either the old file is there or the new one, whole. A ``.zarr``
-    folder cannot be exchanged at once: for a moment there may be none.
+    Whatever happens meanwhile, either the old file is there or the new one, whole; of several
+    writers the last one wins. A ``.zarr`` folder cannot be exchanged at once: for a moment there
+    may be none.
 
     Parameters
     ----------
@@ -76,62 +72,59 @@ def write_file(path: Path, header: Mapping[str, Any], arrays: Mapping[str, np.nd
         What JSON can hold.
     arrays
         Arrays of numbers.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, as on a full disk.
     """
-    dataset = as_dataset(header, {name: np.asarray(value) for name, value in arrays.items()})
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    remove_abandoned(path)
-    try:
-        if path.suffix == ".nc":
-            plain = {name: {"_FillValue": None} for name in dataset.data_vars}
-            dataset.to_netcdf(part, engine="h5netcdf", encoding=plain)
-            flush(part)
-            os.replace(part, path)
-        else:
-            write_zarr(dataset, part)
-            exchange_folder(part, path)
-        flush(path.parent)
-    finally:
-        remove(part)
+    stored, attrs = as_stored(header, {name: np.asarray(value) for name, value in arrays.items()})
+    if path.suffix == ".nc":
+        exchange_file(path, netcdf_bytes(stored, attrs))
+    else:
+        require_zarr()
+        exchange_folder(path, lambda part: write_zarr(part, stored, attrs))
 
 
-def as_dataset(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> xarray.Dataset:
-    """Return a header and arrays as a flat dataset, with what tells whether it is whole."""
-    from xarray import Dataset
+def as_stored(
+    header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return a header and arrays as arrays that netCDF has, with what tells whether all is whole.
 
+    Returns
+    -------
+    arrays, attributes
+    """
     listed = {
         name: {"dtype": str(a.dtype), "shape": list(a.shape), "crc32": checksum(a)}
         for name, a in arrays.items()
     }
     text = json.dumps({**header, "arrays": listed}).encode()
     # an axis of no length would be an unlimited one in a file; such arrays need no place there
-    stored = {name: a for name, a in arrays.items() if a.size}
-    stored[HEADER] = np.frombuffer(text, dtype="uint8")
-    variables = {
-        name: ([f"{name}_dim_{i}" for i in range(a.ndim)], as_stored(a))
-        for name, a in stored.items()
+    stored = {
+        name: a.view("uint8") if a.dtype == bool else a for name, a in arrays.items() if a.size
     }
+    stored[HEADER] = np.frombuffer(text, dtype="uint8")
     attrs = {
         "title": f"vibayes {header['kind']}",
         "vibayes_format": FORMAT,
         "header_crc32": zlib.crc32(text),
     }
-    return Dataset(variables, attrs=attrs)
-
-
-def as_stored(array: np.ndarray) -> np.ndarray:
-    """Return an array of a dtype that netCDF has."""
-    return array.view("uint8") if array.dtype == bool else array
+    return stored, attrs
 
 
 def checksum(array: np.ndarray) -> int:
     return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view("uint8"))
 
 
-def write_zarr(dataset: xarray.Dataset, folder: Path) -> None:
-    require_zarr()
+def write_zarr(folder: Path, arrays: Mapping[str, np.ndarray], attrs: Mapping[str, Any]) -> None:
+    from xarray import Dataset
+
+    variables = {
+        name: ([f"{name}_dim_{i}" for i in range(a.ndim)], a) for name, a in arrays.items()
+    }
+    dataset = Dataset(variables, attrs=attrs)
     dataset.to_zarr(folder, mode="w", zarr_format=3, consolidated=False)
-    for file in folder.rglob("*"):
-        flush(file)
 
 
 def require_zarr() -> None:
@@ -142,44 +135,6 @@ def require_zarr() -> None:
             "a .zarr folder needs zarr: pip install vibayes[streaming]; or use a name that ends "
             "with .nc"
         ) from error
-
-
-def exchange_folder(part: Path, path: Path) -> None:
-    """Put a folder in the place of the one that there may be."""
-    old = path.with_name(f".{path.name}.{os.getpid()}.old")
-    if path.exists():
-        os.replace(path, old)
-    os.replace(part, path)
-    remove(old)
-
-
-def flush(path: Path) -> None:
-    """Wait until a file or folder is on the disk."""
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except PermissionError:  # folders, where the system does not open these
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def remove_abandoned(path: Path) -> None:
-    """Remove what processes have left that were killed while they wrote to the same path."""
-    for part in path.parent.glob(f".{path.name}.*.part"):
-        try:
-            if time.time() - part.stat().st_mtime > ABANDONED:
-                remove(part)
-        except OSError:  # another process was quicker
-            continue
 
 
 # -- reading --------------------------------------------------------------------------------------
@@ -196,6 +151,8 @@ def read_file(path: Any) -> Contents:
         If vibayes has not written it, or it is not whole.
     """
     path = Path(path)
+    if path.suffix == ".zarr":
+        recover_folder(path)
     if not path.exists():
         raise FileNotFoundError(f"there is no file {str(path)!r}")
     check_kind(path)
