@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from pytensor.graph.basic import Variable
 
 from vibayes.approximations.base import Approximation
 from vibayes.approximations.saved import approximation_from
@@ -20,9 +22,11 @@ from vibayes.records.fit_state import FitState
 from vibayes.search.budget import Budget
 from vibayes.storage.approximations import restore
 from vibayes.storage.calls import (
+    check_described,
     describe_approximation,
     describe_argument,
     describe_density,
+    describe_graphs,
     describe_seeds,
     describe_start,
 )
@@ -156,12 +160,37 @@ def describe_settings(op: Operator) -> Any:
 
 
 def find_kept(
-    call: dict[str, Any], checkpoint: Checkpoint | None, model: Model, own: str = ""
+    call: dict[str, Any],
+    checkpoint: Checkpoint | None,
+    model: Model,
+    own: str = "",
+    changing: Collection[Variable] = (),
 ) -> Keeping:
-    """Return what an earlier run of a call has left, if there is anything."""
+    """Return what an earlier run of a call has left, if there is anything.
+
+    Parameters
+    ----------
+    call
+        What the fit is told to do.
+    checkpoint
+        Its file.
+    model
+        The model.
+    own
+        Identity of the file that the same inference has written, if it has.
+    changing
+        Shared variables of the user's own that the fit changes.
+
+    Raises
+    ------
+    StorageError
+        If the file is none of this call, or the call cannot be told from others.
+    """
     if checkpoint is None:
         return Keeping(call)
-    call = call | {"density": describe_density(model)}
+    call = call | describe_graphs(model, changing)
+    check_described(call)
+    call |= {"density": describe_density(model)}
     found = checkpoint.find(call, model, own)
     # the seed and the start are those of the fit that began
     return Keeping(call if found is None else call | kept_begin(found), checkpoint, found)

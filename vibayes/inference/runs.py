@@ -84,10 +84,12 @@ def begin_run(
         The callbacks of the fit.
     """
     approx, earlier = objective.approx, before.keeping.checkpoint
-    keeping = find_kept(call, checkpoint, approx.model, "" if earlier is None else earlier.id)
+    given = given_variables(objective, options)
+    own = "" if earlier is None else earlier.id
+    keeping = find_kept(call, checkpoint, approx.model, own, given)
     approx.diagnosis = approx.outcome.fit_state = None
     if keeping.found is not None:
-        keeping.take_over(approx, given_variables(objective, options))
+        keeping.take_over(approx, given)
     return Run(keeping, tuple(callbacks or ()))
 
 

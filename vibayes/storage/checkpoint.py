@@ -141,8 +141,9 @@ class Checkpoint:
         # without a seed it is the file's that counts, and with it the start
         if call["random_seed"] == state.call["random_seed"] == {"given": False, "seeds": None}:
             ignored |= {"start"}
-        if "density" not in state.call:
-            ignored |= {"density"}  # it was saved by approx.save
+        for name in ("density", "graphs", "data", "versions"):
+            if name not in state.call:
+                ignored |= {name}  # it was saved by approx.save
         kept = {key: value for key, value in call.items() if key not in ignored}
         saved = {key: value for key, value in state.call.items() if key not in ignored}
         if differences := call_differences(saved, kept):

@@ -12,6 +12,7 @@ from vibayes.storage.approximations import (
     approximation_record,
     why_not_saved,
 )
+from vibayes.storage.calls import describe_graphs
 from vibayes.storage.files import check_path, write_file
 from vibayes.storage.models import describe_model
 from vibayes.storage.records import stamp
@@ -32,5 +33,8 @@ def save(approx: Joint, outcome: Outcome, path: Any) -> None:
     arrays = approximation_arrays(approx, outcome)
     if outcome.fit_state is not None:
         header["fit"], more = outcome.fit_state.record()
+        if not outcome.fit_state.given:  # else it is not known here what the fit has changed
+            call = header["fit"]["call"]
+            header["fit"]["call"] = call | describe_graphs(approx.model, ())
         arrays |= more
     write_file(path, header, arrays)
