@@ -11,14 +11,15 @@ from pytensor.graph.basic import Variable
 
 from vibayes.approximations.base import Approximation
 from vibayes.approximations.saved import approximation_from
-from vibayes.exceptions import StorageWarning
+from vibayes.callbacks import Callback
+from vibayes.exceptions import StorageError, StorageWarning
 from vibayes.inference.base import frames_of_library
 from vibayes.inference.loop import FitLoop
 from vibayes.model.core import Model
 from vibayes.objectives.base import Operator
 from vibayes.objectives.options import StepOptions
 from vibayes.records.ending import Ending
-from vibayes.records.fit_state import FitState
+from vibayes.records.fit_state import FitState, check_callback_state
 from vibayes.search.budget import Budget
 from vibayes.storage.approximations import restore
 from vibayes.storage.calls import (
@@ -32,7 +33,7 @@ from vibayes.storage.calls import (
 )
 from vibayes.storage.checkpoint import Checkpoint, Found
 
-__all__ = ["Keeping", "describe_fit", "find_kept"]
+__all__ = ["Keeping", "check_callbacks", "describe_fit", "find_kept"]
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class Keeping:
         """Write the checkpoint; if that fails, warn once, and let the fit go on."""
         try:
             self.checkpoint.write(approx, approx.outcome, state, ending)
-        except (OSError, MemoryError) as error:
+        except (OSError, MemoryError, StorageError) as error:
             if not self.told:
                 self.told.add(str(error))
                 warnings.warn(
@@ -119,6 +120,23 @@ class Keeping:
                     StorageWarning,
                     stacklevel=1 + frames_of_library(),
                 )
+
+
+def check_callbacks(callbacks: Sequence[Callable[..., None]]) -> None:
+    """Raise if a callback remembers what no file can hold, as far as it remembers something yet.
+
+    Raises
+    ------
+    StorageError
+        Names the callback.
+    """
+    for callback in callbacks:
+        if isinstance(callback, Callback):
+            try:
+                state = callback.state()
+            except Exception:  # it may have to be told first that the fit begins
+                continue
+            check_callback_state(type(callback).__qualname__, state)
 
 
 def describe_fit(

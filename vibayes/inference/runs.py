@@ -14,7 +14,7 @@ from pytensor.tensor.random.type import RandomType
 from vibayes.approximations.base import Approximation
 from vibayes.backend.compiled import Compiled
 from vibayes.backend.seeds import new_generator
-from vibayes.inference.checkpoints import Keeping, find_kept
+from vibayes.inference.checkpoints import Keeping, check_callbacks, find_kept
 from vibayes.inference.convergence import FEWEST_LOSSES, loss_trend
 from vibayes.inference.failures import check_first_loss, explain_draw
 from vibayes.inference.loop import FitLoop
@@ -84,6 +84,8 @@ def begin_run(
         The callbacks of the fit.
     """
     approx, earlier = objective.approx, before.keeping.checkpoint
+    if checkpoint is not None:
+        check_callbacks(callbacks or ())
     given = given_variables(objective, options)
     own = "" if earlier is None else earlier.id
     keeping = find_kept(call, checkpoint, approx.model, own, given)
