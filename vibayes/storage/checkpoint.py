@@ -22,7 +22,7 @@ from vibayes.storage.approximations import (
     why_not_saved,
 )
 from vibayes.storage.calls import call_differences
-from vibayes.storage.files import check_path, read_file, write_file
+from vibayes.storage.files import check_path, read_file, understood, write_file
 from vibayes.storage.models import check_saved_model, describe_model
 from vibayes.storage.records import stamp
 
@@ -130,13 +130,15 @@ class Checkpoint:
         if not self.path.exists():
             return None
         header, arrays = read_file(self.path)
-        check_saved_model(header["model"], model, self.path)
+        with understood(self.path):
+            check_saved_model(header["model"], model, self.path)
         if "fit" not in header:
             raise StorageError(
                 f"{str(self.path)!r} holds an approximation, but no fit that could go on. Give the "
                 f"checkpoint another path."
             )
-        state = FitState.of(header["fit"], arrays)
+        with understood(self.path):
+            state = FitState.of(header["fit"], arrays)
         ignored = {"start", "random_seed"} if own and own == header.get("id") else set()
         # without a seed it is the file's that counts, and with it the start
         if call["random_seed"] == state.call["random_seed"] == {"given": False, "seeds": None}:
