@@ -254,7 +254,9 @@ def run(count: int, seed: int, batch: int = 50) -> tuple[Counter[str], list[str]
                     with report.open("a") as file:
                         for number in numbers:
                             signal.alarm(SECONDS)
-                            print(number, forged(number, true, folder, model), file=file, flush=True)
+                            print(
+                                number, forged(number, true, folder, model), file=file, flush=True
+                            )
                     status = 0
                 finally:
                     os._exit(status)
