@@ -42,6 +42,13 @@ def test_absolute_difference():
     assert stops(check, approx, ([1.05, 100.2], [[0.09]]), 300) == "Convergence achieved at 300"
 
 
+def test_the_first_parameters_that_it_sees_have_nothing_to_be_compared_with():
+    check = CheckParametersConvergence(tolerance=0.01)  # wrapped by a user: nobody has started it
+    approx = Parameters([1.0, 100.0])
+    assert stops(check, approx, ([1.0, 100.0],)) is None
+    assert stops(check, approx, ([1.0, 100.0],)) is not None
+
+
 def test_relative_difference():
     check = CheckParametersConvergence(tolerance=0.01)
     approx = Parameters([1.0, 100.0])

@@ -91,7 +91,9 @@ def main(argv: list[str] | None = None) -> int:
     args = arguments(argv)
     print(f"{args.data}: {MODELS[args.data].__doc__}")
     model = MODELS[args.data]()
-    options = {} if args.n is None else {"obj_optimizer": vb.adam(learning_rate=0.02)}
+    options: dict[str, Any] = {}
+    if args.n is not None:
+        options["obj_optimizer"] = vb.adam(learning_rate=0.02)
     began = time.perf_counter()
     with model:
         approx = vb.fit(args.n, args.method, random_seed=args.seed, diagnose=False, **options)

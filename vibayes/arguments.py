@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,15 @@ def check_whole(value: Any, name: str, least: int, most: int | None = None) -> i
     return int(value)
 
 
+def behind_new(init: Callable[..., None]) -> Any:
+    """Mark an ``__init__`` that takes other arguments than a call of its class, for type checkers.
+
+    ``__new__`` of such a class says what a call takes and gives. Some checkers hold ``__init__``
+    against the call instead, unless its type is not known.
+    """
+    return init
+
+
 def check_seed(value: Any, label: str) -> int:
     """Return a seed as an int; a new one for None.
 
@@ -52,5 +62,6 @@ def check_seed(value: Any, label: str) -> int:
         If it is no whole number of at least 0.
     """
     if value is None:
-        return int(np.random.SeedSequence().entropy)
+        entropy: Any = np.random.SeedSequence().entropy
+        return int(entropy)
     return check_whole(value, f"{label}: random_seed", least=0)

@@ -121,10 +121,12 @@ class CheckParametersConvergence(Callback):
 
     def __call__(self, approx: Any, losses: np.ndarray, i: int) -> None:
         current = self.flatten_shared(approx.params)
-        change = np.abs(current - self._previous)
+        before, self._previous = self._previous, current
+        if before is None:
+            return
+        change = np.abs(current - before)
         if self.diff == "relative":
-            change = change / (np.abs(self._previous) + RELATIVE_EPSILON)
-        self._previous = current
+            change = change / (np.abs(before) + RELATIVE_EPSILON)
         norm = change.max() if self.ord == np.inf else np.linalg.norm(change, self.ord)
         if norm < self.tolerance:
             raise StopIteration(f"Convergence achieved at {i}")

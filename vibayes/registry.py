@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 __all__ = ["Registry"]
 
-T = TypeVar("T")
+
+class Named(Protocol):
+    """What says by which names its class is known."""
+
+    short_name: ClassVar[str]
+    aliases: ClassVar[tuple[str, ...]]
+
+
+T = TypeVar("T", bound=Named)
 
 
 class Registry(Mapping[str, type[T]], Generic[T]):

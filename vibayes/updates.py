@@ -17,7 +17,7 @@ import numbers
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 import pytensor
@@ -49,10 +49,10 @@ __all__ = [
     "total_norm_constraint",
 ]
 
-LossOrGrads = TensorVariable | Sequence[TensorVariable] | None
-Trained = Iterable[SharedVariable] | None
-Updates = dict[SharedVariable, TensorVariable]
-Number = float | TensorVariable
+LossOrGrads: TypeAlias = TensorVariable | Sequence[TensorVariable] | None
+Trained: TypeAlias = Iterable[SharedVariable] | None
+Updates: TypeAlias = dict[SharedVariable, TensorVariable]
+Number: TypeAlias = float | TensorVariable
 
 rate = Constraint("finite and zero or more", lambda x: np.isfinite(x) & (x >= 0))
 fraction = Constraint("zero or more and less than one", lambda x: (x >= 0) & (x < 1))
@@ -113,6 +113,20 @@ class Optimizer:
         self.__dict__.update({name: getattr(function, name) for name in FUNCTION_ATTRIBUTES})
         self.__dict__.update(__wrapped__=function, hyper=hyper)
 
+    @overload
+    def __call__(
+        self, loss_or_grads: None = None, params: None = None, *args: Any, **hyper: Any
+    ) -> Optimizer: ...
+
+    @overload
+    def __call__(
+        self,
+        loss_or_grads: TensorVariable | Sequence[TensorVariable],
+        params: Iterable[SharedVariable],
+        *args: Any,
+        **hyper: Any,
+    ) -> Updates: ...
+
     def __call__(
         self, loss_or_grads: LossOrGrads = None, params: Trained = None, *args: Any, **hyper: Any
     ) -> Any:
@@ -145,8 +159,8 @@ class Optimizer:
         if loss_or_grads is None or params is None:
             missing = "loss_or_grads" if loss_or_grads is None else "params"
             raise TypeError(
-                f"{self.__name__}: {missing} is missing; give both loss_or_grads and params to get "
-                f"updates, or neither to get an optimizer"
+                f"{self.function.__name__}: {missing} is missing; give both loss_or_grads and "
+                f"params to get updates, or neither to get an optimizer"
             )
         updates = self.function(
             loss_or_grads, params, **{k: as_floatx(v) for k, v in chosen.hyper.items()}
@@ -183,7 +197,7 @@ class Optimizer:
         try:
             return inspect.signature(self.function).bind_partial(None, None, *args, **hyper)
         except TypeError as error:
-            raise TypeError(f"{self.__name__}: {error}") from None
+            raise TypeError(f"{self.function.__name__}: {error}") from None
 
     def _named(self, args: Sequence[Any], hyper: Mapping[str, Any]) -> dict[str, Any]:
         """Return hyper-parameters that were given by position or name, all by name."""
@@ -196,10 +210,10 @@ class Optimizer:
         return hash(self.key)
 
     def __repr__(self) -> str:
-        return f"{self.__name__}({', '.join(f'{k}={v!r}' for k, v in self.hyper.items())})"
+        return f"{self.function.__name__}({', '.join(f'{k}={v!r}' for k, v in self.hyper.items())})"
 
-    def __reduce__(self) -> tuple:
-        return _restore, (self.__module__, self.__qualname__, dict(self.hyper))
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self.function.__module__, self.function.__qualname__, dict(self.hyper))
 
 
 def _restore(module: str, qualname: str, hyper: Mapping[str, Any]) -> Optimizer:
@@ -273,6 +287,13 @@ def as_type_of(variable: SharedVariable, new: Any) -> Variable:
     return variable.type.filter_variable(new)
 
 
+def as_list(params: Trained) -> list[SharedVariable]:
+    """Return parameters as a list."""
+    if params is None:
+        raise TypeError("params is missing")
+    return list(params)
+
+
 def get_or_compute_grads(loss_or_grads: LossOrGrads, params: Trained) -> list[TensorVariable]:
     """Return gradients, one a parameter.
 
@@ -290,7 +311,7 @@ def get_or_compute_grads(loss_or_grads: LossOrGrads, params: Trained) -> list[Te
     ValueError
         If there are not as many gradients as parameters, or one has another number of axes.
     """
-    params = list(params)
+    params = as_list(params)
     for param in params:
         if not isinstance(param, SharedVariable):
             raise TypeError(f"params must be shared variables, got {param!r}")
@@ -450,7 +471,7 @@ def sgd(
     .. [1] H. Robbins, S. Monro (1951). A stochastic approximation method. Annals of Mathematical
        Statistics 22(3), 400-407.
     """
-    params = list(params)
+    params = as_list(params)
     grads = get_or_compute_grads(loss_or_grads, params)
     return {p: p - learning_rate * g for p, g in zip(params, grads, strict=True)}
 
@@ -481,7 +502,7 @@ def momentum(
     --------
     apply_momentum : The same for any updates; names the source.
     """
-    params = list(params)
+    params = as_list(params)
     return apply_momentum(sgd(loss_or_grads, params, learning_rate), params, momentum)
 
 
@@ -511,7 +532,7 @@ def nesterov_momentum(
     --------
     apply_nesterov_momentum : The same for any updates; names the sources.
     """
-    params = list(params)
+    params = as_list(params)
     return apply_nesterov_momentum(sgd(loss_or_grads, params, learning_rate), params, momentum)
 
 
@@ -547,7 +568,7 @@ def adagrad(
     .. [1] J. Duchi, E. Hazan, Y. Singer (2011). Adaptive subgradient methods for online learning
        and stochastic optimization. Journal of Machine Learning Research 12, 2121-2159.
     """
-    params, updates = list(params), {}
+    params, updates = as_list(params), {}
     for param, grad in zip(params, get_or_compute_grads(loss_or_grads, params), strict=True):
         accu = zeros_like(param, "adagrad_accu")
         updates[accu] = accu + grad**2
@@ -589,7 +610,7 @@ def adagrad_window(
     """
     if isinstance(n_win, Variable):
         raise TypeError("adagrad_window: n_win is the length of an array, so it must be a number")
-    n_win, params, updates = int(n_win), list(params), {}
+    n_win, params, updates = int(n_win), as_list(params), {}
     # The oldest entry is overwritten in a circle: the sum does not mind the order.
     oldest = state(np.zeros((), dtype="int64"), "adagrad_window_oldest", ())
     for param, grad in zip(params, get_or_compute_grads(loss_or_grads, params), strict=True):
@@ -640,7 +661,7 @@ def rmsprop(
     .. [1] T. Tieleman, G. Hinton (2012). Lecture 6.5: RMSProp. Coursera, Neural Networks for
        Machine Learning.
     """
-    params, updates = list(params), {}
+    params, updates = as_list(params), {}
     for param, grad in zip(params, get_or_compute_grads(loss_or_grads, params), strict=True):
         accu = zeros_like(param, "rmsprop_accu")
         updates[accu] = rho * accu + (1 - rho) * grad**2
@@ -683,7 +704,7 @@ def adadelta(
     .. [1] M. D. Zeiler (2012). ADADELTA: an adaptive learning rate method.
        https://arxiv.org/abs/1212.5701
     """
-    params, updates = list(params), {}
+    params, updates = as_list(params), {}
     for param, grad in zip(params, get_or_compute_grads(loss_or_grads, params), strict=True):
         accu, delta = zeros_like(param, "adadelta_accu"), zeros_like(param, "adadelta_delta")
         updates[accu] = rho * accu + (1 - rho) * grad**2
@@ -734,7 +755,7 @@ def adam(
     .. [1] D. P. Kingma, J. Ba (2015). Adam: a method for stochastic optimization. ICLR.
        https://arxiv.org/abs/1412.6980
     """
-    params, updates = list(params), {}
+    params, updates = as_list(params), {}
     previous = counter("adam_t")
     t = previous + 1
     rate_t = learning_rate * pt.sqrt(1 - beta2**t) / (1 - beta1**t)
@@ -785,7 +806,7 @@ def adamax(
     .. [1] D. P. Kingma, J. Ba (2015). Adam: a method for stochastic optimization. ICLR.
        https://arxiv.org/abs/1412.6980
     """
-    params, updates = list(params), {}
+    params, updates = as_list(params), {}
     previous = counter("adamax_t")
     t = previous + 1
     rate_t = learning_rate / (1 - beta1**t)

@@ -18,7 +18,7 @@ from helpers.posteriors import (
     seeds,
     two_modes,
 )
-from scipy import special, stats
+from scipy import optimize, special, stats
 
 import vibayes as vb
 from vibayes.backend.modes import evaluate
@@ -40,6 +40,18 @@ def silently(model, method="advi", seed=1, **kwargs):
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         return fit(model, method, seed, **kwargs)
+
+
+def best_for_count(count):
+    """Mean and sd of the normal closest to x ~ N(0, 2), count ~ Poisson(exp(x)), in closed form."""
+
+    def loss(parameters):
+        m, log_s = parameters
+        s2 = np.exp(2 * log_s)
+        return np.exp(m + s2 / 2) - count * m + (m**2 + s2) / 8 - log_s
+
+    m, log_s = optimize.minimize(loss, [np.log(count + 0.5), -1.0]).x
+    return m, np.exp(log_s)
 
 
 class TestRight:
@@ -137,6 +149,32 @@ class TestRight:
 
 
 class TestHonest:
+    @pytest.mark.parametrize("k", [10, 150, 3000, 20_000])
+    def test_independent_normals_are_found_in_any_number(self, k):
+        with vb.Model():
+            x = vb.Normal("x", shape=k)
+            vb.Normal("y", x, 1, observed=np.ones(k))
+            approx = vb.fit(random_seed=1, progressbar=False)
+        np.testing.assert_allclose(approx.mean.eval(), 0.5, atol=0.01)
+        np.testing.assert_allclose(approx.std.eval(), np.sqrt(0.5), rtol=0.02)
+        assert approx.ending.converged
+        assert approx.diagnosis.good
+
+    def test_skewed_variables_of_all_scales_in_many_dimensions(self):
+        counts, scales = np.tile([1, 5, 50], 800), np.tile([1e-3, 1.0, 1e3], 800)
+        with vb.Model():
+            x = vb.Normal("x", 0, 2, shape=2400)
+            vb.Poisson("n", vb.math.exp(x), observed=counts)
+            z = vb.Normal("z", 0, scales, shape=2400)
+            vb.Normal("y", z, scales, observed=scales)
+            approx = vb.fit(random_seed=1, progressbar=False, diagnose=False)
+        best = [best_for_count(count) for count in counts[:3]]
+        mean, sd = approx.mean.eval(), approx.std.eval()
+        for i, (m, s) in enumerate(best):
+            np.testing.assert_allclose((mean[i:2400:3] - m) / s, 0, atol=0.05)
+            np.testing.assert_allclose(sd[i:2400:3], s, rtol=0.03)
+        np.testing.assert_allclose(sd[2400:], scales / np.sqrt(2), rtol=0.02)
+
     def test_a_funnel(self):
         """Its ELBO is nearly flat along the neck: either the steps or the family fall short."""
         with pytest.warns((vb.ApproximationWarning, vb.ConvergenceWarning)):

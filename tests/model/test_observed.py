@@ -9,10 +9,11 @@ import xarray as xr
 from helpers.toys import Spherical
 from scipy import stats
 
+import vibayes as vb
 from vibayes import Model, Normal
 from vibayes.backend.modes import evaluate
 from vibayes.distributions.discrete import Poisson
-from vibayes.exceptions import ImputationError, ShapeError
+from vibayes.exceptions import ImputationError, ModelError, ShapeError
 from vibayes.model.observed import as_observed, known_value
 
 NUMBERS = [0.5, -1.0, 2.0]
@@ -171,3 +172,51 @@ def test_floatx():
     with pytensor.config.change_flags(floatX="float32"):
         assert as_observed(NUMBERS, "y", discrete=False).dtype == "float32"
         assert as_observed([1.0, 2.0], "y", discrete=True).dtype == "int64"
+
+
+# -- expressions ----------------------------------------------------------------------------------
+
+
+def drawn(sampler, *args):
+    return sampler(*args, size=3, rng=pytensor.shared(np.random.default_rng(0)))
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (lambda m: m["x"] + 1, "the random variable 'x'"),
+        (lambda m: m["d"][m["k"]] * np.ones(3), "the random variable 'k'"),
+        (lambda m: m.rvs_to_values[m["x"]], "'x', a variable that has no value"),
+        (lambda m: m["y"], "the random variable 'y'"),
+        (lambda m: vb.Normal.dist(0, 1, shape=3), r"a draw of Normal\(mu=0, sigma=1\)"),
+        (lambda m: 2 * pt.vector("v", shape=(3,)), "'v', a variable that has no value"),
+        (lambda m: drawn(pt.random.normal), "random draws, normal"),
+        (lambda m: drawn(pt.random.poisson, 3.0), "random draws, poisson"),
+    ],
+)
+def test_what_is_no_data_is_refused_by_name(make, what):
+    with Model() as model:
+        x = Normal("x", shape=3)
+        vb.Bernoulli("k", 0.5)
+        vb.Data("d", np.arange(3.0))
+        Normal("y", x, observed=np.zeros(3))
+        with pytest.raises(ModelError, match=rf"Normal\('z'\): .* depend on {what}"):
+            Normal("z", x, observed=make(model))
+    assert "z" not in model
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda d: d + 1,
+        lambda d: pt.sqrt(d) * pytensor.shared(2.0),
+        lambda d: d[[0, 1, 1]],
+        lambda d: d[drawn(pt.random.integers, 0, 3)],
+        lambda d: d[(3 * drawn(pt.random.uniform)).astype("int64")],
+    ],
+)
+def test_expressions_of_data_are_data(make):
+    with Model() as model:
+        d = vb.Data("d", np.arange(3.0))
+        Normal("y", Normal("x"), observed=make(d))
+    assert [rv.name for rv in model.observed_RVs] == ["y"]

@@ -14,6 +14,7 @@ from vibayes.search.normals import (
     from_curvature,
     matched_normals,
     mirrored_normals,
+    stratified_normals,
 )
 
 MEAN = np.array([3e4, -2.0, 1e-4])
@@ -51,6 +52,16 @@ class TestDraws:
         noise = mirrored_normals(200, 4, rng)
         assert noise.shape == (200, 4)
         np.testing.assert_array_equal(noise[:100], -noise[100:])
+
+    @pytest.mark.parametrize("seed", [1, 2])
+    def test_stratified(self, seed):
+        noise = stratified_normals(32, 3000, np.random.default_rng(seed))
+        np.testing.assert_array_equal(noise[:16], -noise[16:])
+        np.testing.assert_allclose((noise**2).mean(axis=0), 1.0)
+        assert np.ptp(np.sort(noise, axis=0), axis=1).max() < 1e-12
+        assert np.exp(noise).mean(axis=0) == pytest.approx(np.exp(0.5), rel=0.02)
+        products = noise.T[:200] @ noise[:, :200] / 32  # pairs of dimensions are independent
+        assert np.abs(products - np.eye(200)).mean() < 0.25
 
 
 class TestFittedNormal:

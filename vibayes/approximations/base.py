@@ -83,7 +83,7 @@ class Approximation(PosteriorNodes):
             cost_part_grad_scale=cost_part_grad_scale,
             scale_cost_to_minibatch=scale_cost_to_minibatch,
         )
-        self.outcome = Outcome()
+        self.outcome: Outcome = Outcome()
 
     @property
     def hist(self) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
@@ -13,6 +13,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes.approximations.base import Approximation, SingleGroupApproximation
 from vibayes.context import modelcontext
+from vibayes.families.base import Group
 from vibayes.families.empirical import EmpiricalGroup
 from vibayes.families.joint import local_groups
 from vibayes.model.core import Model
@@ -65,7 +66,7 @@ class Empirical(SingleGroupApproximation):
     array([0.5, 1. , 2. ])
     """
 
-    family = EmpiricalGroup
+    family: ClassVar[type[Group]] = EmpiricalGroup
 
     def __init__(
         self,
@@ -95,7 +96,7 @@ class Empirical(SingleGroupApproximation):
     @property
     def histogram(self) -> TensorVariable:
         """The particles in the unconstrained space, one a row."""
-        return self.groups[0].histogram
+        return cast(EmpiricalGroup, self.groups[0]).histogram
 
     def evaluate_over_trace(self, node: Variable | Sequence[Variable]) -> Any:
         """Return expressions of the model's variables, evaluated at every particle.
@@ -161,6 +162,7 @@ class Empirical(SingleGroupApproximation):
         if draws > n:
             raise ValueError(f"{draws} draws without replacement from {n} particles")
         without = copy.copy(self)
-        without.groups = [copy.copy(self.groups[0])]
-        without.groups[0].replacement = False
+        group = copy.copy(cast(EmpiricalGroup, self.groups[0]))
+        group.replacement = False
+        without.groups = [group]
         return SingleGroupApproximation.sample(without, draws, random_seed, include_transformed)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, cast
+
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.approximations.base import SingleGroupApproximation
+from vibayes.families.base import Group
 from vibayes.families.full_rank import FullRankGroup
 
 __all__ = ["FullRank"]
@@ -40,14 +43,14 @@ class FullRank(SingleGroupApproximation):
            [1.  , 1.01]])
     """
 
-    family = FullRankGroup
+    family: ClassVar[type[Group]] = FullRankGroup
 
     @property
     def L(self) -> TensorVariable:
         """Cholesky factor of the covariance, up to the signs of its columns."""
-        return self.groups[0].L
+        return cast(FullRankGroup, self.groups[0]).L
 
     @property
     def L_chol(self) -> TensorVariable:
         """Cholesky factor of the covariance, as ``L``."""
-        return self.groups[0].L
+        return cast(FullRankGroup, self.groups[0]).L

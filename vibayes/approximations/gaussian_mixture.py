@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, cast
 
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.approximations.base import SingleGroupApproximation
+from vibayes.families.base import Group
 from vibayes.families.gaussian_mixture import DEFAULT_COMPONENTS, GaussianMixtureGroup
 
 __all__ = ["GaussianMixture"]
@@ -36,7 +37,7 @@ class GaussianMixture(SingleGroupApproximation):
         If the number of components is not a whole number of at least 1.
     """
 
-    family = GaussianMixtureGroup
+    family: ClassVar[type[Group]] = GaussianMixtureGroup
 
     def __init__(self, components: int = DEFAULT_COMPONENTS, **kwargs: Any) -> None:
         super().__init__(components=components, **kwargs)
@@ -44,4 +45,4 @@ class GaussianMixture(SingleGroupApproximation):
     @property
     def weights(self) -> TensorVariable:
         """Weights of the components."""
-        return self.groups[0].weights
+        return cast(GaussianMixtureGroup, self.groups[0]).weights

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from vibayes.approximations.base import SingleGroupApproximation
+from vibayes.families.base import Group
 from vibayes.families.low_rank import LowRankGroup
 
 __all__ = ["LowRank"]
@@ -49,7 +50,8 @@ class LowRank(SingleGroupApproximation):
     array([1., 1., 1., 1., 1.])
     """
 
-    family = LowRankGroup
+    family: ClassVar[type[Group]] = LowRankGroup
 
     def __init__(self, rank: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**({} if rank is None else {"rank": rank}), **kwargs)
+        given: dict[str, Any] = {} if rank is None else {"rank": rank}
+        super().__init__(**given, **kwargs)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from vibayes.approximations.base import SingleGroupApproximation
+from vibayes.families.base import Group
 from vibayes.families.mean_field import MeanFieldGroup
 
 __all__ = ["MeanField"]
@@ -36,4 +39,4 @@ class MeanField(SingleGroupApproximation):
     array([0.        , 0.69314718])
     """
 
-    family = MeanFieldGroup
+    family: ClassVar[type[Group]] = MeanFieldGroup

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, cast
 
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.approximations.base import SingleGroupApproximation
+from vibayes.families.base import Group
 from vibayes.families.normalizing_flow import DEFAULT_FLOW, NormalizingFlowGroup
 from vibayes.flows import Flow
 from vibayes.model.core import Model
@@ -55,7 +56,7 @@ class NormalizingFlow(SingleGroupApproximation):
     ['0_full_affine_log_scale', '0_full_affine_lower', '1_loc_loc']
     """
 
-    family = NormalizingFlowGroup
+    family: ClassVar[type[Group]] = NormalizingFlowGroup
 
     def __init__(
         self,
@@ -69,4 +70,4 @@ class NormalizingFlow(SingleGroupApproximation):
     @property
     def formula(self) -> str:
         """The flows as a formula."""
-        return self.groups[0].formula
+        return cast(NormalizingFlowGroup, self.groups[0]).formula

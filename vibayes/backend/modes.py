@@ -88,7 +88,7 @@ def evaluate(
     return function(*givens.values())
 
 
-def compiled_code(function: Any) -> Callable | None:
+def compiled_code(function: Any) -> Callable[..., Any] | None:
     """Return what a linker made of a graph, without PyTensor's handling of inputs, or None.
 
     It takes the values of all inputs, those of shared variables after the others. There is none

@@ -31,7 +31,7 @@ from pytensor.tensor.type import tensor
 
 __all__ = ["NumbaOp", "numba_mode", "numba_version"]
 
-Implementation = Callable[[Any, Apply, Callable], tuple[Any, int]]
+Implementation = Callable[[Any, Apply, Callable[..., Any]], tuple[Any, int]]
 
 # what PyTensor has not been told yet: numba is imported only when it is needed
 PENDING: dict[type[Op], Implementation] = {}
@@ -67,7 +67,7 @@ def register_numba_versions() -> None:
         PENDING.pop(op_class, None)
 
 
-def with_compiler(implementation: Implementation, njit: Callable) -> Callable:
+def with_compiler(implementation: Implementation, njit: Callable[..., Any]) -> Callable[..., Any]:
     """Return an implementation as PyTensor calls it."""
 
     def funcify(op: Any, node: Apply, **kwargs: Any) -> tuple[Any, int]:
@@ -156,29 +156,29 @@ def untransposed(x: Variable) -> tuple[Variable, bool]:
 
 
 @numba_version(MatrixProduct)
-def compiled_product(op: MatrixProduct, node: Apply, njit: Callable) -> tuple[Any, int]:
+def compiled_product(op: MatrixProduct, node: Apply, njit: Callable[..., Any]) -> tuple[Any, int]:
     if op.transpose_x and op.transpose_y:
 
         @njit
-        def product(x, y):  # type: ignore[no-untyped-def]
+        def product(x, y):
             return np.dot(x.T, y.T)
 
     elif op.transpose_x:
 
         @njit
-        def product(x, y):  # type: ignore[no-untyped-def]
+        def product(x, y):
             return np.dot(x.T, y)
 
     elif op.transpose_y:
 
         @njit
-        def product(x, y):  # type: ignore[no-untyped-def]
+        def product(x, y):
             return np.dot(x, y.T)
 
     else:
 
         @njit
-        def product(x, y):  # type: ignore[no-untyped-def]
+        def product(x, y):
             return np.dot(x, y)
 
     return product, 1

@@ -22,7 +22,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes.backend.expressions import is_random_variable
 from vibayes.context import modelcontext
-from vibayes.distributions.constraints import Constraint, constant_value
+from vibayes.distributions.constraints import Constraints, constant_value
 from vibayes.distributions.dist_math import safe_log1mexp
 from vibayes.distributions.shapes import Shape, as_shape, broadcast_static, fits, known_lengths
 from vibayes.distributions.transforms import Transform, logodds
@@ -77,8 +77,8 @@ class Distribution:
 
     ndim_supp: int = 0
     discrete: bool = False
-    constraints: ClassVar[Mapping[str, Constraint]] = {}
-    param_ndims: ClassVar[Mapping[str, int]] = {}
+    constraints: ClassVar[Constraints] = {}
+    param_ndims: Mapping[str, int] = {}
     """Number of axes that an element of a parameter has; 0 for those not named."""
 
     parts: Sequence[Distribution] = ()
@@ -166,14 +166,14 @@ class Distribution:
                 cls.constraints[parameter].check(label, parameter, value)
         dist = _blank(cls)
         try:
-            dist.__init__(*args, **kwargs)
+            cls.__init__(dist, *args, **kwargs)
         except (TypeError, ValueError) as error:
             if str(error).startswith(label):
                 raise
             raise type(error)(f"{label}: {error}") from error
         return dist
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return _blank, (type(self),), self.__dict__
 
     def set_params(self, **params: Any) -> None:
@@ -417,7 +417,7 @@ class BoundedContinuous(Continuous):
 class PositiveContinuous(BoundedContinuous):
     """Base of the continuous distributions on the positive half line."""
 
-    bounds = (0.0, np.inf)
+    bounds: tuple[Any, Any] = (0.0, np.inf)
 
     @property
     def default_transform(self) -> Transform:
@@ -428,7 +428,7 @@ class PositiveContinuous(BoundedContinuous):
 class UnitContinuous(BoundedContinuous):
     """Base of the continuous distributions on the open interval from 0 to 1."""
 
-    bounds = (0.0, 1.0)
+    bounds: tuple[Any, Any] = (0.0, 1.0)
 
     @property
     def default_transform(self) -> Transform:

@@ -12,6 +12,7 @@ from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import truncated_graph_inputs
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import behind_new
 from vibayes.distributions.base import Distribution, draw_from, to_float, unnamed
 from vibayes.distributions.constraints import constant_value
 from vibayes.distributions.dist_math import log_sum_exp, safe_log1mexp
@@ -36,6 +37,7 @@ class Bounded(Distribution):
     A bound that is None or infinite is absent: the attribute is None then.
     """
 
+    @behind_new
     def __init__(self, dist: TensorVariable, lower: Any, upper: Any) -> None:
         base = unnamed(dist)
         if base.ndim_supp:
@@ -108,6 +110,7 @@ class Censored(Bounded):
     ...     y = vb.Censored("y", vb.Normal.dist(mu, 1), upper=3, observed=[1.2, 3.0, 2.5, 3.0])
     """
 
+    @behind_new
     def __init__(self, dist: TensorVariable, lower: Any = None, upper: Any = None) -> None:
         super().__init__(dist, lower, upper)
         check_order(lower, upper, strict=False)
@@ -184,6 +187,7 @@ class Truncated(Bounded):
     ...     x = vb.Truncated("x", vb.StudentT.dist(nu=3), lower=-1, upper=2)
     """
 
+    @behind_new
     def __init__(self, dist: TensorVariable, lower: Any = None, upper: Any = None) -> None:
         super().__init__(dist, lower, upper)
         if self.lower is None and self.upper is None:
@@ -327,7 +331,7 @@ def support_bounds(transform: Transform | None) -> Sequence[Any]:
     return None, None
 
 
-def tighter(op: Callable, first: Any, second: Any) -> Any:
+def tighter(op: Callable[..., Any], first: Any, second: Any) -> Any:
     """Return the tighter of two bounds, of which each may be None."""
     if first is None or second is None:
         return second if first is None else first
@@ -357,7 +361,7 @@ def least_number(
     condition = reached(middle)
     outer = [v for v in truncated_graph_inputs([condition], [middle]) if v is not middle]
 
-    def halve(low: TensorVariable, high: TensorVariable, *outside: TensorVariable) -> list:
+    def halve(low: TensorVariable, high: TensorVariable, *outside: TensorVariable) -> list[Any]:
         between = middle_number(low, high)
         known = {middle: between, **dict(zip(outer, outside, strict=True))}
         [right] = graph_replace([condition], known)

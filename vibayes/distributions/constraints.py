@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from pytensor.graph.basic import Constant
@@ -45,6 +45,10 @@ class Constraint:
             shown = constant[bad].ravel()[0] if constant.ndim else constant[()]
             where = f" ({bad.sum()} of {bad.size} elements)" if bad.size > 1 else ""
             raise ParameterError(f"{owner}: {name} must be {self.description}, got {shown}{where}")
+
+
+Constraints: TypeAlias = Mapping[str, Constraint]
+"""Conditions by the name of the parameter."""
 
 
 def constant_value(value: Any) -> np.ndarray | None:

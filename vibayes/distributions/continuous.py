@@ -16,6 +16,7 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import behind_new
 from vibayes.distributions.base import (
     BoundedContinuous,
     Continuous,
@@ -24,6 +25,7 @@ from vibayes.distributions.base import (
     draw_from,
 )
 from vibayes.distributions.constraints import (
+    Constraints,
     constant_value,
     finite,
     nonnegative,
@@ -109,6 +111,7 @@ class Flat(Continuous):
     .. math:: f(x) \propto 1
     """
 
+    @behind_new
     def __init__(self) -> None:
         self.set_params()
 
@@ -134,6 +137,7 @@ class HalfFlat(PositiveContinuous):
     .. math:: f(x) \propto 1, \quad x > 0
     """
 
+    @behind_new
     def __init__(self) -> None:
         self.set_params()
 
@@ -164,9 +168,12 @@ class Uniform(BoundedContinuous):
         Upper bound, above ``lower``.
     """
 
-    constraints: ClassVar = {"lower": finite, "upper": finite}
-    closed = (True, True)
+    constraints: ClassVar[Constraints] = {"lower": finite, "upper": finite}
+    closed: ClassVar[tuple[bool, bool]] = (True, True)
+    lower: TensorVariable
+    upper: TensorVariable
 
+    @behind_new
     def __init__(self, lower: Any = 0.0, upper: Any = 1.0) -> None:
         check_order(lower, upper, strict=True)
         self.set_params(lower=lower, upper=upper)
@@ -217,8 +224,11 @@ class Normal(Continuous):
     array(-0.91893853)
     """
 
-    constraints: ClassVar = {"mu": finite, "sigma": positive, "tau": positive}
+    constraints: ClassVar[Constraints] = {"mu": finite, "sigma": positive, "tau": positive}
+    mu: TensorVariable
+    sigma: TensorVariable
 
+    @behind_new
     def __init__(self, mu: Any = 0.0, sigma: Any = None, tau: Any = None) -> None:
         self.set_params(mu=mu, sigma=sigma_from(sigma, tau=tau))
 
@@ -258,15 +268,18 @@ class TruncatedNormal(BoundedContinuous):
         Bounds; None or infinite for an open side.
     """
 
-    constraints: ClassVar = {
+    constraints: ClassVar[Constraints] = {
         "mu": finite,
         "sigma": positive,
         "tau": positive,
         "lower": number,
         "upper": number,
     }
-    closed = (True, True)
+    closed: ClassVar[tuple[bool, bool]] = (True, True)
+    mu: TensorVariable
+    sigma: TensorVariable
 
+    @behind_new
     def __init__(
         self,
         mu: Any = 0.0,
@@ -366,10 +379,12 @@ class HalfNormal(PositiveContinuous):
         Its precision, ``1 / sigma**2``, instead of ``sigma``.
     """
 
-    constraints: ClassVar = {"sigma": positive, "tau": positive}
-    bounds = (0.0, None)
-    closed = (True, False)
+    constraints: ClassVar[Constraints] = {"sigma": positive, "tau": positive}
+    bounds: tuple[Any, Any] = (0.0, None)
+    closed: ClassVar[tuple[bool, bool]] = (True, False)
+    sigma: TensorVariable
 
+    @behind_new
     def __init__(self, sigma: Any = None, tau: Any = None) -> None:
         self.set_params(sigma=sigma_from(sigma, tau=tau))
 
@@ -413,9 +428,18 @@ class SkewNormal(BoundedContinuous):
     Journal of Statistics 12, 171-178.
     """
 
-    constraints: ClassVar = {"alpha": finite, "mu": finite, "sigma": positive, "tau": positive}
-    bounds = (-np.inf, np.inf)
+    constraints: ClassVar[Constraints] = {
+        "alpha": finite,
+        "mu": finite,
+        "sigma": positive,
+        "tau": positive,
+    }
+    bounds: tuple[Any, Any] = (-np.inf, np.inf)
+    alpha: TensorVariable
+    mu: TensorVariable
+    sigma: TensorVariable
 
+    @behind_new
     def __init__(self, alpha: Any = 1.0, mu: Any = 0.0, sigma: Any = None, tau: Any = None) -> None:
         self.set_params(alpha=alpha, mu=mu, sigma=sigma_from(sigma, tau=tau))
 
@@ -461,8 +485,11 @@ class LogNormal(PositiveContinuous):
         Its precision, ``1 / sigma**2``, instead of ``sigma``.
     """
 
-    constraints: ClassVar = {"mu": finite, "sigma": positive, "tau": positive}
+    constraints: ClassVar[Constraints] = {"mu": finite, "sigma": positive, "tau": positive}
+    mu: TensorVariable
+    sigma: TensorVariable
 
+    @behind_new
     def __init__(self, mu: Any = 0.0, sigma: Any = None, tau: Any = None) -> None:
         self.set_params(mu=mu, sigma=sigma_from(sigma, tau=tau))
 
@@ -503,8 +530,11 @@ class LogitNormal(UnitContinuous):
         Their precision, ``1 / sigma**2``, instead of ``sigma``.
     """
 
-    constraints: ClassVar = {"mu": finite, "sigma": positive, "tau": positive}
+    constraints: ClassVar[Constraints] = {"mu": finite, "sigma": positive, "tau": positive}
+    mu: TensorVariable
+    sigma: TensorVariable
 
+    @behind_new
     def __init__(self, mu: Any = 0.0, sigma: Any = None, tau: Any = None) -> None:
         self.set_params(mu=mu, sigma=sigma_from(sigma, tau=tau))
 
@@ -543,8 +573,17 @@ class StudentT(Continuous):
         ``1 / sigma**2``, instead of ``sigma``.
     """
 
-    constraints: ClassVar = {"nu": positive, "mu": finite, "sigma": positive, "lam": positive}
+    constraints: ClassVar[Constraints] = {
+        "nu": positive,
+        "mu": finite,
+        "sigma": positive,
+        "lam": positive,
+    }
+    nu: TensorVariable
+    mu: TensorVariable
+    sigma: TensorVariable
 
+    @behind_new
     def __init__(self, nu: Any, mu: Any = 0.0, sigma: Any = None, lam: Any = None) -> None:
         self.set_params(nu=nu, mu=mu, sigma=sigma_from(sigma, lam=lam))
 
@@ -593,8 +632,11 @@ class HalfStudentT(PositiveContinuous):
         ``1 / sigma**2``, instead of ``sigma``.
     """
 
-    constraints: ClassVar = {"nu": positive, "sigma": positive, "lam": positive}
+    constraints: ClassVar[Constraints] = {"nu": positive, "sigma": positive, "lam": positive}
+    nu: TensorVariable
+    sigma: TensorVariable
 
+    @behind_new
     def __init__(self, nu: Any, sigma: Any = None, lam: Any = None) -> None:
         self.set_params(nu=nu, sigma=sigma_from(sigma, lam=lam))
 
@@ -631,8 +673,11 @@ class Cauchy(Continuous):
         Scale, positive: half of the interquartile range.
     """
 
-    constraints: ClassVar = {"alpha": finite, "beta": positive}
+    constraints: ClassVar[Constraints] = {"alpha": finite, "beta": positive}
+    alpha: TensorVariable
+    beta: TensorVariable
 
+    @behind_new
     def __init__(self, alpha: Any, beta: Any) -> None:
         self.set_params(alpha=alpha, beta=beta)
 
@@ -664,8 +709,10 @@ class HalfCauchy(PositiveContinuous):
         Scale, positive: the median.
     """
 
-    constraints: ClassVar = {"beta": positive}
+    constraints: ClassVar[Constraints] = {"beta": positive}
+    beta: TensorVariable
 
+    @behind_new
     def __init__(self, beta: Any) -> None:
         self.set_params(beta=beta)
 
@@ -700,8 +747,11 @@ class Laplace(Continuous):
         Scale, positive.
     """
 
-    constraints: ClassVar = {"mu": finite, "b": positive}
+    constraints: ClassVar[Constraints] = {"mu": finite, "b": positive}
+    mu: TensorVariable
+    b: TensorVariable
 
+    @behind_new
     def __init__(self, mu: Any, b: Any) -> None:
         self.set_params(mu=mu, b=b)
 
@@ -742,8 +792,17 @@ class AsymmetricLaplace(Continuous):
         likelihood is that of quantile regression.
     """
 
-    constraints: ClassVar = {"kappa": positive, "mu": finite, "b": positive, "q": open_unit}
+    constraints: ClassVar[Constraints] = {
+        "kappa": positive,
+        "mu": finite,
+        "b": positive,
+        "q": open_unit,
+    }
+    kappa: TensorVariable
+    mu: TensorVariable
+    b: TensorVariable
 
+    @behind_new
     def __init__(self, kappa: Any = None, mu: Any = 0.0, b: Any = 1.0, q: Any = None) -> None:
         only_one(kappa=kappa, q=q)
         if kappa is None and q is None:
@@ -789,8 +848,11 @@ class Logistic(Continuous):
         Scale, positive.
     """
 
-    constraints: ClassVar = {"mu": finite, "s": positive}
+    constraints: ClassVar[Constraints] = {"mu": finite, "s": positive}
+    mu: TensorVariable
+    s: TensorVariable
 
+    @behind_new
     def __init__(self, mu: Any = 0.0, s: Any = 1.0) -> None:
         self.set_params(mu=mu, s=s)
 
@@ -825,9 +887,12 @@ class Gumbel(BoundedContinuous):
         Scale, positive.
     """
 
-    constraints: ClassVar = {"mu": finite, "beta": positive}
-    bounds = (-np.inf, None)
+    constraints: ClassVar[Constraints] = {"mu": finite, "beta": positive}
+    bounds: tuple[Any, Any] = (-np.inf, None)
+    mu: TensorVariable
+    beta: TensorVariable
 
+    @behind_new
     def __init__(self, mu: Any, beta: Any) -> None:
         self.set_params(mu=mu, beta=beta)
 
@@ -863,9 +928,12 @@ class Moyal(BoundedContinuous):
     Moyal (1955), "Theory of ionization fluctuations", Philosophical Magazine 46, 263-280.
     """
 
-    constraints: ClassVar = {"mu": finite, "sigma": positive}
-    bounds = (-np.inf, None)
+    constraints: ClassVar[Constraints] = {"mu": finite, "sigma": positive}
+    bounds: tuple[Any, Any] = (-np.inf, None)
+    mu: TensorVariable
+    sigma: TensorVariable
 
+    @behind_new
     def __init__(self, mu: Any = 0.0, sigma: Any = 1.0) -> None:
         self.set_params(mu=mu, sigma=sigma)
 
@@ -899,10 +967,12 @@ class Exponential(PositiveContinuous):
         Mean, ``1 / lam``, instead of ``lam``.
     """
 
-    constraints: ClassVar = {"lam": positive, "scale": positive}
-    bounds = (0.0, None)
-    closed = (True, False)
+    constraints: ClassVar[Constraints] = {"lam": positive, "scale": positive}
+    bounds: tuple[Any, Any] = (0.0, None)
+    closed: ClassVar[tuple[bool, bool]] = (True, False)
+    lam: TensorVariable
 
+    @behind_new
     def __init__(self, lam: Any = None, *, scale: Any = None) -> None:
         only_one(lam=lam, scale=scale)
         if scale is not None:
@@ -947,8 +1017,11 @@ class Gamma(PositiveContinuous):
         ``alpha = (mu / sigma)**2`` and ``beta = mu / sigma**2``.
     """
 
-    constraints: ClassVar = dict.fromkeys(("alpha", "beta", "mu", "sigma"), positive)
+    constraints: ClassVar[Constraints] = dict.fromkeys(("alpha", "beta", "mu", "sigma"), positive)
+    alpha: TensorVariable
+    beta: TensorVariable
 
+    @behind_new
     def __init__(
         self, alpha: Any = None, beta: Any = None, mu: Any = None, sigma: Any = None
     ) -> None:
@@ -993,8 +1066,10 @@ class ChiSquared(Gamma):
         Degrees of freedom, positive.
     """
 
-    constraints: ClassVar = {"nu": positive}
+    constraints: ClassVar[Constraints] = {"nu": positive}
+    nu: TensorVariable
 
+    @behind_new
     def __init__(self, nu: Any) -> None:
         self.set_params(nu=nu)
         self.alpha = 0.5 * self.nu
@@ -1018,9 +1093,12 @@ class InverseGamma(PositiveContinuous):
         ``alpha = 2 + (mu / sigma)**2`` and ``beta = mu * (alpha - 1)``.
     """
 
-    constraints: ClassVar = dict.fromkeys(("alpha", "beta", "mu", "sigma"), positive)
-    bounds = (0.0, None)
+    constraints: ClassVar[Constraints] = dict.fromkeys(("alpha", "beta", "mu", "sigma"), positive)
+    bounds: tuple[Any, Any] = (0.0, None)
+    alpha: TensorVariable
+    beta: TensorVariable
 
+    @behind_new
     def __init__(
         self, alpha: Any = None, beta: Any = None, mu: Any = None, sigma: Any = None
     ) -> None:
@@ -1064,8 +1142,11 @@ class Weibull(PositiveContinuous):
         Scale, positive.
     """
 
-    constraints: ClassVar = {"alpha": positive, "beta": positive}
+    constraints: ClassVar[Constraints] = {"alpha": positive, "beta": positive}
+    alpha: TensorVariable
+    beta: TensorVariable
 
+    @behind_new
     def __init__(self, alpha: Any, beta: Any) -> None:
         self.set_params(alpha=alpha, beta=beta)
 
@@ -1131,11 +1212,14 @@ class Beta(UnitContinuous):
         Sample size, ``alpha + beta``, positive.
     """
 
-    constraints: ClassVar = {
+    constraints: ClassVar[Constraints] = {
         **dict.fromkeys(("alpha", "beta", "sigma", "nu"), positive),
         "mu": open_unit,
     }
+    alpha: TensorVariable
+    beta: TensorVariable
 
+    @behind_new
     def __init__(
         self,
         alpha: Any = None,
@@ -1186,8 +1270,11 @@ class Kumaraswamy(UnitContinuous):
     advantages", Statistical Methodology 6, 70-81.
     """
 
-    constraints: ClassVar = {"a": positive, "b": positive}
+    constraints: ClassVar[Constraints] = {"a": positive, "b": positive}
+    a: TensorVariable
+    b: TensorVariable
 
+    @behind_new
     def __init__(self, a: Any, b: Any) -> None:
         self.set_params(a=a, b=b)
 
@@ -1238,8 +1325,12 @@ class Triangular(BoundedContinuous):
         Mode, between the bounds.
     """
 
-    constraints: ClassVar = {"lower": finite, "upper": finite, "c": finite}
+    constraints: ClassVar[Constraints] = {"lower": finite, "upper": finite, "c": finite}
+    lower: TensorVariable
+    upper: TensorVariable
+    c: TensorVariable
 
+    @behind_new
     def __init__(self, lower: Any = 0.0, upper: Any = 1.0, c: Any = 0.5) -> None:
         check_order(lower, upper, strict=True)
         for low, high in ((lower, c), (c, upper)):
@@ -1299,10 +1390,13 @@ class VonMises(BoundedContinuous):
         Concentration, positive.
     """
 
-    constraints: ClassVar = {"mu": finite, "kappa": positive}
-    bounds = (-math.pi, math.pi)
-    closed = (True, True)
+    constraints: ClassVar[Constraints] = {"mu": finite, "kappa": positive}
+    bounds: tuple[Any, Any] = (-math.pi, math.pi)
+    closed: ClassVar[tuple[bool, bool]] = (True, True)
+    mu: TensorVariable
+    kappa: TensorVariable
 
+    @behind_new
     def __init__(self, mu: Any = 0.0, kappa: Any = 1.0) -> None:
         self.set_params(mu=mu, kappa=kappa)
 
@@ -1341,8 +1435,15 @@ class Wald(BoundedContinuous):
         Shift: the lower bound.
     """
 
-    constraints: ClassVar = {**dict.fromkeys(("mu", "lam", "phi"), positive), "alpha": finite}
+    constraints: ClassVar[Constraints] = {
+        **dict.fromkeys(("mu", "lam", "phi"), positive),
+        "alpha": finite,
+    }
+    mu: TensorVariable
+    lam: TensorVariable
+    alpha: TensorVariable
 
+    @behind_new
     def __init__(self, mu: Any = None, lam: Any = None, phi: Any = None, alpha: Any = 0.0) -> None:
         match chosen(
             ("mu",), ("mu", "lam"), ("mu", "phi"), ("lam", "phi"), mu=mu, lam=lam, phi=phi
@@ -1403,9 +1504,12 @@ class Pareto(BoundedContinuous):
         Lower bound, positive.
     """
 
-    constraints: ClassVar = {"alpha": positive, "m": positive}
-    closed = (True, False)
+    constraints: ClassVar[Constraints] = {"alpha": positive, "m": positive}
+    closed: ClassVar[tuple[bool, bool]] = (True, False)
+    alpha: TensorVariable
+    m: TensorVariable
 
+    @behind_new
     def __init__(self, alpha: Any, m: Any) -> None:
         self.set_params(alpha=alpha, m=m)
 
@@ -1459,9 +1563,13 @@ class ExGaussian(BoundedContinuous):
     Applied Statistics 54, 507-554.
     """
 
-    constraints: ClassVar = {"mu": finite, "sigma": positive, "nu": positive}
-    bounds = (-np.inf, np.inf)
+    constraints: ClassVar[Constraints] = {"mu": finite, "sigma": positive, "nu": positive}
+    bounds: tuple[Any, Any] = (-np.inf, np.inf)
+    mu: TensorVariable
+    sigma: TensorVariable
+    nu: TensorVariable
 
+    @behind_new
     def __init__(self, mu: Any = 0.0, sigma: Any = 1.0, *, nu: Any) -> None:
         self.set_params(mu=mu, sigma=sigma, nu=nu)
 
@@ -1514,8 +1622,11 @@ class Rice(PositiveContinuous):
         ``nu / sigma``, instead of ``nu``.
     """
 
-    constraints: ClassVar = {"nu": nonnegative, "sigma": positive, "b": nonnegative}
+    constraints: ClassVar[Constraints] = {"nu": nonnegative, "sigma": positive, "b": nonnegative}
+    nu: TensorVariable
+    sigma: TensorVariable
 
+    @behind_new
     def __init__(self, nu: Any = None, sigma: Any = None, b: Any = None) -> None:
         sigma = 1.0 if sigma is None else sigma
         if chosen(("nu",), ("b",), nu=nu, b=b) == ("b",):

@@ -13,6 +13,7 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import behind_new
 from vibayes.backend.seeds import random_generators
 from vibayes.distributions.base import (
     Distribution,
@@ -92,14 +93,15 @@ class CustomDist(Distribution):
     ...     y = vb.CustomDist("y", mu, logp=logp, random=random, observed=[1.0, 2.5, -0.3])
     """
 
+    @behind_new
     def __init__(
         self,
         *dist_params: Any,
-        dist: Callable | None = None,
-        random: Callable | None = None,
-        logp: Callable | None = None,
-        logcdf: Callable | None = None,
-        support_point: Callable | None = None,
+        dist: Callable[..., Any] | None = None,
+        random: Callable[..., Any] | None = None,
+        logp: Callable[..., Any] | None = None,
+        logcdf: Callable[..., Any] | None = None,
+        support_point: Callable[..., Any] | None = None,
         ndim_supp: int | None = None,
         ndims_params: Sequence[int] | None = None,
         signature: str | None = None,

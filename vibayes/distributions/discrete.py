@@ -8,7 +8,7 @@ softmax, the formulas use the argument instead, so that nothing is lost by satur
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,9 +16,11 @@ import pytensor.tensor as pt
 from pytensor.tensor.special import log_softmax, softmax
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import behind_new
 from vibayes.backend.expressions import argument_of_exp, argument_of_sigmoid, argument_of_softmax
 from vibayes.distributions.base import Discrete, draw_from, to_float
 from vibayes.distributions.constraints import (
+    Constraints,
     constant_value,
     count,
     finite,
@@ -170,15 +172,18 @@ class Bernoulli(BoundedDiscrete):
         Log odds of success, :math:`\log(p / (1 - p))`, instead of ``p``.
     """
 
-    constraints: ClassVar = {"p": probability, "logit_p": number}
+    constraints: ClassVar[Constraints] = {"p": probability, "logit_p": number}
+    p: TensorVariable
+    logit_p: TensorVariable
 
+    @behind_new
     def __init__(self, p: Any = None, logit_p: Any = None) -> None:
         set_chance(self, p, logit_p)
 
     def random(self, rng: Any, size: Any) -> tuple[Any, TensorVariable]:
         return draw_from(pt.random.bernoulli, self.p, rng=rng, size=size)
 
-    bounds = (0, 1)
+    bounds: tuple[Any, Any] = (0, 1)
 
     def logp(self, value: TensorVariable) -> TensorVariable:
         success = pt.eq(value, 1)
@@ -214,8 +219,12 @@ class Binomial(BoundedDiscrete):
         Log odds of success, :math:`\log(p / (1 - p))`, instead of ``p``.
     """
 
-    constraints: ClassVar = {"n": count, "p": probability, "logit_p": number}
+    constraints: ClassVar[Constraints] = {"n": count, "p": probability, "logit_p": number}
+    n: TensorVariable
+    p: TensorVariable
+    logit_p: TensorVariable
 
+    @behind_new
     def __init__(self, n: Any, p: Any = None, logit_p: Any = None) -> None:
         set_chance(self, p, logit_p, n=n)
 
@@ -271,8 +280,12 @@ class BetaBinomial(BoundedDiscrete):
         Number of trials.
     """
 
-    constraints: ClassVar = {"alpha": positive, "beta": positive, "n": count}
+    constraints: ClassVar[Constraints] = {"alpha": positive, "beta": positive, "n": count}
+    alpha: TensorVariable
+    beta: TensorVariable
+    n: TensorVariable
 
+    @behind_new
     def __init__(self, alpha: Any, beta: Any, n: Any) -> None:
         self.set_params(alpha=alpha, beta=beta, n=n)
 
@@ -308,8 +321,10 @@ class Poisson(BoundedDiscrete):
         Expected number of events, at least 0.
     """
 
-    constraints: ClassVar = {"mu": nonnegative}
+    constraints: ClassVar[Constraints] = {"mu": nonnegative}
+    mu: TensorVariable
 
+    @behind_new
     def __init__(self, mu: Any) -> None:
         self.set_params(mu=mu)
 
@@ -352,13 +367,17 @@ class NegativeBinomial(BoundedDiscrete):
         Another name of ``alpha``.
     """
 
-    constraints: ClassVar = {
+    constraints: ClassVar[Constraints] = {
         "mu": nonnegative,
         "alpha": positive,
         "p": positive_probability,
         "n": positive,
     }
+    mu: TensorVariable | None
+    alpha: TensorVariable
+    p: TensorVariable | None
 
+    @behind_new
     def __init__(self, mu: Any = None, alpha: Any = None, p: Any = None, n: Any = None) -> None:
         set_dispersed(self, mu, alpha, p, n)
 
@@ -383,7 +402,7 @@ class NegativeBinomial(BoundedDiscrete):
 
     def _chances(self) -> tuple[TensorVariable, TensorVariable]:
         """Return the probabilities of success and of failure."""
-        if self.mu is None:
+        if self.p is not None:
             return self.p, 1 - self.p
         total = self.alpha + self.mu
         return self.alpha / total, self.mu / total
@@ -394,7 +413,7 @@ class NegativeBinomial(BoundedDiscrete):
         return pt.betainc(self.alpha, x + 1, p), pt.betainc(x + 1, self.alpha, q)
 
     def support_point(self) -> TensorVariable:
-        if self.mu is None:
+        if self.p is not None:
             return pt.floor(self.alpha * (1 - self.p) / self.p)
         return pt.floor(self.mu)
 
@@ -423,9 +442,11 @@ class Geometric(BoundedDiscrete):
         Probability of success in each trial, positive.
     """
 
-    constraints: ClassVar = {"p": positive_probability}
-    bounds = (1, None)
+    constraints: ClassVar[Constraints] = {"p": positive_probability}
+    bounds: tuple[Any, Any] = (1, None)
+    p: TensorVariable
 
+    @behind_new
     def __init__(self, p: Any) -> None:
         self.set_params(p=p)
 
@@ -461,8 +482,12 @@ class HyperGeometric(BoundedDiscrete):
         Number of items drawn, without replacement, at most N.
     """
 
-    constraints: ClassVar = {"N": count, "k": count, "n": count}
+    constraints: ClassVar[Constraints] = {"N": count, "k": count, "n": count}
+    N: TensorVariable
+    k: TensorVariable
+    n: TensorVariable
 
+    @behind_new
     def __init__(self, N: Any, k: Any, n: Any) -> None:
         check_order(k, N, "k", "N", strict=False)
         check_order(n, N, "n", "N", strict=False)
@@ -498,8 +523,11 @@ class DiscreteUniform(BoundedDiscrete):
         Least and greatest value.
     """
 
-    constraints: ClassVar = {"lower": whole, "upper": whole}
+    constraints: ClassVar[Constraints] = {"lower": whole, "upper": whole}
+    lower: TensorVariable
+    upper: TensorVariable
 
+    @behind_new
     def __init__(self, lower: Any, upper: Any) -> None:
         check_order(lower, upper, strict=False)
         self.set_params(lower=lower, upper=upper)
@@ -539,9 +567,12 @@ class Categorical(BoundedDiscrete):
         Instead of ``p``, its logarithm plus any constant: ``p = softmax(logit_p)``.
     """
 
-    constraints: ClassVar = {"p": nonnegative, "logit_p": number}
-    param_ndims: ClassVar = {"p": 1, "logit_p": 1}
+    constraints: ClassVar[Constraints] = {"p": nonnegative, "logit_p": number}
+    param_ndims: Mapping[str, int] = {"p": 1, "logit_p": 1}
+    p: TensorVariable
+    logit_p: TensorVariable
 
+    @behind_new
     def __init__(self, p: Any = None, logit_p: Any = None) -> None:
         if exactly_one(p=p, logit_p=logit_p) == "p":
             check_vector("p", p)
@@ -610,7 +641,9 @@ class OrderedCategories(BoundedDiscrete):
     A subclass says what F is. ``name_probs`` is recorded with the variable: see ``compute_p``.
     """
 
-    param_ndims: ClassVar = {"cutpoints": 1}
+    param_ndims: Mapping[str, int] = {"cutpoints": 1}
+    eta: TensorVariable
+    cutpoints: TensorVariable
     sigma: Any = 1.0
     compute_p: bool
 
@@ -695,8 +728,11 @@ class OrderedLogistic(OrderedCategories):
         name with ``_probs`` appended.
     """
 
-    constraints: ClassVar = {"eta": finite, "cutpoints": finite}
+    constraints: ClassVar[Constraints] = {"eta": finite, "cutpoints": finite}
+    eta: TensorVariable
+    cutpoints: TensorVariable
 
+    @behind_new
     def __init__(self, eta: Any, cutpoints: Any, *, compute_p: bool = True) -> None:
         check_cutpoints(cutpoints)
         self.compute_p = compute_p
@@ -738,8 +774,12 @@ class OrderedProbit(OrderedCategories):
         name with ``_probs`` appended.
     """
 
-    constraints: ClassVar = {"eta": finite, "cutpoints": finite, "sigma": positive}
+    constraints: ClassVar[Constraints] = {"eta": finite, "cutpoints": finite, "sigma": positive}
+    eta: TensorVariable
+    cutpoints: TensorVariable
+    sigma: TensorVariable
 
+    @behind_new
     def __init__(
         self, eta: Any, cutpoints: Any, sigma: Any = 1.0, *, compute_p: bool = True
     ) -> None:
@@ -786,6 +826,8 @@ class ZeroInflated(Discrete):
     .. math:: P(x) = (1 - \psi) [x = 0] + \psi f(x)
     """
 
+    psi: TensorVariable
+
     def random(self, rng: Any, size: Any) -> tuple[Any, TensorVariable]:
         size = self.size_or_batch(size)
         rng, counted = draw_from(pt.random.bernoulli, self.psi, rng=rng, size=size)
@@ -827,8 +869,11 @@ class ZeroInflatedPoisson(ZeroInflated, Poisson):
         Mean of the Poisson distribution, at least 0.
     """
 
-    constraints: ClassVar = {"psi": probability, **Poisson.constraints}
+    constraints: ClassVar[Constraints] = {"psi": probability, **Poisson.constraints}
+    psi: TensorVariable
+    mu: TensorVariable
 
+    @behind_new
     def __init__(self, psi: Any, mu: Any) -> None:
         self.set_params(psi=psi, mu=mu)
 
@@ -849,8 +894,12 @@ class ZeroInflatedBinomial(ZeroInflated, Binomial):
         Probability of success in each.
     """
 
-    constraints: ClassVar = {"psi": probability, "n": count, "p": probability}
+    constraints: ClassVar[Constraints] = {"psi": probability, "n": count, "p": probability}
+    psi: TensorVariable
+    n: TensorVariable
+    p: TensorVariable
 
+    @behind_new
     def __init__(self, psi: Any, n: Any, p: Any) -> None:
         self.set_params(psi=psi, n=n, p=p)
 
@@ -871,8 +920,9 @@ class ZeroInflatedNegativeBinomial(ZeroInflated, NegativeBinomial):
         :class:`vibayes.NegativeBinomial`.
     """
 
-    constraints: ClassVar = {"psi": probability, **NegativeBinomial.constraints}
+    constraints: ClassVar[Constraints] = {"psi": probability, **NegativeBinomial.constraints}
 
+    @behind_new
     def __init__(
         self, psi: Any, mu: Any = None, alpha: Any = None, p: Any = None, n: Any = None
     ) -> None:

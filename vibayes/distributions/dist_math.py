@@ -19,6 +19,8 @@ from pytensor.tensor.variable import TensorVariable
 from vibayes.ops.special import LOG_SQRT_2PI, SQRT_HALF, betaln, i0e, i1e, log_ndtr, ndtri_exp
 
 __all__ = [
+    "LOG_SQRT_2PI",
+    "SQRT_HALF",
     "betaln",
     "i0e",
     "i1e",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,8 +11,15 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.distributions.base import Continuous, Distribution, as_vector, draw_from, unnamed
-from vibayes.distributions.constraints import constant_value, finite, positive, simplex
+from vibayes.arguments import behind_new
+from vibayes.distributions.base import (
+    Continuous,
+    Distribution,
+    as_vector,
+    draw_from,
+    unnamed,
+)
+from vibayes.distributions.constraints import Constraints, constant_value, finite, positive, simplex
 from vibayes.distributions.continuous import sigma_from
 from vibayes.distributions.dist_math import (
     LOG_SQRT_2PI,
@@ -67,9 +74,11 @@ class Mixture(Distribution):
     ...     x = vb.Mixture("x", w=[0.3, 0.7], comp_dists=components)
     """
 
-    constraints: ClassVar = {"w": simplex}
-    param_ndims: ClassVar = {"w": 1}
+    constraints: ClassVar[Constraints] = {"w": simplex}
+    param_ndims: Mapping[str, int] = {"w": 1}
+    w: TensorVariable
 
+    @behind_new
     def __init__(self, w: Any, comp_dists: TensorVariable | Sequence[TensorVariable]) -> None:
         variables = [comp_dists] if isinstance(comp_dists, Variable) else list(comp_dists)
         if not variables:
@@ -205,9 +214,18 @@ class NormalMixture(Continuous):
     ...     x = vb.NormalMixture("x", w=[0.2, 0.8], mu=[-0.3, 0.5], sigma=[0.1, 0.1])
     """
 
-    constraints: ClassVar = {"w": simplex, "mu": finite, "sigma": positive, "tau": positive}
-    param_ndims: ClassVar = {"w": 1, "mu": 1, "sigma": 1}
+    constraints: ClassVar[Constraints] = {
+        "w": simplex,
+        "mu": finite,
+        "sigma": positive,
+        "tau": positive,
+    }
+    param_ndims: Mapping[str, int] = {"w": 1, "mu": 1, "sigma": 1}
+    w: TensorVariable
+    mu: TensorVariable
+    sigma: TensorVariable
 
+    @behind_new
     def __init__(
         self, w: Any, mu: Any, sigma: Any = None, tau: Any = None, dtype: str | None = None
     ) -> None:
@@ -256,9 +274,11 @@ class NormalMixture(Continuous):
         None also for parameters with batch axes, and for many components.
         """
         values = [constant_value(value) for value in (self.w, self.mu, self.sigma)]
-        if any(v is None or v.ndim > 1 for v in values) or self.n_components > MOST_UNROLLED:
+        known = [v for v in values if v is not None and v.ndim <= 1]
+        if len(known) < len(values) or self.n_components > MOST_UNROLLED:
             return None
-        return [tuple(map(float, row)) for row in np.stack(np.broadcast_arrays(*values), axis=-1)]
+        rows = np.stack(np.broadcast_arrays(*known), axis=-1)
+        return [(float(w), float(mu), float(sigma)) for w, mu, sigma in rows]
 
 
 def normal_logp(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.arguments import check_whole
+from vibayes.arguments import behind_new, check_whole
 from vibayes.context import modelcontext
 from vibayes.distributions.base import (
     Continuous,
@@ -24,6 +24,7 @@ from vibayes.distributions.base import (
     unnamed,
 )
 from vibayes.distributions.constraints import (
+    Constraints,
     constant_value,
     count,
     finite,
@@ -77,9 +78,10 @@ class Elliptical(VectorValued, Continuous):
     Cholesky factor of the covariance, or that of the precision. Neither matrix is ever inverted.
     """
 
-    param_ndims: ClassVar = {"mu": 1, "cov": 2, "scale": 2, "tau": 2, "chol": 2}
-    constraints: ClassVar = {"mu": finite, "nu": positive}
+    param_ndims: Mapping[str, int] = {"mu": 1, "cov": 2, "scale": 2, "tau": 2, "chol": 2}
+    constraints: ClassVar[Constraints] = {"mu": finite, "nu": positive}
 
+    mu: TensorVariable
     factor: TensorVariable
     of_precision: bool
 
@@ -168,6 +170,7 @@ class MvNormal(Elliptical):
     together.
     """
 
+    @behind_new
     def __init__(
         self,
         mu: Any = 0.0,
@@ -218,6 +221,9 @@ class MvStudentT(Elliptical):
         As for :class:`MvNormal`.
     """
 
+    nu: TensorVariable
+
+    @behind_new
     def __init__(
         self,
         nu: Any,
@@ -263,9 +269,11 @@ class Dirichlet(VectorValued, Continuous):
         Concentrations, positive, of shape ``(..., d)``.
     """
 
-    param_ndims: ClassVar = {"a": 1}
-    constraints: ClassVar = {"a": positive}
+    param_ndims: Mapping[str, int] = {"a": 1}
+    constraints: ClassVar[Constraints] = {"a": positive}
+    a: TensorVariable
 
+    @behind_new
     def __init__(self, a: Any) -> None:
         self.set_params(a=checked_vector("a", a))
         self.length = self.a.type.shape[-1]
@@ -303,9 +311,12 @@ class Multinomial(VectorValued, Discrete):
         not are rescaled, with a warning.
     """
 
-    param_ndims: ClassVar = {"p": 1}
-    constraints: ClassVar = {"n": count, "p": probability}
+    param_ndims: Mapping[str, int] = {"p": 1}
+    constraints: ClassVar[Constraints] = {"n": count, "p": probability}
+    n: TensorVariable
+    p: TensorVariable
 
+    @behind_new
     def __init__(self, n: Any, p: Any) -> None:
         self.set_params(n=n, p=checked_vector("p", sum_to_one(p)))
         self.length = self.p.type.shape[-1]
@@ -336,9 +347,12 @@ class DirichletMultinomial(VectorValued, Discrete):
         Concentrations, positive, of shape ``(..., d)``.
     """
 
-    param_ndims: ClassVar = {"a": 1}
-    constraints: ClassVar = {"n": count, "a": positive}
+    param_ndims: Mapping[str, int] = {"a": 1}
+    constraints: ClassVar[Constraints] = {"n": count, "a": positive}
+    n: TensorVariable
+    a: TensorVariable
 
+    @behind_new
     def __init__(self, n: Any, a: Any) -> None:
         self.set_params(n=n, a=checked_vector("a", a))
         self.length = self.a.type.shape[-1]
@@ -409,7 +423,8 @@ class LKJCholeskyCov(VectorValued, Continuous):
     and extended onion method. Journal of Multivariate Analysis 100, 1989-2001.
     """
 
-    constraints: ClassVar = {"eta": positive}
+    constraints: ClassVar[Constraints] = {"eta": positive}
+    eta: TensorVariable
 
     def __new__(
         cls,
@@ -426,19 +441,20 @@ class LKJCholeskyCov(VectorValued, Continuous):
         packed = super().__new__(cls, name, eta, n, sd_dist, stored=stored, **kwargs)
         if not compute_corr:
             return packed
-        chol, corr, stds = distribution_of(packed).covariance
+        chol, corr, stds = cast(LKJCholeskyCov, distribution_of(packed)).covariance
         if stored:
             corr, stds = (modelcontext()[f"{packed.name}_{part}"] for part in ("corr", "stds"))
         return chol, corr, stds
 
     @classmethod
-    def dist(
+    def dist(  # type: ignore[override]
         cls, eta: Any, n: int, sd_dist: TensorVariable, *, compute_corr: bool = True, **kwargs: Any
     ) -> Any:
         """Return variables that belong to no model: a triple, or the packed factor."""
         packed = super().dist(eta, n, sd_dist, **kwargs)
-        return distribution_of(packed).covariance if compute_corr else packed
+        return cast(LKJCholeskyCov, distribution_of(packed)).covariance if compute_corr else packed
 
+    @behind_new
     def __init__(self, eta: Any, n: int, sd_dist: TensorVariable, *, stored: bool = False) -> None:
         self.n = n = check_whole(n, "n", least=1)
         self.length = n * (n + 1) // 2
@@ -524,10 +540,12 @@ class ZeroSumNormal(Continuous):
         given.
     """
 
-    constraints: ClassVar = {"sigma": positive}
+    constraints: ClassVar[Constraints] = {"sigma": positive}
 
     support_shape: tuple[Any, ...] | None
+    sigma: TensorVariable
 
+    @behind_new
     def __init__(
         self,
         sigma: Any = 1.0,
@@ -552,10 +570,13 @@ class ZeroSumNormal(Continuous):
         check_event(event, self.support_shape or (None,) * self.ndim_supp, label)
         self.support_shape = tuple(event)
 
-    def random(self, rng: Any, size: Any) -> tuple[Any, TensorVariable]:
+    def _known_event(self) -> tuple[Any, ...]:
         if self.support_shape is None:
             raise ShapeError("ZeroSumNormal needs shape, dims or support_shape")
-        size = (*self.size_or_batch(size), *self.support_shape)
+        return self.support_shape
+
+    def random(self, rng: Any, size: Any) -> tuple[Any, TensorVariable]:
+        size = (*self.size_or_batch(size), *self._known_event())
         rng, z = draw_from(pt.random.normal, 0.0, self.sigma, rng=rng, size=size)
         for axis in self.axes:
             z = z - z.mean(axis=axis, keepdims=True)
@@ -563,7 +584,7 @@ class ZeroSumNormal(Continuous):
 
     def logp(self, value: TensorVariable) -> TensorVariable:
         sigma = self.sigma[(..., *(0 for _ in self.axes))]
-        dimension = to_float(math.prod(length - 1 for length in self.support_shape))
+        dimension = to_float(math.prod(length - 1 for length in self._known_event()))
         squares = ((value / self.sigma) ** 2).sum(axis=self.axes)
         density = -0.5 * squares - dimension * (pt.log(sigma) + 0.5 * LOG_2PI)
         # Sums are zero but for rounding, which the largest number decides.

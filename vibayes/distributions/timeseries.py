@@ -5,7 +5,7 @@ Time runs along the last axis, and a whole series is one event.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import pytensor
@@ -13,9 +13,9 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.arguments import check_whole
+from vibayes.arguments import behind_new, check_whole
 from vibayes.distributions.base import Continuous, as_vector, draw_from, unnamed
-from vibayes.distributions.constraints import finite, positive
+from vibayes.distributions.constraints import Constraints, finite, positive
 from vibayes.distributions.continuous import Normal, sigma_from
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
 from vibayes.exceptions import ShapeError
@@ -60,7 +60,7 @@ class TimeSeries(Continuous):
         self.steps = steps
 
     def draw_noise(
-        self, rng: Any, mu: Any, sigma: TensorVariable, batch: tuple
+        self, rng: Any, mu: Any, sigma: TensorVariable, batch: tuple[Any, ...]
     ) -> tuple[Any, TensorVariable]:
         """Return normal draws, one a step along a new last axis."""
         if self.steps is None:
@@ -106,8 +106,11 @@ class GaussianRandomWalk(TimeSeries):
     ...     )
     """
 
-    constraints: ClassVar = {"mu": finite, "sigma": positive}
+    constraints: ClassVar[Constraints] = {"mu": finite, "sigma": positive}
+    mu: TensorVariable
+    sigma: TensorVariable
 
+    @behind_new
     def __init__(
         self,
         mu: Any = 0.0,
@@ -183,9 +186,12 @@ class AR(TimeSeries):
     ...     x = vb.AR("x", rho, sigma=0.5, constant=True, steps=100)
     """
 
-    constraints: ClassVar = {"rho": finite, "sigma": positive, "tau": positive}
-    param_ndims: ClassVar = {"rho": 1}
+    constraints: ClassVar[Constraints] = {"rho": finite, "sigma": positive, "tau": positive}
+    param_ndims: Mapping[str, int] = {"rho": 1}
+    rho: TensorVariable
+    sigma: TensorVariable
 
+    @behind_new
     def __init__(
         self,
         rho: Any,

@@ -70,7 +70,7 @@ class Transform:
     def __reduce__(self) -> Any:
         """Pickle an instance that has a name in this module by that name, so that it stays one."""
         name = next((n for n in __all__ if globals()[n] is self), None)
-        return name or (copyreg.__newobj__, (type(self),), vars(self))
+        return name or (copyreg.__newobj__, (type(self),), vars(self))  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

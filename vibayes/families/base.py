@@ -180,15 +180,17 @@ class Group:
                 "A local group needs its variables and params: functions of the minibatch, such "
                 "as {'mu': ..., 'rho': ...}"
             )
-        self.local = bool(local)
-        self.model = modelcontext(model)
-        self.options = dict(options or {})
+        self.local: bool = bool(local)
+        self.model: Model = modelcontext(model)
+        self.options: dict[str, Any] = dict(options or {})
         if unknown := sorted(self.options.keys() - self.option_names):
             known = ", ".join(sorted(self.option_names)) or "none"
             raise TypeError(f"{type(self).__name__} has no option {unknown[0]!r}; it has: {known}")
         self.variables: list[TensorVariable] = []
-        self.given_params = dict(params or {})
-        self.random_seed, self.start, self.start_sigma = random_seed, dict(start or {}), start_sigma
+        self.given_params: dict[str, Any] = dict(params or {})
+        self.random_seed: Any = random_seed
+        self.start: dict[str, Any] = dict(start or {})
+        self.start_sigma: Mapping[str, Any] | None = start_sigma
         # of the only variable, where the parameters know it: a minibatch may have another length
         self.event_shape: tuple[Any, ...] | None = None
         if group is not None:
@@ -210,6 +212,7 @@ class Group:
         check_continuous(self.model, self.variables)
         self.layout = FlatLayout([self.model.rvs_to_values[rv] for rv in self.variables])
         self.shared_params: dict[str, SharedVariable] = {}
+        self.params_dict: dict[str, TensorVariable]
         if self.given_params:
             self.params_dict = self._checked_params()
             return
@@ -221,7 +224,7 @@ class Group:
             name: pytensor.shared(np.asarray(value, dtype=dtype), name=name, shape=value.shape)
             for name, value in values.items()
         }
-        self.params_dict: dict[str, TensorVariable] = dict(self.shared_params)
+        self.params_dict = dict(self.shared_params)
 
     def _checked_params(self) -> dict[str, TensorVariable]:
         """Return the parameters that the user has given, their shapes checked."""

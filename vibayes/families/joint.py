@@ -58,10 +58,12 @@ class Joint:
         scale_cost_to_minibatch: bool = False,
     ) -> None:
         self.model: Model = modelcontext(model)
-        self.cost_part_grad_scale = check_scale(cost_part_grad_scale)
-        self.scale_cost_to_minibatch = bool(scale_cost_to_minibatch)
-        self.groups = list(groups)
-        self.is_seeded = random_seed is not None
+        self.cost_part_grad_scale: float | TensorVariable = check_scale(cost_part_grad_scale)
+        self.scale_cost_to_minibatch: bool = bool(scale_cost_to_minibatch)
+        self.groups: list[Group] = list(groups)
+        self.is_seeded: bool = random_seed is not None
+        self.noise_seeds: np.random.SeedSequence
+        self.node_seeds: np.random.SeedSequence
         self.noise_seeds, self.node_seeds = as_seed_sequence(random_seed).spawn(2)
         self._own_functions = Compiled()
         attach_rest(self.model, self.groups)

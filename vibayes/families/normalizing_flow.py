@@ -81,7 +81,7 @@ class NormalizingFlowGroup(Group):
         return as_formula(self.flows)
 
     @property
-    def param_names(self) -> frozenset[str]:
+    def param_names(self) -> frozenset[str]:  # type: ignore[override]
         """Names of the parameters, which depend on the flows."""
         return frozenset(self.param_shapes())
 
@@ -104,7 +104,7 @@ class NormalizingFlowGroup(Group):
         return values
 
     @property
-    def center_name(self) -> str:
+    def center_name(self) -> str:  # type: ignore[override]
         """Name of the last shift."""
         return f"{len(self.flows) - 1}_loc_loc"
 

@@ -7,7 +7,7 @@ https://arxiv.org/abs/1606.04934; Germain et al. (2015), MADE, https://arxiv.org
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytensor.tensor as pt
@@ -54,7 +54,7 @@ class InverseAutoregressiveFlow(Flow):
         return params[0] | params[1]
 
     def forward(self, z: TensorVariable, params: Params) -> tuple[TensorVariable, TensorVariable]:
-        log_det = 0.0
+        log_det: Any = 0.0
         for name in PASSES:
             shift, log_scale = self.steer(z, name, params)
             z = z * pt.exp(log_scale) + shift

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class Method:
         METHODS.add(cls)
 
     @classmethod
-    def for_model(cls, model: Any = None, random_seed: Any = None, **options: Any) -> Method:
+    def for_model(cls, model: Any = None, random_seed: Any = None, **options: Any) -> Self:
         """Return a method of this class for a model.
 
         Parameters
@@ -55,7 +55,7 @@ class Method:
         **options
             Further arguments of the class.
         """
-        return cls(model=model, random_seed=random_seed, **options)
+        return cls(model=model, random_seed=random_seed, **options)  # type: ignore[call-arg]
 
     @property
     def hist(self) -> np.ndarray:

@@ -33,7 +33,14 @@ from vibayes.storage.calls import (
 )
 from vibayes.storage.checkpoint import Checkpoint, Found
 
-__all__ = ["Keeping", "check_callbacks", "describe_fit", "find_kept"]
+__all__ = [
+    "Keeping",
+    "approximation_in",
+    "check_callbacks",
+    "describe_fit",
+    "find_kept",
+    "take_over",
+]
 
 
 @dataclass(frozen=True)
@@ -60,19 +67,6 @@ class Keeping:
     def saved(self) -> FitState | None:
         """Where the earlier run stood."""
         return None if self.found is None else self.found.state
-
-    def approximation(self, model: Model) -> Approximation:
-        """Return the approximation of the file."""
-        found = self.found
-        approx = approximation_from(found.record, found.arrays, model, found.path)
-        approx.outcome.fit_state = found.state
-        return approx
-
-    def take_over(self, approx: Approximation, given: Sequence[Any]) -> None:
-        """Give the approximation, and shared variables of the user's own, their saved values."""
-        restore(approx, approx.outcome, self.found.record, self.found.arrays, self.found.path)
-        for variable, value in zip(given, self.found.state.given, strict=False):
-            variable.set_value(value)
 
     def after_chunk(
         self, loop: FitLoop, callbacks: Sequence[Callable[..., None]]
@@ -137,6 +131,20 @@ def check_callbacks(callbacks: Sequence[Callable[..., None]]) -> None:
             except Exception:  # it may have to be told first that the fit begins
                 continue
             check_callback_state(type(callback).__qualname__, state)
+
+
+def approximation_in(found: Found, model: Model) -> Approximation:
+    """Return the approximation of a file."""
+    approx = approximation_from(found.record, found.arrays, model, found.path)
+    approx.outcome.fit_state = found.state
+    return approx
+
+
+def take_over(found: Found, approx: Approximation, given: Sequence[Any]) -> None:
+    """Give the approximation, and shared variables of the user's own, their saved values."""
+    restore(approx, approx.outcome, found.record, found.arrays, found.path)
+    for variable, value in zip(given, found.state.given, strict=False):
+        variable.set_value(value)
 
 
 def describe_fit(

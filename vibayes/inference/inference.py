@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
@@ -18,7 +18,15 @@ from vibayes.inference.base import Method, budget_if
 from vibayes.inference.checkpoints import describe_fit
 from vibayes.inference.loop import FitLoop
 from vibayes.inference.normal_fit import fit_normal_family, is_normal_fit
-from vibayes.inference.runs import Run, Start, begin_run, ending_of, fit_steps, start_loop
+from vibayes.inference.runs import (
+    Run,
+    Start,
+    approximation_of,
+    begin_run,
+    ending_of,
+    fit_steps,
+    start_loop,
+)
 from vibayes.inference.scheduled_fit import fit_by_schedule, options_at_end
 from vibayes.inference.steps import profiled_step, with_default_updates
 from vibayes.objectives.base import ObjectiveFunction, Operator
@@ -66,11 +74,11 @@ class Inference(Method):
         if isinstance(objective, Operator):
             objective = ObjectiveFunction(objective)
         self.objective = objective
-        self.last_run = Run()
+        self.last_run: Run = Run()
         self._own_steps = Compiled()
 
     @classmethod
-    def for_model(cls, model: Any = None, random_seed: Any = None, **options: Any) -> Method:
+    def for_model(cls, model: Any = None, random_seed: Any = None, **options: Any) -> Self:
         if cls.__init__ is Inference.__init__:
             raise TypeError(
                 f"{cls.__name__} needs an objective, which knows its approximation: pass an "
@@ -80,9 +88,9 @@ class Inference(Method):
         return super().for_model(model, random_seed, **options)
 
     @property
-    def approx(self) -> Approximation:
+    def approx(self) -> Approximation:  # type: ignore[override]
         """The approximation that is fitted."""
-        return self.objective.approx
+        return approximation_of(self.objective)
 
     @property
     def compile_seconds(self) -> float:
@@ -99,7 +107,7 @@ class Inference(Method):
         """Time that the steps of the last fit waited for data that are not in memory."""
         return 0.0 if self.last_run.loop is None else self.last_run.loop.feeds.wait_seconds
 
-    def fit(
+    def fit(  # type: ignore[override]
         self,
         n: int | None = None,
         score: bool | None = None,
@@ -108,8 +116,8 @@ class Inference(Method):
         *,
         obj_n_mc: int | None = None,
         tf_n_mc: int | None = None,
-        obj_optimizer: Callable[..., Mapping[Variable, Variable]] | None = None,
-        test_optimizer: Callable[..., Mapping[Variable, Variable]] | None = None,
+        obj_optimizer: Callable[..., Mapping[Any, Variable]] | None = None,
+        test_optimizer: Callable[..., Mapping[Any, Variable]] | None = None,
         more_obj_params: Sequence[SharedVariable] | None = None,
         more_tf_params: Sequence[SharedVariable] | None = None,
         more_updates: Mapping[SharedVariable, Variable] | None = None,
@@ -225,8 +233,7 @@ class Inference(Method):
         automatic = n is None and obj_optimizer is None and self.can_end_by_itself
         budget = budget_if(automatic, max_seconds, max_steps)
         mode = resolve_mode(backend, dict(compile_kwargs or {}).get("mode"))
-        if budget is None:
-            n = check_whole(10_000 if n is None else n, "n", least=0)
+        n_steps = check_whole(10_000 if n is None else n, "n", least=0)
         kept = Checkpoint.wanted(checkpoint, checkpoint_every)
         call = describe_fit(type(self).__qualname__, self.objective.op, options, budget)
         self.last_run = begin_run(self.objective, options, call, kept, self.last_run, callbacks)
@@ -235,10 +242,10 @@ class Inference(Method):
         if by_schedule and "obj_n_mc" not in options.given and not self.approx.model.minibatches:
             options = options.but(obj_n_mc=10)
         start = partial(self._start, mode)
-        if found is not None and found.is_done(n):
+        if found is not None and found.is_done(n_steps if budget is None else None):
             self._end_by_file(found.state, budget, options, start)
         elif budget is None:
-            fit_steps(self.last_run, n, options, start, progressbar)
+            fit_steps(self.last_run, n_steps, options, start, progressbar)
         elif by_schedule:
             fit_by_schedule(self.approx, self.last_run, budget, options, start, progressbar)
         else:
@@ -301,9 +308,11 @@ class Inference(Method):
         callbacks = run.callbacks if callbacks is None else tuple(callbacks)
         if run.loop is None and run.is_search:  # steps that never began go on from here
             return self.fit(n, callbacks=callbacks, progressbar=progressbar)
-        if run.loop is None and run.make_loop is None:
-            raise TypeError("refine goes on with a fit: call fit first")
-        loop = run.loop or run.make_loop()
+        loop = run.loop
+        if loop is None:
+            if run.make_loop is None:
+                raise TypeError("refine goes on with a fit: call fit first")
+            loop = run.make_loop()
         self.approx.diagnosis = None
         loop.run(check_whole(n, "n", least=0), callbacks, progressbar)
         self.approx.ending = ending_of(loop)

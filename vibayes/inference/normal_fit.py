@@ -21,7 +21,7 @@ from vibayes.search.normals import (
     FittedNormal,
     fit_diagonal,
     fit_mean_field,
-    mirrored_normals,
+    stratified_normals,
 )
 from vibayes.verdict.judge import FEWEST_DRAWS, draws_to_judge
 
@@ -103,7 +103,7 @@ def found_ending(approx: Approximation, budget: Budget, record: Recorder) -> End
     target = Target(approx.model, start=current_center(approx))
     diagonal = approx.groups[0].is_diagonal
     if target.ddim > MOST_DENSE:
-        noise = mirrored_normals(MEDIUM_NOISE, target.ddim, rng)
+        noise = stratified_normals(MEDIUM_NOISE, target.ddim, rng)
         best, findings = fit_diagonal(target, noise, budget, observe=record), None
     else:
         count, observe = draws_to_judge(approx.model), None if diagonal else record

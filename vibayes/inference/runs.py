@@ -14,7 +14,7 @@ from pytensor.tensor.random.type import RandomType
 from vibayes.approximations.base import Approximation
 from vibayes.backend.compiled import Compiled
 from vibayes.backend.seeds import new_generator
-from vibayes.inference.checkpoints import Keeping, check_callbacks, find_kept
+from vibayes.inference.checkpoints import Keeping, check_callbacks, find_kept, take_over
 from vibayes.inference.convergence import FEWEST_LOSSES, loss_trend
 from vibayes.inference.failures import check_first_loss, explain_draw
 from vibayes.inference.loop import FitLoop
@@ -28,7 +28,7 @@ from vibayes.storage.records import seeds_from, seeds_record
 from vibayes.streaming.feed import Feeds
 from vibayes.streaming.shuffle import ReadingPlace
 
-__all__ = ["Run", "Start", "begin_run", "ending_of", "fit_steps", "start_loop"]
+__all__ = ["Run", "Start", "approximation_of", "begin_run", "ending_of", "fit_steps", "start_loop"]
 
 
 Start = Callable[[StepOptions, FitState | None], FitLoop]
@@ -60,6 +60,14 @@ class Run:
     is_search: bool = False
 
 
+def approximation_of(objective: ObjectiveFunction) -> Approximation:
+    """Return what an objective fits."""
+    approx = objective.approx
+    if not isinstance(approx, Approximation):
+        raise TypeError(f"what is fitted must be an Approximation, got {approx!r}")
+    return approx
+
+
 def begin_run(
     objective: ObjectiveFunction,
     options: StepOptions,
@@ -83,7 +91,7 @@ def begin_run(
     callbacks
         The callbacks of the fit.
     """
-    approx, earlier = objective.approx, before.keeping.checkpoint
+    approx, earlier = approximation_of(objective), before.keeping.checkpoint
     if checkpoint is not None:
         check_callbacks(callbacks or ())
     given = given_variables(objective, options)
@@ -91,7 +99,7 @@ def begin_run(
     keeping = find_kept(call, checkpoint, approx.model, own, given)
     approx.diagnosis = approx.outcome.fit_state = None
     if keeping.found is not None:
-        keeping.take_over(approx, given)
+        take_over(keeping.found, approx, given)
     return Run(keeping, tuple(callbacks or ()))
 
 
@@ -127,7 +135,7 @@ def start_loop(
     saved
         Where to go on, in the place of a beginning.
     """
-    approx = objective.approx
+    approx = approximation_of(objective)
     seeds = seeds_record(approx.noise_seeds)
     approx.model.check_shapes()
     steps, made_from = compiled_steps(objective, options, mode, own)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,7 @@ def fit_by_schedule(
     optimizer = scaled_adam(approx, scales)
     schedule = Schedule(optimizer, budget)
     loop = start(with_schedule(options, optimizer), saved)
-    looks = [schedule, *run.callbacks]
+    looks: list[Callable[..., None]] = [schedule, *run.callbacks]
     approx.ending = schedule.ending
     try:
         left = schedule.most_steps - loop.iteration

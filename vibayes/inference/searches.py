@@ -20,7 +20,7 @@ from vibayes.exceptions import ModelError
 from vibayes.families.base import check_continuous
 from vibayes.importance import GOOD_KHAT, smoothed
 from vibayes.inference.base import Method, make_budget
-from vibayes.inference.checkpoints import find_kept
+from vibayes.inference.checkpoints import approximation_in, find_kept
 from vibayes.inference.normal_fit import fit_normal_family
 from vibayes.model.core import Model
 from vibayes.model.target import Target, centred_normals, is_deterministic
@@ -81,15 +81,15 @@ class SearchMethod(Method):
         random_seed: Any = None,
         start: Mapping[str, Any] | None = None,
     ) -> None:
-        self.model = modelcontext(model)
-        self.start = dict(start or {})
+        self.model: Model = modelcontext(model)
+        self.start: dict[str, Any] = dict(start or {})
         self._seeds = as_seed_sequence(random_seed)
         self._is_seeded = random_seed is not None
         self.approx: Approximation | None = None
 
     def fit(
         self,
-        n: None = None,
+        n: int | None = None,
         callbacks: Sequence[Callable[..., None]] | None = None,
         progressbar: bool = True,
         *,
@@ -150,7 +150,7 @@ class SearchMethod(Method):
             approx = self.approx = self._search(budget)
             keeping.finish_search(approx)
         else:
-            approx = self.approx = keeping.approximation(self.model)
+            approx = self.approx = approximation_in(keeping.found, self.model)
         return self.result(approx, diagnose)
 
     def _call(self, max_steps: int) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class State:
     """
 
     vectors: tuple[np.ndarray, ...]
-    generators: tuple[dict[str, Any], ...]
+    generators: tuple[Mapping[str, Any], ...]
     windows: tuple[np.ndarray, ...] = ()
 
     def is_finite(self) -> bool:
@@ -169,10 +169,10 @@ class CompiledSteps:
 
     def compile(self, state: State) -> None:
         """Compile, unless that is done; ``state`` is used for a first call and not changed."""
-        if self._function is not None:
+        if self._function is not None or self._graph is None:
             return
         began = time.perf_counter()
-        self._function = self._build()
+        self._function = self._build(self._graph)
         try:
             self.run(state, 1)  # linkers that compile lazily do so at the first call
         except BaseException:
@@ -181,8 +181,7 @@ class CompiledSteps:
         self._graph = None
         self.compile_seconds = time.perf_counter() - began
 
-    def _build(self) -> Any:
-        graph = self._graph
+    def _build(self, graph: StepGraph) -> Any:
         keys = [*self.numbers, *self.generators]
         targets = [as_next_value(key, graph.updates[key]) for key in keys]
         if graph.loss is not None:

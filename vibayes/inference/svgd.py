@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pytensor
@@ -73,7 +73,8 @@ class ImplicitGradient(Inference):
         **kwargs: Any,
     ) -> None:
         own = dict(model=model, start=start, start_sigma=start_sigma, random_seed=random_seed)
-        super().__init__(estimator(given_or_new(approx, FullRank, **own), kernel, **kwargs))
+        make: Callable[..., Operator] = estimator  # of Stein's kind, which takes a kernel
+        super().__init__(make(given_or_new(approx, FullRank, **own), kernel, **kwargs))
 
 
 class ASVGD(ImplicitGradient):
@@ -132,7 +133,7 @@ class ASVGD(ImplicitGradient):
         callbacks: Sequence[Callable[..., None]] | None = None,
         progressbar: bool = True,
         *,
-        obj_n_mc: int = 500,
+        obj_n_mc: int | None = 500,
         **kwargs: Any,
     ) -> Approximation:
         """Fit the approximation, by ``obj_n_mc`` draws at each iteration.
@@ -227,10 +228,10 @@ class SVGD(ImplicitGradient):
         super().__init__(approx, estimator, kernel, temperature=temperature)
 
     def check_options(self, options: StepOptions) -> None:
-        check_particles(self.approx, options.more_replacements)
+        check_particles(cast(Empirical, self.approx), options.more_replacements)
 
 
-def check_particles(approx: Approximation, swap: Mapping[Variable, Variable]) -> None:
+def check_particles(approx: Empirical, swap: Mapping[Variable, Variable]) -> None:
     """Raise if the log density is finite at none of the particles: they could not move."""
     model = approx.model
     key = ("logp of particles", *swap.items())
@@ -248,7 +249,7 @@ def check_particles(approx: Approximation, swap: Mapping[Variable, Variable]) ->
     )
 
 
-def compile_particle_logp(approx: Approximation, swap: Mapping[Variable, Variable]) -> Any:
+def compile_particle_logp(approx: Empirical, swap: Mapping[Variable, Variable]) -> Any:
     """Compile the log density at each particle."""
     (logp,) = graph_replace([approx.model.logp()], dict(swap), strict=False)
     particles = approx.histogram.type("particles")

@@ -23,7 +23,7 @@ def Data(
     value: Any,
     *,
     dims: str | Sequence[str | None] | None = None,
-    coords: Mapping[str, Sequence] | None = None,
+    coords: Mapping[str, Sequence[Any]] | None = None,
     model: Model | None = None,
 ) -> SharedVariable:
     """Register data with the model, to be exchanged later by :func:`set_data`.
@@ -93,7 +93,7 @@ def set_data(
     new_data: Mapping[str, Any],
     model: Model | None = None,
     *,
-    coords: Mapping[str, Sequence] | None = None,
+    coords: Mapping[str, Sequence[Any]] | None = None,
 ) -> None:
     """Exchange the values of data variables.
 
@@ -182,7 +182,7 @@ def new_lengths(model: Model, arrays: Mapping[SharedVariable, np.ndarray]) -> di
 
 
 def check_new_coords(
-    model: Model, lengths: Mapping[str, int], coords: Mapping[str, Sequence]
+    model: Model, lengths: Mapping[str, int], coords: Mapping[str, Sequence[Any]]
 ) -> None:
     for dim, values in coords.items():
         if dim not in model.coords:

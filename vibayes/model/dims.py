@@ -29,9 +29,11 @@ class ModelDims(ModelVariables):
 
     parent: ModelDims | None
 
-    def __init__(self, name: str = "", coords: Mapping[str, Sequence | None] | None = None) -> None:
+    def __init__(
+        self, name: str = "", coords: Mapping[str, Sequence[Any] | None] | None = None
+    ) -> None:
         super().__init__(name)
-        self._coords: dict[str, tuple | None] = self.parent._coords if self.parent else {}
+        self._coords: dict[str, tuple[Any, ...] | None] = self.parent._coords if self.parent else {}
         self._dim_lengths: dict[str, SharedVariable] = (
             self.parent._dim_lengths if self.parent else {}
         )
@@ -46,12 +48,12 @@ class ModelDims(ModelVariables):
         return model
 
     @property
-    def coords(self) -> dict[str, tuple | None]:
+    def coords(self) -> dict[str, tuple[Any, ...] | None]:
         """Coordinates by dimension."""
         return dict(self._coords)
 
     def add_coord(
-        self, name: str, values: Sequence | None = None, *, length: int | None = None
+        self, name: str, values: Sequence[Any] | None = None, *, length: int | None = None
     ) -> None:
         """Register a dimension.
 
@@ -85,12 +87,12 @@ class ModelDims(ModelVariables):
             raise ShapeError(f"Dimension {name!r} has length {known_length}, it cannot be {length}")
         self.set_dim(name, length, known if values is None else values)
 
-    def add_coords(self, coords: Mapping[str, Sequence | None]) -> None:
+    def add_coords(self, coords: Mapping[str, Sequence[Any] | None]) -> None:
         """Register several dimensions with their coordinates."""
         for name, values in coords.items():
             self.add_coord(name, values)
 
-    def set_dim(self, name: str, length: int | None, values: Sequence | None = None) -> None:
+    def set_dim(self, name: str, length: int | None, values: Sequence[Any] | None = None) -> None:
         """Set the length, and the coordinates if there are any, of a dimension."""
         if length is not None:
             length = check_whole(length, f"Dimension {name!r}: length", least=0)
@@ -157,7 +159,7 @@ class ModelDims(ModelVariables):
         return dims
 
 
-def as_labels(values: Sequence, dim: str) -> tuple:
+def as_labels(values: Sequence[Any], dim: str) -> tuple[Any, ...]:
     """Return the coordinates of a dimension as a tuple of Python objects, dates as they are."""
     if hasattr(values, "to_numpy"):
         values = values.to_numpy()

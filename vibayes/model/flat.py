@@ -57,9 +57,9 @@ class FlatLayout:
     """
 
     def __init__(self, value_vars: Sequence[TensorVariable]) -> None:
-        self.value_vars = list(value_vars)
+        self.value_vars: list[TensorVariable] = list(value_vars)
         self.slots: list[Slot] = []
-        self.size = 0
+        self.size: int = 0
         for var in self.value_vars:
             length = int(np.prod(var.type.shape, dtype=int))
             self.slots.append(Slot(var.name, self.size, self.size + length, var.type.shape))

@@ -11,6 +11,7 @@ import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import behind_new
 from vibayes.backend.graphs import view_as
 from vibayes.exceptions import ShapeError
 from vibayes.model.kept_data import KeptData, check_axes, static_slices
@@ -114,6 +115,7 @@ class Minibatch(BatchVariable):
             return super().__new__(cls)
         return cls._several(args[:count], *args[count:], **kwargs)
 
+    @behind_new
     def __init__(
         self,
         data: Any,

@@ -9,13 +9,14 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
-from pytensor.graph.basic import Constant
+from pytensor.graph.basic import Constant, Variable
+from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.backend.expressions import is_cast_or_copy
+from vibayes.backend.expressions import is_cast_or_copy, is_random_variable
 from vibayes.distributions.base import Distribution
 from vibayes.distributions.shapes import fits
-from vibayes.exceptions import ImputationError, ShapeError
+from vibayes.exceptions import ImputationError, ModelError, ShapeError
 from vibayes.model.whole_data import batch_lengths, minibatches_in, whole_lengths
 from vibayes.streaming.batch import BatchVariable
 
@@ -52,8 +53,11 @@ def as_observed(data: Any, label: str, discrete: bool) -> TensorVariable:
         If values are missing.
     ValueError
         If a discrete distribution is given numbers that are not whole.
+    ModelError
+        If the data are an expression of what has no value, or another one at each evaluation.
     """
     if isinstance(data, TensorVariable | SharedVariable | Constant):
+        check_is_data(data, label)
         value = known_value(data.shared if is_in_memory(data) else data)
         if value is not None:
             check_data(value, label, discrete)
@@ -65,6 +69,38 @@ def as_observed(data: Any, label: str, discrete: bool) -> TensorVariable:
     elif value.dtype != pytensor.config.floatX:
         value = value.astype(pytensor.config.floatX)
     return pytensor.shared(value, name=f"{label} data", shape=value.shape)
+
+
+def check_is_data(data: Variable, label: str) -> None:
+    """Raise if an expression is not made of data alone.
+
+    Whole numbers that were drawn at random are fine as indices: they choose the rows of a
+    minibatch.
+    """
+    everything = list(ancestors([data]))
+    indices = {v for v in everything if v is not data and is_whole(v)}
+    values = set(ancestors([data], blockers=list(indices))) - indices
+    for variable in everything:
+        dist = getattr(variable.tag, "distribution", None)
+        if dist is not None:
+            what = (
+                f"the random variable {variable.name!r}" if variable.name else f"a draw of {dist}"
+            )
+        elif variable.owner is None and not isinstance(variable, SharedVariable | Constant):
+            what = f"{variable.name or str(variable)!r}, a variable that has no value"
+        elif variable in values and variable.owner and is_random_variable(variable.owner.op):
+            what = f"random draws, {variable.owner.op}"
+        else:
+            continue
+        raise ModelError(
+            f"{label}: observed data must be numbers, but they depend on {what}. Give the data "
+            f"themselves, an array or vb.Data; a relation between variables belongs into the "
+            f"parameters, or into vb.Potential."
+        )
+
+
+def is_whole(variable: Variable) -> bool:
+    return getattr(variable.type, "dtype", "").startswith(("int", "uint"))
 
 
 def is_in_memory(data: Any) -> bool:

@@ -163,6 +163,7 @@ class Registration(ModelDims):
             any(dim not in self.dim_lengths for dim in dims) or minibatches_in([observed])
         ):
             return None
+        known: list[str] = []
         for dim in dims:
             if dim is None:
                 raise ShapeError(f"{label}: an axis without a name (None in dims) needs a shape=")
@@ -170,9 +171,10 @@ class Registration(ModelDims):
                 raise ShapeError(
                     f"{label}: dimension {dim!r} has no length yet; register its data first"
                 )
+            known.append(dim)
         if observed is not None:
-            return tuple(self.dim_lengths[dim] for dim in dims)
-        return tuple(self.dim_length(dim) for dim in dims)
+            return tuple(self.dim_lengths[dim] for dim in known)
+        return tuple(self.dim_length(dim) for dim in known)
 
     def _check_observed(
         self,
@@ -192,7 +194,7 @@ class Registration(ModelDims):
         if dims is not None:
             self.check_lengths(whole_shape(observed), dims, label)
         for axis, (whole, part) in enumerate(zip(total or (), shape, strict=False)):
-            if None not in (whole, part) and whole < part:
+            if whole is not None and part is not None and whole < part:
                 raise ValueError(
                     f"{label}: total_size {whole} is less than the {part} observations that axis "
                     f"{axis} of the data has"

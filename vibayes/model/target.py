@@ -6,7 +6,7 @@ The vectors are in model order; see :mod:`vibayes.model.flat`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytensor
@@ -214,7 +214,7 @@ def values_of(
     values, jacobian = layout.split(flat), 0.0
     own = constrained_values(model) if standardized else {}
     for rv in standardized:  # in the order of their making: a scale may be standardized itself
-        dist, value = distribution_of(rv), model.rvs_to_values[rv]
+        dist, value = cast(Normal, distribution_of(rv)), model.rvs_to_values[rv]
         parameters = [pt.as_tensor_variable(p) for p in (dist.mu, dist.sigma)]
         parameters = graph_replace(parameters, own, strict=False)
         loc, scale = graph_replace(parameters, values, strict=False)
@@ -232,13 +232,13 @@ def is_deterministic(model: Model) -> bool:
 def centred_normals(model: Model) -> tuple[TensorVariable, ...]:
     """Return the normal variables whose scale depends on other free variables."""
     free = set(model.free_RVs)
-    return tuple(
-        rv
-        for rv in model.free_RVs
-        if type(distribution_of(rv)) is Normal
-        and model.rvs_to_transforms[rv] is None
-        and free.intersection(ancestors([pt.as_tensor_variable(distribution_of(rv).sigma)]))
-    )
+    centred = []
+    for rv in model.free_RVs:
+        dist = distribution_of(rv)
+        if type(dist) is Normal and model.rvs_to_transforms[rv] is None:
+            if free.intersection(ancestors([pt.as_tensor_variable(cast(Normal, dist).sigma)])):
+                centred.append(rv)
+    return tuple(centred)
 
 
 def sample_size(model: Model, numbers: int = SAMPLED_NUMBERS) -> int | None:

@@ -41,7 +41,7 @@ class ModelVariables(Openable):
         if name:
             check_name(name, "model")
         outer = self.parent.name if self.parent else ""
-        self.name = "::".join(part for part in (outer, name) if part)
+        self.name: str = "::".join(part for part in (outer, name) if part)
         self.basic_RVs: list[TensorVariable] = []
         self.free_RVs: list[TensorVariable] = []
         self.observed_RVs: list[TensorVariable] = []
@@ -54,7 +54,7 @@ class ModelVariables(Openable):
         self.rvs_to_transforms: dict[TensorVariable, Transform | None] = {}
         self.rvs_to_total_sizes: dict[TensorVariable, tuple[int | None, ...]] = {}
         self.rvs_to_initial_values: dict[TensorVariable, Any] = {}
-        self.functions = Compiled()
+        self.functions: Compiled = Compiled()
 
     # -- names --------------------------------------------------------------------------------
 

@@ -211,7 +211,7 @@ class ObjectiveFunction:
         """
         return self.op.scaled_loss(fresh_draws(self.approx, None if n_mc == 1 else n_mc, False))
 
-    def updates(self, **kwargs: object) -> dict[Variable, Variable]:
+    def updates(self, **kwargs: Any) -> dict[Variable, Variable]:
         """Return the updates of one step, as a dictionary; arguments as for :meth:`step`."""
         return self.step(**kwargs).updates
 
@@ -281,7 +281,7 @@ class ObjectiveFunction:
             grads, loss, updates = self.op.gradients(params, n_mc, replace)
             grads = grads if sign > 0 else [-g for g in grads]
             if norm is not None:
-                grads = total_norm_constraint(grads, norm)
+                grads = list(total_norm_constraint(grads, norm))
             return updates | dict(optimizer(grads, params)), loss
 
         params = [*self.approx.params, *options.more_obj_params]

@@ -119,7 +119,7 @@ class RadialKernel(Kernel):
 
 
 def check_number(kernel: str, name: str, value: Any, lower: float, upper: float) -> None:
-    if not isinstance(value, Real) or not lower < value < upper:
+    if not isinstance(value, Real) or not lower < float(value) < upper:
         side = "positive" if lower == 0 else "negative"
         raise ValueError(f"{kernel}: {name} must be a finite {side} number, got {value!r}")
 
@@ -150,7 +150,7 @@ class RBF(RadialKernel):
     h: float | None = None
 
     profile: ClassVar[str] = "gaussian"
-    power: ClassVar[float] = -0.5
+    power: ClassVar[float] = -0.5  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         if self.h is not None:
@@ -203,7 +203,7 @@ class IMQ(RadialKernel):
         return pt.constant(self.c**2, dtype=distances.dtype)
 
     @property
-    def power(self) -> float:
+    def power(self) -> float:  # type: ignore[override]
         return self.beta
 
 

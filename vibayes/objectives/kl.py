@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pytensor.tensor.variable import TensorVariable
@@ -33,17 +33,17 @@ class KL(Operator):
     """
 
     is_bound = True
-    setting_names = "beta", "path_derivative"
+    setting_names: ClassVar[tuple[str, ...]] = "beta", "path_derivative"
 
     def __init__(self, approx: Joint, beta: float = 1.0, path_derivative: bool = False) -> None:
         super().__init__(approx)
         if not np.isfinite(beta) or beta < 0:
             raise ValueError(f"beta must be a number of at least 0, got {beta!r}")
-        self.beta = float(beta)
-        self.path_derivative = bool(path_derivative)
+        self.beta: float = float(beta)
+        self.path_derivative: bool = bool(path_derivative)
 
     @property
-    def is_elbo(self) -> bool:
+    def is_elbo(self) -> bool:  # type: ignore[override]
         """Whether it is the negative evidence lower bound itself."""
         return self.beta == 1.0
 

@@ -18,7 +18,7 @@ from vibayes.updates import Optimizer, adagrad_window
 
 __all__ = ["StepOptimizer", "StepOptions"]
 
-StepOptimizer = Callable[..., Mapping[Variable, Variable]]
+StepOptimizer = Callable[..., Mapping[Any, Variable]]
 
 OWN_GRAPHS = "more_obj_params", "more_tf_params", "more_updates"
 """Options that may refer to the parameters of one approximation alone."""
@@ -159,7 +159,7 @@ def optimizer_key(optimizer: StepOptimizer) -> Hashable:
 def describe_optimizer(value: Optimizer) -> Any:
     """Return an optimizer with all its hyper-parameters as what JSON can hold."""
     hyper = ", ".join(f"{name}={describe_argument(v)}" for name, v in value.all_hyper.items())
-    described = f"{value.__name__}({hyper})"
+    described = f"{value.function.__name__}({hyper})"
     if is_foreign(value.function):
         described = marked(described, lambda: fingerprint(value.function))
     own = value.own_attributes

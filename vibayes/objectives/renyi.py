@@ -8,6 +8,8 @@ Objectives, arXiv:1810.04152.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
@@ -49,7 +51,7 @@ class Renyi(Operator):
     """
 
     is_bound = True
-    setting_names = "alpha", "doubly_reparameterized"
+    setting_names: ClassVar[tuple[str, ...]] = "alpha", "doubly_reparameterized"
 
     def __init__(
         self, approx: Joint, alpha: float = 0.0, doubly_reparameterized: bool = True
@@ -60,8 +62,8 @@ class Renyi(Operator):
                 f"alpha must be a number other than 1 (for which the bound is the ELBO: KL), got "
                 f"{alpha!r}"
             )
-        self.alpha = float(alpha)
-        self.doubly_reparameterized = bool(doubly_reparameterized)
+        self.alpha: float = float(alpha)
+        self.doubly_reparameterized: bool = bool(doubly_reparameterized)
 
     def loss(self, draws: Draws) -> TensorVariable:
         power = 1 - self.alpha

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytensor
@@ -52,7 +52,7 @@ class KSD(Operator):
     Algorithm, arXiv:1608.04471.
     """
 
-    setting_names = "kernel", "temperature"
+    setting_names: ClassVar[tuple[str, ...]] = "kernel", "temperature"
 
     def __init__(
         self,
@@ -60,9 +60,9 @@ class KSD(Operator):
         kernel: Kernel | Callable[..., Any] | str = rbf,
         temperature: float = 1.0,
     ) -> None:
-        self.kernel = as_kernel(kernel)
+        self.kernel: Kernel = as_kernel(kernel)
         super().__init__(approx, self.kernel)
-        self.temperature = float(temperature)
+        self.temperature: float = float(temperature)
         if not 0 < self.temperature < np.inf:
             raise ValueError(f"temperature must be a positive number, got {temperature!r}")
 
@@ -99,7 +99,7 @@ class KSD(Operator):
     ) -> TensorVariable:
         """Return the gradient of the log density at each particle."""
         n, groups = particles[0].shape[0], self.approx.groups
-        z = {}
+        z: dict[Variable, TensorVariable] = {}
         for group, flat in zip(groups, particles, strict=True):
             z |= group.split(flat, n)
         # differentiated by variables without a past, which no replacement can touch

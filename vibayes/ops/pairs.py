@@ -55,7 +55,7 @@ PROFILES: dict[str, Callable[..., Profile]] = {"gaussian": gaussian, "multiquadr
 class PairOp(NumbaOp):
     """Base of the operations on pairs (i, j) with i < j, which are in the order of ``pdist``."""
 
-    __props__ = ()
+    __props__: tuple[str, ...] = ()
 
 
 class PairDistances(PairOp):
@@ -146,9 +146,11 @@ def median_ranks(pairs: int) -> tuple[int, int]:
 
 
 @numba_version(PairDistances)
-def compiled_pair_distances(op: PairDistances, node: Apply, njit: Callable) -> tuple[Any, int]:
+def compiled_pair_distances(
+    op: PairDistances, node: Apply, njit: Callable[..., Any]
+) -> tuple[Any, int]:
     @njit
-    def distances(X):  # type: ignore[no-untyped-def]
+    def distances(X):
         n, d = X.shape
         columns = np.ascontiguousarray(X.T)
         result = np.zeros(n * (n - 1) // 2, X.dtype)
@@ -165,22 +167,22 @@ def compiled_pair_distances(op: PairDistances, node: Apply, njit: Callable) -> t
     return distances, 3
 
 
-def compiled_ranked(njit: Callable) -> Callable:
+def compiled_ranked(njit: Callable[..., Any]) -> Callable[..., Any]:
     """Return a compiled function that selects the value of a rank."""
 
     @njit
-    def limits(values):  # type: ignore[no-untyped-def]
+    def limits(values):
         low, high, total = values[0], values[0], 0.0
         for v in values:
             low, high, total = min(low, v), max(high, v), total + v
         return low, high, np.isfinite(total)
 
     @njit(fastmath=False)  # the same number must go to the same bucket each time
-    def bucket_of(value, low, scale):  # type: ignore[no-untyped-def]
+    def bucket_of(value, low, scale):
         return int((value - low) * scale)
 
     @njit
-    def ranked(values, rank):  # type: ignore[no-untyped-def]
+    def ranked(values, rank):
         """Find the value of a rank: keep the bucket that holds it, and look closer."""
         while True:
             low, high, finite = limits(values)
@@ -207,11 +209,11 @@ def compiled_ranked(njit: Callable) -> Callable:
     return ranked
 
 
-def compiled_narrowed(njit: Callable, ranked: Callable) -> Callable:
+def compiled_narrowed(njit: Callable[..., Any], ranked: Callable[..., Any]) -> Callable[..., Any]:
     """Return a compiled function that leaves out most values that are not of a rank."""
 
     @njit
-    def narrowed(values, rank):  # type: ignore[no-untyped-def]
+    def narrowed(values, rank):
         """Return the values about a rank, judged by a sample, and the number below them.
 
         Among them are the values of the rank and of the one before, or they are all values.
@@ -237,12 +239,14 @@ def compiled_narrowed(njit: Callable, ranked: Callable) -> Callable:
 
 
 @numba_version(MedianDistance)
-def compiled_median_distance(op: MedianDistance, node: Apply, njit: Callable) -> tuple[Any, int]:
+def compiled_median_distance(
+    op: MedianDistance, node: Apply, njit: Callable[..., Any]
+) -> tuple[Any, int]:
     ranks, ranked = njit(median_ranks), compiled_ranked(njit)
     narrowed = compiled_narrowed(njit, ranked)
 
     @njit
-    def one_before(values, bound, rank):  # type: ignore[no-untyped-def]
+    def one_before(values, bound, rank):
         """Return the value of a rank, given that of the next."""
         below, n_below = values[0] * 0, 0
         for v in values:
@@ -251,7 +255,7 @@ def compiled_median_distance(op: MedianDistance, node: Apply, njit: Callable) ->
         return below if n_below > rank else bound
 
     @njit
-    def median(distances):  # type: ignore[no-untyped-def]
+    def median(distances):
         result = np.zeros((), distances.dtype)
         lower, upper = ranks(distances.size)
         if upper >= 0:
@@ -264,7 +268,7 @@ def compiled_median_distance(op: MedianDistance, node: Apply, njit: Callable) ->
     return median, 4
 
 
-def exp_below_one(t):  # type: ignore[no-untyped-def]
+def exp_below_one(t):
     """Return the exponentials of numbers up to zero, by vector instructions.
 
     With k = round(t / log 2), it is 2**k times the Taylor series at t - k log 2.
@@ -283,12 +287,12 @@ def exp_below_one(t):  # type: ignore[no-untyped-def]
 
 
 @numba_version(RadialSums)
-def compiled_radial_sums(op: RadialSums, node: Apply, njit: Callable) -> tuple[Any, int]:
+def compiled_radial_sums(op: RadialSums, node: Apply, njit: Callable[..., Any]) -> tuple[Any, int]:
     exp = njit(exp_below_one, fastmath={"contract"})  # to reassociate would cost digits
     profile, power = njit(PROFILES[op.profile](exp)), op.power
 
     @njit
-    def sums(distances, scale, X, score):  # type: ignore[no-untyped-def]
+    def sums(distances, scale, X, score):
         n, d = X.shape
         x, s = np.ascontiguousarray(X.T), np.ascontiguousarray(score.T)
         at_zero, _ = profile(np.zeros(1), scale.item(), power)

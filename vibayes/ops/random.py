@@ -45,11 +45,13 @@ class NumPyRandom(RandomVariable):
 
     __props__ = (*RandomVariable.__props__, "function")
 
-    def __init__(self, function: Callable | None = None, **kwargs: Any) -> None:
+    def __init__(self, function: Callable[..., Any] | None = None, **kwargs: Any) -> None:
         self.function = function
         super().__init__(**kwargs)
 
-    def _supp_shape_from_params(self, dist_params: Sequence[Any], param_shapes: Any = None) -> list:
+    def _supp_shape_from_params(
+        self, dist_params: Sequence[Any], param_shapes: Any = None
+    ) -> list[Any]:
         event = dist_params[-1].ravel()  # PyTensor may have put batch axes in front
         return [event[axis] for axis in range(self.ndim_supp)]
 

@@ -108,18 +108,18 @@ def mixed(z: int) -> int:
 
 
 @numba_version(ShuffledRows)
-def compiled_rows(op: ShuffledRows, node: Apply, njit: Callable) -> tuple[Any, int]:
+def compiled_rows(op: ShuffledRows, node: Apply, njit: Callable[..., Any]) -> tuple[Any, int]:
     size, u32, u64 = op.size, np.uint32, np.uint64
     weyl, mix_1, mix_2 = u64(WEYL), u64(MIX_1), u64(MIX_2)
 
     @njit
-    def mixed(z):  # type: ignore[no-untyped-def]
+    def mixed(z):
         z = (z ^ (z >> u64(30))) * mix_1
         z = (z ^ (z >> u64(27))) * mix_2
         return z ^ (z >> u64(31))
 
     @njit
-    def shuffle(first, length, factors, summands, result):  # type: ignore[no-untyped-def]
+    def shuffle(first, length, factors, summands, result):
         bits = 2
         while (1 << bits) < length:
             bits += 1
@@ -143,7 +143,7 @@ def compiled_rows(op: ShuffledRows, node: Apply, njit: Callable) -> tuple[Any, i
             left = outside
 
     @njit
-    def rows(order, position, length):  # type: ignore[no-untyped-def]
+    def rows(order, position, length):
         length = length.item()
         factors, summands = np.empty(ROUNDS, u32), np.empty(ROUNDS, u32)
         result = np.empty(size, np.int64)

@@ -61,9 +61,11 @@ class InverseAndLogDet(NumbaOp):
 
 
 @numba_version(InverseAndLogDet)
-def compiled_inverse(op: InverseAndLogDet, node: Apply, njit: Callable) -> tuple[Any, int]:
+def compiled_inverse(
+    op: InverseAndLogDet, node: Apply, njit: Callable[..., Any]
+) -> tuple[Any, int]:
     @njit(error_model="numpy")
-    def gauss_jordan(matrix):  # type: ignore[no-untyped-def]
+    def gauss_jordan(matrix):
         inverse = matrix.copy()
         n = len(inverse)
         log_det = np.zeros((), inverse.dtype)

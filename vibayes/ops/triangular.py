@@ -170,12 +170,12 @@ def as_rows(x: Any) -> TensorVariable:
 
 @numba_version(PackedTriangularProduct)
 def compiled_triangular_product(
-    op: PackedTriangularProduct, node: Apply, njit: Callable
+    op: PackedTriangularProduct, node: Apply, njit: Callable[..., Any]
 ) -> tuple[Any, int]:
     if op.transpose:
 
         @njit
-        def product(packed, x):  # type: ignore[no-untyped-def]
+        def product(packed, x):
             vectors = np.atleast_2d(x)
             out = np.zeros(vectors.shape, packed.dtype)
             start = 0
@@ -191,7 +191,7 @@ def compiled_triangular_product(
     else:
 
         @njit
-        def product(packed, x):  # type: ignore[no-untyped-def]
+        def product(packed, x):
             vectors = np.atleast_2d(x)
             out = np.empty(vectors.shape, packed.dtype)
             start = 0
@@ -210,12 +210,12 @@ def compiled_triangular_product(
 
 @numba_version(PackedTriangularSolve)
 def compiled_triangular_solve(
-    op: PackedTriangularSolve, node: Apply, njit: Callable
+    op: PackedTriangularSolve, node: Apply, njit: Callable[..., Any]
 ) -> tuple[Any, int]:
     if op.transpose:
 
         @njit(error_model="numpy")  # division by zero gives inf
-        def solve(packed, x):  # type: ignore[no-untyped-def]
+        def solve(packed, x):
             vectors = np.atleast_2d(x)
             out = vectors.astype(packed.dtype)
             start = packed.size
@@ -232,7 +232,7 @@ def compiled_triangular_solve(
     else:
 
         @njit(error_model="numpy")  # division by zero gives inf
-        def solve(packed, x):  # type: ignore[no-untyped-def]
+        def solve(packed, x):
             vectors = np.atleast_2d(x)
             out = np.empty(vectors.shape, packed.dtype)
             start = 0
@@ -250,9 +250,11 @@ def compiled_triangular_solve(
 
 
 @numba_version(PackedOuterProduct)
-def compiled_outer_product(op: PackedOuterProduct, node: Apply, njit: Callable) -> tuple[Any, int]:
+def compiled_outer_product(
+    op: PackedOuterProduct, node: Apply, njit: Callable[..., Any]
+) -> tuple[Any, int]:
     @njit
-    def product(x, y):  # type: ignore[no-untyped-def]
+    def product(x, y):
         rows, columns = np.atleast_2d(x), np.atleast_2d(y)
         n = rows.shape[1]
         packed = np.zeros(n * (n + 1) // 2, rows.dtype)

@@ -64,9 +64,9 @@ def target_logp(model: Model, values: np.ndarray, random_seed: Any) -> np.ndarra
     The log density of a sample has its peak elsewhere. If the draws are centred where that of
     the whole data has its own, the slope there is what the sample has too much.
     """
-    if not model.has_streams:
+    if not model.has_streams or (rows := sample_size(model)) is None:
         return Target(model).logp(values)
-    sample = model.sampled_data_replacements(sample_size(model), random_seed)
+    sample = model.sampled_data_replacements(rows, random_seed)
     target = Target(model, sample)
     center = values.mean(axis=0)
     _, slope = target(center[None])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytensor
 import pytensor.tensor as pt
@@ -25,7 +25,7 @@ from vibayes.families.joint import Joint
 
 __all__ = ["PosteriorNodes", "fresh_draws"]
 
-Nodes = Variable | Sequence[Variable]
+Nodes: TypeAlias = Variable | Sequence[Variable]
 
 
 class PosteriorNodes(Joint):

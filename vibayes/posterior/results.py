@@ -41,13 +41,14 @@ class DrawsByName:
     @property
     def varnames(self) -> list[str]:
         """Names of the variables of the posterior."""
-        if "posterior" not in self:
+        groups: Any = self
+        if "posterior" not in groups:
             return []
-        return [str(name) for name in self["posterior"].data_vars]
+        return [str(name) for name in groups["posterior"].data_vars]
 
     def __getitem__(self, key: Any) -> Any:
         try:
-            return super().__getitem__(key)
+            return super().__getitem__(key)  # type: ignore[misc]
         except KeyError:
             if key not in self.varnames:
                 raise

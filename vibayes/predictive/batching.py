@@ -58,6 +58,7 @@ def extended_graphs(
 ) -> list[Variable]:
     """Return graphs with an axis of draws, and add all parts of them to what is known."""
     for node in toposort(list(outputs), blockers=list(new)):
+        results: Sequence[Variable]
         if is_random_variable(node.op):
             results = random_over_draws(node, new, size)
         elif any(v in new for v in node.inputs):

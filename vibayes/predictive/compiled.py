@@ -66,8 +66,8 @@ class OverDraws:
             result[:1] = part
         for start in range(1, draws, rows):
             rows_here = slice(start, min(start + rows, draws))
-            part = self._part(rows_here, values, seed)
-            for result, piece in zip(results, part, strict=True):
+            pieces = self._part(rows_here, values, seed)
+            for result, piece in zip(results, pieces, strict=True):
                 result[rows_here] = piece
         return results
 

@@ -218,12 +218,12 @@ def named_variables(
         If no names are given and there is nothing to take.
     """
     if names is None:
-        if not (chosen := list(known if default is None else default)):
+        if not (everything := list(known if default is None else default)):
             raise ModelError(f"the model has no {kind}")
-        return chosen
+        return everything
     names = [names] if isinstance(names, str) else list(names)
     by_name = {v.name: v for v in known}
-    chosen = set()
+    chosen: set[str] = set()
     for name in names:
         full = name if name in by_name else model.name_for(name)
         if full not in by_name:

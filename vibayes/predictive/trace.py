@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -140,7 +140,7 @@ def static_shape(rv: TensorVariable) -> tuple[int, ...]:
 
 def own_order(
     array: xarray.DataArray, sample_dims: Sequence[str], dims: Sequence[str]
-) -> list[str]:
+) -> list[Hashable]:
     """Return the variable's own dims, in the order of the model where they have its names."""
     own = [dim for dim in array.dims if dim not in sample_dims]
     return list(dims) if set(own) == set(dims) and len(own) == len(dims) else own

@@ -94,8 +94,7 @@ def parameters_fit(dist: Distribution, rv: TensorVariable) -> bool:
     ndim = rv.type.ndim - dist.ndim_supp
     lengths = [pt.as_tensor_variable(n) for n in (*dist.batch_shape, *known_lengths(rv, ndim))]
     whole = whole_data_in(lengths, "")
-    values = evaluate(graph_replace(lengths, whole) if whole else lengths)
-    values = [int(n) for n in values]
+    values = [int(n) for n in evaluate(graph_replace(lengths, whole) if whole else lengths)]
     return fits(values[: len(values) - ndim], values[len(values) - ndim :])
 
 

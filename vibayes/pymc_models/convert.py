@@ -272,8 +272,8 @@ def of_any_length(
     if not minibatches:
         return list(graphs), {}
     inputs = {old: new.type(name=old.name) for old, new in minibatches.items()}
-    graphs = clone_replace(list(graphs), inputs, rebuild_strict=False)
-    return graphs, {inputs[old]: new for old, new in minibatches.items()}
+    free = clone_replace(list(graphs), inputs, rebuild_strict=False)
+    return free, {inputs[old]: new for old, new in minibatches.items()}
 
 
 def bare(rv: TensorVariable) -> TensorVariable:

@@ -50,8 +50,8 @@ def minibatches_of(node: Apply, copies: Mapping[Variable, Variable], seed: int) 
     size = outputs[0].type.shape[0]
     if size is None:
         size = int(evaluate([outputs[0].shape[0]])[0])
-    minibatches = Minibatch(*data, batch_size=size, random_seed=seed)
-    minibatches = minibatches if isinstance(minibatches, tuple) else (minibatches,)
+    made = Minibatch(*data, batch_size=size, random_seed=seed)
+    minibatches = made if isinstance(made, tuple) else (made,)
     return [
         new if new.dtype == old.dtype else new.astype(old.dtype)
         for new, old in zip(minibatches, outputs, strict=True)

@@ -254,7 +254,7 @@ class Diagnosis:
         return facts
 
     def _table(self) -> list[tuple[str, ...]]:
-        rows = (
+        rows: list[tuple[str, ...]] = (
             [("tried", "ELBO", "Pareto k", "effective draws", "seconds")] if self.attempts else []
         )
         rows += [

@@ -50,7 +50,7 @@ class FitState:
     earlier: int = 0
     layout: tuple[Any, ...] = ()
     vectors: tuple[np.ndarray, ...] = ()
-    generators: tuple[dict[str, Any], ...] = ()
+    generators: tuple[Mapping[str, Any], ...] = ()
     given: tuple[np.ndarray, ...] = ()
     feed_seed: int = 0
     feed_places: tuple[tuple[int, int, int], ...] = ()

@@ -38,6 +38,7 @@ from vibayes.search.normals import (
     from_curvature,
     matched_normals,
     mirrored_normals,
+    stratified_normals,
 )
 
 __all__ = [
@@ -264,7 +265,7 @@ def large_normals(
     independent normals come first, and correlations are those of the curvature at their mean.
     """
     target.check_start()
-    diagonal = fit_diagonal(target, mirrored_normals(FEW_NOISE, target.ddim, rng), budget)
+    diagonal = fit_diagonal(target, stratified_normals(FEW_NOISE, target.ddim, rng), budget)
     curvature = curvature_at(target, diagonal.mean, diagonal.root)
     noise = mirrored_normals(256, target.ddim, rng)
     begin = from_curvature(diagonal.mean, curvature)

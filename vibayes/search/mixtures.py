@@ -52,8 +52,8 @@ class FittedMixture:
     @classmethod
     def make(
         cls,
-        log_weights: Sequence[float],
-        means: Sequence[np.ndarray],
+        log_weights: Sequence[float] | np.ndarray,
+        means: Sequence[np.ndarray] | np.ndarray,
         roots: Sequence[np.ndarray],
     ) -> FittedMixture:
         """Return a mixture of normals, with weights in any unit."""
@@ -93,8 +93,8 @@ class FittedMixture:
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """Return draws (count, d), stratified over the components."""
         expected = np.exp(self.log_weights) * count
-        counts = np.floor(expected).astype(int)
-        if rest := count - counts.sum():
+        counts = np.floor(expected).astype("int64")
+        if rest := count - int(counts.sum()):
             left = np.maximum(expected - counts, 1e-300)
             counts += rng.multinomial(rest, left / left.sum())
         parts = []

@@ -8,7 +8,7 @@ as many steps.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytensor
@@ -52,7 +52,7 @@ class SearchPath:
     decrement : float
         Gain in log density that the last Newton step promised.
     curvature : numpy.ndarray
-        The negative Hessian, before the last step.
+        The negative Hessian before the last step; empty before the first one.
     iterations : int
         Number of steps before the last one.
     """
@@ -66,7 +66,7 @@ class SearchPath:
     trail: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
     failures: int = 0
     decrement: float = np.inf
-    curvature: np.ndarray | None = None
+    curvature: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     iterations: int = 0
 
     @property

@@ -52,8 +52,9 @@ def move(
     n, d = Z.shape
     logp, gradient = target(Z)
     accepted = 0.0
+    low, high = np.log(SIZES)
     for _ in range(rounds):
-        length = np.exp(rng.uniform(*np.log(SIZES), (n, 1))) * size * d**-0.25
+        length = np.exp(rng.uniform(low, high, (n, 1))) * size * d**-0.25
         momentum = rng.standard_normal((n, d))
         energy = logp - 0.5 * (momentum**2).sum(axis=1)
         x, x_logp, x_gradient = Z, logp, gradient
@@ -98,12 +99,11 @@ def settle(
     bool
         Whether they have settled.
     """
-    snapshots, streak, metric = [Z], 0, root
+    snapshots, streak = [Z], 0
     for block in range(1, blocks + 1):
         if not budget.step(rounds):
             break
-        if root is None:
-            metric = evenly_weighted(Z).root
+        metric = evenly_weighted(Z).root if root is None else root
         Z, accepted = move(target, Z, metric, rng, rounds, leaps, size)
         size *= np.exp(accepted - WANTED_ACCEPTANCE)
         snapshots.append(Z)

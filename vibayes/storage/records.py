@@ -140,7 +140,7 @@ def diagnosis_from(record: Mapping[str, Any] | None) -> Diagnosis | None:
 
 def seeds_record(seeds: np.random.SeedSequence) -> dict[str, Any]:
     """Return a seed sequence, with the number of streams that it has given, for JSON."""
-    entropy = seeds.entropy
+    entropy: Any = seeds.entropy
     return {
         "entropy": int(entropy) if np.ndim(entropy) == 0 else [int(e) for e in entropy],
         "spawn_key": [int(k) for k in seeds.spawn_key],

@@ -184,7 +184,7 @@ def is_one_array(values: Any) -> bool:
 
 def has_nan(array: np.ndarray) -> bool:
     """Tell whether there is a NaN; the largest number, which is quicker to have, is one then."""
-    return array.size > 0 and bool(np.isnan(np.maximum.reduce(array, axis=None)))
+    return array.size > 0 and bool(np.isnan(np.max(array)))
 
 
 def one_per_part(dtype: Any, count: int) -> list[Any]:

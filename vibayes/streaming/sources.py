@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import mmap
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from pytensor.graph.basic import Variable
@@ -41,6 +40,9 @@ class Block:
     values: Any
 
 
+Blocks: TypeAlias = Generator[Block, None, None]
+
+
 class Source:
     """Rows in blocks.
 
@@ -58,7 +60,7 @@ class Source:
     length: int | None
     is_fine = False
 
-    def blocks(self, order: np.random.Generator | None, skip: int = 0) -> Iterator[Block]:
+    def blocks(self, order: np.random.Generator | None, skip: int = 0) -> Blocks:
         """Read each block once.
 
         Parameters
@@ -75,7 +77,7 @@ class Source:
         """
         raise NotImplementedError
 
-    def sample_of_blocks(self) -> Iterator[Block]:
+    def sample_of_blocks(self) -> Blocks:
         """Read a few blocks, where any can be read alone."""
         yield from ()
 
@@ -104,7 +106,7 @@ class IndexedSource(Source):
     def __init__(
         self,
         name: str,
-        ends: Sequence[int],
+        ends: Sequence[int] | np.ndarray,
         opened: Callable[[], Callable[[int, int, int], Any]],
         is_fine: bool = False,
     ) -> None:
@@ -114,7 +116,7 @@ class IndexedSource(Source):
         self._ends = ends
         self._opened = opened
 
-    def blocks(self, order: np.random.Generator | None, skip: int = 0) -> Iterator[Block]:
+    def blocks(self, order: np.random.Generator | None, skip: int = 0) -> Blocks:
         """Read each block once."""
         count = len(self._ends)
         numbers = np.arange(count) if order is None else order.permutation(count)
@@ -128,7 +130,7 @@ class IndexedSource(Source):
                 raise self.failure(number, start, f"reading failed: {error_text(error)}") from error
             yield Block(number, start, values)
 
-    def sample_of_blocks(self) -> Iterator[Block]:
+    def sample_of_blocks(self) -> Blocks:
         """Read the first block, one in the middle, and the last."""
         count = len(self._ends)
         for number in sorted({0, count // 2, count - 1} & set(range(count))):
@@ -153,7 +155,7 @@ class FunctionSource(Source):
         self._function = function
         self._columns = columns
 
-    def blocks(self, order: np.random.Generator | None, skip: int = 0) -> Iterator[Block]:
+    def blocks(self, order: np.random.Generator | None, skip: int = 0) -> Blocks:
         """Read each block once, in the order of the function."""
         number = row = 0
         try:
@@ -286,7 +288,7 @@ def rows_of_each(
 
 def name_of(array: Any) -> str:
     if isinstance(array, np.memmap):
-        return f"file {os.fspath(array.filename)}"
+        return f"file {array.filename}"
     kind = f"{type(array).__module__.partition('.')[0]} {type(array).__name__}"
     name = getattr(array, "name", None)
     return f"{kind} {name!r}" if name else kind
@@ -376,7 +378,7 @@ class MappedFile:
     """
 
     def __init__(self, array: np.memmap) -> None:
-        self.path = array.filename
+        self.path = str(array.filename)
         self.offset = file_offset(array)
         self.dtype, self.row_shape = array.dtype, array.shape[1:]
         self.row_bytes = bytes_of_row(array)
@@ -452,7 +454,8 @@ def parquet_source(path: Path, columns: Sequence[Any] | None, label: str) -> Ind
             f"{label}: Parquet needs pyarrow; pip install 'vibayes[streaming]'"
         ) from error
     files = [path] if path.is_file() else [Path(f) for f in dataset.dataset(path).files]
-    groups, ends = [], []
+    groups: list[tuple[Path, int]] = []
+    ends: list[int] = []
     for file in sorted(files):
         metadata = parquet.read_metadata(file)
         for i in range(metadata.num_row_groups):

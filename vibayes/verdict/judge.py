@@ -59,14 +59,16 @@ def diagnose(approx: Joint, ending: Ending, draws: int, random_seed: Any) -> Dia
     finite = np.isfinite(log_ratios)
     log_weights, khat = smoothed(np.where(finite, log_ratios, -np.inf))
     ess = effective_size(log_weights)
-    checked_by, checks = "", ()
+    checked_by = ""
+    checks: tuple[VariableCheck, ...] = ()
     reliable = is_reliable(khat, ess, draws)
     nearly_exact = reliable and ess > NEARLY_EXACT * draws
     if findings is not None and findings.trusted and not nearly_exact:
         checked_by = origin_of(findings)
+        moments: tuple[np.ndarray, np.ndarray]
         moments = exact_moments(approx) or (flat.mean(axis=0), flat.std(axis=0))
         noise = largest_of(len(findings.mean), findings.ess)
-        checks = compared(approx, *moments, findings.mean, findings.sd, noise)
+        checks = compared(approx, moments[0], moments[1], findings.mean, findings.sd, noise)
     elif reliable:
         better, checked_by = WeightedDraws(flat, log_weights, khat), OWN_DRAWS
         noise = largest_of(flat.shape[1], ess) * np.sqrt(1 - ess / (draws + 1))
@@ -77,7 +79,7 @@ def diagnose(approx: Joint, ending: Ending, draws: int, random_seed: Any) -> Dia
             moments = flat.mean(axis=0), flat.std(axis=0)
             if checked_by != OWN_DRAWS:
                 moments = exact_moments(approx) or moments
-            checks = compared(approx, *moments, better.mean, better.sd, noise)
+            checks = compared(approx, moments[0], moments[1], better.mean, better.sd, noise)
         else:
             checked_by, khat, ess = "", better.khat, better.size
     if not finite.all() and not checks:
@@ -179,7 +181,7 @@ def common_facts(approx: Joint, ending: Ending) -> dict[str, Any]:
 
 def without_density(common: dict[str, Any], findings: Findings | None, why: str) -> Diagnosis:
     """Return the judgement of draws, by how they were made."""
-    nothing = dict(elbo=np.nan, elbo_mcse=np.nan)
+    nothing: dict[str, Any] = dict(elbo=np.nan, elbo_mcse=np.nan)
     if findings is None:
         return Diagnosis(**common, **nothing, khat=np.nan, ess=np.nan, draws=0, why_not=why)
     return Diagnosis(
@@ -199,7 +201,7 @@ def origin_of(findings: Findings) -> str:
     return f"{findings.draws} weighted draws, Pareto k {findings.khat:.2f}"
 
 
-def places_of(findings: Findings | None, approx: Joint) -> dict[str, int]:
+def places_of(findings: Findings | None, approx: Joint) -> dict[str, Any]:
     """Return how many modes and places there are, if the family can be in one only."""
     if findings is None or approx.several_modes:
         return {}

@@ -30,7 +30,7 @@ __all__ = ["convert", "only"]
 
 
 @singledispatch
-def convert(op: Op, node: Apply) -> Callable:
+def convert(op: Op, node: Apply) -> Callable[..., Any]:
     """Return a function of the values of a node's inputs: by default the operation's own."""
     op.prepare_node(node, None, None, "py")
     tensors = [isinstance(v.type, TensorType) for v in node.inputs]
@@ -45,13 +45,13 @@ def convert(op: Op, node: Apply) -> Callable:
     return perform
 
 
-def only(function: Callable) -> Callable:
+def only(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that gives the one output of another instead of a tuple."""
     return lambda *inputs: function(*inputs)[0]
 
 
 @convert.register(IfElse)
-def if_else(op: IfElse, node: Apply) -> Callable:
+def if_else(op: IfElse, node: Apply) -> Callable[..., Any]:
     n = op.n_outs
 
     def chosen(condition: Any, *branches: Any) -> Any:
@@ -65,7 +65,7 @@ def if_else(op: IfElse, node: Apply) -> Callable:
 
 
 @convert.register(CAReduce)
-def reduction(op: CAReduce, node: Apply) -> Callable:
+def reduction(op: CAReduce, node: Apply) -> Callable[..., Any]:
     ufunc = op.ufunc
     if ufunc.types == ["O->O"] or "OO->O" in ufunc.types[:1]:  # a Python function
         return convert.dispatch(Op)(op, node)
@@ -82,12 +82,12 @@ def reduction(op: CAReduce, node: Apply) -> Callable:
 
 
 @convert.register(Dot)
-def dot(op: Dot, node: Apply) -> Callable:
+def dot(op: Dot, node: Apply) -> Callable[..., Any]:
     return np.dot
 
 
 @convert.register(BatchedDot)
-def batched_dot(op: BatchedDot, node: Apply) -> Callable:
+def batched_dot(op: BatchedDot, node: Apply) -> Callable[..., Any]:
     return np.matmul
 
 
@@ -95,7 +95,7 @@ def batched_dot(op: BatchedDot, node: Apply) -> Callable:
 
 
 @convert.register(DimShuffle)
-def dim_shuffle(op: DimShuffle, node: Apply) -> Callable:
+def dim_shuffle(op: DimShuffle, node: Apply) -> Callable[..., Any]:
     new_axes = tuple(None if i == "x" else slice(None) for i in op.new_order)
     order = [i for i in op.new_order if i != "x"]
     first = tuple(slice(None) if i in order else 0 for i in range(node.inputs[0].type.ndim))
@@ -106,7 +106,7 @@ def dim_shuffle(op: DimShuffle, node: Apply) -> Callable:
 
 
 @convert.register(Reshape)
-def reshape(op: Reshape, node: Apply) -> Callable:
+def reshape(op: Reshape, node: Apply) -> Callable[..., Any]:
     if isinstance(node.inputs[1], Constant):
         fixed = tuple(int(n) for n in node.inputs[1].data)
         return lambda x, _: np.reshape(x, fixed)
@@ -114,18 +114,18 @@ def reshape(op: Reshape, node: Apply) -> Callable:
 
 
 @convert.register(Shape)
-def shape(op: Shape, node: Apply) -> Callable:
+def shape(op: Shape, node: Apply) -> Callable[..., Any]:
     return lambda x: np.array(np.shape(x), dtype="int64")
 
 
 @convert.register(Shape_i)
-def length_along(op: Shape_i, node: Apply) -> Callable:
+def length_along(op: Shape_i, node: Apply) -> Callable[..., Any]:
     axis = op.i
     return lambda x: np.int64(x.shape[axis])
 
 
 @convert.register(Alloc)
-def alloc(op: Alloc, node: Apply) -> Callable:
+def alloc(op: Alloc, node: Apply) -> Callable[..., Any]:
     if None in node.inputs[0].type.shape:
 
         def checked(x: Any, *lengths: Any) -> Any:
@@ -137,19 +137,19 @@ def alloc(op: Alloc, node: Apply) -> Callable:
 
 
 @convert.register(MakeVector)
-def make_vector(op: MakeVector, node: Apply) -> Callable:
+def make_vector(op: MakeVector, node: Apply) -> Callable[..., Any]:
     dtype = op.dtype
     return lambda *parts: np.array(parts, dtype=dtype)
 
 
 @convert.register(TensorFromScalar)
-def tensor_from_scalar(op: TensorFromScalar, node: Apply) -> Callable:
+def tensor_from_scalar(op: TensorFromScalar, node: Apply) -> Callable[..., Any]:
     dtype = node.outputs[0].type.dtype
     return lambda x: np.asarray(x, dtype=dtype)
 
 
 @convert.register(ScalarFromTensor)
-def scalar_from_tensor(op: ScalarFromTensor, node: Apply) -> Callable:
+def scalar_from_tensor(op: ScalarFromTensor, node: Apply) -> Callable[..., Any]:
     return lambda x: x[()]
 
 
@@ -157,7 +157,7 @@ def scalar_from_tensor(op: ScalarFromTensor, node: Apply) -> Callable:
 
 
 @convert.register(Subtensor)
-def part(op: Subtensor, node: Apply) -> Callable:
+def part(op: Subtensor, node: Apply) -> Callable[..., Any]:
     index = constant_index(op, node.inputs[1:])
     if index is None:
         entries = op.idx_list
@@ -166,7 +166,7 @@ def part(op: Subtensor, node: Apply) -> Callable:
 
 
 @convert.register(IncSubtensor)
-def changed_part(op: IncSubtensor, node: Apply) -> Callable:
+def changed_part(op: IncSubtensor, node: Apply) -> Callable[..., Any]:
     fixed = constant_index(op, node.inputs[2:])
     entries, replaces = op.idx_list, op.set_instead_of_inc
 

@@ -47,7 +47,7 @@ def trigamma(x: Any) -> Any:
 
 
 # those that PyTensor names no NumPy function for
-FUNCTIONS: dict[type, Callable] = {
+FUNCTIONS: dict[type, Callable[..., Any]] = {
     ps.Second: second,
     ps.Switch: np.where,
     ps.Clip: clip,
@@ -59,7 +59,7 @@ FUNCTIONS: dict[type, Callable] = {
 
 
 @convert.register(Elemwise)
-def elementwise(op: Elemwise, node: Apply) -> Callable:
+def elementwise(op: Elemwise, node: Apply) -> Callable[..., Any]:
     scalar_op = op.scalar_op
     if isinstance(scalar_op, ps.Cast):
         dtype = np.dtype(scalar_op.o_type.dtype)
@@ -74,7 +74,7 @@ def elementwise(op: Elemwise, node: Apply) -> Callable:
     return with_broadcast_check(with_output_dtype(function, node), node)
 
 
-def array_function(scalar_op: Any, n_inputs: int) -> Callable | None:
+def array_function(scalar_op: Any, n_inputs: int) -> Callable[..., Any] | None:
     """Return the NumPy or SciPy function that does a scalar operation on arrays."""
     if type(scalar_op) in FUNCTIONS:
         return FUNCTIONS[type(scalar_op)]
@@ -88,13 +88,13 @@ def array_function(scalar_op: Any, n_inputs: int) -> Callable | None:
 
 
 @cache
-def imported(name: str) -> Callable:
+def imported(name: str) -> Callable[..., Any]:
     """Return a function by its name; one without a module is NumPy's."""
     module, _, attribute = name.rpartition(".")
     return getattr(importlib.import_module(module or "numpy"), attribute)
 
 
-def with_output_dtype(function: Callable, node: Apply) -> Callable:
+def with_output_dtype(function: Callable[..., Any], node: Apply) -> Callable[..., Any]:
     """Return a function whose result has the dtype that PyTensor says."""
     dtype = node.outputs[0].type.dtype
     given = [v.type.dtype for v in node.inputs]
@@ -108,7 +108,7 @@ def with_output_dtype(function: Callable, node: Apply) -> Callable:
     return lambda *inputs: function(*inputs).astype(dtype)
 
 
-def with_broadcast_check(function: Callable, node: Apply) -> Callable:
+def with_broadcast_check(function: Callable[..., Any], node: Apply) -> Callable[..., Any]:
     """Return a function that broadcasts only what PyTensor knows to have length 1."""
     shapes = [v.type.shape for v in node.inputs]
     to_check = []
@@ -138,13 +138,13 @@ def with_broadcast_check(function: Callable, node: Apply) -> Callable:
     return checked
 
 
-def composite(scalar_op: Composite) -> Callable:
+def composite(scalar_op: Composite) -> Callable[..., Any]:
     """Return a graph of scalar operations as a function of arrays."""
     function = array_graph(scalar_op)
     return only(function) if scalar_op.nout == 1 else function
 
 
-def array_graph(scalar_op: Any) -> Callable:
+def array_graph(scalar_op: Any) -> Callable[..., Any]:
     """Return the inner graph of a scalar operation as a function of arrays."""
     # as many axes as the arrays have is not known here, and does not matter to NumPy
     values = {v: tensor(dtype=v.type.dtype, shape=()) for v in scalar_op.fgraph.inputs}
@@ -162,7 +162,7 @@ def array_graph(scalar_op: Any) -> Callable:
     return graph_function(inputs, [value(v) for v in scalar_op.fgraph.outputs], order)
 
 
-def scalar_loop(scalar_op: ScalarLoop) -> Callable:
+def scalar_loop(scalar_op: ScalarLoop) -> Callable[..., Any]:
     """Return a loop on scalars as one on arrays, in which finished elements stay as they are."""
     step = array_graph(scalar_op)
     has_condition = scalar_op.is_while
@@ -171,10 +171,10 @@ def scalar_loop(scalar_op: ScalarLoop) -> Callable:
 
     def loop(n_steps: Any, *inputs: Any) -> Any:
         shape = np.broadcast_shapes(np.shape(n_steps), *[np.shape(x) for x in inputs])
-        inputs = [np.broadcast_to(x, shape).ravel() for x in inputs]
+        columns = [np.broadcast_to(x, shape).ravel() for x in inputs]
         limits = np.broadcast_to(n_steps, shape).ravel()
-        state = [np.array(x) for x in inputs[:n_state]]
-        constants = inputs[n_state:]
+        state = [np.array(x) for x in columns[:n_state]]
+        constants = columns[n_state:]
         done = np.full(limits.shape, True)  # as PyTensor has it for what takes no step
         active = np.flatnonzero(limits > 0)
         i = 0

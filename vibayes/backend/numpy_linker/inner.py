@@ -19,13 +19,13 @@ __all__: list[str] = []
 
 
 @convert.register(OpFromGraph)
-def inner_graph(op: OpFromGraph, node: Apply) -> Callable:
+def inner_graph(op: OpFromGraph, node: Apply) -> Callable[..., Any]:
     function = inner_function(*inner_variables(op), of_symbolic=True)
     return only(function) if len(node.outputs) == 1 else function
 
 
 @convert.register(Scan)
-def scan_loop(op: Scan, node: Apply) -> Callable:
+def scan_loop(op: Scan, node: Apply) -> Callable[..., Any]:
     inner_inputs, inner_outputs = inner_variables(op)
     carried_inputs = op.inner_untraced_sit_sot(inner_inputs)
     generators = [isinstance(v.type, RandomType) for v in carried_inputs]

@@ -19,7 +19,7 @@ __all__: list[str] = []
 
 
 @convert.register(Blockwise)
-def blockwise(op: Blockwise, node: Apply) -> Callable:
+def blockwise(op: Blockwise, node: Apply) -> Callable[..., Any]:
     core = op.core_op
     batch_ndim = op.batch_ndim(node)
     rows = one_by_one(op, node)
@@ -40,7 +40,7 @@ def any_batched(v: Any, batch_ndim: int) -> bool:
     return not all(v.type.broadcastable[:batch_ndim])
 
 
-def one_by_one(op: Blockwise, node: Apply) -> Callable:
+def one_by_one(op: Blockwise, node: Apply) -> Callable[..., Any]:
     """Return a loop over the elements of a stack."""
     batch_ndim = op.batch_ndim(node)
     core_node = op._create_dummy_core_node(list(node.inputs))
@@ -49,10 +49,10 @@ def one_by_one(op: Blockwise, node: Apply) -> Callable:
 
     def rows(*inputs: Any) -> Any:
         stack = np.broadcast_shapes(*[x.shape[:batch_ndim] for x in inputs])
-        inputs = [np.broadcast_to(x, (*stack, *x.shape[batch_ndim:])) for x in inputs]
+        stacks = [np.broadcast_to(x, (*stack, *x.shape[batch_ndim:])) for x in inputs]
         if 0 in stack:
             return empty(stack)
-        results = [function(*[x[i] for x in inputs]) for i in np.ndindex(*stack)]
+        results = [function(*[x[i] for x in stacks]) for i in np.ndindex(*stack)]
         columns = [results] if count == 1 else zip(*results, strict=True)
         outputs = [np.stack(column) for column in columns]
         outputs = [x.reshape(*stack, *x.shape[1:]) for x in outputs]
@@ -68,14 +68,14 @@ def one_by_one(op: Blockwise, node: Apply) -> Callable:
     return rows
 
 
-def stacked_reshape(batch_ndim: int) -> Callable:
+def stacked_reshape(batch_ndim: int) -> Callable[..., Any]:
     def reshape(x: Any, shape: Any) -> Any:
         return np.reshape(x, (*x.shape[:batch_ndim], *shape.ravel()))
 
     return reshape
 
 
-def stacked_cholesky(core: Cholesky, rows: Callable) -> Callable:
+def stacked_cholesky(core: Cholesky, rows: Callable[..., Any]) -> Callable[..., Any]:
     def factor(x: Any) -> Any:
         try:
             if core.lower:
@@ -87,7 +87,9 @@ def stacked_cholesky(core: Cholesky, rows: Callable) -> Callable:
     return factor
 
 
-def triangular_solver(core: SolveTriangular, batch_ndim: int, rows: Callable) -> Callable:
+def triangular_solver(
+    core: SolveTriangular, batch_ndim: int, rows: Callable[..., Any]
+) -> Callable[..., Any]:
     def solve(a: Any, b: Any) -> Any:
         stack = np.broadcast_shapes(a.shape[:batch_ndim], b.shape[:batch_ndim])
         if a.shape[-1] > np.prod(stack):

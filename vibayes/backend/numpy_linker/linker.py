@@ -39,7 +39,7 @@ class NumpyLinker(JITLinker):
         """Return the graph as a Python function."""
         return graph_function(fgraph.inputs, fgraph.outputs, order or fgraph.toposort())
 
-    def jit_compile(self, fn: Callable) -> Callable:
+    def jit_compile(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function as it is."""
         return fn
 
@@ -54,7 +54,7 @@ class NumpyLinker(JITLinker):
         input_storage: Any,
         output_storage: Any,
         storage_map: dict[Variable, list[Any]],
-    ) -> tuple[list[Callable], list[Apply], Callable]:
+    ) -> tuple[list[Callable[..., Any]], list[Apply], Callable[..., Any]]:
         """Return the function as PyTensor calls it, from storage to storage.
 
         Unlike its base, it says at which operation an error happened.
@@ -76,15 +76,13 @@ class NumpyLinker(JITLinker):
             for storage, result in zip(outputs, results, strict=True):
                 storage[0] = result
 
-        thunk.inputs = inputs
-        thunk.outputs = outputs
-        thunk.lazy = False
+        vars(thunk).update(inputs=inputs, outputs=outputs, lazy=False)
         return [thunk], list(order[:1]), function
 
 
 def graph_function(
     inputs: Sequence[Variable], outputs: Sequence[Variable], order: Sequence[Apply]
-) -> Callable:
+) -> Callable[..., Any]:
     """Return a Python function of the values of a graph's inputs, to a tuple of its outputs.
 
     No output shares memory with an input, with a constant or with a view of one.

@@ -18,7 +18,7 @@ __all__: list[str] = []
 
 
 @convert.register(RandomVariable)
-def random_variable(op: RandomVariable, node: Apply) -> Callable:
+def random_variable(op: RandomVariable, node: Apply) -> Callable[..., Any]:
     perform = convert.dispatch(Op)(op, node)
 
     def drawn(rng: Any, size: Any, *params: Any) -> Any:
@@ -31,7 +31,7 @@ def random_variable(op: RandomVariable, node: Apply) -> Callable:
     return drawn
 
 
-def drawing(op: RandomVariable, function: Callable) -> Callable:
+def drawing(op: RandomVariable, function: Callable[..., Any]) -> Callable[..., Any]:
     """Return what an operation is, by a function of a generator, a shape and its parameters."""
     dtype = op.dtype
 
@@ -44,7 +44,7 @@ def drawing(op: RandomVariable, function: Callable) -> Callable:
 
 
 @convert.register(NormalRV)
-def normal(op: NormalRV, node: Apply) -> Callable:
+def normal(op: NormalRV, node: Apply) -> Callable[..., Any]:
     """Scale and shift standard normals: ``Generator.normal`` goes element by element."""
 
     def values(rng: np.random.Generator, lengths: tuple[int, ...], loc: Any, scale: Any) -> Any:
@@ -59,7 +59,7 @@ def normal(op: NormalRV, node: Apply) -> Callable:
 
 
 @convert.register(BernoulliRV)
-def bernoulli(op: BernoulliRV, node: Apply) -> Callable:
+def bernoulli(op: BernoulliRV, node: Apply) -> Callable[..., Any]:
     def values(rng: np.random.Generator, lengths: tuple[int, ...], p: Any) -> Any:
         if not np.all((p >= 0) & (p <= 1)):
             raise ValueError("p < 0, p > 1 or p is NaN")

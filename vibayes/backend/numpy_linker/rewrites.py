@@ -129,7 +129,7 @@ def inner_function(
     outputs: Sequence[Variable],
     own: Sequence[Variable] = (),
     of_symbolic: bool = False,
-) -> Callable:
+) -> Callable[..., Any]:
     """Return an inner graph as a Python function.
 
     Parameters
