@@ -7,6 +7,7 @@ ended otherwise; the exit status says whether any did.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import resource
@@ -166,7 +167,7 @@ def header(path: Path, rng: np.random.Generator) -> None:
             if rng.random() < 0.15:
                 del inner[last]
             else:
-                inner[last] = WRONG[rng.integers(len(WRONG))]
+                inner[last] = copy.deepcopy(WRONG[rng.integers(len(WRONG))])
         text = json.dumps(record).encode()
         if rng.random() < 0.03:
             text = b"[" * 100_000
