@@ -76,7 +76,12 @@ from vibayes.distributions import (
     logcdf,
     logp,
 )
-from vibayes.exceptions import ApproximationWarning, ConvergenceWarning, StorageError
+from vibayes.exceptions import (
+    ApproximationWarning,
+    ConvergenceWarning,
+    StorageError,
+    StorageWarning,
+)
 from vibayes.families.base import Group
 from vibayes.inference.fit import fit
 from vibayes.inference.inference import Inference
@@ -208,6 +213,7 @@ __all__ = [
     "SkewNormal",
     "Stein",
     "StorageError",
+    "StorageWarning",
     "StudentT",
     "TestFunction",
     "Triangular",

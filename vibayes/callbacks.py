@@ -36,14 +36,18 @@ class Callback:
         """Be told that a fit is about to begin, or to go on."""
 
     def state(self) -> dict[str, Any]:
-        """Return what the callback has to remember from call to call, as numbers and arrays.
+        """Return what the callback has to remember from call to call.
+
+        Numbers, lists of numbers of one shape and arrays of these come back as arrays; texts,
+        None, and lists and dicts of all these as they are. Anything else no file can hold: a fit
+        with a checkpoint refuses it when it starts.
 
         A checkpoint holds it, and gives it to :meth:`restore` of a callback of this class when
         the fit goes on, after :meth:`start`.
         """
         return {}
 
-    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Take over what :meth:`state` has returned in an earlier run of the fit."""
 
     def __call__(self, approx: Any, losses: np.ndarray, i: int) -> None:

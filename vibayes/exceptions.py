@@ -9,6 +9,7 @@ __all__ = [
     "SamplingError",
     "ShapeError",
     "StorageError",
+    "StorageWarning",
     "StreamError",
 ]
 
@@ -69,3 +70,7 @@ class ConvergenceWarning(UserWarning):
 
 class ApproximationWarning(UserWarning):
     """A fit converged, but its family does not hold the posterior."""
+
+
+class StorageWarning(UserWarning):
+    """A fit goes on, but its state cannot be written to its file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from vibayes.approximations.base import Approximation
@@ -9,13 +10,19 @@ from vibayes.approximations.saved import approximation_from
 from vibayes.context import modelcontext
 from vibayes.exceptions import StorageError
 from vibayes.model.core import Model
-from vibayes.storage.files import read_file
+from vibayes.storage.approximations import check_record
+from vibayes.storage.files import read_file, understood
 from vibayes.storage.models import check_saved_model
 
 __all__ = ["load"]
 
 
-def load(path: Any, model: Model | None = None) -> Approximation:
+MOST_BYTES = 2**30
+
+
+def load(
+    path: Any, model: Model | None = None, *, max_bytes: int | None = MOST_BYTES
+) -> Approximation:
     """Return the approximation of a file that :meth:`Approximation.save` or a checkpoint wrote.
 
     Nothing in a file can execute code. It may come from another Python, another version of ArviZ,
@@ -28,6 +35,8 @@ def load(path: Any, model: Model | None = None) -> Approximation:
     model
         The model that it was fitted to, made by the same code; by default the one of the ``with``
         block.
+    max_bytes
+        How many bytes the file, and the arrays that it declares, may have; None for any number.
 
     Returns
     -------
@@ -58,8 +67,14 @@ def load(path: Any, model: Model | None = None) -> Approximation:
     >>> approx = vb.load("approximation.nc", model=model)  # doctest: +SKIP
     """
     model = modelcontext(model)
-    header, arrays = read_file(path)
-    check_saved_model(header["model"], model, path)
-    if why := header.get("not_loadable"):
-        raise StorageError(f"{str(path)!r} holds a fit that cannot be loaded by itself: {why}")
-    return approximation_from(header["approximation"], arrays, model, path)
+
+    def check(header: dict[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> Collection[str]:
+        check_saved_model(header["model"], model, path)
+        if why := header.get("not_loadable"):
+            raise StorageError(f"{str(path)!r} holds a fit that cannot be loaded by itself: {why}")
+        check_record(header["approximation"], shapes, model, path)
+        return [name for name in shapes if name == "hist" or name.startswith("parameter_")]
+
+    header, arrays = read_file(path, max_bytes, check)
+    with understood(path):
+        return approximation_from(header["approximation"], arrays, model, path)

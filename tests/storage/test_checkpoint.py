@@ -10,7 +10,7 @@ import pytest
 import vibayes as vb
 from vibayes.records.fit_state import FitState
 from vibayes.storage import checkpoint as storage
-from vibayes.storage import files
+from vibayes.storage import files, places
 from vibayes.storage.checkpoint import Checkpoint
 
 DATA = np.random.default_rng(5).normal(1.0, 2.0, size=(20, 2))
@@ -289,7 +289,7 @@ def test_ctrl_c_between_steps(model, path, monkeypatch):
 def test_ctrl_c_while_it_is_written(model, path, monkeypatch):
     monkeypatch.setattr(storage, "LARGEST_SHARE", np.inf)
     whole = fit(model)
-    flush, calls = files.flush, []
+    flush, calls = places.flush, []
 
     def interrupted(file):
         calls.append(file)
@@ -297,7 +297,7 @@ def test_ctrl_c_while_it_is_written(model, path, monkeypatch):
             raise KeyboardInterrupt
         flush(file)
 
-    monkeypatch.setattr(files, "flush", interrupted)
+    monkeypatch.setattr(places, "flush", interrupted)
     fit(model, checkpoint=path, checkpoint_every=1, callbacks=[each_step])
     assert len(calls) > 5
     assert iteration(path) < 40

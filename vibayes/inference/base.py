@@ -14,7 +14,7 @@ from vibayes.exceptions import ApproximationWarning
 from vibayes.registry import Registry
 from vibayes.search.budget import Budget
 
-__all__ = ["METHODS", "Method", "budget_if", "make_budget"]
+__all__ = ["METHODS", "Method", "budget_if", "frames_of_library", "make_budget"]
 
 MOST_SECONDS = 600.0
 MOST_STEPS = 100_000

@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+from pytensor.graph.basic import Variable
 
 from vibayes.approximations.base import Approximation
 from vibayes.approximations.saved import approximation_from
+from vibayes.callbacks import Callback
+from vibayes.exceptions import StorageError, StorageWarning
+from vibayes.inference.base import frames_of_library
 from vibayes.inference.loop import FitLoop
 from vibayes.model.core import Model
 from vibayes.objectives.base import Operator
 from vibayes.objectives.options import StepOptions
 from vibayes.records.ending import Ending
-from vibayes.records.fit_state import FitState
+from vibayes.records.fit_state import FitState, check_callback_state
 from vibayes.search.budget import Budget
 from vibayes.storage.approximations import restore
 from vibayes.storage.calls import (
+    check_described,
     describe_approximation,
     describe_argument,
     describe_density,
+    describe_graphs,
     describe_seeds,
     describe_start,
 )
 from vibayes.storage.checkpoint import Checkpoint, Found
 
-__all__ = ["Keeping", "approximation_in", "describe_fit", "find_kept", "take_over"]
+__all__ = [
+    "Keeping",
+    "approximation_in",
+    "check_callbacks",
+    "describe_fit",
+    "find_kept",
+    "take_over",
+]
 
 
 @dataclass(frozen=True)
@@ -45,6 +60,8 @@ class Keeping:
     call: dict[str, Any]
     checkpoint: Checkpoint | None = None
     found: Found | None = None
+    told: set[str] = field(default_factory=set, compare=False)
+    """Why it could not be written: the user is told once, not at each try."""
 
     @property
     def saved(self) -> FitState | None:
@@ -64,7 +81,7 @@ class Keeping:
                 ending = Ending(None, f"{loop.iteration:,} iterations were done when it was saved")
                 loop.sync()
                 state = loop.fit_state(self.call, callbacks)
-                checkpoint.write(loop.approx, loop.approx.outcome, state, ending)
+                self.write(loop.approx, state, ending)
 
         return look
 
@@ -73,7 +90,7 @@ class Keeping:
         state = loop.fit_state(self.call, callbacks)
         loop.approx.outcome.fit_state = state
         if self.checkpoint is not None and loop.is_settled:
-            self.checkpoint.write(loop.approx, loop.approx.outcome, state)
+            self.write(loop.approx, state)
 
     def finish_search(self, approx: Approximation) -> None:
         """Keep the result of a fit without steps."""
@@ -81,7 +98,39 @@ class Keeping:
             return
         approx.outcome.fit_state = FitState(self.call, ended=True)
         if self.checkpoint is not None:
-            self.checkpoint.write(approx, approx.outcome, approx.outcome.fit_state)
+            self.write(approx, approx.outcome.fit_state)
+
+    def write(self, approx: Approximation, state: FitState, ending: Ending | None = None) -> None:
+        """Write the checkpoint; if that fails, warn once, and let the fit go on."""
+        try:
+            self.checkpoint.write(approx, approx.outcome, state, ending)
+        except (OSError, MemoryError, StorageError) as error:
+            if not self.told:
+                self.told.add(str(error))
+                warnings.warn(
+                    f"The checkpoint of the fit cannot be written: {error or 'out of memory'}. The "
+                    f"fit goes on, and tries again from time to time; its result is kept in memory "
+                    f"alone if that fails to the end.",
+                    StorageWarning,
+                    stacklevel=1 + frames_of_library(),
+                )
+
+
+def check_callbacks(callbacks: Sequence[Callable[..., None]]) -> None:
+    """Raise if a callback remembers what no file can hold, as far as it remembers something yet.
+
+    Raises
+    ------
+    StorageError
+        Names the callback.
+    """
+    for callback in callbacks:
+        if isinstance(callback, Callback):
+            try:
+                state = callback.state()
+            except Exception:  # it may have to be told first that the fit begins
+                continue
+            check_callback_state(type(callback).__qualname__, state)
 
 
 def approximation_in(found: Found, model: Model) -> Approximation:
@@ -137,12 +186,37 @@ def describe_settings(op: Operator) -> Any:
 
 
 def find_kept(
-    call: dict[str, Any], checkpoint: Checkpoint | None, model: Model, own: str = ""
+    call: dict[str, Any],
+    checkpoint: Checkpoint | None,
+    model: Model,
+    own: str = "",
+    changing: Collection[Variable] = (),
 ) -> Keeping:
-    """Return what an earlier run of a call has left, if there is anything."""
+    """Return what an earlier run of a call has left, if there is anything.
+
+    Parameters
+    ----------
+    call
+        What the fit is told to do.
+    checkpoint
+        Its file.
+    model
+        The model.
+    own
+        Identity of the file that the same inference has written, if it has.
+    changing
+        Shared variables of the user's own that the fit changes.
+
+    Raises
+    ------
+    StorageError
+        If the file is none of this call, or the call cannot be told from others.
+    """
     if checkpoint is None:
         return Keeping(call)
-    call = call | {"density": describe_density(model)}
+    call = call | describe_graphs(model, changing)
+    check_described(call)
+    call |= {"density": describe_density(model)}
     found = checkpoint.find(call, model, own)
     # the seed and the start are those of the fit that began
     return Keeping(call if found is None else call | kept_begin(found), checkpoint, found)

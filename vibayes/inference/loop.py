@@ -237,7 +237,7 @@ class FitLoop:
         if saved.layout != (layout := self._layout()):
             raise StorageError(
                 f"The saved state does not fit the steps of this fit: it has "
-                f"{in_words(saved.layout)}, and they change {in_words(layout)}. It was made by "
+                f"{layout_in_words(saved.layout)}, and they change {layout_in_words(layout)}. It was made by "
                 f"other code, or by another version of a library."
             )
         state = replace(self._done[0], vectors=saved.vectors, generators=saved.generators)
@@ -412,7 +412,7 @@ def restore_callbacks(callbacks: Sequence[Callable[..., None]], saved: FitState)
         todo.remove(match)
 
 
-def in_words(layout: Sequence[tuple[str, str, tuple[int, ...]]]) -> str:
+def layout_in_words(layout: Sequence[tuple[str, str, tuple[int, ...]]]) -> str:
     return ", ".join(f"{name or 'a tensor'} {shape}" for name, _, shape in layout)
 
 

@@ -15,7 +15,7 @@ from vibayes import interrupts
 from vibayes.approximations.base import Approximation
 from vibayes.backend.compiled import Compiled
 from vibayes.backend.seeds import new_generator
-from vibayes.inference.checkpoints import Keeping, find_kept, take_over
+from vibayes.inference.checkpoints import Keeping, check_callbacks, find_kept, take_over
 from vibayes.inference.convergence import FEWEST_LOSSES, loss_trend
 from vibayes.inference.failures import check_first_loss, explain_draw
 from vibayes.inference.loop import FitLoop
@@ -93,10 +93,14 @@ def begin_run(
         The callbacks of the fit.
     """
     approx, earlier = approximation_of(objective), before.keeping.checkpoint
-    keeping = find_kept(call, checkpoint, approx.model, "" if earlier is None else earlier.id)
+    if checkpoint is not None:
+        check_callbacks(callbacks or ())
+    given = users_variables(objective, options)
+    own = "" if earlier is None else earlier.id
+    keeping = find_kept(call, checkpoint, approx.model, own, given)
     approx.diagnosis = approx.outcome.fit_state = None
     if keeping.found is not None:
-        take_over(keeping.found, approx, given_variables(objective, options))
+        take_over(keeping.found, approx, given)
     return Run(keeping, tuple(callbacks or ()))
 
 
@@ -138,7 +142,7 @@ def start_loop(
     approx.model.check_shapes()
     steps, made_from = compiled_steps(objective, options, mode, own)
     shared = dict(zip(made_from, approx.params, strict=True))
-    shared |= {v: v for v in given_variables(objective, options)}
+    shared |= {v: v for v in users_variables(objective, options)}
     values = {key: variable.get_value(borrow=True) for key, variable in shared.items()}
     state = steps.state(values, generators_for(steps, approx))
     feed_seed = whole_number(approx) if steps.windows else 0
@@ -179,7 +183,7 @@ def compiled_steps(
     return keep(("steps", objective.key, options.own_key, mode), make)
 
 
-def given_variables(objective: ObjectiveFunction, options: StepOptions) -> list[SharedVariable]:
+def users_variables(objective: ObjectiveFunction, options: StepOptions) -> list[SharedVariable]:
     """Return the tensors of the user's own that a fit changes."""
     given = [
         *objective.op.test_params,

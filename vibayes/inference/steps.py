@@ -64,7 +64,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Part:
+class StatePart:
     """Where a shared variable lies in the state: which vector, and which part of it."""
 
     vector: int
@@ -231,7 +231,7 @@ class CompiledSteps:
         )
 
 
-def lay_out(keys: Sequence[SharedVariable]) -> tuple[list[str], dict[SharedVariable, Part]]:
+def lay_out(keys: Sequence[SharedVariable]) -> tuple[list[str], dict[SharedVariable, StatePart]]:
     """Return the dtypes of the state's vectors, and the part of each shared variable."""
     dtypes: list[str] = []
     ends: list[int] = []
@@ -243,7 +243,7 @@ def lay_out(keys: Sequence[SharedVariable]) -> tuple[list[str], dict[SharedVaria
         vector = dtypes.index(key.type.dtype)
         shape = key.get_value(borrow=True).shape
         start, ends[vector] = ends[vector], ends[vector] + int(np.prod(shape, dtype=int))
-        parts[key] = Part(vector, start, ends[vector], shape)
+        parts[key] = StatePart(vector, start, ends[vector], shape)
     return dtypes, parts
 
 

@@ -10,9 +10,10 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 
 from vibayes.arguments import check_whole
+from vibayes.backend.fingerprints import fingerprint, is_foreign
 from vibayes.backend.graphs import as_replacements
 from vibayes.settings import Identity, key_of
-from vibayes.storage.calls import describe_argument
+from vibayes.storage.calls import describe_argument, describe_graph, marked
 from vibayes.updates import Optimizer, adagrad_window
 
 __all__ = ["StepOptimizer", "StepOptions"]
@@ -21,7 +22,6 @@ StepOptimizer = Callable[..., Mapping[Any, Variable]]
 
 OWN_GRAPHS = "more_obj_params", "more_tf_params", "more_updates"
 """Options that may refer to the parameters of one approximation alone."""
-DESCRIBED_BY_NAME = (*OWN_GRAPHS, "more_replacements")
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,10 +131,20 @@ class StepOptions:
         found = {}
         for name in STEP_OPTION_NAMES:
             value = getattr(self, name) if name in self.given else None
-            if name in DESCRIBED_BY_NAME:
-                value = list(value or ())
-            found[name] = describe_argument(value)
+            if name in OWN_GRAPHS or name == "more_replacements":
+                found[name] = [self._described(old, value) for old in value or ()]
+            else:
+                found[name] = describe_argument(value)
         return found
+
+    def _described(self, variable: Variable, values: Any) -> Any:
+        """Return a variable by name, with a fingerprint of the graph that is to take its place."""
+        label = variable.name or str(variable.type)
+        if not isinstance(values, Mapping):
+            return label
+        own = [*self.more_obj_params, *self.more_tf_params, *self.more_updates]
+        structure, data = describe_graph(values[variable], changing=own)
+        return [label, structure, *(print for _, print in data)]
 
 
 STEP_OPTION_NAMES = [f.name for f in fields(StepOptions) if f.name != "given"]
@@ -150,6 +160,8 @@ def describe_optimizer(value: Optimizer) -> Any:
     """Return an optimizer with all its hyper-parameters as what JSON can hold."""
     hyper = ", ".join(f"{name}={describe_argument(v)}" for name, v in value.all_hyper.items())
     described = f"{value.function.__name__}({hyper})"
+    if is_foreign(value.function):
+        described = marked(described, lambda: fingerprint(value.function))
     own = value.own_attributes
     return [type(value).__qualname__, described, describe_argument(own)] if own else described
 

@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["FitState"]
+from vibayes.exceptions import StorageError
+from vibayes.records.kept_values import kept_value, value_of
+
+__all__ = ["FitState", "check_callback_state"]
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,26 @@ class FitState:
     callbacks: tuple[tuple[str, Mapping[str, Any]], ...] = ()
 
     def record(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Return the state as what JSON can hold, and arrays by name."""
+        """Return the state as what JSON can hold, and arrays by name.
+
+        Raises
+        ------
+        StorageError
+            If a callback remembers what neither can hold.
+        """
         arrays = {f"state_{i}": v for i, v in enumerate(self.vectors)}
         arrays |= {f"given_{i}": v for i, v in enumerate(self.given)}
-        for i, (_, state) in enumerate(self.callbacks):
-            arrays |= {f"callback_{i}_{name}": np.asarray(v) for name, v in state.items()}
+        callbacks = []
+        for i, (name, state) in enumerate(self.callbacks):
+            check_callback_state(name, state)
+            entries = []
+            for j, (key, value) in enumerate(state.items()):
+                entry, array = kept_value(value)
+                if array is not None:
+                    entry = {"array": f"callback_{i}_{j}"}
+                    arrays[f"callback_{i}_{j}"] = array
+                entries.append([key, entry])
+            callbacks.append([name, entries])
         record = {
             "call": self.call,
             "iteration": self.iteration,
@@ -70,7 +88,7 @@ class FitState:
             "given": len(self.given),
             "feed_seed": self.feed_seed,
             "feed_places": self.feed_places,
-            "callbacks": [[name, list(state)] for name, state in self.callbacks],
+            "callbacks": callbacks,
         }
         return record, arrays
 
@@ -78,8 +96,8 @@ class FitState:
     def of(cls, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> FitState:
         """Return the state of a record."""
         callbacks = tuple(
-            (name, {key: arrays[f"callback_{i}_{key}"] for key in keys})
-            for i, (name, keys) in enumerate(record["callbacks"])
+            (name, {key: value_of(v, arrays.get(v.get("array"))) for key, v in entries})
+            for name, entries in record["callbacks"]
         )
         return cls(
             call=record["call"],
@@ -94,3 +112,26 @@ class FitState:
             feed_places=tuple(tuple(place) for place in record["feed_places"]),
             callbacks=callbacks,
         )
+
+
+def check_callback_state(name: str, state: Any) -> None:
+    """Raise unless a file can hold what a callback remembers.
+
+    Raises
+    ------
+    StorageError
+        Names the callback, and the entry.
+    """
+    if not isinstance(state, Mapping):
+        raise StorageError(
+            f"the callback {name}: state() must return a dict, got {type(state).__name__}"
+        )
+    for key, value in state.items():
+        if not isinstance(key, str):
+            raise StorageError(f"the callback {name}: the key {key!r} of its state is no text")
+        try:
+            kept_value(value)
+        except (TypeError, RecursionError) as error:
+            raise StorageError(
+                f"the callback {name}: {key!r} of its state cannot be kept in a file: it {error}"
+            ) from error

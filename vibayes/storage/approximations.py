@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -31,6 +32,7 @@ from vibayes.storage.records import (
 __all__ = [
     "approximation_arrays",
     "approximation_record",
+    "check_record",
     "groups_from",
     "restore",
     "why_not_saved",
@@ -143,6 +145,58 @@ def parameter_name(group: int, name: str) -> str:
 # -- and back -------------------------------------------------------------------------------------
 
 
+def check_record(
+    record: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], model: Model, path: Any
+) -> None:
+    """Raise unless a record is of the model, and no larger than the arrays beside it.
+
+    Parameters
+    ----------
+    record
+        See :func:`approximation_record`.
+    shapes
+        Shapes of the arrays.
+    model
+        The model.
+    path
+        The file, for messages.
+    """
+
+    def refuse(what: str) -> StorageError:
+        return StorageError(f"{str(path)!r}: {what}")
+
+    names = [name for group in record["groups"] for name in group["variables"]]
+    if sorted(names) != sorted(rv.name for rv in model.free_RVs):
+        raise refuse(f"its groups have the variables {names}, which are not those of the model")
+    for i, group in enumerate(record["groups"]):
+        own = [shape for name, shape in shapes.items() if name.startswith(parameter_name(i, ""))]
+        numbers, flows = [], 0
+        for value in group["options"].values():
+            chain = value["flows"] if isinstance(value, dict) else [{"settings": {"": value}}]
+            flows += len(chain) * isinstance(value, dict)
+            numbers += [n for flow in chain for n in flow["settings"].values()]
+        if flows > max(len(own), FEWEST_FLOWS):
+            raise refuse(f"a group of {flows:,} flows has {len(own)} parameters")
+        whole = [n for n in numbers if isinstance(n, int) and not isinstance(n, bool)]
+        dims = sum(int(np.prod(v.type.shape)) for v in model.value_vars)
+        size = sum(math.prod(shape) for shape in own)
+        if any(n < 0 for n in whole) or sum(whole) * dims > 4 * size + SMALL:
+            raise refuse(f"a group has options {whole[:5]!s} beyond its {size:,} parameters")
+        if any(not isinstance(n, int | float | str | None) for n in numbers):
+            raise refuse(f"a group has options that are neither numbers nor texts: {numbers[:5]}")
+    if len(shapes.get("hist", ())) != 1:
+        raise refuse("its losses are no vector")
+    if not isinstance(record["scale_cost_to_minibatch"], bool):
+        raise refuse("scale_cost_to_minibatch is neither true nor false")
+    scale = record["cost_part_grad_scale"]
+    if isinstance(scale, bool) or not isinstance(scale, int | float) or not math.isfinite(scale):
+        raise refuse(f"cost_part_grad_scale is {scale!r}")
+
+
+FEWEST_FLOWS = 16
+SMALL = 1_000_000  # numbers
+
+
 def groups_from(
     record: Mapping[str, Any], arrays: Mapping[str, np.ndarray], model: Model, path: Any
 ) -> list[Group]:
@@ -214,5 +268,10 @@ def set_parameters(groups: Sequence[Group], arrays: Mapping[str, np.ndarray], pa
                 raise StorageError(
                     f"{str(path)!r}: parameter {name!r} of {type(group).__name__} is {found}; it "
                     f"must have shape {shape}"
+                )
+            if value.dtype.kind != "f" or not np.isfinite(value).all():
+                raise StorageError(
+                    f"{str(path)!r}: parameter {name!r} of {type(group).__name__} has values that "
+                    f"are no finite numbers"
                 )
             assign(shared, value)

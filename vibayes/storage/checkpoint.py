@@ -22,7 +22,7 @@ from vibayes.storage.approximations import (
     why_not_saved,
 )
 from vibayes.storage.calls import call_differences
-from vibayes.storage.files import check_path, read_file, write_file
+from vibayes.storage.files import check_path, read_file, understood, write_file
 from vibayes.storage.models import check_saved_model, describe_model
 from vibayes.storage.records import stamp
 
@@ -90,6 +90,7 @@ class Checkpoint:
         self._written = time.perf_counter()
         self._cost = 0.0  # seconds that this took, without what is imported at the first time
         self._is_first = True
+        self._failed = False  # at the last time
 
     @classmethod
     def wanted(cls, path: Any, every: int | None) -> Checkpoint | None:
@@ -129,19 +130,22 @@ class Checkpoint:
         if not self.path.exists():
             return None
         header, arrays = read_file(self.path)
-        check_saved_model(header["model"], model, self.path)
+        with understood(self.path):
+            check_saved_model(header["model"], model, self.path)
         if "fit" not in header:
             raise StorageError(
                 f"{str(self.path)!r} holds an approximation, but no fit that could go on. Give the "
                 f"checkpoint another path."
             )
-        state = FitState.of(header["fit"], arrays)
+        with understood(self.path):
+            state = FitState.of(header["fit"], arrays)
         ignored = {"start", "random_seed"} if own and own == header.get("id") else set()
         # without a seed it is the file's that counts, and with it the start
         if call["random_seed"] == state.call["random_seed"] == {"given": False, "seeds": None}:
             ignored |= {"start"}
-        if "density" not in state.call:
-            ignored |= {"density"}  # it was saved by approx.save
+        for name in ("density", "graphs", "data", "versions"):
+            if name not in state.call:
+                ignored |= {name}  # it was saved by approx.save
         kept = {key: value for key, value in call.items() if key not in ignored}
         saved = {key: value for key, value in state.call.items() if key not in ignored}
         if differences := call_differences(saved, kept):
@@ -161,7 +165,7 @@ class Checkpoint:
         waited = time.perf_counter() - self._written
         if waited * LARGEST_SHARE < self._cost:
             return False
-        if self.every is None:
+        if self.every is None or self._failed:
             return waited >= SECONDS_BETWEEN
         return iteration // self.every > self._iteration // self.every
 
@@ -180,8 +184,14 @@ class Checkpoint:
             Where the fit stands.
         ending
             What to say of the ending of a fit that has not ended.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written, as on a full disk.
         """
-        began = time.perf_counter()
+        began = self._written = time.perf_counter()
+        self._failed = True
         why = why_not_saved(approx)
         record = approximation_record(approx, outcome, with_groups=not why)
         if ending is not None:
@@ -198,5 +208,5 @@ class Checkpoint:
         write_file(self.path, header, approximation_arrays(approx, outcome) | arrays)
         self._written = time.perf_counter()
         self._cost = 0.0 if self._is_first else self._written - began
-        self._is_first = False
+        self._is_first = self._failed = False
         self._iteration = state.iteration

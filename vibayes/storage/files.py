@@ -7,32 +7,29 @@ looked up among what the library knows.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import time
+import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from vibayes.arguments import check_whole
 from vibayes.exceptions import StorageError
 from vibayes.interrupts import Deferral
+from vibayes.records.kept_values import NUMBERS
+from vibayes.storage.netcdf import Stored, netcdf_bytes, opened_netcdf
+from vibayes.storage.places import exchange_file, exchange_folder, recover_folder
+from vibayes.storage.zarr_folders import files_of, opened_zarr, require_zarr, write_zarr
 
-if TYPE_CHECKING:
-    import xarray
-
-__all__ = ["Contents", "check_path", "read_file", "write_file"]
+__all__ = ["Contents", "check_path", "read_file", "understood", "write_file"]
 
 FORMAT = 1
 HEADER = "header"
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-NUMBERS = {"float16", "float32", "float64", "bool"} | {
-    f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
-}
-CODECS = {"bytes", "zstd", "blosc", "gzip", "crc32c"}
-ABANDONED = 600.0  # seconds after which an unfinished file is one that a killed process left
+LONGEST_HEADER = 2**24  # bytes
 
 
 class Contents(NamedTuple):
@@ -67,8 +64,9 @@ def check_path(path: Any) -> Path:
 def write_file(path: Path, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     """Write a file in the place of the one that there may be.
 
-    Whatever happens meanwhile, either the old file is there or the new one, whole. A ``.zarr``
-    folder cannot be exchanged at once: for a moment there may be none.
+    Whatever happens meanwhile, either the old file is there or the new one, whole; of several
+    writers the last one wins. A ``.zarr`` folder cannot be exchanged at once: for a moment there
+    may be none.
 
     Parameters
     ----------
@@ -78,151 +76,125 @@ def write_file(path: Path, header: Mapping[str, Any], arrays: Mapping[str, np.nd
         What JSON can hold.
     arrays
         Arrays of numbers.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, as on a full disk.
     """
-    dataset = as_dataset(header, {name: np.asarray(value) for name, value in arrays.items()})
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    remove_abandoned(path)
-    try:
-        if path.suffix == ".nc":
-            plain = {name: {"_FillValue": None} for name in dataset.data_vars}
-            dataset.to_netcdf(part, engine="h5netcdf", encoding=plain)
-            flush(part)
-            os.replace(part, path)
-        else:
-            write_zarr(dataset, part)
-            exchange_folder(part, path)
-        flush(path.parent)
-    finally:
-        remove(part)
+    stored, attrs = as_stored(header, {name: np.asarray(value) for name, value in arrays.items()})
+    if path.suffix == ".nc":
+        exchange_file(path, netcdf_bytes(stored, attrs))
+    else:
+        require_zarr()
+        exchange_folder(path, lambda part: write_zarr(part, stored, attrs))
 
 
-def as_dataset(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> xarray.Dataset:
-    """Return a header and arrays as a flat dataset, with what tells whether it is whole."""
-    from xarray import Dataset
+def as_stored(
+    header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return a header and arrays as arrays that netCDF has, with what tells whether all is whole.
 
+    Returns
+    -------
+    arrays, attributes
+    """
     listed = {
         name: {"dtype": str(a.dtype), "shape": list(a.shape), "crc32": checksum(a)}
         for name, a in arrays.items()
     }
     text = json.dumps({**header, "arrays": listed}).encode()
     # an axis of no length would be an unlimited one in a file; such arrays need no place there
-    stored = {name: a for name, a in arrays.items() if a.size}
-    stored[HEADER] = np.frombuffer(text, dtype="uint8")
-    variables = {
-        name: ([f"{name}_dim_{i}" for i in range(a.ndim)], as_stored(a))
-        for name, a in stored.items()
+    stored = {
+        name: a.view("uint8") if a.dtype == bool else a for name, a in arrays.items() if a.size
     }
+    stored[HEADER] = np.frombuffer(text, dtype="uint8")
     attrs = {
         "title": f"vibayes {header['kind']}",
         "vibayes_format": FORMAT,
         "header_crc32": zlib.crc32(text),
     }
-    return Dataset(variables, attrs=attrs)
-
-
-def as_stored(array: np.ndarray) -> np.ndarray:
-    """Return an array of a dtype that netCDF has."""
-    return array.view("uint8") if array.dtype == bool else array
+    return stored, attrs
 
 
 def checksum(array: np.ndarray) -> int:
     return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view("uint8"))
 
 
-def write_zarr(dataset: xarray.Dataset, folder: Path) -> None:
-    require_zarr()
-    dataset.to_zarr(folder, mode="w", zarr_format=3, consolidated=False)
-    for file in folder.rglob("*"):
-        flush(file)
-
-
-def require_zarr() -> None:
-    try:
-        import zarr  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            "a .zarr folder needs zarr: pip install vibayes[streaming]; or use a name that ends "
-            "with .nc"
-        ) from error
-
-
-def exchange_folder(part: Path, path: Path) -> None:
-    """Put a folder in the place of the one that there may be."""
-    old = path.with_name(f".{path.name}.{os.getpid()}.old")
-    if path.exists():
-        os.replace(path, old)
-    os.replace(part, path)
-    remove(old)
-
-
-def flush(path: Path) -> None:
-    """Wait until a file or folder is on the disk."""
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except PermissionError:  # folders, where the system does not open these
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def remove_abandoned(path: Path) -> None:
-    """Remove what processes have left that were killed while they wrote to the same path."""
-    for part in path.parent.glob(f".{path.name}.*.part"):
-        try:
-            if time.time() - part.stat().st_mtime > ABANDONED:
-                remove(part)
-        except OSError:  # another process was quicker
-            continue
-
-
 # -- reading --------------------------------------------------------------------------------------
 
 
-def read_file(path: Any) -> Contents:
-    """Return what a file holds.
+def read_file(
+    path: Any,
+    max_bytes: int | None = None,
+    check: Callable[[dict[str, Any], Mapping[str, tuple[int, ...]]], Collection[str]] | None = None,
+) -> Contents:
+    """Return what a file holds; the file may be hostile.
+
+    Parameters
+    ----------
+    path
+        The file.
+    max_bytes
+        How long it and its arrays may be.
+    check
+        Given the header and the shapes of the arrays, before these are read, returns the names of
+        those that are wanted; all by default.
 
     Raises
     ------
     FileNotFoundError
         If there is none.
     StorageError
-        If vibayes has not written it, or it is not whole.
+        If it is none of vibayes, or it is not whole, or too long.
     """
     path = Path(path)
+    if path.suffix == ".zarr":
+        recover_folder(path)
     if not path.exists():
         raise FileNotFoundError(f"there is no file {str(path)!r}")
     check_kind(path)
-    try:
-        variables, attrs = read_variables(path)
-    except ImportError:
-        raise
-    except Exception as error:  # libraries raise anything for a file that is not whole
-        raise StorageError(
-            f"{str(path)!r} cannot be read: it is not a whole file, it is truncated or damaged "
-            f"({type(error).__name__}: {error})"
-        ) from error
-    header = checked_header(path, variables.pop(HEADER, None), attrs)
-    arrays = {
-        name: checked_array(path, name, entry, variables.get(name))
-        for name, entry in header.pop("arrays").items()
-    }
+    limit = math.inf if max_bytes is None else check_whole(max_bytes, "max_bytes", least=1)
+    check_length(path, length_of(path), limit)
+    with understood(path), (opened_zarr if path.is_dir() else opened_netcdf)(path) as stored:
+        header = checked_header(path, stored, limit)
+        listed = checked_list(path, header.pop("arrays", None), limit)
+        shapes = {name: shape for name, (_, shape, _) in listed.items()}
+        wanted = listed.keys() if check is None else check(header, shapes)
+        arrays = {
+            name: checked_array(path, name, listed[name], stored)
+            for name in listed
+            if name in wanted
+        }
     return Contents(header, arrays)
 
 
+@contextmanager
+def understood(path: Path) -> Iterator[None]:
+    """Say of a file that it is at fault, whatever fails while it is taken apart."""
+    try:
+        yield
+    except ImportError:
+        raise
+    except StorageError as error:
+        if str(path) in str(error):
+            raise
+        raise StorageError(f"{str(path)!r}: {error}") from error
+    except MemoryError as error:
+        raise StorageError(f"{str(path)!r} cannot be read: there is not enough memory") from error
+    except Exception as error:  # libraries raise anything for a file that is not whole
+        raise StorageError(
+            f"{str(path)!r} cannot be read: it is not a whole file of vibayes, it is truncated or "
+            f"damaged ({type(error).__name__}: {error})"
+        ) from error
+
+
 def check_kind(path: Path) -> None:
-    """Raise unless a path is an HDF5 file, or a folder of zarr arrays of plain numbers."""
+    """Raise unless a path is a folder, or a plain file that begins as HDF5 does."""
     if path.is_dir():
-        check_zarr(path)
         return
+    if not path.is_file():
+        raise StorageError(f"{str(path)!r} is neither a file nor a folder")
     with path.open("rb") as file:
         begin = file.read(len(HDF5_SIGNATURE))
     if not begin:
@@ -234,78 +206,80 @@ def check_kind(path: Path) -> None:
         )
 
 
-def check_zarr(folder: Path) -> None:
-    """Raise unless a folder holds zarr arrays of numbers, in encodings that only hold numbers.
+def length_of(path: Path) -> int:
+    return sum(files_of(path).values()) if path.is_dir() else path.stat().st_size
 
-    Older versions of zarr had encodings that execute what they read.
-    """
-    try:
-        nodes = [json.loads(file.read_text()) for file in folder.rglob("zarr.json")]
-        names = {file.name for file in folder.rglob(".z*")}
-        plain = nodes and not names and all(map(is_plain, nodes))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+
+def check_length(path: Path, length: int, limit: float) -> None:
+    if length > limit:
         raise StorageError(
-            f"{str(folder)!r} is not a whole zarr folder: {type(error).__name__}: {error}"
-        ) from error
-    if not plain:
-        raise StorageError(
-            f"{str(folder)!r} is not a file of vibayes: it is not a zarr folder (of format 3) of "
-            f"plain numbers"
+            f"{str(path)!r} holds {length:,} bytes, more than max_bytes={limit:,}: pass a larger "
+            f"max_bytes if the file is one that you trust"
         )
 
 
-def is_plain(node: Mapping[str, Any]) -> bool:
-    if node["node_type"] == "group":
-        return True
-    codecs = {codec["name"] for codec in node["codecs"]}
-    is_number = node["data_type"] in NUMBERS
-    return is_number and codecs <= CODECS and not node.get("storage_transformers")
-
-
-def read_variables(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    from xarray import open_dataset
-
-    options: dict[str, Any] = {"engine": "h5netcdf"}
-    if path.is_dir():
-        require_zarr()
-        options = {"engine": "zarr", "consolidated": False}
-    with open_dataset(path, decode_cf=False, cache=False, **options) as dataset:
-        variables = {str(name): np.array(v.values) for name, v in dataset.variables.items()}
-        return variables, dict(dataset.attrs)
-
-
-def checked_header(path: Path, text: np.ndarray | None, attrs: Mapping[str, Any]) -> dict[str, Any]:
+def checked_header(path: Path, stored: Stored, limit: float) -> dict[str, Any]:
     """Return the header of a file, if vibayes has written it."""
-    found = attrs.get("vibayes_format")
-    if found is None or text is None:
+    found = stored.attribute("vibayes_format")
+    described = stored.described(HEADER) if found is not None else None
+    if described is None:
         raise StorageError(
             f"{str(path)!r} is not a file of vibayes: it holds other data. Draws that were saved "
             f"with ArviZ are opened with ArviZ; an approximation is saved by approx.save(path)."
         )
-    if int(found) > FORMAT:
+    if found > FORMAT:
         raise StorageError(
-            f"{str(path)!r} was written by a newer vibayes, in format {int(found)}; this one reads "
-            f"up to format {FORMAT}"
+            f"{str(path)!r} was written by a newer vibayes, in format {found}; this one reads up "
+            f"to format {FORMAT}"
         )
-    raw = text.tobytes()
-    if zlib.crc32(raw) != int(attrs.get("header_crc32", -1)):
+    dtype, shape = described
+    if dtype != "uint8" or len(shape) != 1 or shape[0] > min(LONGEST_HEADER, limit):
+        raise StorageError(
+            f"{str(path)!r} is damaged: its header is an array of dtype {dtype} and shape {shape}, "
+            f"and no text of at most {LONGEST_HEADER:,} bytes"
+        )
+    raw = stored.read(HEADER).tobytes()
+    if zlib.crc32(raw) != stored.attribute("header_crc32"):
         raise damaged(path, "its header")
-    return json.loads(raw)
+    header = json.loads(raw)
+    if not isinstance(header, dict):
+        raise damaged(path, "its header")
+    return header
+
+
+def checked_list(
+    path: Path, entries: Any, limit: float
+) -> dict[str, tuple[str, tuple[int, ...], int]]:
+    """Return the dtype, shape and checksum of each array that a header lists."""
+    if not isinstance(entries, dict):
+        raise damaged(path, "the list of arrays in its header")
+    found, length = {}, 0
+    for name, entry in entries.items():
+        dtype, shape, crc = entry["dtype"], entry["shape"], entry["crc32"]
+        if dtype not in NUMBERS or not all(type(n) is int and n >= 0 for n in shape):
+            raise StorageError(
+                f"{str(path)!r}: {name!r} has dtype {dtype!r} and shape {shape}, which no array "
+                f"of numbers has"
+            )
+        length += math.prod(shape) * np.dtype(dtype).itemsize
+        found[name] = dtype, tuple(shape), crc
+    check_length(path, length, limit)
+    return found
 
 
 def checked_array(
-    path: Path, name: str, entry: Mapping[str, Any], value: np.ndarray | None
+    path: Path, name: str, entry: tuple[str, tuple[int, ...], int], stored: Stored
 ) -> np.ndarray:
     """Return an array of a file, if it is what was written."""
-    shape = tuple(entry["shape"])
+    dtype, shape, crc = entry
     if 0 in shape:
-        return np.zeros(shape, entry["dtype"])
-    if value is None or value.shape != shape:
+        return np.zeros(shape, dtype)
+    if stored.described(name) != ("uint8" if dtype == "bool" else dtype, shape):
         raise damaged(path, name)
-    value = value.view(bool) if entry["dtype"] == "bool" else value
-    if str(value.dtype) != entry["dtype"] or checksum(value) != entry["crc32"]:
+    value = stored.read(name)
+    if checksum(value) != crc:
         raise damaged(path, name)
-    return value
+    return value.view(bool) if dtype == "bool" else value
 
 
 def damaged(path: Path, what: str) -> StorageError:

@@ -6,11 +6,13 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytensor
 
+from vibayes.exceptions import StorageError
 from vibayes.records.diagnosis import Diagnosis, VariableCheck
 from vibayes.records.ending import Ending
 from vibayes.records.findings import Attempt, Findings
@@ -25,6 +27,10 @@ __all__ = [
     "seeds_record",
     "stamp",
 ]
+
+
+MOST_WORDS = 1024  # of a seed
+LONGEST_WORD = 4096  # bits
 
 
 def stamp() -> dict[str, Any]:
@@ -66,6 +72,39 @@ def known_fields(cls: type, record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def typed(cls: type, found: dict[str, Any]) -> Any:
+    """Return an instance of a dataclass whose fields have the types that it declares.
+
+    Raises
+    ------
+    StorageError
+        Names the field.
+    """
+    hints = get_type_hints(cls)
+    for name, value in found.items():
+        if not matches(value, hints[name]):
+            raise StorageError(f"{name} of {cls.__name__} in the file is {value!s:.60}")
+    return cls(**found)
+
+
+def matches(value: Any, hint: Any) -> bool:
+    """Tell whether a value is of an annotated type."""
+    if hint is Any:
+        return True
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(matches(value, option) for option in inner)
+    if origin is tuple:
+        return isinstance(value, tuple) and all(matches(v, inner[0]) for v in value)
+    if hint in (None, NoneType):
+        return value is None
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, origin or hint)
+
+
 def ending_record(ending: Ending) -> dict[str, Any]:
     """Return an ending as what JSON can hold."""
     return plain(ending)
@@ -77,9 +116,9 @@ def ending_from(record: Mapping[str, Any]) -> Ending:
     if found.get("findings") is not None:
         findings = known_fields(Findings, found["findings"])
         arrays = {name: np.array(findings[name], dtype="float64") for name in ("mean", "sd")}
-        attempts = tuple(Attempt(**known_fields(Attempt, a)) for a in findings["attempts"])
-        found["findings"] = Findings(**findings | arrays | {"attempts": attempts})
-    return Ending(**found)
+        attempts = tuple(typed(Attempt, known_fields(Attempt, a)) for a in findings["attempts"])
+        found["findings"] = typed(Findings, findings | arrays | {"attempts": attempts})
+    return typed(Ending, found)
 
 
 def diagnosis_record(diagnosis: Diagnosis | None) -> dict[str, Any] | None:
@@ -93,10 +132,10 @@ def diagnosis_from(record: Mapping[str, Any] | None) -> Diagnosis | None:
         return None
     found = known_fields(Diagnosis, record)
     found["variables"] = tuple(
-        VariableCheck(**known_fields(VariableCheck, v)) for v in found["variables"]
+        typed(VariableCheck, known_fields(VariableCheck, v)) for v in found["variables"]
     )
-    found["attempts"] = tuple(Attempt(**known_fields(Attempt, a)) for a in found["attempts"])
-    return Diagnosis(**found)
+    found["attempts"] = tuple(typed(Attempt, known_fields(Attempt, a)) for a in found["attempts"])
+    return typed(Diagnosis, found)
 
 
 def seeds_record(seeds: np.random.SeedSequence) -> dict[str, Any]:
@@ -111,7 +150,22 @@ def seeds_record(seeds: np.random.SeedSequence) -> dict[str, Any]:
 
 
 def seeds_from(record: Mapping[str, Any]) -> np.random.SeedSequence:
-    """Return the seed sequence of a record."""
+    """Return the seed sequence of a record.
+
+    Raises
+    ------
+    StorageError
+        If its numbers are none of a seed, or far too many.
+    """
+    entropy, key = record["entropy"], record["spawn_key"]
+    words = [*(entropy if isinstance(entropy, list) else [entropy]), *key]
+    sizes = [record["pool_size"], record["spawned"]]
+    if (
+        len(words) > MOST_WORDS
+        or any(type(n) is not int or not 0 <= n < 2**LONGEST_WORD for n in [*words, *sizes])
+        or not 4 <= sizes[0] <= MOST_WORDS
+    ):
+        raise StorageError(f"a seed in the file is none: {dict(record)!s:.200}")
     return np.random.SeedSequence(
         record["entropy"],
         spawn_key=tuple(record["spawn_key"]),

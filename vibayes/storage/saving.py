@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
-from vibayes.exceptions import StorageError
+from vibayes.exceptions import StorageError, StorageWarning
 from vibayes.families.joint import Joint
 from vibayes.records.outcome import Outcome
 from vibayes.storage.approximations import (
@@ -12,6 +13,7 @@ from vibayes.storage.approximations import (
     approximation_record,
     why_not_saved,
 )
+from vibayes.storage.calls import describe_graphs
 from vibayes.storage.files import check_path, write_file
 from vibayes.storage.models import describe_model
 from vibayes.storage.records import stamp
@@ -31,6 +33,18 @@ def save(approx: Joint, outcome: Outcome, path: Any) -> None:
     }
     arrays = approximation_arrays(approx, outcome)
     if outcome.fit_state is not None:
-        header["fit"], more = outcome.fit_state.record()
+        try:
+            header["fit"], more = outcome.fit_state.record()
+        except StorageError as error:
+            warnings.warn(
+                f"{str(path)!r} will hold the approximation, but no fit that could go on: {error}",
+                StorageWarning,
+                stacklevel=3,
+            )
+            write_file(path, header, arrays)
+            return
+        if not outcome.fit_state.given:  # else it is not known here what the fit has changed
+            call = header["fit"]["call"]
+            header["fit"]["call"] = call | describe_graphs(approx.model, ())
         arrays |= more
     write_file(path, header, arrays)

@@ -77,6 +77,10 @@ class Source:
         """
         raise NotImplementedError
 
+    def sample_of_blocks(self) -> Blocks:
+        """Read a few blocks, where any can be read alone."""
+        yield from ()
+
     def failure(self, number: int, row: int, what: str) -> StreamError:
         """Return an error that names the source, the block and the row."""
         return StreamError(self.name, number, row, what)
@@ -125,6 +129,12 @@ class IndexedSource(Source):
             except Exception as error:
                 raise self.failure(number, start, f"reading failed: {error_text(error)}") from error
             yield Block(number, start, values)
+
+    def sample_of_blocks(self) -> Blocks:
+        """Read the first block, one in the middle, and the last."""
+        count = len(self._ends)
+        for number in sorted({0, count // 2, count - 1} & set(range(count))):
+            yield next(self.blocks(None, number))
 
 
 class FunctionSource(Source):

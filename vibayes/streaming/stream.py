@@ -11,6 +11,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import check_seed, check_whole
+from vibayes.backend.fingerprints import fingerprint
 from vibayes.backend.graphs import view_as
 from vibayes.backend.seeds import as_seed_sequence
 from vibayes.exceptions import ModelError, ShapeError
@@ -142,6 +143,15 @@ class Stream:
             for array, values in zip(found, group.arrays, strict=True):
                 array[filled : filled + len(taken)] = values[taken]
             filled += len(taken)
+        return found
+
+    def description(self) -> list[list[str]]:
+        """Return what tells the rows from others, as far as a few of them do, by name."""
+        source = self.layout.source
+        settings = [self.total_size, self.batch_size, self.buffer_bytes, self.random_seed]
+        found = [["source", source.name], ["length", str(source.length)]]
+        found += [["sizes and seed", str(settings)]]
+        found += [["rows", fingerprint(block.values)] for block in source.sample_of_blocks()]
         return found
 
     def __str__(self) -> str:
