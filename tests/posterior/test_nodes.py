@@ -322,6 +322,7 @@ def test_float32(float32):
 # -- pickling -------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
 def fitted():
     with vb.Model(coords={"row": list("pqrst")}):
         data = vb.Data("data", np.arange(5.0), dims="row")
@@ -348,8 +349,8 @@ def check_copy(approx, copy):
 
 
 @pytest.mark.parametrize("pickler", [pickle, cloudpickle])
-def test_pickle(pickler):
-    approx = fitted()
+def test_pickle(fitted, pickler):
+    approx = fitted
     approx.sample(2)
     node = approx.sample_node(approx.model["mu"], size=2)
     copy, copied_node = pickler.loads(pickler.dumps((approx, node)))
@@ -367,8 +368,8 @@ def test_pickle(pickler):
     assert len(again.hist) == 25
 
 
-def test_pickle_to_another_process(tmp_path):
-    approx = fitted()
+def test_pickle_to_another_process(fitted, tmp_path):
+    approx = fitted
     path = tmp_path / "approx.pkl"
     path.write_bytes(pickle.dumps(approx))
     script = (
