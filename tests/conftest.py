@@ -1,8 +1,14 @@
 import logging
+import os
 
-import numpy as np
-import pytensor
-import pytest
+# Before NumPy and SciPy are imported: small matrices only wait for threads of a BLAS library,
+# the longer the more processes run tests beside each other.
+for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import numpy as np  # noqa: E402
+import pytensor  # noqa: E402
+import pytest  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

@@ -156,7 +156,7 @@ def test_recovers_a_correlated_posterior(regression, seed):
     inference = vb.KLqp(FullRank(model=model, random_seed=seed))
     for rate in (0.03, 0.005, 0.0005):
         RATE.set_value(rate)
-        inference.fit(4000, obj_n_mc=5, obj_optimizer=ADAM, progressbar=False)
+        inference.fit(4000, obj_n_mc=5, obj_optimizer=ADAM, backend="py", progressbar=False)
     assert divergence(inference.approx, mean, cov) < 0.01
     marginal = stats.multivariate_normal(np.zeros(40), 4 * np.eye(40) + 100 * X @ X.T)
     # where q is the posterior, the ELBO is the log evidence and has no variance

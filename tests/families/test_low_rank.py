@@ -206,7 +206,7 @@ def test_recovers_low_rank_plus_diagonal(low_rank_target, seed):
     inference = vb.KLqp(LowRank(rank=2, model=low_rank_target, random_seed=seed))
     for rate in (0.05, 0.01, 0.001):
         RATE.set_value(rate)
-        inference.fit(4000, obj_n_mc=5, obj_optimizer=ADAM, progressbar=False)
+        inference.fit(4000, obj_n_mc=5, obj_optimizer=ADAM, backend="py", progressbar=False)
     assert divergence(inference.approx, mean, COV) < 0.02
     constant = 0.5 * (D * np.log(2 * np.pi) + np.linalg.slogdet(COV)[1])
     assert -inference.hist[-500:].mean() == pytest.approx(constant, abs=0.05)

@@ -11,12 +11,12 @@ RATE = pytensor.shared(np.array(0.0), name="rate", shape=())
 ADAM = vb.adam(learning_rate=RATE)  # one compilation for all rates
 
 
-def converged(model, seed=1, n=2000, backend="numba", **kwargs):
+def converged(model, seed=1, n=2000, **kwargs):
     """Fit with a learning rate that goes down."""
     inference = vb.ADVI(model=model, random_seed=seed, **kwargs)
     for rate in (0.05, 0.01, 0.001):
         RATE.set_value(rate)
-        inference.fit(n, obj_n_mc=5, obj_optimizer=ADAM, backend=backend, progressbar=False)
+        inference.fit(n, obj_n_mc=5, obj_optimizer=ADAM, backend="py", progressbar=False)
     return inference.approx
 
 
@@ -131,7 +131,7 @@ def test_beta_weighs_the_divergence_from_the_prior():
         x = vb.Normal("x", 0, 1)
         vb.Normal("y", x, 1, observed=[2.0, 2.0, 2.0])
     for beta in (0.5, 3.0):
-        approx = converged(model, beta=beta, n=1000, backend="py")
+        approx = converged(model, beta=beta, n=1000)
         precision = 1 + 3 / beta
         assert evaluate([approx.mean])[0][0] == pytest.approx(6 / beta / precision, abs=0.05)
         assert evaluate([approx.std])[0][0] == pytest.approx(precision**-0.5, rel=0.05)
@@ -141,7 +141,7 @@ def test_float32(float32):
     with vb.Model() as model:
         s = vb.HalfNormal("s", 1)
         vb.Normal("y", 0, s, observed=np.random.default_rng(0).normal(0, 2, size=100))
-    approx = converged(model, n=1000, backend="py")
+    approx = converged(model, n=1000)
     assert all(p.get_value().dtype == "float32" for p in approx.params)
     draws = approx.sample(500, random_seed=1).posterior["s"]
     assert draws.dtype == "float32"
