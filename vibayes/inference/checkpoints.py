@@ -100,7 +100,7 @@ class Keeping:
         self.write(approx, approx.outcome.fit_state)
 
     def write(self, approx: Approximation, state: FitState, ending: Ending | None = None) -> None:
-        """Write the checkpoint, if there is one; a failure is warned of once, and the fit goes on."""
+        """Write the checkpoint, if there is one; warn once of a failure, and let the fit go on."""
         if self.checkpoint is None:
             return
         try:
