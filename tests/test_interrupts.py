@@ -417,15 +417,17 @@ def test_before_a_search_has_a_result_it_is_an_error(model, method):
 
 
 def test_a_file_is_written_whole(model, tmp_path, monkeypatch):
-    from vibayes.storage import files
+    from vibayes.storage import places
 
-    approx, flush = advi(model).fit(5, progressbar=False), files.flush
+    approx, flush, seen = advi(model).fit(5, progressbar=False), places.flush, []
 
-    def pressed(path):
-        press() if path.suffix == ".part" else None
-        flush(path)
+    def pressed(handle):
+        if not seen:
+            press()
+        seen.append(handle)
+        flush(handle)
 
-    monkeypatch.setattr(files, "flush", pressed)
+    monkeypatch.setattr(places, "flush", pressed)
     with pytest.raises(KeyboardInterrupt):
         approx.save(tmp_path / "fit.nc")
     assert [p.name for p in tmp_path.iterdir()] == ["fit.nc"]

@@ -89,7 +89,7 @@ class Keeping:
         """Keep the state at the end of a run, and its ending."""
         state = loop.fit_state(self.call, callbacks)
         loop.approx.outcome.fit_state = state
-        if self.checkpoint is not None and loop.is_settled:
+        if loop.is_settled:
             self.write(loop.approx, state)
 
     def finish_search(self, approx: Approximation) -> None:
@@ -97,11 +97,12 @@ class Keeping:
         if approx.ending.is_interrupted:  # the same call is to begin anew
             return
         approx.outcome.fit_state = FitState(self.call, ended=True)
-        if self.checkpoint is not None:
-            self.write(approx, approx.outcome.fit_state)
+        self.write(approx, approx.outcome.fit_state)
 
     def write(self, approx: Approximation, state: FitState, ending: Ending | None = None) -> None:
-        """Write the checkpoint; if that fails, warn once, and let the fit go on."""
+        """Write the checkpoint, if there is one; warn once of a failure, and let the fit go on."""
+        if self.checkpoint is None:
+            return
         try:
             self.checkpoint.write(approx, approx.outcome, state, ending)
         except (OSError, MemoryError, StorageError) as error:

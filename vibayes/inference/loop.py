@@ -237,8 +237,8 @@ class FitLoop:
         if saved.layout != (layout := self._layout()):
             raise StorageError(
                 f"The saved state does not fit the steps of this fit: it has "
-                f"{layout_in_words(saved.layout)}, and they change {layout_in_words(layout)}. It was made by "
-                f"other code, or by another version of a library."
+                f"{layout_in_words(saved.layout)}, and they change {layout_in_words(layout)}. It "
+                f"was made by other code, or by another version of a library."
             )
         state = replace(self._done[0], vectors=saved.vectors, generators=saved.generators)
         self._done = (state, saved.iteration)

@@ -222,7 +222,7 @@ def checked_header(path: Path, stored: Stored, limit: float) -> dict[str, Any]:
     """Return the header of a file, if vibayes has written it."""
     found = stored.attribute("vibayes_format")
     described = stored.described(HEADER) if found is not None else None
-    if described is None:
+    if found is None or described is None:
         raise StorageError(
             f"{str(path)!r} is not a file of vibayes: it holds other data. Draws that were saved "
             f"with ArviZ are opened with ArviZ; an approximation is saved by approx.save(path)."

@@ -90,11 +90,11 @@ def exchange_folder(path: Path, write: Callable[[Path], None]) -> None:
     except OSError as error:
         if old.exists() and not path.exists():
             os.replace(old, path)
+        remove(old)
         raise not_written(path, error) from error
     finally:
         remove(part)
-        if path.exists():
-            remove(old)
+    remove(old)  # whether or not another writer has just moved the new one away
 
 
 def move_folder(part: Path, path: Path, old: Path) -> None:
