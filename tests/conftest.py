@@ -16,13 +16,6 @@ def _quiet():
     logging.getLogger("vibayes").setLevel(logging.WARNING)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _evaluate_without_compiler():
-    """``eval()`` takes PyTensor's mode of the moment: where none is named, nothing is compiled."""
-    with pytensor.config.change_flags(mode="FAST_COMPILE"):
-        yield
-
-
 @pytest.fixture
 def float32():
     with pytensor.config.change_flags(floatX="float32"):
