@@ -49,9 +49,9 @@ class NormalizingFlow(SingleGroupApproximation):
     Examples
     --------
     >>> import vibayes as vb
-    >>>  with vb.Model():
+    >>> with vb.Model():
     ...     x = vb.Normal("x", shape=2)
-    ...     approx = NormalizingFlow("full_affine-loc", random_seed=1)
+    ...     approx = vb.NormalizingFlow("full_affine-loc", random_seed=1)
     >>> list(approx.shared_params)
     ['0_full_affine_log_scale', '0_full_affine_lower', '1_loc_loc']
     """
