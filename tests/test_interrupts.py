@@ -331,7 +331,7 @@ def test_a_fit_in_a_thread_goes_on(model):
         done.append(advi(model).fit(300_000, progressbar=False))
         finished.set()
 
-    # joining is no way to wait: in Python 3.11 a join that was interrupted takes the thread as ended
+    # no join: in Python 3.11 one that was interrupted takes the thread as ended
     thread = threading.Thread(target=run)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
