@@ -10,7 +10,7 @@ import numpy as np
 
 from vibayes.html import loss_svg
 
-__all__ = ["Progress", "logger"]
+__all__ = ["Progress", "logger", "loss_text"]
 
 logger = logging.getLogger("vibayes")
 if not logger.handlers:
@@ -21,11 +21,6 @@ if not logger.handlers:
 SECONDS_BETWEEN_UPDATES = 0.25
 SHARE = 50  # times as long as it takes to show something, nothing new is shown
 AVERAGE_OVER = 1000
-
-
-def average_loss(losses: np.ndarray) -> float:
-    """Return the mean of the last losses, NaN if there are none."""
-    return float(np.mean(losses[-AVERAGE_OVER:])) if len(losses) else float("nan")
 
 
 class Progress:
@@ -114,7 +109,7 @@ class NotebookView:
 
 def loss_text(losses: np.ndarray) -> str:
     """Return the average of the last losses in words, nothing if there are none."""
-    return f"Average Loss = {average_loss(losses):,.5g}" if len(losses) else ""
+    return f"Average Loss = {np.mean(losses[-AVERAGE_OVER:]):,.5g}" if len(losses) else ""
 
 
 def make_view(n: int) -> TerminalView | NotebookView:

@@ -26,8 +26,9 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 from pytensor.tensor.variable import TensorConstant, TensorVariable
 
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_arguments, check_whole, shown
 from vibayes.distributions.constraints import Constraint
+from vibayes.numeric import as_tensor
 from vibayes.settings import Identity, attributes
 
 __all__ = [
@@ -266,7 +267,9 @@ def check_hyper(value: Any, name: str, owner: str) -> Any:
         return check_whole(value, f"{owner}: {name}", least=1)
     if name in HYPER_PARAMETERS:
         if not isinstance(value, numbers.Real | Variable):
-            raise TypeError(f"{owner}: {name} must be a number or a PyTensor scalar, got {value!r}")
+            raise TypeError(
+                f"{owner}: {name} must be a number or a PyTensor scalar, got {shown(value)}"
+            )
         HYPER_PARAMETERS[name].check(owner, name, value)
     return value
 
@@ -291,6 +294,8 @@ def as_list(params: Trained) -> list[SharedVariable]:
     """Return parameters as a list."""
     if params is None:
         raise TypeError("params is missing")
+    if isinstance(params, str | bytes) or not np.iterable(params):
+        raise TypeError(f"params must be a list of shared variables, got {shown(params)}")
     return list(params)
 
 
@@ -314,12 +319,16 @@ def get_or_compute_grads(loss_or_grads: LossOrGrads, params: Trained) -> list[Te
     params = as_list(params)
     for param in params:
         if not isinstance(param, SharedVariable):
-            raise TypeError(f"params must be shared variables, got {param!r}")
+            raise TypeError(f"params must be shared variables, got {shown(param)}")
     if not isinstance(loss_or_grads, list | tuple):
         if getattr(loss_or_grads, "ndim", None) != 0:
-            raise TypeError(f"the loss must be a scalar expression, got {loss_or_grads!r}")
+            raise TypeError(
+                f"loss_or_grads: the loss must be a scalar expression, got {shown(loss_or_grads)}"
+            )
         return pytensor.grad(loss_or_grads, params)
-    grads = [pt.as_tensor_variable(grad) for grad in loss_or_grads]
+    grads = [
+        as_tensor(grad, f"loss_or_grads: gradient {i}") for i, grad in enumerate(loss_or_grads)
+    ]
     if len(grads) != len(params):
         raise ValueError(f"{len(grads)} gradients for {len(params)} parameters")
     for param, grad in zip(params, grads, strict=True):
@@ -352,10 +361,11 @@ def state(value: np.ndarray, name: str, shape: tuple[int | None, ...]) -> Shared
 def moved_params(updates: Updates, params: Trained) -> list[SharedVariable]:
     """Return ``params``, by default all keys of updates but the state of optimizers."""
     if params is not None:
-        return list(params)
+        return as_list(params)
     return [key for key in updates if not hasattr(key.tag, "optimizer_state")]
 
 
+@check_arguments
 def apply_momentum(updates: Updates, params: Trained = None, momentum: Number = 0.9) -> Updates:
     r"""Add momentum to updates.
 
@@ -397,6 +407,7 @@ def apply_momentum(updates: Updates, params: Trained = None, momentum: Number = 
     return updates
 
 
+@check_arguments
 def apply_nesterov_momentum(
     updates: Updates, params: Trained = None, momentum: Number = 0.9
 ) -> Updates:
@@ -819,6 +830,7 @@ def adamax(
     return updates
 
 
+@check_arguments
 def norm_constraint(
     tensor: TensorVariable,
     max_norm: Number,
@@ -857,7 +869,7 @@ def norm_constraint(
     .. [1] N. Srivastava et al. (2014). Dropout: a simple way to prevent neural networks from
        overfitting. Journal of Machine Learning Research 15, 1929-1958, section 5.1.
     """
-    tensor = pt.as_tensor_variable(tensor)
+    tensor = as_tensor(tensor, "norm_constraint: tensor")
     if norm_axes is not None:
         axes = tuple(norm_axes)
     elif tensor.type.ndim == 2:
@@ -873,6 +885,7 @@ def norm_constraint(
     return tensor * shrinkage(norm, max_norm, epsilon, "norm_constraint").astype(tensor.dtype)
 
 
+@check_arguments
 def total_norm_constraint(
     tensor_vars: Sequence[TensorVariable],
     max_norm: Number,
@@ -907,7 +920,7 @@ def total_norm_constraint(
     .. [1] R. Pascanu, T. Mikolov, Y. Bengio (2013). On the difficulty of training recurrent neural
        networks. ICML. https://arxiv.org/abs/1211.5063
     """
-    tensors = [pt.as_tensor_variable(tensor) for tensor in tensor_vars]
+    tensors = [as_tensor(tensor, "total_norm_constraint: tensor_vars") for tensor in tensor_vars]
     if not tensors:
         raise ValueError("total_norm_constraint: give at least one tensor")
     norm = pt.sqrt(pt.add(*((tensor**2).sum() for tensor in tensors)))

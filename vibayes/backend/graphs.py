@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pytensor
 import pytensor.scalar as ps
 import pytensor.tensor as pt
@@ -17,6 +16,8 @@ from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.scan.op import Scan
 from pytensor.tensor.type_other import NoneTypeT
 from pytensor.tensor.variable import TensorVariable
+
+from vibayes.numeric import numeric_array
 
 __all__ = [
     "as_replacements",
@@ -37,7 +38,8 @@ def as_replacements(replacements: Mapping[Variable, Any] | None) -> dict[Variabl
         if not isinstance(old, Variable):
             raise TypeError(f"more_replacements: {old!r} is not a PyTensor variable")
         if not isinstance(new, Variable):
-            new = pytensor.shared(np.asarray(new, dtype=old.dtype))
+            array = numeric_array(new, f"more_replacements: what takes the place of {old}")
+            new = pytensor.shared(array.astype(old.dtype))
         result[old] = pt.as_tensor_variable(new)
     return result
 

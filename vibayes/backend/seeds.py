@@ -26,7 +26,7 @@ def as_seed_sequence(random_seed: Any) -> np.random.SeedSequence:
         return np.random.SeedSequence(int(random_seed.integers(2**63)))
     several = np.iterable(random_seed) and not isinstance(random_seed, str)
     if random_seed is not None and not several:
-        random_seed = check_whole(random_seed, "random_seed", least=0)
+        random_seed = check_whole(random_seed, "random_seed", least=0, most=None)
     try:
         return np.random.SeedSequence(random_seed)
     except (TypeError, ValueError):

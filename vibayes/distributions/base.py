@@ -17,9 +17,10 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
-from pytensor.graph.basic import Constant
+from pytensor.graph.basic import Constant, Variable
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import check_annotated, shown
 from vibayes.backend.expressions import is_random_variable
 from vibayes.context import modelcontext
 from vibayes.distributions.constraints import Constraints, constant_value
@@ -28,6 +29,7 @@ from vibayes.distributions.shapes import Shape, as_shape, broadcast_static, fits
 from vibayes.distributions.transforms import Transform, logodds
 from vibayes.distributions.transforms import log as log_transform
 from vibayes.exceptions import ShapeError
+from vibayes.numeric import as_tensor, numeric_value
 
 __all__ = [
     "Continuous",
@@ -161,12 +163,18 @@ class Distribution:
             bound = signature.bind(None, *args, **kwargs)
         except TypeError as error:
             raise TypeError(f"{label}: {error}") from None
-        for parameter, value in bound.arguments.items():
-            if parameter in cls.constraints and value is not None:
-                cls.constraints[parameter].check(label, parameter, value)
         dist = _blank(cls)
+        bound.arguments["self"] = dist
+        for parameter, value in bound.arguments.items():
+            if parameter in cls.constraints:
+                if value is not None:
+                    value = numeric_value(value, f"{label}: {parameter}")
+                    cls.constraints[parameter].check(label, parameter, value)
+                    bound.arguments[parameter] = value
+            elif not isinstance(value, Variable):
+                check_annotated(label, cls.__init__, parameter, value)
         try:
-            cls.__init__(dist, *args, **kwargs)
+            cls.__init__(*bound.args, **bound.kwargs)
         except (TypeError, ValueError) as error:
             if str(error).startswith(label):
                 raise
@@ -178,7 +186,7 @@ class Distribution:
 
     def set_params(self, **params: Any) -> None:
         """Keep the canonical parameters as attributes, converted to tensors of dtype ``floatX``."""
-        self.params = {name: to_float(value) for name, value in params.items()}
+        self.params = {name: to_float(numeric_value(v, name)) for name, v in params.items()}
         self.__dict__.update(self.params)
 
     def random(self, rng: Any, size: Any) -> tuple[Any, TensorVariable]:
@@ -490,8 +498,8 @@ def distribution_of(rv: TensorVariable) -> Distribution:
     dist = getattr(rv.tag, "distribution", None) if hasattr(rv, "tag") else None
     if dist is None or dist.rv is not rv:
         raise TypeError(
-            f"{rv} is not a random variable made by a vibayes distribution, so its density is "
-            "not known."
+            f"{shown(rv)} is not a random variable made by a vibayes distribution, so its density "
+            f"is not known."
         )
     return dist
 
@@ -544,7 +552,7 @@ def logp(rv: TensorVariable, value: Any) -> TensorVariable:
     array([-3.        , -1.90138771])
     """
     dist = distribution_of(rv)
-    return dist.logp(as_value(dist, value))
+    return dist.logp(as_value(dist, as_tensor(value, "logp: value")))
 
 
 def logcdf(rv: TensorVariable, value: Any) -> TensorVariable:
@@ -572,7 +580,7 @@ def logcdf(rv: TensorVariable, value: Any) -> TensorVariable:
     np.float64(0.975)
     """
     dist = distribution_of(rv)
-    return dist.logcdf(as_value(dist, value))
+    return dist.logcdf(as_value(dist, as_tensor(value, "logcdf: value")))
 
 
 def as_value(dist: Distribution, value: Any) -> TensorVariable:

@@ -24,6 +24,7 @@ from vibayes.distributions.base import (
 from vibayes.distributions.shapes import known_lengths
 from vibayes.distributions.transforms import Transform
 from vibayes.exceptions import ShapeError
+from vibayes.numeric import as_tensor
 from vibayes.ops.random import NumPyRandom
 
 __all__ = ["CustomDist"]
@@ -116,7 +117,7 @@ class CustomDist(Distribution):
         self.functions = {"logp": logp, "logcdf": logcdf, "support_point": support_point}
         self.numpy_random, self.symbolic_random = random, dist
         self.class_name = class_name
-        self.arguments = [as_param(value) for value in dist_params]
+        self.arguments = [as_param(v, f"parameter {i}") for i, v in enumerate(dist_params)]
         self.params = {f"p{i}": value for i, value in enumerate(self.arguments)}
         self.dtype = pytensor.config.floatX if dtype == "floatX" else np.dtype(dtype).name
         self.parent: Distribution | None = None
@@ -223,9 +224,9 @@ class CustomDist(Distribution):
         return super().__repr__().replace(type(self).__name__, self.class_name, 1)
 
 
-def as_param(value: Any) -> TensorVariable:
+def as_param(value: Any, subject: str) -> TensorVariable:
     """Return a parameter as a tensor; floating-point numbers become ``floatX``."""
-    value = pt.as_tensor_variable(value)
+    value = as_tensor(value, subject)
     return to_float(value) if value.dtype.startswith("float") else value
 
 

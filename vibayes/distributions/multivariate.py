@@ -79,7 +79,11 @@ class Elliptical(VectorValued, Continuous):
     """
 
     param_ndims: Mapping[str, int] = {"mu": 1, "cov": 2, "scale": 2, "tau": 2, "chol": 2}
-    constraints: ClassVar[Constraints] = {"mu": finite, "nu": positive}
+    constraints: ClassVar[Constraints] = {
+        "mu": finite,
+        "nu": positive,
+        **dict.fromkeys(("cov", "Sigma", "scale", "tau", "chol"), finite),
+    }
 
     mu: TensorVariable
     factor: TensorVariable

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vibayes.approximations.base import Approximation
+from vibayes.arguments import check_arguments
 from vibayes.families.known import FAMILIES
 from vibayes.inference.base import METHODS, Method
 from vibayes.inference.methods import FamilyInference
@@ -14,6 +15,7 @@ from vibayes.model.core import Model
 __all__ = ["fit"]
 
 
+@check_arguments
 def fit(
     n: int | None = None,
     method: str | Method | type[Method] = "advi",

@@ -12,7 +12,7 @@ from pytensor.graph.basic import Variable
 
 from vibayes import interrupts
 from vibayes.approximations.base import Approximation
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.compiled import Compiled
 from vibayes.backend.modes import profiling_mode, resolve_mode
 from vibayes.inference.base import Method, budget_if
@@ -71,6 +71,7 @@ class Inference(Method):
     100
     """
 
+    @check_arguments
     def __init__(self, objective: Operator | ObjectiveFunction) -> None:
         if isinstance(objective, Operator):
             objective = ObjectiveFunction(objective)
@@ -109,6 +110,7 @@ class Inference(Method):
         return 0.0 if self.last_run.loop is None else self.last_run.loop.feeds.wait_seconds
 
     @interrupts.Deferral(keeps_result=True)
+    @check_arguments
     def fit(  # type: ignore[override]
         self,
         n: int | None = None,
@@ -291,6 +293,7 @@ class Inference(Method):
         return self.objective.op.is_bound and self.approx.has_logq
 
     @interrupts.Deferral(keeps_result=True)
+    @check_arguments
     def refine(
         self,
         n: int,
@@ -328,6 +331,7 @@ class Inference(Method):
         self.approx.outcome.fit_state = loop.fit_state(run.keeping.call, callbacks)
         return self.approx
 
+    @check_arguments
     def run_profiling(self, n: int = 1000, score: bool | None = None, **kwargs: Any) -> Any:
         """Return where the time of a step goes, operation by operation.
 

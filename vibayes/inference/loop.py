@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,9 +14,9 @@ from pytensor.compile.sharedvalue import SharedVariable
 from vibayes import interrupts
 from vibayes.approximations.base import Approximation
 from vibayes.callbacks import Callback, calling, period
-from vibayes.exceptions import StorageError
+from vibayes.exceptions import StorageError, StorageWarning
 from vibayes.inference.steps import CompiledSteps, State
-from vibayes.progress import Progress, average_loss, logger
+from vibayes.progress import Progress, logger, loss_text
 from vibayes.records.fit_state import FitState
 from vibayes.streaming.feed import Feeds
 
@@ -336,8 +337,8 @@ class FitLoop:
         done = self.iteration
         percent = f"[{100 * done // max(end, 1)}%]"
         where = f"{what} {done:,} {percent}" if what != "Finished" else f"{what} {percent}"
-        loss = f": Average Loss = {average_loss(self.losses):,.5g}" if self.steps.has_loss else ""
-        logger.info(f"{where}{loss}")
+        loss = loss_text(self.losses) if self.steps.has_loss else ""
+        logger.info(f"{where}: {loss}" if loss else where)
 
     # -- failure ------------------------------------------------------------------------------
 
@@ -387,9 +388,27 @@ class FitLoop:
 def callback_states(
     callbacks: Sequence[Callable[..., None]],
 ) -> tuple[tuple[str, dict[str, Any]], ...]:
-    """Return the class name and the state of each callback that has one."""
-    found = [(type(c).__qualname__, c.state()) for c in callbacks if isinstance(c, Callback)]
-    return tuple((name, state) for name, state in found if state)
+    """Return the class name and the state of each callback that has one.
+
+    A callback that cannot say it costs nobody the fit, which is kept without its memory.
+    """
+    found = []
+    for callback in callbacks:
+        if isinstance(callback, Callback):
+            name = type(callback).__qualname__
+            try:
+                state = callback.state()
+            except Exception as error:
+                warnings.warn(
+                    f"{name}.state() raised {type(error).__name__}: {error}. The fit is kept "
+                    f"without what this callback remembers.",
+                    StorageWarning,
+                    stacklevel=2,
+                )
+                continue
+            if state:
+                found.append((name, state))
+    return tuple(found)
 
 
 def restore_callbacks(callbacks: Sequence[Callable[..., None]], saved: FitState) -> None:

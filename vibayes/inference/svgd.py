@@ -13,7 +13,7 @@ from pytensor.graph.replace import graph_replace, vectorize_graph
 from vibayes.approximations.base import Approximation
 from vibayes.approximations.empirical import Empirical
 from vibayes.approximations.full_rank import FullRank
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.modes import EVALUATE_MODE
 from vibayes.exceptions import SamplingError
 from vibayes.inference.inference import Inference
@@ -60,6 +60,7 @@ class ImplicitGradient(Inference):
 
     short_name: ClassVar[str] = "implicit_gradient"
 
+    @check_arguments
     def __init__(
         self,
         approx: Approximation | None = None,
@@ -103,6 +104,7 @@ class ASVGD(ImplicitGradient):
 
     short_name: ClassVar[str] = "asvgd"
 
+    @check_arguments
     def __init__(
         self,
         approx: Approximation | None = None,
@@ -126,6 +128,7 @@ class ASVGD(ImplicitGradient):
             temperature=temperature,
         )
 
+    @check_arguments
     def fit(
         self,
         n: int | None = None,
@@ -204,6 +207,7 @@ class SVGD(ImplicitGradient):
 
     short_name: ClassVar[str] = "svgd"
 
+    @check_arguments
     def __init__(
         self,
         n_particles: int = 100,

@@ -12,6 +12,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import check_arguments
 from vibayes.backend.modes import resolve_mode
 from vibayes.distributions.base import distribution_of, to_float
 from vibayes.model.density import logp_terms, point_logps, replaced_by_values
@@ -108,6 +109,7 @@ class Model(Registration):
         """
         return whole_data(self.minibatches)
 
+    @check_arguments
     def sampled_data_replacements(
         self, rows: int, random_seed: Any = None
     ) -> dict[TensorVariable, SharedVariable]:
@@ -151,6 +153,7 @@ class Model(Registration):
 
     # -- density ------------------------------------------------------------------------------
 
+    @check_arguments
     def logp(
         self,
         vars: Variable | Sequence[Variable] | None = None,
@@ -218,6 +221,7 @@ class Model(Registration):
         """Sum of the potentials."""
         return self.logp(self.potentials)
 
+    @check_arguments
     def dlogp(
         self, vars: Variable | Sequence[Variable] | None = None, jacobian: bool = True
     ) -> TensorVariable:
@@ -236,6 +240,7 @@ class Model(Registration):
         grads = pytensor.grad(self.logp(jacobian=jacobian), wrt, disconnected_inputs="ignore")
         return pt.concatenate([g.ravel() for g in grads])
 
+    @check_arguments
     def compile_fn(
         self,
         outs: Variable | Sequence[Variable],
@@ -275,6 +280,7 @@ class Model(Registration):
 
         return of_point
 
+    @check_arguments
     def compile_logp(
         self,
         vars: Variable | Sequence[Variable] | None = None,
@@ -285,6 +291,7 @@ class Model(Registration):
         """Compile :meth:`logp` into a function of a point."""
         return self.compile_fn(self.logp(vars, jacobian, sum), **compile_kwargs)
 
+    @check_arguments
     def compile_dlogp(
         self,
         vars: Variable | Sequence[Variable] | None = None,
@@ -294,6 +301,7 @@ class Model(Registration):
         """Compile :meth:`dlogp` into a function of a point."""
         return self.compile_fn(self.dlogp(vars, jacobian), **compile_kwargs)
 
+    @check_arguments
     def point_logps(
         self, point: Mapping[str, Any] | None = None, round_vals: int | None = 2
     ) -> dict[str, float]:
@@ -314,6 +322,7 @@ class Model(Registration):
         """Return copies of graphs in which value variables stand for the random variables."""
         return replaced_by_values(self, graphs)
 
+    @check_arguments
     def initial_point(
         self, random_seed: Any = None, start: Mapping[str, Any] | None = None
     ) -> dict[str, np.ndarray]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence, Set
 from typing import Any, Self
 
 import numpy as np
 import pytensor
 from pytensor.compile.sharedvalue import SharedVariable
 
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_arguments, check_whole, shown
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.model.variables import ModelVariables, check_name
 
@@ -29,6 +29,7 @@ class ModelDims(ModelVariables):
 
     parent: ModelDims | None
 
+    @check_arguments
     def __init__(
         self, name: str = "", coords: Mapping[str, Sequence[Any] | None] | None = None
     ) -> None:
@@ -161,10 +162,19 @@ class ModelDims(ModelVariables):
 
 def as_labels(values: Sequence[Any], dim: str) -> tuple[Any, ...]:
     """Return the coordinates of a dimension as a tuple of Python objects, dates as they are."""
+    given = values
     if hasattr(values, "to_numpy"):
         values = values.to_numpy()
     if isinstance(values, np.ndarray) and values.dtype.kind not in "mM":
         values = values.tolist()
-    if not np.iterable(values):
-        raise TypeError(f"Dimension {dim!r}: coordinates must be a sequence, got {values!r}")
-    return tuple(values)
+    if isinstance(values, bytes | Mapping | Set) or not np.iterable(values):
+        raise TypeError(f"Dimension {dim!r}: coordinates must be a sequence, got {shown(given)}")
+    labels = tuple(values)
+    for label in labels:
+        if not isinstance(label, str) and (np.ndim(label) or not isinstance(label, Hashable)):
+            raise ModelError(
+                f"Dimension {dim!r}: each coordinate must be one label, such as a text or a "
+                f"number, got {shown(label)}. Of an index of several levels take one, or join "
+                f"them: index.map(str)."
+            )
+    return labels

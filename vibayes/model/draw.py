@@ -9,13 +9,14 @@ import numpy as np
 import pytensor
 from pytensor.graph.basic import Variable
 
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.modes import EVALUATE_MODE
 from vibayes.backend.seeds import reseeded
 
 __all__ = ["draw", "floatX"]
 
 
+@check_arguments
 def draw(
     vars: Variable | Sequence[Variable], draws: int = 1, random_seed: Any = None
 ) -> np.ndarray | list[np.ndarray]:

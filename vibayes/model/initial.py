@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
+from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
@@ -17,6 +18,7 @@ from vibayes.distributions.base import distribution_of
 from vibayes.exceptions import SamplingError, ShapeError
 from vibayes.model.density import point_logps, replaced_by_values
 from vibayes.model.variables import ModelVariables
+from vibayes.numeric import checked_tensor, numeric_array
 
 
 def initial_point(
@@ -95,11 +97,10 @@ def full_shape(value: TensorVariable, rv: TensorVariable) -> TensorVariable:
 
 def constant_start(value: Any, of_type: Any, name: str) -> TensorVariable:
     """Return a start value that a user gave, as a tensor of the right type and shape."""
-    if hasattr(value, "owner"):
+    if isinstance(value, Variable):
+        value = checked_tensor(value, f"the start value of {name!r}")
         return pt.broadcast_to(value, of_type.shape) if None not in of_type.shape else value
-    array = np.asarray(value)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"the start value of {name!r} must be numbers, got {value!r}")
+    array = numeric_array(value, f"the start value of {name!r}", copy=None)
     if np.isnan(array).any():
         raise ValueError(f"the start value of {name!r} holds NaN")
     shape = of_type.shape

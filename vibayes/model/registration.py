@@ -14,7 +14,7 @@ from vibayes.backend.modes import evaluate
 from vibayes.distributions.base import UNSET, Distribution
 from vibayes.distributions.shapes import Shape, known_lengths, same_shape
 from vibayes.distributions.transforms import Transform
-from vibayes.exceptions import ModelError, ShapeError
+from vibayes.exceptions import ShapeError
 from vibayes.model.density import expand_total_size
 from vibayes.model.dims import ModelDims
 from vibayes.model.observed import (
@@ -59,8 +59,7 @@ class Registration(ModelDims):
         """
         name = self.name_for(name)
         check_name(name)
-        if name in self.named_vars:
-            raise ModelError(f"The model already has a variable named {name!r}")
+        self.check_new_name(name)
         data = None if observed is None else as_observed(observed, label, dist.discrete)
         dims = self.known_dims(dims, label)
         if shape is None and size is None and dims is not None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from vibayes import interrupts
 from vibayes.approximations.base import Approximation
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.numba import checked_passes
 from vibayes.backend.seeds import as_seed_sequence
 from vibayes.context import modelcontext
@@ -30,6 +30,7 @@ LONGEST_DEAFNESS = 0.2  # seconds
 
 
 @interrupts.Deferral(keeps_result=True)
+@check_arguments
 def sample(
     draws: int = 1000,
     tune: int = 1000,
@@ -175,7 +176,7 @@ def sample(
     if not discard_tuned_samples and tune:
         groups["warmup_"] = complete_chains(trace, "warmup_", center, scale)
     if compute_convergence_checks:
-        warn_of_problems(model, *groups[""], stacklevel=3)
+        warn_of_problems(model, *groups[""], stacklevel=4)
     attributes = {
         "sampling_method": "NUTS",
         "sampling_time": time.perf_counter() - began,

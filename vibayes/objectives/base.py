@@ -12,6 +12,7 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import check_arguments
 from vibayes.distributions.base import to_float
 from vibayes.families.draws import Draws
 from vibayes.families.joint import Joint
@@ -96,6 +97,9 @@ class Operator:
                 if fact not in own:
                     setattr(cls, fact, vars(Operator)[fact])
 
+    called: ClassVar[str] = "an objective, such as vb.KL(approx)"
+
+    @check_arguments
     def __init__(
         self,
         approx: Joint,
@@ -188,6 +192,7 @@ class ObjectiveFunction:
     np.True_
     """
 
+    @check_arguments
     def __init__(self, op: Operator) -> None:
         self.op = op
 
@@ -215,6 +220,7 @@ class ObjectiveFunction:
         """Return the updates of one step, as a dictionary; arguments as for :meth:`step`."""
         return self.step(**kwargs).updates
 
+    @check_arguments
     def step(
         self,
         *,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_arguments, check_whole
 from vibayes.html import binned, limits
 
 __all__ = ["plot_loss"]
@@ -14,6 +14,7 @@ __all__ = ["plot_loss"]
 MOST_POINTS = 5000
 
 
+@check_arguments
 def plot_loss(approx: Any, ax: Any = None, start: int = 0) -> Any:
     """Draw the loss of each iteration of a fit, and its course.
 

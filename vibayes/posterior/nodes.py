@@ -15,7 +15,7 @@ from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.graphs import as_replacements
 from vibayes.backend.seeds import random_generators
 from vibayes.distributions.base import to_float
@@ -31,6 +31,7 @@ Nodes: TypeAlias = Variable | Sequence[Variable]
 class PosteriorNodes(Joint):
     """A joint distribution, and what it can do with expressions of its model's variables."""
 
+    @check_arguments
     def sample_node(
         self,
         node: Nodes,
@@ -94,6 +95,7 @@ class PosteriorNodes(Joint):
             )
         return like(node, at_draws(self, draws, as_nodes(node), of_values))
 
+    @check_arguments
     def apply_replacements(
         self,
         node: Nodes,
@@ -113,6 +115,7 @@ class PosteriorNodes(Joint):
             for i, group in enumerate(self.groups)
         ]
 
+    @check_arguments
     def to_flat_input(
         self, node: Nodes, more_replacements: Mapping[Variable, Any] | None = None
     ) -> Any:
@@ -151,6 +154,7 @@ class PosteriorNodes(Joint):
         """
         return pt.concatenate(self.symbolic_randoms)
 
+    @check_arguments
     def rslice(self, name: str) -> TensorVariable:
         """Return a variable at the draw of :attr:`symbolic_random`.
 
@@ -169,6 +173,7 @@ class PosteriorNodes(Joint):
             raise KeyError(f"no free variable {name!r}; there are {', '.join(named)}")
         return self._one_draw.of(self.model.replace_rvs_by_values([named[name]]))[0]
 
+    @check_arguments
     def set_size_and_deterministic(
         self,
         node: Nodes,

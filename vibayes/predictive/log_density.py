@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from vibayes.arguments import check_arguments
 from vibayes.backend.seeds import as_seed_sequence
 from vibayes.model.core import Model
 from vibayes.predictive.densities import density_group
@@ -16,9 +17,10 @@ from vibayes.predictive.whole import groups_of_data
 __all__ = ["compute_log_likelihood", "compute_log_prior"]
 
 
+@check_arguments
 def compute_log_likelihood(
     idata: Any,
-    var_names: Collection[str] | None = None,
+    var_names: str | Collection[str] | None = None,
     extend_inferencedata: bool = True,
     model: Model | None = None,
     sample_dims: Sequence[str] | None = None,
@@ -85,9 +87,10 @@ def compute_log_likelihood(
     return in_place_or_new(trace, posterior.posterior, {"log_likelihood": group}, data, True)
 
 
+@check_arguments
 def compute_log_prior(
     idata: Any,
-    var_names: Collection[str] | None = None,
+    var_names: str | Collection[str] | None = None,
     extend_inferencedata: bool = True,
     model: Model | None = None,
     sample_dims: Sequence[str] | None = None,

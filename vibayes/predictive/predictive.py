@@ -9,7 +9,7 @@ from typing import Any
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.seeds import as_seed_sequence
 from vibayes.context import modelcontext
 from vibayes.exceptions import ModelError
@@ -26,10 +26,11 @@ from vibayes.predictive.whole import groups_of_data, resized_variables, whole_da
 __all__ = ["sample_posterior_predictive", "sample_prior_predictive"]
 
 
+@check_arguments
 def sample_prior_predictive(
     draws: int = 500,
     model: Model | None = None,
-    var_names: Collection[str] | None = None,
+    var_names: str | Collection[str] | None = None,
     random_seed: Any = None,
 ) -> Any:
     """Draw from the prior, and data from what it says of them.
@@ -91,10 +92,11 @@ def sample_prior_predictive(
     return inference_data({**sets, **groups_of_data(model, "sample_prior_predictive")})
 
 
+@check_arguments
 def sample_posterior_predictive(
     trace: Any,
     model: Model | None = None,
-    var_names: Collection[str] | None = None,
+    var_names: str | Collection[str] | None = None,
     predictions: bool = False,
     extend_inferencedata: bool = True,
     random_seed: Any = None,
@@ -203,7 +205,7 @@ def drawn_trace(
 
 def named_variables(
     model: Model,
-    names: Collection[str] | None,
+    names: str | Collection[str] | None,
     known: Sequence[TensorVariable],
     kind: str,
     default: Sequence[TensorVariable] | None = None,
@@ -293,5 +295,5 @@ def warn_of_potentials(model: Model, what: str) -> None:
         warnings.warn(
             f"the model has potentials ({names}): {what} leave them out",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )

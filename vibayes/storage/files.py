@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_whole, shown
 from vibayes.exceptions import StorageError
 from vibayes.interrupts import Deferral
 from vibayes.records.kept_values import NUMBERS
@@ -42,6 +43,19 @@ class Contents(NamedTuple):
 # -- writing --------------------------------------------------------------------------------------
 
 
+def as_path(path: Any) -> Path:
+    """Return the name of a file as a path.
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path must be the name of a file, got {shown(path)}")
+    return Path(path)
+
+
 def check_path(path: Any) -> Path:
     """Return where to write to, as a path.
 
@@ -52,7 +66,7 @@ def check_path(path: Any) -> Path:
     FileNotFoundError
         If the folder does not exist.
     """
-    path = Path(path)
+    path = as_path(path)
     if path.suffix not in (".nc", ".zarr"):
         raise ValueError(f"the name of {str(path)!r} must end with .nc (netCDF) or .zarr")
     if not path.parent.is_dir():
