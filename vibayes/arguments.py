@@ -13,9 +13,18 @@ from typing import Any, TypeVar
 
 import numpy as np
 from pytensor.graph.basic import Variable
+from pytensor.tensor import TensorType
 from pytensor.tensor.variable import TensorVariable
 
-__all__ = ["check_annotated", "check_arguments", "check_real", "check_seed", "check_whole", "shown"]
+__all__ = [
+    "check_annotated",
+    "check_arguments",
+    "check_real",
+    "check_seed",
+    "check_whole",
+    "is_whole",
+    "shown",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 LONGEST = 80
@@ -88,20 +97,25 @@ def check_real(
     """
     if not is_real(value):
         raise TypeError(f"{name} must be a number, got {shown(value)}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = np.inf if value > 0 else -np.inf
     in_range = number >= least and (number > above or above == -np.inf)
     if not in_range or (finite and not np.isfinite(number)):
-        words = "a finite number" if finite else "a number"
-        limit = f" above {above}" if above > -np.inf else f" of at least {least}"
-        unlimited = above == least == -np.inf
-        raise ValueError(f"{name} must be {words}{'' if unlimited else limit}, got {value!r}")
+        words = "finite number" if np.isinf(number) else "number"
+        if above > -np.inf:
+            words = f"positive {words}" if above == 0 else f"{words} above {above}"
+        elif least > -np.inf:
+            words += f" of at least {least}"
+        raise ValueError(f"{name} must be a {words}, got {shown(value)}")
     return number
 
 
 def is_real(value: Any) -> bool:
     """Tell whether something is one real number."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
+        value = None if np.ma.isMaskedArray(value) else value[()]
     return isinstance(value, numbers.Real)
 
 
@@ -214,6 +228,7 @@ def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
 
 ABSTRACT: dict[Any, str] = {
     collections.abc.Mapping: "a dict",
+    dict: "a dict",
     collections.abc.Sequence: "a list",
     collections.abc.Collection: "a list",
     collections.abc.Iterable: "a list",
@@ -239,6 +254,8 @@ def accepts(hint: Any, value: Any) -> bool:
         return callable(value)
     if origin is type:
         return callable(value)  # whatever makes an object of the class
+    if origin in (dict, list, tuple):
+        return isinstance(value, origin)
     if origin is collections.abc.Mapping:
         # names, as keys, are told by those that look them up
         return isinstance(value, Mapping) and (
@@ -247,12 +264,20 @@ def accepts(hint: Any, value: Any) -> bool:
     if origin in ABSTRACT and isinstance(value, str) and inner[0] is Any:
         return True  # a list of letters
     if origin in ABSTRACT:
-        return is_listed(value) and all(accepts(inner[0], element) for element in value)
-    if hint is TensorVariable:
-        return isinstance(value, Variable)  # shared variables are of another class
+        return is_listed(value) and all_are(inner[0], value)
+    if hint is TensorVariable:  # shared variables are of another class
+        return isinstance(value, Variable) and isinstance(value.type, TensorType)
     if isinstance(hint, type) and not hasattr(hint, "__enter__"):  # a model is converted
         return isinstance(value, hint)
     return True
+
+
+def all_are(hint: Any, values: Any) -> bool:
+    """Tell whether all elements are what a type says, as far as they can be had."""
+    try:
+        return all(accepts(hint, element) for element in values)
+    except Exception:  # of a class of the user's
+        return False
 
 
 def is_listed(value: Any) -> bool:
@@ -280,7 +305,7 @@ def in_words(hint: Any) -> str:
         return name_of(hint)
     if origin is collections.abc.Callable or inner[0] is Any:
         return ABSTRACT[origin]
-    if origin is collections.abc.Mapping:
+    if origin in (collections.abc.Mapping, dict):
         keys = "" if inner[0] is str else f" whose keys are {name_of(inner[0])}"
         return ABSTRACT[origin] + keys
     of = typing.get_origin(inner[0]) or inner[0]

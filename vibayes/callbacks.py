@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vibayes import interrupts
-from vibayes.arguments import check_arguments, check_real, check_whole, shown
+from vibayes.arguments import check_arguments, check_real, check_whole, is_real, shown
 from vibayes.backend.shared import flat_values
 
 __all__ = ["Callback", "CheckParametersConvergence", "Tracker"]
@@ -84,9 +84,11 @@ RELATIVE_EPSILON = 1e-12
 def check_order_of_norm(order: Any) -> None:
     """Raise if NumPy knows no norm of vectors of that order."""
     try:
-        np.linalg.norm(np.ones(2), order)
+        known = is_real(order) and np.isfinite(np.linalg.norm(np.ones(2), order))
     except Exception:  # NumPy raises errors of many kinds
-        raise ValueError(f"ord must be a number other than 0, inf or -inf, got {order!r}") from None
+        known = False
+    if not known:
+        raise ValueError(f"ord must be a number other than 0, or inf or -inf, got {shown(order)}")
 
 
 class CheckParametersConvergence(Callback):

@@ -393,8 +393,10 @@ def expand_packed_triangular(
         Whether to return only the diagonal, a vector.
     """
     n, packed = check_whole(n, "n", least=0), pt.as_tensor_variable(packed)
-    if packed.type.ndim != 1:
-        raise ValueError(f"packed must be a vector, got {packed.type.ndim} axes")
+    if packed.type.ndim != 1 or packed.type.shape[0] not in (None, n * (n + 1) // 2):
+        raise ValueError(
+            f"packed must be a vector of {n * (n + 1) // 2} elements, got {packed.type}"
+        )
     if diagonal_only:
         rows, columns = np.tril_indices(n) if lower else np.triu_indices(n)
         return packed[np.flatnonzero(rows == columns)]

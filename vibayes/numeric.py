@@ -36,11 +36,14 @@ ADVICE = {
     "U": "convert it first, such as by astype(float)",
     "S": "convert it first, such as by astype(float)",
     "V": "give its columns one by one",
+    "O": "cast them first, as in data.astype('float64')",
 }
 """What to do with what is not numbers, by the kind of its dtype."""
 
 
-def numeric_array(data: Any, subject: str, copy: bool | None = True) -> np.ndarray:
+def numeric_array(
+    data: Any, subject: str, *, copy: bool | None = True, objects: bool = True
+) -> np.ndarray:
     """Return numbers as an array that PyTensor can take.
 
     Parameters
@@ -52,6 +55,8 @@ def numeric_array(data: Any, subject: str, copy: bool | None = True) -> np.ndarr
         What they are, for messages: the variable, and which of its arguments.
     copy
         Whether the array is a new one in any case, or, by None, only where it has to be.
+    objects
+        Whether arrays of Python's own numbers are taken: one by one, which takes long.
 
     Raises
     ------
@@ -73,13 +78,13 @@ def numeric_array(data: Any, subject: str, copy: bool | None = True) -> np.ndarr
         value = np.array(data.to_numpy() if hasattr(data, "to_numpy") else data, copy=copy)
     except Exception as error:  # whatever foreign containers raise
         raise refuse(str(error)) from None
-    if value.dtype == object:
+    if value.dtype == object and objects:
         value = from_objects(value, subject, refuse)
     if value.dtype.kind == "b":
         return value.astype("int8")
     if value.dtype.kind not in "iuf":
         kind = value.dtype.kind
-        raise refuse(f"the dtype is {value.dtype}; {ADVICE.get(kind, 'convert it first')}")
+        raise refuse(f"their dtype is {value.dtype}; {ADVICE.get(kind, 'convert it first')}")
     if value.dtype.kind == "f" and value.dtype.itemsize > 8:
         return value.astype("float64")
     return value.astype(value.dtype.newbyteorder("="), copy=False)
@@ -87,7 +92,7 @@ def numeric_array(data: Any, subject: str, copy: bool | None = True) -> np.ndarr
 
 def refused(data: Any, subject: str, why: str) -> TypeError:
     """Return the error that says what was given in the place of numbers."""
-    because = f" ({why})" if why else ""
+    because = f": {why}" if why else ""
     return TypeError(f"{subject} must be numbers, got {shown(data)}{because}")
 
 
@@ -101,8 +106,8 @@ def from_objects(value: np.ndarray, subject: str, refuse: Callable[[str], TypeEr
             continue
         is_number = isinstance(element, int | float | Decimal | Fraction | np.number | np.bool_)
         if not is_number or np.iscomplexobj(element):
-            where = f"element {index} is " if value.ndim else "it is "
-            raise refuse(f"{where}{shown(element)}" if value.ndim else "")
+            where = f"their dtype is object, and element {index} is {shown(element)}"
+            raise refuse(where if value.ndim else "")
         try:
             result[index] = float(element)
         except (OverflowError, ValueError) as error:
@@ -138,7 +143,7 @@ def numeric_value(value: Any, subject: str) -> Any:
     ImputationError
         If elements are masked.
     """
-    if type(value) in (float, int, bool) and abs(value) < 2**63:
+    if type(value) in (float, int) and (abs(value) < 2**63 or value != value):
         return value
     if isinstance(value, list | tuple) and holds_tensors(value):
         try:
@@ -154,7 +159,10 @@ def numeric_value(value: Any, subject: str) -> Any:
 def holds_tensors(values: Any) -> bool:
     """Tell whether nested lists have a tensor somewhere."""
     if isinstance(values, list | tuple):
-        return any(map(holds_tensors, values))
+        try:
+            return any(map(holds_tensors, values))
+        except RecursionError:  # a list that holds itself
+            return False
     return isinstance(values, Variable)
 
 
@@ -182,17 +190,19 @@ def as_whole_numbers(value: np.ndarray, subject: str) -> np.ndarray:
     ValueError
         If one is not whole, or too large.
     """
+    label, _, what = subject.rpartition(": ")
+    values = what.replace("data", "values")
     broken = (value != np.floor(value)) | ~np.isfinite(value)
     if broken.any():
         raise ValueError(
-            f"{subject} must be whole numbers, but {broken.sum()} of {value.size} are not, the "
-            f"first of them {value[broken][0]}"
+            f"{label}: {what} must be whole numbers, but {broken.sum()} of {value.size} {values} "
+            f"are not, the first of them {value[broken][0]}"
         )
     large = (value >= 2**63) | (value < -(2**63))
     if large.any():
         raise ValueError(
-            f"{subject} must be whole numbers below 2**63, but {large.sum()} of {value.size} are "
-            f"not, the first of them {value[large][0]}"
+            f"{label}: {what} must be whole numbers below 2**63, but {large.sum()} of "
+            f"{value.size} {values} are not, the first of them {value[large][0]}"
         )
     return value.astype("int64")
 
@@ -206,32 +216,45 @@ def of_numbers(function: F) -> F:
     What the function takes goes to it as it is. Tables of pandas and their kind, and masked arrays
     without masked elements, become arrays.
     """
-    name = f"math.{getattr(function, '__name__', None) or getattr(function, 'name', '')}"
+    op = getattr(function, "scalar_op", function)  # of what works element by element
+    name = getattr(function, "__name__", None) or getattr(op, "name", None) or str(op)
+    name = f"math.{name.lower()}"
 
     @wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
+        if not any(map(is_foreign, args)):
+            try:
+                return function(*args, **kwargs)
+            except Exception:  # of many kinds; without numbers in foreign containers it may work
+                pass
+        keys = [*(f"argument {i}" for i in range(1, len(args) + 1)), *kwargs]
+        given = dict(zip(keys, [*args, *kwargs.values()], strict=True))
+        taken = [as_operand(value, f"{name}: {key}") for key, value in given.items()]
+        named = dict(zip(kwargs, taken[len(args) :], strict=True))
         try:
-            return function(*args, **kwargs)
+            return function(*taken[: len(args)], **named)
         except Exception as error:
-            problem = error
-        labels = [f"{name}: argument {i}" for i in range(1, len(args) + 1)]
-        args = tuple(map(as_operand, args, labels))
-        kwargs = {key: as_operand(v, f"{name}: {key}") for key, v in kwargs.items()}
-        try:
-            return function(*args, **kwargs)
-        except Exception:
-            given = ", ".join(map(shown, [*args, *kwargs.values()]))
-            kind = ValueError if isinstance(problem, ValueError) else TypeError
-            message = f"{name}: its arguments must fit, got {given}: {problem}"
-            raise kind(message) from problem
+            values = ", ".join(f"{key} = {shown(value)}" for key, value in given.items())
+            kind = ValueError if isinstance(error, ValueError) else TypeError
+            raise kind(f"{name}: {error}; got {values}") from error
 
     return cast(F, checked)
 
 
+def is_foreign(value: Any) -> bool:
+    """Tell whether NumPy would take something for an array, or for one without its mask."""
+    return hasattr(value, "to_numpy") or np.ma.isMaskedArray(value)
+
+
 def as_operand(value: Any, subject: str) -> Any:
     """Return an argument as PyTensor takes it; of a list that holds tensors, each element."""
-    if value is None or isinstance(value, bool | str | Variable):
+    if isinstance(value, bool):
+        return np.bool_(value) if "argument" in subject else value
+    if value is None or isinstance(value, str | Variable):
         return value
     if isinstance(value, list | tuple) and any(not isinstance(v, int | float) for v in value):
-        return type(value)(as_operand(element, subject) for element in value)
+        try:
+            return [as_operand(element, subject) for element in value]
+        except RecursionError:
+            raise refused(value, subject, "the list holds itself") from None
     return numeric_value(value, subject)

@@ -26,9 +26,9 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 from pytensor.tensor.variable import TensorConstant, TensorVariable
 
-from vibayes.arguments import check_arguments, check_whole, shown
+from vibayes.arguments import check_arguments, check_real, check_whole, shown
 from vibayes.distributions.constraints import Constraint
-from vibayes.numeric import as_tensor
+from vibayes.numeric import as_tensor, checked_tensor
 from vibayes.settings import Identity, attributes
 
 __all__ = [
@@ -109,6 +109,10 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         function = self.function
+        if not all(hasattr(function, name) for name in FUNCTION_ATTRIBUTES):
+            raise TypeError(f"Optimizer: function must be a function, got {shown(function)}")
+        if not isinstance(self.hyper, Mapping):
+            raise TypeError(f"Optimizer: hyper must be a dict by name, got {shown(self.hyper)}")
         hyper = {k: check_hyper(v, k, function.__name__) for k, v in self.hyper.items()}
         # The instance is frozen, and looks like its function to help() and inspect.signature().
         self.__dict__.update({name: getattr(function, name) for name in FUNCTION_ATTRIBUTES})
@@ -261,7 +265,8 @@ def check_hyper(value: Any, name: str, owner: str) -> Any:
     """Return a hyper-parameter, constants as plain numbers, or raise if it is impossible."""
     if isinstance(value, TensorConstant):
         value = value.data
-    if isinstance(value, np.generic | np.ndarray) and value.ndim == 0:
+    is_number = isinstance(value, np.generic | np.ndarray) and not np.ma.isMaskedArray(value)
+    if is_number and value.ndim == 0:
         value = value.item()
     if name == "n_win" and not isinstance(value, Variable):
         return check_whole(value, f"{owner}: {name}", least=1)
@@ -270,6 +275,10 @@ def check_hyper(value: Any, name: str, owner: str) -> Any:
             raise TypeError(
                 f"{owner}: {name} must be a number or a PyTensor scalar, got {shown(value)}"
             )
+        if isinstance(value, Variable) and checked_tensor(value, f"{owner}: {name}").type.ndim:
+            raise TypeError(f"{owner}: {name} must be a scalar, got {shown(value)} ({value.type})")
+        if not isinstance(value, Variable):
+            value = check_real(value, f"{owner}: {name}", finite=False)
         HYPER_PARAMETERS[name].check(owner, name, value)
     return value
 
@@ -294,9 +303,11 @@ def as_list(params: Trained) -> list[SharedVariable]:
     """Return parameters as a list."""
     if params is None:
         raise TypeError("params is missing")
-    if isinstance(params, str | bytes) or not np.iterable(params):
-        raise TypeError(f"params must be a list of shared variables, got {shown(params)}")
-    return list(params)
+    try:
+        return list(params)
+    except Exception:  # whatever objects of the user's raise
+        message = f"params must be a list of shared variables, got {shown(params)}"
+        raise TypeError(message) from None
 
 
 def get_or_compute_grads(loss_or_grads: LossOrGrads, params: Trained) -> list[TensorVariable]:
@@ -321,7 +332,8 @@ def get_or_compute_grads(loss_or_grads: LossOrGrads, params: Trained) -> list[Te
         if not isinstance(param, SharedVariable):
             raise TypeError(f"params must be shared variables, got {shown(param)}")
     if not isinstance(loss_or_grads, list | tuple):
-        if getattr(loss_or_grads, "ndim", None) != 0:
+        is_tensor = isinstance(loss_or_grads, Variable)
+        if not is_tensor or getattr(loss_or_grads, "ndim", None) != 0:
             raise TypeError(
                 f"loss_or_grads: the loss must be a scalar expression, got {shown(loss_or_grads)}"
             )
@@ -330,7 +342,9 @@ def get_or_compute_grads(loss_or_grads: LossOrGrads, params: Trained) -> list[Te
         as_tensor(grad, f"loss_or_grads: gradient {i}") for i, grad in enumerate(loss_or_grads)
     ]
     if len(grads) != len(params):
-        raise ValueError(f"{len(grads)} gradients for {len(params)} parameters")
+        raise ValueError(
+            f"loss_or_grads: there are {len(grads)} gradients for {len(params)} parameters"
+        )
     for param, grad in zip(params, grads, strict=True):
         if grad.type.ndim != param.type.ndim:
             raise ValueError(

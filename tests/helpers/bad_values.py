@@ -96,7 +96,10 @@ VALUES = {
     "None in a list": (lambda: [0.5, None], means(np.array([0.5, np.nan]))),
     "a column": (lambda: pd.Series(PAIR), means(PAIR)),
     "a column of nullable numbers": (lambda: pd.Series(PAIR, dtype="Float64"), means(PAIR)),
-    "a column with a gap": (lambda: pd.array([0.5, None], dtype="Float64"), means(np.array([0.5, np.nan]))),
+    "a column with a gap": (
+        lambda: pd.array([0.5, None], dtype="Float64"),
+        means(np.array([0.5, np.nan])),
+    ),
     "an array of pandas": (lambda: pd.array(PAIR), means(PAIR)),
     "a table": (lambda: pd.DataFrame({"a": PAIR, "b": PAIR}), means(np.stack([PAIR, PAIR], 1))),
     "an array of xarray": (lambda: xr.DataArray(PAIR, dims="x"), means(PAIR)),
@@ -149,6 +152,6 @@ VALUES = {
     "a structured array": (lambda: np.zeros(2, dtype=[("a", float)]), None),
     "a sparse matrix": (lambda: sparse.eye(2), None),
     "a data set": (lambda: xr.Dataset({"a": ("x", PAIR)}), None),
-    "a named tuple": (lambda: collections.namedtuple("P", "a")("x"), None),  # noqa: PYI024
+    "a named tuple": (lambda: collections.namedtuple("P", "a")("x"), None),
     "not implemented": (lambda: NotImplemented, None),
 }

@@ -214,7 +214,7 @@ class Approximation(PosteriorNodes):
         NotImplementedError
             If the approximation has no density, or the model's cannot be had for the whole data.
         """
-        return flat_draws(self, draws, random_seed)
+        return flat_draws(self, check_whole(draws, "draws", least=1), random_seed)
 
     def save(self, path: Any) -> None:
         """Write the approximation to a file, from which :func:`vibayes.load` reads it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import pytensor
@@ -13,6 +13,7 @@ from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.replace import _vectorize_node, clone_replace
 from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
 from pytensor.graph.rewriting.utils import rewrite_graph
+from pytensor.graph.traversal import ancestors
 from pytensor.scan.op import Scan
 from pytensor.tensor.type_other import NoneTypeT
 from pytensor.tensor.variable import TensorVariable
@@ -21,6 +22,7 @@ from vibayes.numeric import numeric_array
 
 __all__ = [
     "as_replacements",
+    "check_replaced",
     "compiled_graph",
     "integer_input",
     "is_loop",
@@ -42,6 +44,25 @@ def as_replacements(replacements: Mapping[Variable, Any] | None) -> dict[Variabl
             new = pytensor.shared(array.astype(old.dtype))
         result[old] = pt.as_tensor_variable(new)
     return result
+
+
+def check_replaced(replacements: Collection[Variable], graphs: Iterable[Variable]) -> None:
+    """Raise if something that is to be replaced is in none of the graphs.
+
+    Raises
+    ------
+    ValueError
+        Names it.
+    """
+    if not replacements:
+        return
+    known = set(ancestors(list(graphs)))
+    for old in replacements:
+        if old not in known:
+            raise ValueError(
+                f"more_replacements: {old} is no part of the model, so that nothing can take its "
+                f"place; give a variable that the model was written with"
+            )
 
 
 def view_as(source: Variable, result: Variable) -> None:

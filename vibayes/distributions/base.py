@@ -42,6 +42,7 @@ __all__ = [
     "to_float",
 ]
 
+REQUIRED: Any = inspect.Parameter.empty
 UNSET: Any = type("Unset", (), {"__repr__": lambda self: "UNSET"})()
 
 
@@ -104,7 +105,8 @@ class Distribution:
     ) -> TensorVariable:
         if not isinstance(name, str):
             raise TypeError(
-                f"{cls.__name__}: the first argument is the variable's name, got {name!r}. "
+                f"{cls.__name__}: the first argument is the variable's name, which must be a "
+                f"string, got {shown(name)}. "
                 f"For a distribution outside of a model use {cls.__name__}.dist(...)."
             )
         model = modelcontext(None)
@@ -167,7 +169,7 @@ class Distribution:
         bound.arguments["self"] = dist
         for parameter, value in bound.arguments.items():
             if parameter in cls.constraints:
-                if value is not None:
+                if value is not None or signature.parameters[parameter].default is REQUIRED:
                     value = numeric_value(value, f"{label}: {parameter}")
                     cls.constraints[parameter].check(label, parameter, value)
                     bound.arguments[parameter] = value
@@ -504,8 +506,10 @@ def distribution_of(rv: TensorVariable) -> Distribution:
     return dist
 
 
-def unnamed(rv: TensorVariable) -> Distribution:
+def unnamed(rv: TensorVariable, name: str) -> Distribution:
     """Return the distribution of a random variable that serves as a part of another one.
+
+    Messages call the argument by its ``name``.
 
     Raises
     ------
@@ -514,12 +518,15 @@ def unnamed(rv: TensorVariable) -> Distribution:
     ValueError
         If it is a variable of a model.
     """
-    dist = distribution_of(rv)
+    try:
+        dist = distribution_of(rv)
+    except TypeError as error:
+        raise TypeError(f"{name} must be made by dist: {error}") from None
     if rv.name is not None:
         kind = type(dist).__name__
         raise ValueError(
-            f"{rv.name!r} is a variable of a model. Give a part as {kind}.dist(...), which belongs "
-            f"to no model."
+            f"{name}: {rv.name!r} is a variable of a model. Give a part as {kind}.dist(...), which "
+            f"belongs to no model."
         )
     return dist
 
@@ -551,7 +558,7 @@ def logp(rv: TensorVariable, value: Any) -> TensorVariable:
     >>> vb.logp(vb.Poisson.dist(3.0), [0, 1]).eval()
     array([-3.        , -1.90138771])
     """
-    dist = distribution_of(rv)
+    dist = distribution_of(checked_rv(rv, "logp"))
     return dist.logp(as_value(dist, as_tensor(value, "logp: value")))
 
 
@@ -579,8 +586,17 @@ def logcdf(rv: TensorVariable, value: Any) -> TensorVariable:
     >>> np.exp(vb.logcdf(vb.Normal.dist(0, 1), 1.96).eval()).round(3)
     np.float64(0.975)
     """
-    dist = distribution_of(rv)
+    dist = distribution_of(checked_rv(rv, "logcdf"))
     return dist.logcdf(as_value(dist, as_tensor(value, "logcdf: value")))
+
+
+def checked_rv(rv: Any, owner: str) -> TensorVariable:
+    """Return a variable; raise if something is none."""
+    if not isinstance(rv, TensorVariable):
+        raise TypeError(
+            f"{owner}: rv must be a random variable, such as vb.Normal.dist(), got {shown(rv)}"
+        )
+    return rv
 
 
 def as_value(dist: Distribution, value: Any) -> TensorVariable:

@@ -41,7 +41,7 @@ class Bounded(Distribution):
 
     @behind_new
     def __init__(self, dist: TensorVariable, lower: Any, upper: Any) -> None:
-        base = unnamed(dist)
+        base = unnamed(dist, "dist")
         if base.ndim_supp:
             raise ValueError(f"{type(base).__name__} has events of {base.ndim_supp} axes, not 0")
         self.base = base

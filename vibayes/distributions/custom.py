@@ -13,7 +13,7 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.arguments import behind_new
+from vibayes.arguments import behind_new, check_whole
 from vibayes.backend.seeds import random_generators
 from vibayes.distributions.base import (
     Distribution,
@@ -139,9 +139,15 @@ class CustomDist(Distribution):
                 raise ValueError("signature says it all: leave out ndim_supp and ndims_params")
             names, output = parse_signature(signature)
             ndims_params, ndim_supp = [len(dims) for dims in names], len(output)
-        if ndim_supp is None:
+        if ndim_supp is not None:
+            ndim_supp = check_whole(ndim_supp, "ndim_supp", least=0)
+        else:
             ndim_supp = 0 if self.parent is None else self.parent.ndim_supp
-        ndims = [0] * len(self.arguments) if ndims_params is None else list(ndims_params)
+        ndims = [0] * len(self.arguments)
+        if ndims_params is not None:
+            if isinstance(ndims_params, Variable):
+                raise TypeError(f"ndims_params must be a list of numbers, got {ndims_params}")
+            ndims = [check_whole(ndim, "ndims_params", least=0) for ndim in ndims_params]
         if len(ndims) != len(self.arguments):
             raise ShapeError(
                 f"{len(self.arguments)} parameters, but axes are given of {len(ndims)}"

@@ -84,7 +84,7 @@ class Mixture(Distribution):
         if not variables:
             raise ValueError("comp_dists is empty")
         self.set_params(w=w)
-        self.parts = [unnamed(variable) for variable in variables]
+        self.parts = [unnamed(variable, "comp_dists") for variable in variables]
         self.batched = len(self.parts) == 1
         self.discrete = common(self.parts, "discrete")
         self.ndim_supp = common(self.parts, "ndim_supp")

@@ -121,7 +121,9 @@ class GaussianRandomWalk(TimeSeries):
     ) -> None:
         self.set_params(mu=mu, sigma=sigma)
         self.set_steps(steps)
-        self.init = unnamed(Normal.dist(0.0, 100.0) if init_dist is None else init_dist)
+        self.init = unnamed(
+            Normal.dist(0.0, 100.0) if init_dist is None else init_dist, "init_dist"
+        )
         if self.init.ndim_supp:
             raise ValueError("init_dist must be univariate")
         self.parts = (self.init,)
@@ -207,7 +209,9 @@ class AR(TimeSeries):
         self.set_steps(steps)
         self.constant = bool(constant)
         self.n_initial = order_of(self.rho, self.constant, ar_order)
-        self.init = unnamed(Normal.dist(0.0, 100.0) if init_dist is None else init_dist)
+        self.init = unnamed(
+            Normal.dist(0.0, 100.0) if init_dist is None else init_dist, "init_dist"
+        )
         if self.init.ndim_supp > 1:
             raise ValueError("init_dist must be univariate, or have vectors as events")
         self.parts = (self.init,)

@@ -17,6 +17,7 @@ from pytensor.graph.basic import Variable
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import check_arguments
+from vibayes.backend.seeds import check_random_seed
 from vibayes.backend.shared import assign
 from vibayes.context import modelcontext
 from vibayes.distributions.base import to_float
@@ -191,6 +192,7 @@ class Group:
             raise TypeError(f"{type(self).__name__} has no option {unknown[0]!r}; it has: {known}")
         self.variables: list[TensorVariable] = []
         self.given_params: dict[str, Any] = dict(params or {})
+        check_random_seed(random_seed)
         self.random_seed: Any = random_seed
         self.start: dict[str, Any] = dict(start or {})
         self.start_sigma: Mapping[str, Any] | None = start_sigma

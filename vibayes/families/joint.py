@@ -12,6 +12,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import check_arguments, check_real
 from vibayes.backend.compiled import Compiled
+from vibayes.backend.graphs import as_replacements, check_replaced
 from vibayes.backend.seeds import as_seed_sequence, new_generator
 from vibayes.context import modelcontext
 from vibayes.exceptions import ModelError, ShapeError
@@ -77,6 +78,21 @@ class Joint:
     def params(self) -> list[TensorVariable]:
         """Variational parameters of all groups."""
         return [p for group in self.groups for p in group.params]
+
+    def replaced(self, replacements: Any, nodes: Sequence[Variable] = ()) -> dict[Any, Any]:
+        """Return replacements of parts of the model, of parameters, or of other expressions.
+
+        Raises
+        ------
+        TypeError
+            If they are none.
+        ValueError
+            If one replaces what is nowhere.
+        """
+        found = as_replacements(replacements)
+        params = [p for group in self.groups for p in group.params_dict.values()]
+        check_replaced(found, [*self.model.graphs, *params, *nodes])
+        return found
 
     @property
     def shared_params(self) -> Any:

@@ -201,7 +201,8 @@ class Inference(Method):
         ------
         FloatingPointError
             If the loss or a parameter stops being finite. The approximation holds the last state
-            that was finite, and ``hist`` the losses up to there.
+            that was finite, or, if the loss had run away before, the last one of a sensible loss,
+            and ``hist`` the losses up to there.
         SamplingError
             If the log density is not finite where the fit starts.
         StreamError
@@ -234,6 +235,7 @@ class Inference(Method):
             more_replacements=more_replacements,
             total_grad_norm_constraint=total_grad_norm_constraint,
         )
+        self.approx.replaced(options.more_replacements)
         automatic = n is None and obj_optimizer is None and self.can_end_by_itself
         budget = budget_if(automatic, max_seconds, max_steps)
         mode = resolve_mode(backend, dict(compile_kwargs or {}).get("mode"))

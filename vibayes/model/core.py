@@ -12,7 +12,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.arguments import check_arguments
+from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.modes import resolve_mode
 from vibayes.distributions.base import distribution_of, to_float
 from vibayes.model.density import logp_terms, point_logps, replaced_by_values
@@ -150,6 +150,17 @@ class Model(Registration):
             if dims := self.named_vars_to_dims.get(rv.name):
                 self.check_lengths(whole_shape(observed), dims, label)
         check_same_rows(self.minibatches)
+
+    @property
+    def graphs(self) -> list[Variable]:
+        """Everything that the model is made of, as the roots of its graphs."""
+        return [
+            *self.basic_RVs,
+            *self.unobserved_RVs,
+            *self.potentials,
+            *self.data_vars,
+            *self.rvs_to_values.values(),
+        ]
 
     # -- density ------------------------------------------------------------------------------
 
@@ -314,6 +325,8 @@ class Model(Registration):
         round_vals
             Decimals to round to; None for no rounding.
         """
+        if round_vals is not None:
+            round_vals = check_whole(round_vals, "round_vals", least=-300, most=300)
         point = self.initial_point() if point is None else point
         logps = point_logps(self, point)
         return logps if round_vals is None else {n: round(v, round_vals) for n, v in logps.items()}

@@ -191,7 +191,7 @@ def check_new_coords(
 ) -> None:
     for dim, values in coords.items():
         if dim not in model.coords:
-            raise ModelError(f"set_data: the model has no dimension {dim!r}")
+            raise ModelError(f"set_data: the model has no dimension {dim!r}, which coords has")
         expected = lengths.get(dim, len(values))
         if len(values) != expected:
             raise ShapeError(

@@ -72,6 +72,8 @@ class ModelDims(ModelVariables):
             raise ModelError(
                 f"Dimension {name!r}: that name belongs to the axes of posterior draws"
             )
+        if length is not None:
+            length = check_whole(length, f"Dimension {name!r}: length", least=0)
         if values is not None:
             values = as_labels(values, name)
             if length is not None and len(values) != length:
@@ -79,8 +81,6 @@ class ModelDims(ModelVariables):
                     f"Dimension {name!r}: {len(values)} coordinates for length {length}"
                 )
             length = len(values)
-        elif length is not None:
-            length = check_whole(length, f"Dimension {name!r}: length", least=0)
         known, known_length = self._coords.get(name), self.dim_length(name)
         if known is not None and values is not None and known != values:
             raise ModelError(f"Dimension {name!r} already has other coordinates")
@@ -90,6 +90,8 @@ class ModelDims(ModelVariables):
 
     def add_coords(self, coords: Mapping[str, Sequence[Any] | None]) -> None:
         """Register several dimensions with their coordinates."""
+        if not isinstance(coords, Mapping):
+            raise TypeError(f"coords must be a dict of coordinates by name, got {shown(coords)}")
         for name, values in coords.items():
             self.add_coord(name, values)
 
@@ -126,10 +128,13 @@ class ModelDims(ModelVariables):
         """Return dims as a tuple, one entry an axis."""
         if dims is None:
             return (None,) * (ndim or 0)
-        dims = (dims,) if isinstance(dims, str) or not np.iterable(dims) else tuple(dims)
+        try:
+            dims = (dims,) if isinstance(dims, str) or not np.iterable(dims) else tuple(dims)
+        except Exception:  # whatever objects of the user's raise
+            raise TypeError(f"{label}: dims must be names, got {shown(dims)}") from None
         for dim in dims:
             if dim is not None and not isinstance(dim, str):
-                raise TypeError(f"{label}: dims must be names, got {dim!r}")
+                raise TypeError(f"{label}: dims must be names, got {shown(dim)}")
         if ndim is not None and len(dims) != ndim:
             raise ShapeError(f"{label}: dims {dims} for {ndim} axes")
         return dims

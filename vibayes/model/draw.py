@@ -12,6 +12,7 @@ from pytensor.graph.basic import Variable
 from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.modes import EVALUATE_MODE
 from vibayes.backend.seeds import reseeded
+from vibayes.numeric import numeric_value
 
 __all__ = ["draw", "floatX"]
 
@@ -71,4 +72,5 @@ def floatX(value: Any) -> Any:
         What to convert.
     """
     dtype = pytensor.config.floatX
+    value = numeric_value(value, "floatX: value")
     return value.astype(dtype) if hasattr(value, "astype") else np.asarray(value, dtype=dtype)

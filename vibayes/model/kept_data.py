@@ -85,7 +85,7 @@ class KeptData:
         dtype
             The dtype that earlier data have.
         """
-        array = numeric_array(data, f"{self.label}: data", copy=None)
+        array = numeric_array(data, f"{self.label}: data", copy=None, objects=False)
         array = array[kept_part(self.in_memory_size, array.shape, self.label)]
         wanted = self.dtype or dtype or default_dtype(array)
         with np.errstate(invalid="ignore"):  # what the cast breaks is told below

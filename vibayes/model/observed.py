@@ -24,6 +24,7 @@ from vibayes.streaming.batch import BatchVariable
 __all__ = [
     "as_observed",
     "check_observed_shape",
+    "is_in_memory",
     "known_shape",
     "known_value",
     "warn_of_minibatches",

@@ -10,6 +10,7 @@ import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import shown
 from vibayes.backend.modes import evaluate
 from vibayes.distributions.base import UNSET, Distribution
 from vibayes.distributions.shapes import Shape, known_lengths, same_shape
@@ -17,6 +18,7 @@ from vibayes.distributions.transforms import Transform
 from vibayes.exceptions import ShapeError
 from vibayes.model.density import expand_total_size
 from vibayes.model.dims import ModelDims
+from vibayes.model.initial import constant_start
 from vibayes.model.observed import (
     as_observed,
     check_observed_shape,
@@ -26,6 +28,7 @@ from vibayes.model.observed import (
 )
 from vibayes.model.variables import check_name
 from vibayes.model.whole_data import minibatches_in
+from vibayes.numeric import as_tensor, numeric_value
 
 __all__ = ["Registration"]
 
@@ -80,7 +83,7 @@ class Registration(ModelDims):
             if initval is not None:
                 raise ValueError(f"{label}: an observed variable has no initval")
             value = data
-        check_initval(initval, label)
+        check_initval(initval, rv, label)
         self.add_named_variable(rv, name, dims)
         self.append("basic_RVs", rv)
         self.record("rvs_to_values", rv, value)
@@ -142,7 +145,7 @@ class Registration(ModelDims):
             What stands for it in messages.
         """
         dims = self.known_dims(dims, label)
-        variable = pt.tensor_copy(pt.as_tensor_variable(var))
+        variable = pt.tensor_copy(as_tensor(var, f"{label or name}: var"))
         if dims is not None:
             dims = self.normalize_dims(dims, variable.type.ndim, label)
             self.check_lengths(variable.type.shape, dims, label)
@@ -209,7 +212,9 @@ class Registration(ModelDims):
     ) -> TensorVariable:
         """Return the variable that stands for a free random variable's unconstrained value."""
         if transform is not None and not isinstance(transform, Transform):
-            raise TypeError(f"{label}: transform must be a Transform or None, got {transform!r}")
+            raise TypeError(
+                f"{label}: transform must be a Transform or None, got {shown(transform)}"
+            )
         shape = rv.type.shape
         if None in shape:
             shape = tuple(int(n) for n in evaluate(tuple(rv.shape)))
@@ -220,8 +225,14 @@ class Registration(ModelDims):
         return pt.TensorType(dtype, shape)(name)  # pt.tensor takes some names for a dtype
 
 
-def check_initval(initval: Any, label: str) -> None:
-    if isinstance(initval, str) and initval not in ("support_point", "prior"):
-        raise ValueError(
-            f"{label}: initval must be a value, 'support_point' or 'prior', got {initval!r}"
-        )
+def check_initval(initval: Any, rv: TensorVariable, label: str) -> None:
+    """Raise if something is no value of a variable to start from."""
+    if initval is None:
+        return
+    if isinstance(initval, str):
+        if initval not in ("support_point", "prior"):
+            raise ValueError(
+                f"{label}: initval must be a value, 'support_point' or 'prior', got {initval!r}"
+            )
+        return
+    constant_start(numeric_value(initval, f"{label}: initval"), rv.type, f"{label}: initval")

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import shown
 from vibayes.backend.compiled import Compiled
 from vibayes.context import Openable, active_model
 from vibayes.distributions.transforms import Transform
@@ -186,7 +187,7 @@ class ModelVariables(Openable):
 def check_name(name: Any, kind: str = "variable") -> None:
     """Raise if something is no name that results could be told by."""
     if not isinstance(name, str):
-        raise TypeError(f"The name of a {kind} must be a string, got {name!r}")
+        raise TypeError(f"The name of a {kind} must be a string, got {shown(name)}")
     bad = next((c for c in name if c in BAD_CHARACTERS), None)
     if not name or name != name.strip() or bad is not None:
         why = f"contains {bad!r}" if bad else "is empty or begins or ends with a space"

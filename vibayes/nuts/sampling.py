@@ -16,7 +16,7 @@ from vibayes.backend.seeds import as_seed_sequence
 from vibayes.context import modelcontext
 from vibayes.inference.fit import fit
 from vibayes.model.core import Model
-from vibayes.model.initial import check_point
+from vibayes.model.initial import check_point, check_support
 from vibayes.nuts.density import check_model, compile_density, density_at
 from vibayes.nuts.results import as_results, complete_chains, warn_of_problems
 from vibayes.nuts.start import Start, approximate_start, model_start
@@ -144,6 +144,7 @@ def sample(
     if not 0 < target_accept < 1:
         raise ValueError(f"target_accept must be between 0 and 1, got {target_accept!r}")
     check_model(model)
+    check_support(model)
     seeds = as_seed_sequence(random_seed).spawn(2)
     start_of_chains, point = choose_start(model, init, start, seeds[0])
     center, scale = start_of_chains.center, start_of_chains.scale

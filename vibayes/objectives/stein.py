@@ -15,6 +15,7 @@ from vibayes.arguments import check_arguments, check_real
 from vibayes.backend.seeds import new_generator
 from vibayes.families.draws import Draws
 from vibayes.families.joint import Joint
+from vibayes.model.gradients import gradient_of
 from vibayes.objectives.base import Operator
 from vibayes.objectives.kernels import Kernel, as_kernel, rbf
 
@@ -107,7 +108,7 @@ class KSD(Operator):
         scaled = self.approx.scale_cost_to_minibatch
         logp = draws.logp / draws.normalizing_constant if scaled else draws.logp
         (logp,) = replace([logp])
-        grads = pytensor.grad(logp.sum(), list(roots.values()), disconnected_inputs="ignore")
+        grads = gradient_of(logp.sum(), list(roots.values()), self.approx.model)
         score = pt.concatenate([g.reshape((n, -1)) for g in grads], axis=1)
         return graph_replace(score, {roots[var]: part for var, part in z.items()}, strict=False)
 

@@ -16,7 +16,6 @@ from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import check_arguments, check_whole
-from vibayes.backend.graphs import as_replacements
 from vibayes.backend.seeds import random_generators
 from vibayes.distributions.base import to_float
 from vibayes.exceptions import ModelError
@@ -81,7 +80,7 @@ class PosteriorNodes(Joint):
         >>> approx.sample_node(x**2, size=100).eval(mode="FAST_COMPILE").shape
         (100,)
         """
-        swap = as_replacements(more_replacements)
+        swap = self.replaced(more_replacements, as_nodes(node))
 
         def of_values(graphs: Sequence[Variable]) -> list[Variable]:
             values = self.model.replace_rvs_by_values(swapped(graphs, swap))
@@ -128,7 +127,8 @@ class PosteriorNodes(Joint):
         more_replacements : dict, optional
             What to put in the place of parts of ``node`` first.
         """
-        nodes = swapped(as_nodes(node), as_replacements(more_replacements))
+        nodes = as_nodes(node)
+        nodes = swapped(nodes, self.replaced(more_replacements, nodes))
         values = self.model.replace_rvs_by_values(nodes)
         parts: dict[Variable, Variable] = {}
         for group, flat in zip(self.groups, self.inputs, strict=True):
@@ -194,7 +194,7 @@ class PosteriorNodes(Joint):
         more_replacements : dict, optional
             What to put in the place of parts of ``node`` first.
         """
-        swap = as_replacements(more_replacements)
+        swap = self.replaced(more_replacements, as_nodes(node))
         one, new = self._one_draw, fresh_draws(self, s, d)
         pairs = zip(chain(*one.drawn), chain(*new.drawn), strict=True)
         draws = replace(new, z=dict(pairs))  # for graphs of the one draw, in place of values

@@ -76,7 +76,7 @@ def compute_log_likelihood(
     """
     label = "compute_log_likelihood"
     trace, model, _ = drawn_trace(idata, model, draws, as_seed_sequence(random_seed), label)
-    posterior = posterior_of(trace, sample_dims)
+    posterior = posterior_of(trace, sample_dims, "idata")
     variables = named_variables(model, var_names, model.observed_RVs, "observed variables")
     model.check_shapes()
     warn_of_potentials(model, "log likelihoods")
@@ -125,7 +125,7 @@ def compute_log_prior(
     """
     label = "compute_log_prior"
     trace, model, _ = drawn_trace(idata, model, draws, as_seed_sequence(random_seed), label)
-    posterior = posterior_of(trace, sample_dims)
+    posterior = posterior_of(trace, sample_dims, "idata")
     variables = named_variables(model, var_names, model.free_RVs, "free variables")
     warn_of_potentials(model, "log priors")
     group = density_group(model, variables, posterior, label)

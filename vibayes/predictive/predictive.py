@@ -190,6 +190,7 @@ def drawn_trace(
     trace: Any, model: Model | None, draws: int, seed: Any, label: str
 ) -> tuple[Any, Model, Any]:
     """Return draws of an approximation in its place, the model, and the seed of what follows."""
+    draws = check_whole(draws, "draws", least=1)
     if not isinstance(trace, Joint):
         return trace, modelcontext(model), seed
     local = [rv.name for group in trace.groups if group.local for rv in group.variables]
@@ -200,7 +201,7 @@ def drawn_trace(
         )
     first, second = seed.spawn(2)
     model = trace.model if model is None else model
-    return samples_of(trace, check_whole(draws, "draws", least=1), first), model, second
+    return samples_of(trace, draws, first), model, second
 
 
 def named_variables(

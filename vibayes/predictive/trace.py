@@ -88,8 +88,12 @@ class Trace:
         return checked_cast(values, rv)
 
 
-def posterior_of(trace: Any, sample_dims: Sequence[str] | None = None) -> Trace:
+def posterior_of(
+    trace: Any, sample_dims: Sequence[str] | None = None, name: str = "trace"
+) -> Trace:
     """Return the posterior that ArviZ objects of either generation, or a Dataset, hold.
+
+    Messages call the argument by its ``name``.
 
     Raises
     ------
@@ -98,20 +102,20 @@ def posterior_of(trace: Any, sample_dims: Sequence[str] | None = None) -> Trace:
     ModelError
         If there is no posterior, or none of the dimensions of draws.
     """
-    posterior = posterior_dataset(trace)
+    posterior = posterior_dataset(trace, name)
     if sample_dims is None:
         sample_dims = sample_dims_in(posterior)
     missing = [dim for dim in sample_dims if dim not in posterior.dims]
     if missing or not sample_dims:
         wanted = ", ".join(map(repr, missing or ("chain", "draw")))
         raise ModelError(
-            f"the posterior has no dimension {wanted} along which draws lie; it has "
+            f"{name}: the posterior has no dimension {wanted} along which draws lie; it has "
             f"{', '.join(map(repr, posterior.sizes)) or 'none'}"
         )
     return Trace(posterior, tuple(sample_dims))
 
 
-def posterior_dataset(trace: Any) -> xarray.Dataset:
+def posterior_dataset(trace: Any, name: str) -> xarray.Dataset:
     """Return the posterior as a Dataset."""
     from xarray import Dataset, DataTree
 
@@ -126,8 +130,8 @@ def posterior_dataset(trace: Any) -> xarray.Dataset:
         return trace.posterior
     elif not hasattr(trace, "groups"):
         raise TypeError(
-            "expected an approximation, or draws as arviz.InferenceData, xarray.DataTree or a "
-            f"Dataset of a posterior, got {type(trace).__name__}"
+            f"{name}: expected an approximation, or draws as arviz.InferenceData, xarray.DataTree "
+            f"or a Dataset of a posterior, got {type(trace).__name__}"
         )
     raise ModelError(f"the {type(trace).__name__} has no group 'posterior'")
 

@@ -43,8 +43,8 @@ class Contents(NamedTuple):
 # -- writing --------------------------------------------------------------------------------------
 
 
-def as_path(path: Any) -> Path:
-    """Return the name of a file as a path.
+def as_path(path: Any, name: str = "path") -> Path:
+    """Return the name of a file as a path; the argument has a ``name``.
 
     Raises
     ------
@@ -52,11 +52,11 @@ def as_path(path: Any) -> Path:
         If it is none.
     """
     if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"path must be the name of a file, got {shown(path)}")
+        raise TypeError(f"{name} must be the name of a file, got {shown(path)}")
     return Path(path)
 
 
-def check_path(path: Any) -> Path:
+def check_path(path: Any, name: str = "path") -> Path:
     """Return where to write to, as a path.
 
     Raises
@@ -66,11 +66,13 @@ def check_path(path: Any) -> Path:
     FileNotFoundError
         If the folder does not exist.
     """
-    path = as_path(path)
+    path = as_path(path, name)
     if path.suffix not in (".nc", ".zarr"):
-        raise ValueError(f"the name of {str(path)!r} must end with .nc (netCDF) or .zarr")
+        raise ValueError(f"{name}: the name of {str(path)!r} must end with .nc (netCDF) or .zarr")
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"the folder {str(path.parent)!r} of {path.name!r} does not exist")
+        raise FileNotFoundError(
+            f"{name}: the folder {str(path.parent)!r} of {path.name!r} does not exist"
+        )
     return path
 
 
@@ -162,7 +164,7 @@ def read_file(
     StorageError
         If it is none of vibayes, or it is not whole, or too long.
     """
-    path = Path(path)
+    path = as_path(path)
     if path.suffix == ".zarr":
         recover_folder(path)
     if not path.exists():
