@@ -316,7 +316,7 @@ ELEMENTS: dict[Any, str] = {
     str: "strings",
     float: "numbers",
     bool: "True or False",
-    collections.abc.Callable: "functions",
+    collections.abc.Callable: "callables",
 }
 
 

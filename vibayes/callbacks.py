@@ -84,7 +84,7 @@ RELATIVE_EPSILON = 1e-12
 def check_order_of_norm(order: Any) -> None:
     """Raise if NumPy knows no norm of vectors of that order."""
     try:
-        known = is_real(order) and np.isfinite(np.linalg.norm(np.ones(2), order))
+        known = is_real(order) and order != 0 and np.isfinite(np.linalg.norm(np.ones(2), order))
     except Exception:  # NumPy raises errors of many kinds
         known = False
     if not known:

@@ -153,7 +153,7 @@ def numeric_value(value: Any, subject: str) -> Any:
     if isinstance(value, Variable):
         return checked_tensor(value, subject)
     array = numeric_array(value, subject)
-    return array if array.ndim else array[()]
+    return array if array.ndim else array.item()
 
 
 def holds_tensors(values: Any) -> bool:
@@ -233,6 +233,8 @@ def of_numbers(function: F) -> F:
         named = dict(zip(kwargs, taken[len(args) :], strict=True))
         try:
             return function(*taken[: len(args)], **named)
+        except FloatingPointError:
+            raise
         except Exception as error:
             values = ", ".join(f"{key} = {shown(value)}" for key, value in given.items())
             kind = ValueError if isinstance(error, ValueError) else TypeError
@@ -243,7 +245,7 @@ def of_numbers(function: F) -> F:
 
 def is_foreign(value: Any) -> bool:
     """Tell whether NumPy would take something for an array, or for one without its mask."""
-    return hasattr(value, "to_numpy") or np.ma.isMaskedArray(value)
+    return hasattr(value, "to_numpy") or isinstance(value, np.ma.MaskedArray | np.matrix)
 
 
 def as_operand(value: Any, subject: str) -> Any:

@@ -23,6 +23,11 @@ SHARE = 50  # times as long as it takes to show something, nothing new is shown
 AVERAGE_OVER = 1000
 
 
+def average_loss(losses: np.ndarray) -> float:
+    """Return the mean of the last losses, NaN if there are none."""
+    return float(np.mean(losses[-AVERAGE_OVER:])) if len(losses) else float("nan")
+
+
 class Progress:
     """How far n iterations are, silent where nobody would see it.
 
@@ -109,7 +114,7 @@ class NotebookView:
 
 def loss_text(losses: np.ndarray) -> str:
     """Return the average of the last losses in words, nothing if there are none."""
-    return f"Average Loss = {np.mean(losses[-AVERAGE_OVER:]):,.5g}" if len(losses) else ""
+    return f"Average Loss = {average_loss(losses):,.5g}" if len(losses) else ""
 
 
 def make_view(n: int) -> TerminalView | NotebookView:

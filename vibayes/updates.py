@@ -117,6 +117,7 @@ class Optimizer:
         # The instance is frozen, and looks like its function to help() and inspect.signature().
         self.__dict__.update({name: getattr(function, name) for name in FUNCTION_ATTRIBUTES})
         self.__dict__.update(__wrapped__=function, hyper=hyper)
+        self._bind(**hyper)
 
     @overload
     def __call__(
@@ -304,10 +305,11 @@ def as_list(params: Trained) -> list[SharedVariable]:
     if params is None:
         raise TypeError("params is missing")
     try:
-        return list(params)
+        if not isinstance(params, str | bytes):
+            return list(params)
     except Exception:  # whatever objects of the user's raise
-        message = f"params must be a list of shared variables, got {shown(params)}"
-        raise TypeError(message) from None
+        pass
+    raise TypeError(f"params must be a list of shared variables, got {shown(params)}")
 
 
 def get_or_compute_grads(loss_or_grads: LossOrGrads, params: Trained) -> list[TensorVariable]:
@@ -885,7 +887,7 @@ def norm_constraint(
     """
     tensor = as_tensor(tensor, "norm_constraint: tensor")
     if norm_axes is not None:
-        axes = tuple(norm_axes)
+        axes = tuple(check_whole(axis, "norm_axes", least=-tensor.type.ndim) for axis in norm_axes)
     elif tensor.type.ndim == 2:
         axes = (0,)
     elif 3 <= tensor.type.ndim <= 5:

@@ -443,7 +443,7 @@ BY_NAME = {
     "loss_or_grads": Variable,
     "params": list,
     "ax": vb.Model,
-    "approx": vb.Model,
+    "approx": NUMBERS,
     "model": vb.Model,
     "node": Variable,
     "tensor": NUMBERS,

@@ -13,7 +13,7 @@ from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.random.type import RandomType
 
-from vibayes.arguments import check_whole, is_whole, shown
+from vibayes.arguments import check_whole, shown
 
 __all__ = [
     "as_seed_sequence",
@@ -30,21 +30,21 @@ def as_seed_sequence(random_seed: Any) -> np.random.SeedSequence:
         return random_seed
     if isinstance(random_seed, np.random.Generator):
         return np.random.SeedSequence(int(random_seed.integers(2**63)))
-    if isinstance(random_seed, Sequence | np.ndarray) and not isinstance(random_seed, str | bytes):
-        try:
-            seeds = [check_whole(seed, "random_seed", least=0, most=None) for seed in random_seed]
-        except (TypeError, ValueError):  # a number in an array, or no numbers
-            seeds = []
-        if seeds:
-            return np.random.SeedSequence(seeds)
-    elif random_seed is None or is_whole(random_seed):
-        if random_seed is not None:
-            random_seed = check_whole(random_seed, "random_seed", least=0, most=None)
-        return np.random.SeedSequence(random_seed)
-    raise ValueError(
-        f"random_seed must be None, a whole number of at least 0 (or several), a SeedSequence or a "
-        f"Generator, got {shown(random_seed)}"
-    )
+    if random_seed is None:
+        return np.random.SeedSequence()
+    several = isinstance(random_seed, Sequence) or getattr(random_seed, "ndim", 0)
+    if not several or isinstance(random_seed, str | bytes):
+        return np.random.SeedSequence(check_whole(random_seed, "random_seed", 0, most=None))
+    try:
+        seeds = [check_whole(seed, "random_seed", least=0, most=None) for seed in random_seed]
+    except (TypeError, ValueError):  # they are no numbers, or have further axes
+        seeds = []
+    if not seeds:
+        raise ValueError(
+            f"random_seed must be None, a whole number of at least 0 (or several), a SeedSequence "
+            f"or a Generator, got {shown(random_seed)}"
+        )
+    return np.random.SeedSequence(seeds)
 
 
 def check_random_seed(random_seed: Any) -> None:

@@ -13,7 +13,7 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.arguments import behind_new, check_whole
+from vibayes.arguments import behind_new, check_whole, shown
 from vibayes.backend.seeds import random_generators
 from vibayes.distributions.base import (
     Distribution,
@@ -111,14 +111,16 @@ class CustomDist(Distribution):
     ) -> None:
         if dist is not None and random is not None:
             raise ValueError("give either dist or random, not both")
-        for function in (dist, random, logp, logcdf, support_point):
-            if function is not None and not callable(function):
-                raise TypeError(f"{function!r} is given for a function, but is none")
         self.functions = {"logp": logp, "logcdf": logcdf, "support_point": support_point}
+        for name, function in {"dist": dist, "random": random, **self.functions}.items():
+            if function is not None and not callable(function):
+                raise TypeError(f"{name} must be a function, {shown(function)} is none")
         self.numpy_random, self.symbolic_random = random, dist
         self.class_name = class_name
         self.arguments = [as_param(v, f"parameter {i}") for i, v in enumerate(dist_params)]
         self.params = {f"p{i}": value for i, value in enumerate(self.arguments)}
+        if not isinstance(dtype, str | type | np.dtype):
+            raise TypeError(f"dtype must be a dtype such as 'int64', got {shown(dtype)}")
         self.dtype = pytensor.config.floatX if dtype == "floatX" else np.dtype(dtype).name
         self.parent: Distribution | None = None
         if dist is not None:

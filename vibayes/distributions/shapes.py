@@ -27,7 +27,7 @@ def as_shape(shape: Any, label: str, name: str = "shape") -> tuple[Any, ...]:
             )
         return tuple(shape)
     several = isinstance(shape, Sequence | np.ndarray) and not isinstance(shape, str)
-    entries = tuple(shape) if several and getattr(shape, "ndim", 1) else (shape,)
+    entries = tuple(shape) if several and getattr(shape, "ndim", True) else (shape,)
     return tuple(
         e if isinstance(e, TensorVariable) else check_whole(e, f"{label}: {name}", least=0)
         for e in entries

@@ -19,6 +19,7 @@ from vibayes.distributions.constraints import Constraints, finite, positive
 from vibayes.distributions.continuous import Normal, sigma_from
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
 from vibayes.exceptions import ShapeError
+from vibayes.numeric import checked_tensor
 
 __all__ = ["AR", "GaussianRandomWalk"]
 
@@ -39,7 +40,9 @@ class TimeSeries(Continuous):
     steps: Any = None
 
     def set_steps(self, steps: Any) -> None:
-        if steps is not None and not isinstance(steps, Variable):
+        if isinstance(steps, Variable):
+            steps = checked_tensor(steps, "steps")
+        elif steps is not None:
             steps = check_whole(steps, "steps", least=0)
         self.steps = steps
 
@@ -50,7 +53,7 @@ class TimeSeries(Continuous):
             if steps < 0:
                 raise ShapeError(
                     f"{label}: a series of length {length} is too short, it begins with "
-                    f"{self.n_initial} initial values"
+                    f"{self.n_initial} initial values and must have as many"
                 )
             if isinstance(self.steps, int) and steps != self.steps:
                 raise ShapeError(

@@ -17,6 +17,7 @@ from vibayes.backend.modes import resolve_mode
 from vibayes.distributions.base import distribution_of, to_float
 from vibayes.model.density import logp_terms, point_logps, replaced_by_values
 from vibayes.model.display import model_html, model_text
+from vibayes.model.gradients import gradient_of
 from vibayes.model.initial import initial_point
 from vibayes.model.observed import check_observed_shape, whole_shape
 from vibayes.model.registration import Registration
@@ -248,7 +249,9 @@ class Model(Registration):
         chosen = self.free_RVs if vars is None else vars
         chosen = list(chosen) if isinstance(chosen, Sequence) else [chosen]
         wrt = [self.rvs_to_values.get(v, v) for v in chosen]
-        grads = pytensor.grad(self.logp(jacobian=jacobian), wrt, disconnected_inputs="ignore")
+        if unknown := [v for v in wrt if v not in self.value_vars]:
+            raise ValueError(f"vars must be free variables of the model, {unknown[0]} is none")
+        grads = gradient_of(self.logp(jacobian=jacobian), wrt, self)
         return pt.concatenate([g.ravel() for g in grads])
 
     @check_arguments

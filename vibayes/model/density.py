@@ -96,7 +96,7 @@ def total_scale(total_size: Sequence[int | None], value: TensorVariable) -> Tens
 def expand_total_size(total_size: Any, ndim: int, label: str) -> tuple[int | None, ...]:
     """Return one entry an axis of an int, or of a sequence with None and at most one Ellipsis."""
     several = isinstance(total_size, Sequence | np.ndarray) and not isinstance(total_size, str)
-    entries = list(total_size) if several and getattr(total_size, "ndim", 1) else [total_size]
+    entries = list(total_size) if several and getattr(total_size, "ndim", True) else [total_size]
     gaps = [i for i, entry in enumerate(entries) if entry is Ellipsis]
     if len(gaps) > 1:
         raise ValueError(f"{label}: total_size can hold one Ellipsis, got {total_size!r}")

@@ -136,7 +136,7 @@ class ModelDims(ModelVariables):
             if dim is not None and not isinstance(dim, str):
                 raise TypeError(f"{label}: dims must be names, got {shown(dim)}")
         if ndim is not None and len(dims) != ndim:
-            raise ShapeError(f"{label}: dims {dims} for {ndim} axes")
+            raise ShapeError(f"{label}: dims {dims} for {ndim} axes; give one name an axis")
         return dims
 
     def check_lengths(
@@ -176,10 +176,9 @@ def as_labels(values: Sequence[Any], dim: str) -> tuple[Any, ...]:
         raise TypeError(f"Dimension {dim!r}: coordinates must be a sequence, got {shown(given)}")
     labels = tuple(values)
     for label in labels:
-        if not isinstance(label, str) and (np.ndim(label) or not isinstance(label, Hashable)):
+        if not isinstance(label, Hashable):
             raise ModelError(
-                f"Dimension {dim!r}: each coordinate must be one label, such as a text or a "
-                f"number, got {shown(label)}. Of an index of several levels take one, or join "
-                f"them: index.map(str)."
+                f"Dimension {dim!r}: each coordinate must be one label, such as a text, a number "
+                f"or a tuple, got {shown(label)}"
             )
     return labels

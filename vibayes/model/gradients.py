@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytensor
 from pytensor.graph.basic import Variable
 
-from vibayes.model.core import Model
+from vibayes.model.density import logp_terms
+from vibayes.model.variables import ModelVariables
 
 __all__ = ["gradient_of"]
 
 
-def gradient_of(cost: Variable, wrt: Any, model: Model) -> Any:
+def gradient_of(cost: Variable, wrt: Any, model: ModelVariables) -> Any:
     """Return the gradient of an expression of a model's log density.
 
     Parameters
@@ -43,10 +43,10 @@ def gradient_of(cost: Variable, wrt: Any, model: Model) -> Any:
         ) from error
 
 
-def without_gradient(model: Model) -> list[str]:
+def without_gradient(model: ModelVariables) -> list[str]:
     """Return the names of the variables and potentials whose log density has no gradient."""
     variables = model.basic_RVs + model.potentials
-    terms: Sequence[Any] = model.logp(sum=False)  # type: ignore[assignment]
+    terms = logp_terms(model, variables, jacobian=True)
     names = []
     for variable, term in zip(variables, terms, strict=True):
         try:

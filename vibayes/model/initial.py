@@ -109,7 +109,7 @@ def constant_start(value: Any, of_type: Any, subject: str) -> TensorVariable:
         return pt.broadcast_to(value, of_type.shape) if None not in of_type.shape else value
     array = numeric_array(value, subject, copy=None)
     if np.isnan(array).any():
-        raise ValueError(f"{subject} must be numbers, but holds NaN")
+        raise ValueError(f"{subject} holds NaN, it must be numbers")
     shape = of_type.shape
     if None not in shape:
         try:

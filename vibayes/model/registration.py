@@ -18,7 +18,6 @@ from vibayes.distributions.transforms import Transform
 from vibayes.exceptions import ShapeError
 from vibayes.model.density import expand_total_size
 from vibayes.model.dims import ModelDims
-from vibayes.model.initial import constant_start
 from vibayes.model.observed import (
     as_observed,
     check_observed_shape,
@@ -83,7 +82,7 @@ class Registration(ModelDims):
             if initval is not None:
                 raise ValueError(f"{label}: an observed variable has no initval")
             value = data
-        check_initval(initval, rv, label)
+        check_initval(initval, label)
         self.add_named_variable(rv, name, dims)
         self.append("basic_RVs", rv)
         self.record("rvs_to_values", rv, value)
@@ -225,8 +224,8 @@ class Registration(ModelDims):
         return pt.TensorType(dtype, shape)(name)  # pt.tensor takes some names for a dtype
 
 
-def check_initval(initval: Any, rv: TensorVariable, label: str) -> None:
-    """Raise if something is no value of a variable to start from."""
+def check_initval(initval: Any, label: str) -> None:
+    """Raise if something is no value to start from."""
     if initval is None:
         return
     if isinstance(initval, str):
@@ -235,4 +234,4 @@ def check_initval(initval: Any, rv: TensorVariable, label: str) -> None:
                 f"{label}: initval must be a value, 'support_point' or 'prior', got {initval!r}"
             )
         return
-    constant_start(numeric_value(initval, f"{label}: initval"), rv.type, f"{label}: initval")
+    numeric_value(initval, f"{label}: initval")

@@ -11,7 +11,7 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.arguments import check_arguments, shown
+from vibayes.arguments import check_arguments, check_whole, shown
 from vibayes.distributions.base import to_float
 from vibayes.families.draws import Draws
 from vibayes.families.joint import Joint
@@ -214,6 +214,7 @@ class ObjectiveFunction:
         n_mc
             Number of draws.
         """
+        n_mc = check_whole(n_mc, "n_mc", least=1)
         return self.op.scaled_loss(fresh_draws(self.approx, None if n_mc == 1 else n_mc, False))
 
     def updates(self, **kwargs: Any) -> dict[Variable, Variable]:

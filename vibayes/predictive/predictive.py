@@ -233,7 +233,7 @@ def named_variables(
             raise KeyError(f"var_names: no variable {name!r}; there are {', '.join(by_name)}")
         chosen.add(full)
     if not chosen:
-        raise ValueError("var_names names no variable")
+        raise ValueError("var_names names no variable; give at least one, or None for all")
     return [v for name, v in by_name.items() if name in chosen]
 
 

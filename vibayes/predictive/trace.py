@@ -12,7 +12,7 @@ from pytensor.tensor.variable import TensorVariable
 from vibayes.backend.modes import evaluate
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.model.core import Model
-from vibayes.posterior.arviz import axis_names
+from vibayes.posterior.arviz import axis_names, label_array
 from vibayes.records.stacked import sample_dims_in
 
 if TYPE_CHECKING:
@@ -109,8 +109,8 @@ def posterior_of(
     if missing or not sample_dims:
         wanted = ", ".join(map(repr, missing or ("chain", "draw")))
         raise ModelError(
-            f"{name}: the posterior has no dimension {wanted} along which draws lie; it has "
-            f"{', '.join(map(repr, posterior.sizes)) or 'none'}"
+            f"{name}: the posterior has no dimension {wanted} along which draws lie (sample_dims); "
+            f"it has {', '.join(map(repr, posterior.sizes)) or 'none'}"
         )
     return Trace(posterior, tuple(sample_dims))
 
@@ -159,7 +159,7 @@ def in_order_of_labels(
     """
     if labels is None or dim not in array.coords:
         return array
-    own, wanted = array.coords[dim].values, np.asarray(labels)
+    own, wanted = array.coords[dim].values, label_array(labels)
     if np.array_equal(own, wanted) or np.array_equal(own, np.arange(len(own))):
         return array
     if len(set(own.tolist())) == len(own) and set(own.tolist()) == set(wanted.tolist()):
