@@ -271,7 +271,7 @@ def test_expressions_of_advi(model):
     [(100, "py"), pytest.param(500, None, marks=pytest.mark.slow)],
     ids=["small", "as in the text"],
 )
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_iris(n_particles, backend, seed):
     datasets = pytest.importorskip("sklearn.datasets")
     model_selection = pytest.importorskip("sklearn.model_selection")
