@@ -215,7 +215,7 @@ class Annotated:
         ("by_name", [{}, {"a": 1}, None], [[], "a", 1], "a dict"),
         ("names", ["a", ["a"], ("a", "b"), np.array(["a"])], [1, [1], {"a": 1}, None], "strings"),
         ("function", [len, float, lambda: 1, None], [1, "len"], "a function"),
-        ("tensor", [pt.vector(), pytensor.shared(1.0), None], [1.0, "a"], "TensorVariable"),
+        ("tensor", [pt.vector(), pytensor.shared(1.0), None], [1.0, "a"], "expression"),
         ("anything", [1, "a", None], [], ""),
         ("others", [1, "a", None], [], ""),
     ],
@@ -286,7 +286,7 @@ ASKED_LATE = {
         "cost_part_grad_scale must be a number",
     ),
     "no path": (lambda: unfitted().save(5), "path must be the name of a file, got 5"),
-    "no variable": (lambda: vb.draw(3.0), "draw: vars must be PyTensor's Variable"),
+    "no variable": (lambda: vb.draw(3.0), "draw: vars must be PyTensor expression"),
     "no data": (lambda: in_model_data(None), r"Data\('d'\): value must be numbers, got None"),
     "texts": (
         lambda: observed(["1", "2"]),

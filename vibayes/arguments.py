@@ -207,11 +207,12 @@ def check_annotated(owner: str, function: Callable[..., Any], name: str, value: 
 
 
 def owner_of(function: Callable[..., Any], args: tuple[Any, ...]) -> str:
-    """Return the name of a function as its users know it: of ``__init__``, that of the class."""
-    name = function.__qualname__
-    if name.endswith("__init__") and args:
-        return type(args[0]).__name__
-    return name.removesuffix(".__call__")
+    """Return the name of a function as its users know it: after that of its class, if any."""
+    name = function.__name__
+    if not args or getattr(type(args[0]), name, None) is None:
+        return name
+    cls = type(args[0]).__name__
+    return cls if name in ("__init__", "__call__") else f"{cls}.{name}"
 
 
 @functools.cache
@@ -324,5 +325,7 @@ def name_of(hint: Any) -> str:
     """Return what messages call an object of a class: what the class says, or its name."""
     if not isinstance(hint, type):
         return str(hint)
+    if hint in (Variable, TensorVariable):
+        return "PyTensor expression"
     library = "PyTensor's " if hint.__module__.startswith("pytensor.") else ""
     return getattr(hint, "called", f"{library}{hint.__name__}")

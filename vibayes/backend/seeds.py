@@ -32,7 +32,7 @@ def as_seed_sequence(random_seed: Any) -> np.random.SeedSequence:
         return np.random.SeedSequence(int(random_seed.integers(2**63)))
     if random_seed is None:
         return np.random.SeedSequence()
-    several = isinstance(random_seed, Sequence) or getattr(random_seed, "ndim", 0)
+    several = isinstance(random_seed, Sequence) or getattr(random_seed, "ndim", False)
     if not several or isinstance(random_seed, str | bytes):
         return np.random.SeedSequence(check_whole(random_seed, "random_seed", 0, most=None))
     try:

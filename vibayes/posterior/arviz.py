@@ -75,8 +75,8 @@ def dataset(
         variables[name] = ((*sample_dims, *dims), value)
         for dim, length in zip((*sample_dims, *dims), (*lead, *shape), strict=True):
             labels = model.coords.get(dim)
-            usable = labels is not None and len(labels) == length
-            coords[dim] = label_array(labels) if usable else np.arange(length)
+            known = labels is not None and len(labels) == length
+            coords[dim] = label_array(labels or ()) if known else np.arange(length)
     stamp = {
         "created_at": datetime.now(UTC).isoformat(),
         "inference_library": "vibayes",
