@@ -214,7 +214,7 @@ class Annotated:
         ("text", ["a", np.str_("a")], [b"a", 1, None, ["a"]], "a string"),
         ("by_name", [{}, {"a": 1}, None], [[], "a", 1], "a dict"),
         ("names", ["a", ["a"], ("a", "b"), np.array(["a"])], [1, [1], {"a": 1}, None], "strings"),
-        ("function", [len, float, lambda: 1, None], [1, "len"], "a function"),
+        ("function", [len, float, lambda: 1, None], [1, "len"], "a callable"),
         ("tensor", [pt.vector(), pytensor.shared(1.0), None], [1.0, "a"], "expression"),
         ("anything", [1, "a", None], [], ""),
         ("others", [1, "a", None], [], ""),

@@ -233,7 +233,7 @@ ABSTRACT: dict[Any, str] = {
     collections.abc.Sequence: "a list",
     collections.abc.Collection: "a list",
     collections.abc.Iterable: "a list",
-    collections.abc.Callable: "a function",
+    collections.abc.Callable: "a callable",
 }
 """What the kinds of arguments are called."""
 

@@ -24,6 +24,7 @@ def test_noise_is_no_running_away(seed):
 
 
 def test_few_losses():
+    assert last_sensible(np.array([2.0, 1.0, 1.5, 1.2, 2.4])) == 4
     assert last_sensible(np.array([5.0])) == 0
     assert last_sensible(np.array([5.0, 1e6, 1e30])) == 0
 

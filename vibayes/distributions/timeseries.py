@@ -291,5 +291,5 @@ def order_of(rho: TensorVariable, constant: bool, ar_order: int | None) -> int:
         term = "a constant and " if constant else ""
         raise ShapeError(f"rho has {length} elements, but ar_order={order} needs {term}{order}")
     if order < 1:
-        raise ShapeError("an autoregression needs at least one lag in rho")
+        raise ShapeError("an autoregression needs at least one lag in rho, after any constant")
     return order

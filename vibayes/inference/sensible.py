@@ -9,12 +9,16 @@ __all__ = ["Level", "last_sensible"]
 STRETCH = 100  # losses that tell a level and its noise
 FAR = 10.0  # as many times its noise may a loss be above a level
 LEAST_NOISE = 1e-3  # share of the level
+LEAST_NOISE_OF_FEW = 0.1  # the same where few losses tell the noise, and in nats
 
 
 def highest_of(stretch: np.ndarray) -> tuple[float, float]:
     """Return the level of a stretch of losses, and the highest loss that is sensible beside it."""
     low, level, high = np.quantile(stretch, (0.1, 0.5, 0.9))
-    return float(level), float(level + FAR * max(high - low, LEAST_NOISE * abs(level)))
+    least = LEAST_NOISE * abs(level)
+    if len(stretch) < STRETCH:
+        least = LEAST_NOISE_OF_FEW * (abs(level) + 1)
+    return float(level), float(level + FAR * max(high - low, least))
 
 
 def last_sensible(losses: np.ndarray) -> int:
