@@ -17,11 +17,13 @@ from pytensor.tensor import TensorType
 from pytensor.tensor.variable import TensorVariable
 
 __all__ = [
+    "behind_new",
     "check_annotated",
     "check_arguments",
     "check_real",
     "check_seed",
     "check_whole",
+    "hints_of",
     "is_whole",
     "shown",
 ]

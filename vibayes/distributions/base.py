@@ -17,10 +17,10 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
-from pytensor.graph.basic import Constant, Variable
+from pytensor.graph.basic import Constant
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.arguments import check_annotated, shown
+from vibayes.arguments import check_annotated, hints_of, shown
 from vibayes.backend.expressions import is_random_variable
 from vibayes.context import modelcontext
 from vibayes.distributions.constraints import Constraints, constant_value
@@ -165,7 +165,7 @@ class Distribution:
             bound = signature.bind(None, *args, **kwargs)
         except TypeError as error:
             raise TypeError(f"{label}: {error}") from None
-        dist = _blank(cls)
+        dist, hints = _blank(cls), hints_of(cls.__init__)
         bound.arguments["self"] = dist
         for parameter, value in bound.arguments.items():
             if parameter in cls.constraints:
@@ -173,7 +173,7 @@ class Distribution:
                     value = numeric_value(value, f"{label}: {parameter}")
                     cls.constraints[parameter].check(label, parameter, value)
                     bound.arguments[parameter] = value
-            elif not isinstance(value, Variable):
+            elif hints.get(parameter) in (bool, str, str | None):
                 check_annotated(label, cls.__init__, parameter, value)
         try:
             cls.__init__(*bound.args, **bound.kwargs)
@@ -525,8 +525,8 @@ def unnamed(rv: TensorVariable, name: str) -> Distribution:
     if rv.name is not None:
         kind = type(dist).__name__
         raise ValueError(
-            f"{name}: {rv.name!r} is a variable of a model. Give a part as {kind}.dist(...), which "
-            f"belongs to no model."
+            f"{rv.name!r} is a variable of a model. Give a part ({name}) as {kind}.dist(...), "
+            f"which belongs to no model."
         )
     return dist
 
