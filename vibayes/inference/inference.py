@@ -14,7 +14,7 @@ from vibayes import interrupts
 from vibayes.approximations.base import Approximation
 from vibayes.arguments import check_whole
 from vibayes.backend.compiled import Compiled
-from vibayes.backend.modes import profiling_mode, resolve_mode
+from vibayes.backend.modes import profiling_mode, resolve_steps_mode
 from vibayes.inference.base import Method, budget_if
 from vibayes.inference.checkpoints import describe_fit
 from vibayes.inference.loop import FitLoop
@@ -127,6 +127,8 @@ class Inference(Method):
         total_grad_norm_constraint: float | None = None,
         compile_kwargs: Mapping[str, Any] | None = None,
         backend: str | None = None,
+        device: Any = None,
+        devices: Any = None,
         diagnose: bool = False,
         max_seconds: float | None = None,
         max_steps: int | None = None,
@@ -173,9 +175,16 @@ class Inference(Method):
         total_grad_norm_constraint
             Largest norm that the gradients of all parameters together may have.
         compile_kwargs
-            ``mode``: a PyTensor mode.
-        backend : {"numba", "c", "py"}, optional
-            What to compile with; numba by default.
+            ``mode``: a PyTensor mode; ``"JAX"`` is ``backend="jax"``.
+        backend : {"numba", "jax", "c", "py"}, optional
+            What compiles the steps; by default the environment variable ``VIBAYES_BACKEND``, or
+            numba. JAX compiles in a second or two and runs on GPUs; see the page on devices.
+            What is not steps of an optimizer is not compiled, and runs in NumPy.
+        device : str or jax.Device, optional
+            Where JAX runs: a kind of device, such as ``"cpu"`` or ``"gpu"``, or one of
+            ``jax.devices()``.
+        devices : str or sequence of jax.Device, optional
+            Several devices that share the rows of the observed data: all of a kind, or a list.
         diagnose
             Whether to judge the result, and to warn if it is not good; see
             :meth:`Approximation.diagnose`.
@@ -234,7 +243,8 @@ class Inference(Method):
         )
         automatic = n is None and obj_optimizer is None and self.can_end_by_itself
         budget = budget_if(automatic, max_seconds, max_steps)
-        mode = resolve_mode(backend, dict(compile_kwargs or {}).get("mode"))
+        mode = dict(compile_kwargs or {}).get("mode")
+        mode = resolve_steps_mode(backend, mode, device, devices)
         n_steps = check_whole(10_000 if n is None else n, "n", least=0)
         kept = Checkpoint.wanted(checkpoint, checkpoint_every)
         call = describe_fit(type(self).__qualname__, self.objective.op, options, budget)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,7 @@ from pytensor.tensor.variable import TensorConstant, TensorVariable
 
 from vibayes import interrupts
 from vibayes.backend.graphs import integer_input
-from vibayes.backend.modes import EVALUATE_MODE, safe_from_signals
+from vibayes.backend.modes import EVALUATE_MODE, evaluate, safe_from_signals
 from vibayes.backend.seeds import new_generator
 from vibayes.objectives.base import StepGraph
 
@@ -141,9 +141,13 @@ class CompiledSteps:
         for key, part in self.parts.items():
             value = values.get(key, self.start_values[key])
             vectors[part.vector][part.start : part.stop] = np.ravel(value)
-        states = [generators[k].bit_generator.state for k in self.generators]
+        states = [self.generator_state(generators[k]) for k in self.generators]
         windows = [window.get_value(borrow=True) for window in self.windows]
         return State(tuple(vectors), tuple(states), tuple(windows))
+
+    def generator_state(self, generator: np.random.Generator) -> Mapping[str, Any]:
+        """Return what stands for a random generator in a state."""
+        return generator.bit_generator.state
 
     def value(self, state: State, key: SharedVariable) -> np.ndarray:
         """Return the value of a tensor in a state: a view, not to be written to."""
@@ -168,6 +172,39 @@ class CompiledSteps:
         losses = outputs[-1] if self.has_loss else np.full(n, np.nan)
         return State(vectors, states, state.windows), losses
 
+    def evaluate(
+        self,
+        outputs: Sequence[Variable],
+        givens: Mapping[Variable, np.ndarray],
+        generators: Sequence[SharedVariable],
+        state: State,
+    ) -> list[np.ndarray]:
+        """Return the values of expressions that draw from the generators of a state.
+
+        Parameters
+        ----------
+        outputs
+            Expressions.
+        givens
+            Values of shared variables in them.
+        generators
+            Their random generators, in the order of the fit's own ones in a step.
+        state
+            The state.
+        """
+        values = dict(givens)
+        for generator, at in zip(generators, self.own_states(state), strict=True):
+            values[generator] = new_generator(0)
+            values[generator].bit_generator.state = at
+        inputs = {shared: shared.type() for shared in values}
+        replaced = graph_replace(list(outputs), inputs, strict=False)
+        return evaluate(replaced, {inputs[shared]: value for shared, value in values.items()})
+
+    def own_states(self, state: State) -> list[Mapping[str, Any]]:
+        """Return the states of the generators that belong to the fit, not to the model."""
+        pairs = zip(self.generators, state.generators, strict=True)
+        return [at for key, at in pairs if key in self.own_generators]
+
     def compile(self, state: State) -> None:
         """Compile, unless that is done; ``state`` is used for a first call and not changed."""
         if self._function is not None or self._graph is None:
@@ -184,10 +221,7 @@ class CompiledSteps:
 
     def _build(self, graph: StepGraph) -> Any:
         keys = [*self.numbers, *self.generators]
-        targets = [as_next_value(key, graph.updates[key]) for key in keys]
-        if graph.loss is not None:
-            targets.append(graph.loss)
-        targets = lift_constants(targets)
+        targets = lift_constants(self._targets(graph))
 
         def step(*args: Variable) -> list[Variable]:
             inner = dict(zip([*keys, *self.windows], args, strict=True))
@@ -224,6 +258,12 @@ class CompiledSteps:
         with interrupts.interruptible():
             function = pytensor.function(inputs, outputs, mode=self.mode, trust_input=True)
         return safe_from_signals(function, self.mode)
+
+    def _targets(self, graph: StepGraph) -> list[Variable]:
+        """Return the next values of all that changes, and the loss if there is one."""
+        keys = [*self.numbers, *self.generators]
+        targets = [as_next_value(key, graph.updates[key]) for key in keys]
+        return targets if graph.loss is None else [*targets, graph.loss]
 
     def _join(self, vector: int, values: Mapping[SharedVariable, TensorVariable]) -> TensorVariable:
         return pt.concatenate(
@@ -288,8 +328,8 @@ def as_next_value(key: SharedVariable, update: Variable) -> Variable:
     return pt.specify_shape(update, key.get_value(borrow=True).shape)
 
 
-def lift_constants(outputs: Sequence[Variable]) -> list[Variable]:
-    """Return graphs that take their large constants as inputs.
+def lift_constants(outputs: Sequence[Variable], but: Collection[Variable] = ()) -> list[Variable]:
+    """Return graphs that take their large constants as inputs, but for some.
 
     Compiled into machine code, a data set would make compilation slow, and no compilation could
     serve a second data set.
@@ -297,7 +337,9 @@ def lift_constants(outputs: Sequence[Variable]) -> list[Variable]:
     large = {
         v: pytensor.shared(v.data, name=v.name, shape=v.type.shape, borrow=True)
         for v in ancestors(list(outputs))
-        if isinstance(v, TensorConstant) and v.data.size > LARGEST_EMBEDDED_CONSTANT
+        if isinstance(v, TensorConstant)
+        and v.data.size > LARGEST_EMBEDDED_CONSTANT
+        and v not in but
     }
     return graph_replace(list(outputs), large, strict=False) if large else list(outputs)
 
