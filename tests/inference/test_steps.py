@@ -142,7 +142,7 @@ def test_large_constants_become_inputs():
     steps.compile(start(steps))
     sizes = [
         v.data.size
-        for v in steps._function.maker.fgraph.variables
+        for v in steps.function.maker.fgraph.variables
         if isinstance(v, pt.TensorConstant)
     ]
     assert max(sizes, default=0) <= 16

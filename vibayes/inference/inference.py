@@ -14,6 +14,7 @@ from vibayes import interrupts
 from vibayes.approximations.base import Approximation
 from vibayes.arguments import check_whole
 from vibayes.backend.compiled import Compiled
+from vibayes.backend.jax import JaxDevices
 from vibayes.backend.modes import profiling_mode, resolve_steps_mode
 from vibayes.inference.base import Method, budget_if
 from vibayes.inference.checkpoints import describe_fit
@@ -248,6 +249,8 @@ class Inference(Method):
         n_steps = check_whole(10_000 if n is None else n, "n", least=0)
         kept = Checkpoint.wanted(checkpoint, checkpoint_every)
         call = describe_fit(type(self).__qualname__, self.objective.op, options, budget)
+        if isinstance(mode, JaxDevices):  # whose random numbers are others
+            call["backend"] = "jax"
         before = self.last_run
         self.last_run = begin_run(self.objective, options, call, kept, self.last_run, callbacks)
         found = self.last_run.keeping.found

@@ -53,8 +53,8 @@ class JaxSteps(CompiledSteps):
 
     def run(self, state: State, n: int) -> tuple[State, np.ndarray]:
         keys = [key_of(at) for at in state.generators]
-        with self._lock:
-            vectors, keys, losses = self._function(n, state.vectors, keys, state.windows)
+        with self.lock:
+            vectors, keys, losses = self.function(n, state.vectors, keys, state.windows)
         states = tuple({"bit_generator": KEY_KIND, "key": key.tolist()} for key in keys)
         after = State(tuple(vectors), states, state.windows)
         return after, np.full(n, np.nan) if losses is None else losses

@@ -114,8 +114,8 @@ class CompiledSteps:
         self.start_values = {
             k: getattr(k.tag, "start_value", k.get_value(borrow=True)).copy() for k in self.numbers
         }
-        self._function: Any = None
-        self._lock = threading.Lock()
+        self.function: Any = None
+        self.lock = threading.Lock()
         self._buffers = [new_generator(0) for _ in self.generators]
 
     # -- state --------------------------------------------------------------------------------
@@ -160,10 +160,10 @@ class CompiledSteps:
 
     def run(self, state: State, n: int) -> tuple[State, np.ndarray]:
         """Return the state after n steps from a state, and the loss of each step."""
-        with self._lock:
+        with self.lock:
             for generator, at in zip(self._buffers, state.generators, strict=True):
                 generator.bit_generator.state = at
-            outputs = self._function(np.int64(n), *state.vectors, *self._buffers, *state.windows)
+            outputs = self.function(np.int64(n), *state.vectors, *self._buffers, *state.windows)
             # each output vector is new memory: nothing that a caller holds is ever overwritten
             count = len(state.vectors)
             vectors = tuple(outputs[:count])
@@ -207,14 +207,14 @@ class CompiledSteps:
 
     def compile(self, state: State) -> None:
         """Compile, unless that is done; ``state`` is used for a first call and not changed."""
-        if self._function is not None or self._graph is None:
+        if self.function is not None or self._graph is None:
             return
         began = time.perf_counter()
-        self._function = self._build(self._graph)
+        self.function = self._build(self._graph)
         try:
             self.run(state, 1)  # linkers that compile lazily do so at the first call
         except BaseException:
-            self._function = None
+            self.function = None
             raise
         self._graph = None
         self.compile_seconds = time.perf_counter() - began

@@ -24,6 +24,10 @@ SQRT_HALF = math.sqrt(0.5)
 LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 NEWTON_STEPS = 6
 
+# Stirling's series of the log of the gamma function, and from where on it has all digits
+STIRLING = 1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156
+LEAST_FOR_STIRLING = 10.0
+
 
 class SpecialFunction:
     """What scalar operations share that call a function of ``scipy.special``.
@@ -130,3 +134,36 @@ def jax_ndtri_exp(op: NdtriExp, node: Apply) -> Callable[..., Any]:
         return jnp.where(y < -2, jnp.where(jnp.isneginf(y), -jnp.inf, tail), near)
 
     return inverse
+
+
+@jax_version(BetaLn)
+def jax_betaln(op: BetaLn, node: Apply) -> Callable[..., Any]:
+    """Put in Stirling's series where it has all digits, before what is large cancels."""
+    import jax.numpy as jnp
+    from jax.scipy.special import gammaln
+
+    def correction(x: Any) -> Any:
+        x = jnp.maximum(x, LEAST_FOR_STIRLING)
+        total = 0.0
+        for coefficient in reversed(STIRLING):
+            total = total / (x * x) + coefficient
+        return total / x
+
+    def betaln(a: Any, b: Any) -> Any:
+        a, b = jnp.minimum(a, b), jnp.maximum(a, b)
+        total = a + b
+        log_share = jnp.log1p(-a / total)  # of b
+        rest = correction(b) - correction(total) + (b - 0.5) * log_share
+        one_large = gammaln(a) + rest - a * jnp.log(total) + a
+        both_large = (
+            LOG_SQRT_2PI
+            + correction(a)
+            + rest
+            + (a - 0.5) * jnp.log(a / total)
+            - 0.5 * jnp.log(total)
+        )
+        small = gammaln(a) + gammaln(b) - gammaln(total)
+        large = jnp.where(a < LEAST_FOR_STIRLING, one_large, both_large)
+        return jnp.where(b < LEAST_FOR_STIRLING, small, large)
+
+    return betaln

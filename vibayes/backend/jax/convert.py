@@ -11,6 +11,7 @@ from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.basic import Split
+from pytensor.tensor.subtensor import AdvancedIncSubtensor, IncSubtensor
 from pytensor.tensor.type import TensorType
 
 from vibayes.backend.jax import operations  # noqa: F401  (says how JAX runs some of PyTensor's)
@@ -84,18 +85,41 @@ def function_of(fgraph: FunctionGraph) -> Callable[..., list[Any]]:
         for v in fgraph.variables
         if isinstance(v, Constant)
     }
-    steps = [(jax_operation(node), node.inputs, node.outputs) for node in fgraph.toposort()]
+    steps = [(node, jax_operation(node)) for node in fgraph.toposort()]
 
     def function(*values: Any) -> list[Any]:
         known = constants | dict(zip(fgraph.inputs, values, strict=True))
-        for operation, inputs, outputs in steps:
-            results = operation(*[known[v] for v in inputs])
-            if len(outputs) == 1 and not isinstance(results, tuple | list):
-                results = (results,)
-            known.update(zip(outputs, results, strict=True))
+        for node, operation in steps:
+            results = results_of(node, operation, [known[v] for v in node.inputs])
+            known.update(zip(node.outputs, results, strict=True))
         return [known[v] for v in fgraph.outputs]
 
     return function
+
+
+def results_of(node: Apply, operation: Callable[..., Any], inputs: Sequence[Any]) -> list[Any]:
+    """Return what an operation makes of its inputs, in the dtypes that PyTensor gives to it."""
+    from jax.errors import JAXIndexError
+
+    if isinstance(node.op, IncSubtensor | AdvancedIncSubtensor):
+        array, part, *rest = inputs  # JAX wants the part in the dtype of the whole
+        inputs = [array, in_dtype(part, node.outputs[0].type.dtype), *rest]
+    try:
+        results = operation(*inputs)
+    except (JAXIndexError, NotImplementedError, TypeError) as error:  # it has to know a value
+        raise not_for_jax(node, error) from error
+    if len(node.outputs) == 1 and not isinstance(results, tuple | list):
+        results = [results]
+    return [
+        in_dtype(value, getattr(variable.type, "dtype", None))
+        for value, variable in zip(results, node.outputs, strict=True)
+    ]
+
+
+def in_dtype(value: Any, dtype: str | None) -> Any:
+    """Return an array in a dtype; keys, and what is known before arrays are, stay as they are."""
+    own = getattr(value, "dtype", None)
+    return value if None in (own, dtype) or own == dtype else value.astype(dtype)
 
 
 def jax_operation(node: Apply) -> Callable[..., Any]:

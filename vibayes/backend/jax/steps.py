@@ -44,6 +44,13 @@ class RepeatedStep:
         Where it runs.
     rows : collection of int
         Lengths of the arrays whose rows several devices share.
+
+    Attributes
+    ----------
+    data : list of SharedVariable
+        What a step reads beside.
+    compiled : dict
+        For the shapes of windows and data the function that JAX has compiled.
     """
 
     def __init__(
@@ -70,7 +77,7 @@ class RepeatedStep:
             v for v in ancestors(self.targets) if isinstance(v, SharedVariable) and v not in known
         ]
         self._placed: dict[SharedVariable, tuple[Any, Any]] = {}
-        self._compiled: dict[tuple[tuple[int, ...], ...], Any] = {}
+        self.compiled: dict[tuple[tuple[int, ...], ...], Any] = {}
 
     @property
     def has_loss(self) -> bool:
@@ -112,7 +119,7 @@ class RepeatedStep:
     def _run_for(self, inputs: Sequence[Variable], values: Sequence[np.ndarray]) -> Any:
         """Return the compiled function for arrays of the shapes that there are."""
         shapes = tuple(value.shape for value in values)
-        if shapes not in self._compiled:
+        if shapes not in self.compiled:
             own = [self.parts[key].shape for key in self.numbers]
             with interrupts.interruptible():
                 step = jax_function(
@@ -120,8 +127,8 @@ class RepeatedStep:
                     self.targets,
                     [*own, *[None] * len(self.generators), *shapes],
                 )
-            self._compiled[shapes] = import_jax().jit(self._repeated(step, shapes))
-        return self._compiled[shapes]
+            self.compiled[shapes] = import_jax().jit(self._repeated(step, shapes))
+        return self.compiled[shapes]
 
     def _repeated(
         self, step: Callable[..., list[Any]], shapes: Sequence[tuple[int, ...]]
@@ -151,7 +158,7 @@ class RepeatedStep:
                 ]
                 after += results[count : count + n_keys]
                 if self.has_loss:
-                    losses = losses.at[i].set(results[-1])
+                    losses = losses.at[i].set(results[-1].astype(losses.dtype))
                 return i + 1, after, losses
 
             kind = self.targets[-1].type.dtype if self.has_loss else "float64"
