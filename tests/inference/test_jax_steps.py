@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -215,7 +216,7 @@ def test_single_precision_is_single_throughout(float32):
     state, losses = steps.run(begin(steps), 50)
     assert {v.dtype for v in state.vectors} <= {np.dtype("float32"), np.dtype("int64")}
     assert losses.dtype == "float32"
-    assert "f64[40" not in str(jaxpr_of(steps, state))  # nothing of the data's length is double
+    assert not re.search(r"f64\[\d", str(jaxpr_of(steps, state)))
 
 
 def test_new_data_are_seen_and_data_of_another_length_too():

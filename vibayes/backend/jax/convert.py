@@ -11,7 +11,6 @@ from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.basic import Split
-from pytensor.tensor.subtensor import AdvancedIncSubtensor, IncSubtensor
 from pytensor.tensor.type import TensorType
 
 from vibayes.backend.jax import operations  # noqa: F401  (says how JAX runs some of PyTensor's)
@@ -101,9 +100,6 @@ def results_of(node: Apply, operation: Callable[..., Any], inputs: Sequence[Any]
     """Return what an operation makes of its inputs, in the dtypes that PyTensor gives to it."""
     from jax.errors import JAXIndexError
 
-    if isinstance(node.op, IncSubtensor | AdvancedIncSubtensor):
-        array, part, *rest = inputs  # JAX wants the part in the dtype of the whole
-        inputs = [array, in_dtype(part, node.outputs[0].type.dtype), *rest]
     try:
         results = operation(*inputs)
     except (JAXIndexError, NotImplementedError, TypeError) as error:  # it has to know a value
@@ -119,7 +115,9 @@ def results_of(node: Apply, operation: Callable[..., Any], inputs: Sequence[Any]
 def in_dtype(value: Any, dtype: str | None) -> Any:
     """Return an array in a dtype; keys, and what is known before arrays are, stay as they are."""
     own = getattr(value, "dtype", None)
-    return value if None in (own, dtype) or own == dtype else value.astype(dtype)
+    if own is None or dtype is None:  # and not by equality, which takes None for a dtype
+        return value
+    return value if own == dtype else value.astype(dtype)
 
 
 def jax_operation(node: Apply) -> Callable[..., Any]:
