@@ -22,6 +22,7 @@ PAGES = [  # one namespace an entry
     ["docs/minibatches.md"],
     ["docs/automatic.md"],
     ["docs/predictive.md"],
+    ["docs/devices.md"],
 ]
 TESTED_ELSEWHERE = {"saving", "nuts", "pymc"}
 
@@ -94,6 +95,8 @@ def python_blocks(page):
 def test_code_runs(pages):
     if "docs/first_fit.md" in pages:
         pytest.importorskip("pandas")
+    if "docs/devices.md" in pages:
+        pytest.importorskip("jax")
     namespace = {}
     for page in pages:
         for block in python_blocks(page):

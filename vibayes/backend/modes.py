@@ -89,8 +89,9 @@ def resolve_steps_mode(
         raise ValueError("give either backend or mode, not both")
     if isinstance(getattr(mode, "linker", None), JAXLinker) or mode == "JAX":
         backend, mode = "jax", None
+    argument = "backend"
     if backend is None and mode is None:
-        backend = os.environ.get(BACKEND_VARIABLE) or None
+        backend, argument = os.environ.get(BACKEND_VARIABLE) or None, BACKEND_VARIABLE
     if backend == "jax":
         return jax_devices(device, devices)
     for name, value in {"device": device, "devices": devices}.items():
@@ -98,7 +99,7 @@ def resolve_steps_mode(
             raise ValueError(f"{name}={value!r} is for backend='jax', which was not asked for")
     if mode is None and backend not in (None, *BACKENDS):
         known = ", ".join(map(repr, ("jax", *BACKENDS)))
-        raise ValueError(f"backend must be one of {known}, got {backend!r}")
+        raise ValueError(f"{argument} must be one of {known}, got {backend!r}")
     return resolve_mode(backend, mode)
 
 

@@ -25,7 +25,7 @@ from vibayes.backend.jax import (
     key_state,
     lengths_of_parts,
 )
-from vibayes.inference.steps import CompiledSteps, State, lift_constants
+from vibayes.inference.steps import CompiledSteps, State, lift_constants, next_values
 from vibayes.objectives.base import StepGraph
 
 __all__ = ["JaxSteps"]
@@ -73,7 +73,7 @@ class JaxSteps(CompiledSteps):
             return [np.asarray(value) for value in function(*givens.values(), *keys)]
 
     def _build(self, graph: StepGraph) -> Any:
-        targets = self._targets(graph)
+        targets = next_values(graph, [*self.numbers, *self.generators])
         return RepeatedStep(
             self.numbers,
             self.generators,

@@ -221,7 +221,7 @@ class CompiledSteps:
 
     def _build(self, graph: StepGraph) -> Any:
         keys = [*self.numbers, *self.generators]
-        targets = lift_constants(self._targets(graph))
+        targets = lift_constants(next_values(graph, keys))
 
         def step(*args: Variable) -> list[Variable]:
             inner = dict(zip([*keys, *self.windows], args, strict=True))
@@ -258,12 +258,6 @@ class CompiledSteps:
         with interrupts.interruptible():
             function = pytensor.function(inputs, outputs, mode=self.mode, trust_input=True)
         return safe_from_signals(function, self.mode)
-
-    def _targets(self, graph: StepGraph) -> list[Variable]:
-        """Return the next values of all that changes, and the loss if there is one."""
-        keys = [*self.numbers, *self.generators]
-        targets = [as_next_value(key, graph.updates[key]) for key in keys]
-        return targets if graph.loss is None else [*targets, graph.loss]
 
     def _join(self, vector: int, values: Mapping[SharedVariable, TensorVariable]) -> TensorVariable:
         return pt.concatenate(
@@ -308,6 +302,12 @@ def windows_in(graph: StepGraph) -> list[SharedVariable]:
     """Return the windows of streamed minibatches that a step reads."""
     targets = [*graph.updates.values(), *([] if graph.loss is None else [graph.loss])]
     return [v for v in ancestors(targets) if hasattr(v.tag, "streamed")]
+
+
+def next_values(graph: StepGraph, keys: Sequence[SharedVariable]) -> list[Variable]:
+    """Return what shared variables are after a step, and the loss if there is one."""
+    values = [as_next_value(key, graph.updates[key]) for key in keys]
+    return values if graph.loss is None else [*values, graph.loss]
 
 
 def as_next_value(key: SharedVariable, update: Variable) -> Variable:
