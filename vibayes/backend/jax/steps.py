@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,7 @@ class RepeatedStep:
         ]
         self._placed: dict[SharedVariable, tuple[Any, Any]] = {}
         self.compiled: dict[tuple[tuple[int, ...], ...], Any] = {}
+        self._used: set[Any] = set()  # those that are compiled indeed, which no signal may end
 
     @property
     def has_loss(self) -> bool:
@@ -92,22 +94,15 @@ class RepeatedStep:
         windows: Sequence[np.ndarray],
     ) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray | None]:
         """Return the state after n steps, the keys, and the loss of each step if there is one."""
-        losses = []
         with double_precision():
             data = [self._on_devices(v) for v in self.data]
             shown = [self.devices.place(window) for window in windows]
             run = self._run_for([*self.windows, *self.data], [*windows, *map(held, self.data)])
-            at = [[self.devices.place(v) for v in part] for part in (vectors, keys)]
-            done = 0
-            while True:
-                count = min(n - done, MOST_STEPS)
-                *at, some = run(np.int64(count), *at, shown, data)
-                losses.append(np.asarray(some)[:count])
-                done += count
-                if done == n:
-                    break
-            after = [[np.array(v) for v in part] for part in at]
-        return after[0], after[1], np.concatenate(losses) if self.has_loss else None
+            state = [[self.devices.place(v) for v in part] for part in (vectors, keys)]
+            with interrupts.shut() if run in self._used else nullcontext():
+                after, losses = in_parts(run, n, state, shown, data)
+            self._used.add(run)
+        return after[0], after[1], losses if self.has_loss else None
 
     def _on_devices(self, variable: SharedVariable) -> Any:
         """Return the value of a shared variable on the devices; it is moved there once."""
@@ -172,6 +167,21 @@ class RepeatedStep:
             return after, [jax.random.key_data(key) for key in last[count:]], losses
 
         return repeated
+
+
+def in_parts(
+    run: Callable[..., Any], n: int, state: Any, windows: Any, data: Any
+) -> tuple[list[list[np.ndarray]], np.ndarray]:
+    """Return the state after n steps, and their losses, by calls of a compiled function."""
+    losses, done = [], 0
+    while True:
+        count = min(n - done, MOST_STEPS)
+        *state, some = run(np.int64(count), *state, windows, data)
+        losses.append(np.asarray(some)[:count])
+        done += count
+        if done == n:
+            # arrays of their own: those of JAX may lie in memory that it uses again
+            return [[np.array(v) for v in part] for part in state], np.concatenate(losses)
 
 
 def held(variable: SharedVariable) -> np.ndarray:
