@@ -23,6 +23,7 @@ __all__ = [
     "EVALUATE_MODE",
     "compiled_code",
     "evaluate",
+    "is_chosen_by_hand",
     "profiling_mode",
     "resolve_mode",
     "resolve_steps_mode",
@@ -101,6 +102,11 @@ def resolve_steps_mode(
         known = ", ".join(map(repr, ("jax", *BACKENDS)))
         raise ValueError(f"{argument} must be one of {known}, got {backend!r}")
     return resolve_mode(backend, mode)
+
+
+def is_chosen_by_hand(backend: str | None, mode: Any) -> bool:
+    """Tell whether the user has said what the steps of a fit run on, rather than a rule."""
+    return backend is not None or mode is not None or bool(os.environ.get(BACKEND_VARIABLE))
 
 
 def profiling_mode(mode: Any = None) -> Any:
