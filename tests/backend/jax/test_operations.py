@@ -1,6 +1,7 @@
 import numpy as np
 import pytensor.tensor as pt
 import pytest
+from helpers.in_jax import in_jax
 from scipy import special
 
 from vibayes.backend.jax import double_precision, jax_function
@@ -18,13 +19,6 @@ from vibayes.ops.triangular import (
 jax = pytest.importorskip("jax")
 
 CURVES = [("gaussian", -0.5), ("multiquadric", -0.5)]
-
-
-def in_jax(outputs, values):
-    """Return the values of expressions, computed by JAX."""
-    function = jax_function(list(values), outputs, [np.shape(v) for v in values.values()])
-    with double_precision():
-        return [np.asarray(v) for v in jax.jit(function)(*values.values())]
 
 
 def check_as_in_numpy(outputs, values, rtol=1e-12, atol=0.0):
