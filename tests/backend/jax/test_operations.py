@@ -5,6 +5,8 @@ from helpers.in_jax import in_jax
 from scipy import special
 
 from vibayes.backend.jax import double_precision, jax_function
+from vibayes.backend.jax.operations import jax_erfcx
+from vibayes.backend.jax.versions import as_pytensor_calls
 from vibayes.backend.modes import evaluate
 from vibayes.ops.pairs import RadialSums, median_distance, pair_distances
 from vibayes.ops.rows import ShuffledRows
@@ -97,6 +99,25 @@ def test_special_functions(rng):
     check_as_in_numpy([i0e(x), i1e(x), log_ndtr(-x), betaln(x, a)], values, 1e-9)
     functions = [pt.gammaln(x), pt.psi(x), pt.tri_gamma(x), pt.erfcx(x), pt.log1mexp(-x)]
     check_as_in_numpy(functions, values, 1e-9, 1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_scaled_error_function_where_jax_has_none(dtype):
+    x = np.concatenate([-np.geomspace(1e-3, 5, 50), np.geomspace(1e-3, 1e8)]).astype(dtype)
+    with double_precision():
+        found = jax_erfcx(None, None)(x)
+    assert found.dtype == dtype
+    exact = special.erfcx(x.astype("float64"))
+    np.testing.assert_allclose(found, exact, 1e-12 if dtype == "float64" else 1e-5)
+
+
+def test_pytensors_own_version_comes_first():
+    def unavailable(op, node=None):
+        raise NotImplementedError
+
+    assert as_pytensor_calls(lambda op, node: "ours", None)("op") == "ours"
+    assert as_pytensor_calls(lambda op, node: "ours", unavailable)("op") == "ours"
+    assert as_pytensor_calls(lambda op, node: "ours", lambda op, node: "theirs")("op") == "theirs"
 
 
 def test_derivatives_of_the_incomplete_gamma_function(rng):

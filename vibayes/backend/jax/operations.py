@@ -1,16 +1,20 @@
-"""JAX versions of operations of PyTensor that have none."""
+"""JAX versions of operations of PyTensor that have none, or none without another package."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 from pytensor.graph.basic import Apply
 from pytensor.scalar.loop import ScalarLoop
+from pytensor.scalar.math import Erfcx
 
 from vibayes.backend.jax.versions import jax_version
 
 __all__: list[str] = []
+
+SERIES_TERMS = 10
 
 
 @jax_version(ScalarLoop)
@@ -56,3 +60,24 @@ def jax_scalar_loop(op: ScalarLoop, node: Apply) -> Callable[..., Any]:
         return state[0] if n_states == 1 else state
 
     return loop
+
+
+@jax_version(Erfcx)
+def jax_erfcx(op: Erfcx, node: Apply) -> Callable[..., Any]:
+    """Scale the complementary error function, or sum its asymptotic series where that is tiny."""
+    import jax.numpy as jnp
+    from jax.scipy.special import erfc
+
+    def erfcx(x: Any) -> Any:
+        x = jnp.asarray(x)
+        large = 10.0 if x.dtype == "float64" else 5.0
+        near = jnp.minimum(x, large)
+        far = jnp.maximum(x, large)
+        series: Any = 1.0
+        for k in range(SERIES_TERMS, 0, -1):
+            series = 1 - (2 * k - 1) / (2 * far * far) * series
+        return jnp.where(
+            x < large, jnp.exp(near * near) * erfc(near), series / (far * math.sqrt(math.pi))
+        )
+
+    return erfcx

@@ -11,7 +11,7 @@ from pytensor.graph.op import Op
 
 __all__ = ["jax_version", "register_jax_versions"]
 
-Implementation = Callable[[Any, Apply], Callable[..., Any]]
+Implementation = Callable[[Any, Any], Callable[..., Any]]
 
 # what PyTensor has not been told yet: JAX is imported only when it is needed
 PENDING: dict[type[Op], Implementation] = {}
@@ -34,8 +34,8 @@ def register_jax_versions() -> None:
     """Tell PyTensor how JAX runs our operations."""
     jax_funcify = jax_dispatch()
     for op_class, implementation in list(PENDING.items()):
-        if op_class not in jax_funcify.registry:  # PyTensor's own version, if it has one by now
-            jax_funcify.register(op_class)(without_options(implementation))
+        theirs = jax_funcify.registry.get(op_class)
+        jax_funcify.register(op_class)(as_pytensor_calls(implementation, theirs))
         PENDING.pop(op_class, None)
 
 
@@ -56,10 +56,17 @@ def jax_dispatch() -> Any:
     return jax_funcify
 
 
-def without_options(implementation: Implementation) -> Callable[..., Any]:
-    """Return an implementation as PyTensor calls it."""
+def as_pytensor_calls(
+    implementation: Implementation, theirs: Callable[..., Any] | None
+) -> Callable[..., Any]:
+    """Return an implementation as PyTensor calls it, for where its own one is not to be had."""
 
-    def funcify(op: Any, node: Apply, **kwargs: Any) -> Callable[..., Any]:
+    def funcify(op: Any, node: Apply | None = None, **kwargs: Any) -> Callable[..., Any]:
+        if theirs is not None:
+            try:
+                return theirs(op, node=node, **kwargs)
+            except NotImplementedError:  # it needs another package
+                pass
         return implementation(op, node)
 
     return funcify
