@@ -20,6 +20,8 @@ def test_devices_by_name():
         ({"device": "abacus"}, "device='abacus': JAX has no such devices here, it has .*cpu"),
         ({"devices": "abacus"}, "devices='abacus': JAX has no such devices"),
         ({"device": 3}, "device must be a kind such as .*, got 3"),
+        ({"device": ""}, "device='': JAX has no such devices"),
+        ({"devices": 5}, "devices must be a kind .*, got 5"),
         ({"devices": []}, r"devices must be a kind .*, got \[\]"),
         ({"devices": ["cpu", "cpu"]}, "devices must be a kind"),
         ({"device": "cpu", "devices": "cpu"}, "either device or devices"),

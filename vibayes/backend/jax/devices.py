@@ -113,14 +113,7 @@ def jax_devices(device: Any = None, devices: Any = None) -> JaxDevices:
     if device is not None and devices is not None:
         raise ValueError(f"give either device or devices, not both ({device!r}, {devices!r})")
     if devices is not None:
-        found = of_kind(devices, "devices") if isinstance(devices, str) else list(devices)
-        if not found or not all(isinstance(d, jax.Device) for d in found):
-            raise ValueError(
-                f"devices must be a kind such as 'gpu', or a list of jax.devices(), got {devices!r}"
-            )
-        if len(set(found)) < len(found):
-            raise ValueError(f"devices: one is given twice in {found}")
-        return JaxDevices(tuple(found))
+        return JaxDevices(several_devices(devices))
     if device is None:
         return JaxDevices()
     if isinstance(device, str):
@@ -132,10 +125,27 @@ def jax_devices(device: Any = None, devices: Any = None) -> JaxDevices:
     )
 
 
+def several_devices(devices: Any) -> tuple[Any, ...]:
+    """Return the devices of a kind, or of a list."""
+    jax = import_jax()
+    if isinstance(devices, str):
+        return tuple(of_kind(devices, "devices"))
+    found = list(devices) if np.iterable(devices) else []
+    if not found or not all(isinstance(d, jax.Device) for d in found):
+        raise ValueError(
+            f"devices must be a kind such as 'gpu', or a list of jax.devices(), got {devices!r}"
+        )
+    if len(set(found)) < len(found):
+        raise ValueError(f"devices: one is given twice in {found}")
+    if others := [d for d in found if d.process_index != jax.process_index()]:
+        raise ValueError(f"devices: {others[0]} belongs to another process")
+    return tuple(found)
+
+
 def of_kind(kind: str, argument: str) -> list[Any]:
-    """Return all devices of a kind."""
+    """Return all devices of a kind that belong to this process."""
     try:
-        return list(import_jax().devices(kind))
+        return list(import_jax().local_devices(backend=kind.strip() or "nothing"))
     except RuntimeError as error:
         there = sorted({d.platform for d in import_jax().devices()} | {"cpu"})
         raise ValueError(
