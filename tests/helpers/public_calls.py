@@ -457,6 +457,8 @@ BY_NAME = {
     "deterministic": bool,
     "size": int,
     "vfam": str,
+    "device": str,
+    "devices": str,
 }
 """What arguments take that are annotated as ``Any``."""
 
