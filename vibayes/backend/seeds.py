@@ -15,7 +15,7 @@ from pytensor.tensor.random.type import RandomType
 
 from vibayes.arguments import check_whole
 
-__all__ = ["as_seed_sequence", "new_generator", "random_generators", "reseeded"]
+__all__ = ["as_seed_sequence", "derived_seed", "new_generator", "random_generators", "reseeded"]
 
 
 def as_seed_sequence(random_seed: Any) -> np.random.SeedSequence:
@@ -34,6 +34,11 @@ def as_seed_sequence(random_seed: Any) -> np.random.SeedSequence:
             f"random_seed must be None, a whole number of at least 0 (or several), a "
             f"SeedSequence or a Generator, got {random_seed!r}"
         ) from None
+
+
+def derived_seed(seeds: np.random.SeedSequence) -> np.random.SeedSequence:
+    """Return a seed that follows from another one, and from nothing that was drawn by that."""
+    return np.random.SeedSequence(seeds.entropy, spawn_key=(*seeds.spawn_key, 2**32 - 1))
 
 
 def new_generator(seed: int | np.random.SeedSequence) -> np.random.Generator:
