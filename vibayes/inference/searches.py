@@ -202,8 +202,8 @@ class AutoVI(SearchMethod):
 
     Mean field, then full rank; where the model has a hierarchy whose data say little, the same in
     non-centred coordinates; then mixtures of normals by adaptive importance sampling; then
-    Hamiltonian moves; in more than 2,000 dimensions mean field alone. If no family holds the
-    posterior, but importance weights or moves do, the result is :class:`vibayes.Empirical`, made
+    many short chains; in more than 2,000 dimensions mean field alone. If no family holds the
+    posterior, but importance weights or chains do, the result is :class:`vibayes.Empirical`, made
     of draws that are right.
 
     Parameters

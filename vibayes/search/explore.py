@@ -41,7 +41,7 @@ from vibayes.search.normals import (
     mirrored_normals,
     stratified_normals,
 )
-from vibayes.search.trust import CHECK, FINAL, Effort, Trial, can_be_tried, tried
+from vibayes.search.trust import CHECK, FINAL, Effort, Trial, all_draws, can_be_tried, tried
 
 __all__ = [
     "LARGE",
@@ -53,7 +53,6 @@ __all__ = [
     "glance",
     "improve",
     "improvements",
-    "is_promising",
     "proposal",
     "searched",
     "verified",
@@ -233,7 +232,7 @@ def concluded(exploration: Exploration, trial: Trial) -> Exploration:
     draws = exploration.draws
     if trial.agrees and has_good_tail(draws.khat, draws.size, len(draws.values)):
         return replace(exploration, trusted=True)
-    if trial.mixed:
+    if trial.draws is not None:
         return replace(exploration, draws=trial.draws, trusted=True, moved=True)
     return exploration
 
@@ -388,7 +387,7 @@ def settled(exploration: Exploration, rng: np.random.Generator, budget: Budget) 
     found = concluded(exploration, trial)
     if found.trusted or trial.run is None or len(apart(exploration.normals)) > 1:
         return found
-    return replace(exploration, draws=trial.draws, moved=True)
+    return replace(exploration, draws=all_draws(trial.run), moved=True)
 
 
 def add_draws(exploration: Exploration, count: int, rng: np.random.Generator) -> Exploration:
@@ -420,7 +419,7 @@ def refinements(
     """Adapt a mixture in turns with chains, until the two agree, or the chains have mixed."""
     target = exploration.target
     for cycle in range(cycles):
-        sampler, mixture, fine = adapt(exploration.sampler, exploration.mixture, rng, budget)
+        sampler, mixture, _ = adapt(exploration.sampler, exploration.mixture, rng, budget)
         if not len(sampler.values):  # the budget was used up: the former draws stay
             return
         draws = sampler.draws
@@ -428,11 +427,11 @@ def refinements(
         yield exploration
         trial = trial_of(exploration, rng, budget, CHECK)
         found = concluded(exploration, trial)
-        if found.trusted and (fine or found.moved):
+        if found.trusted:
             yield found
             return
         if cycle < cycles - 1 and trial.run is not None:
-            moved = trial.draws.values[-LATEST:]
+            moved = all_draws(trial.run).values[-LATEST:]
             empty = ImportanceSampler.empty(target, exploration.count)
             exploration = replace(exploration, sampler=empty, mixture=fitted_mixture(moved, rng))
             yield exploration

@@ -17,8 +17,9 @@ from vibayes.search.budget import Budget
 from vibayes.search.chains import CHAINS_EACH, POINTS, ChainRun, run_chains
 from vibayes.search.mixtures import WeightedDraws
 from vibayes.search.normals import FittedNormal, apart
+from vibayes.search.shares import bridged
 
-__all__ = ["CHECK", "FINAL", "Effort", "Trial", "can_be_tried", "discrepancy", "tried"]
+__all__ = ["CHECK", "FINAL", "Effort", "Trial", "all_draws", "can_be_tried", "discrepancy", "tried"]
 
 POINTS_OF_PLACE = 12
 FEWEST_POINTS = 4
@@ -27,6 +28,8 @@ MOST_NUMBERS = 500_000_000  # parameters and observations, times log densities o
 FEWEST_LEAPS = 300
 PROBABILITIES = 0.05, 0.25, 0.5, 0.75, 0.95
 LARGEST_DISCREPANCY = 0.15
+BRIDGE = 1000  # draws of each normal
+LARGEST_ERROR = 0.1  # of the logarithm of what a place holds
 
 
 @dataclass(frozen=True)
@@ -59,23 +62,23 @@ class Trial:
     ----------
     run : ChainRun, optional
         The chains, if there was time for any.
-    mixed : bool
-        Whether they have mixed, so that their draws stand for the posterior.
+    draws : WeightedDraws, optional
+        Their draws, if these stand for the posterior: the chains have mixed, or have mixed within
+        each place, and it is known how much each one holds.
     agrees : bool
         Whether they have mixed at least within each place, and the weighted draws agree with them.
     """
 
     run: ChainRun | None = None
-    mixed: bool = False
+    draws: WeightedDraws | None = None
     agrees: bool = False
 
-    @property
-    def draws(self) -> WeightedDraws:
-        """The draws of the chains, all of the same weight."""
-        assert self.run is not None
-        values = self.run.values.reshape(-1, self.run.values.shape[-1])
-        even = np.full(len(values), -np.log(len(values)))
-        return WeightedDraws(values, even, np.nan, min(self.run.mixing.size, len(values)))
+
+def all_draws(run: ChainRun) -> WeightedDraws:
+    """Return the draws of chains, all of the same weight."""
+    values = run.values.reshape(-1, run.values.shape[-1])
+    even = np.full(len(values), -np.log(len(values)))
+    return WeightedDraws(values, even, np.nan, min(run.mixing.size, len(values)))
 
 
 def affordable_leaps(target: Target) -> int:
@@ -138,7 +141,45 @@ def tried(
         return Trial(run)
     if run.mixing.good or points is None:
         points, labels = np.zeros(len(rows), dtype="int64"), np.zeros_like(labels)
-    return Trial(run, run.mixing.good, agree(run, points, draws, logp, labels))
+        moved: WeightedDraws | None = all_draws(run)
+    else:
+        moved = draws_of_places(target, run, np.repeat(points, CHAINS_EACH), places, rng)
+    return Trial(run, moved, agree(run, points, draws, logp, labels))
+
+
+def draws_of_places(
+    target: Target,
+    run: ChainRun,
+    chains: np.ndarray,
+    places: Sequence[FittedNormal],
+    rng: np.random.Generator,
+) -> WeightedDraws | None:
+    """Return the draws of chains, weighted by how much their places hold.
+
+    None if that cannot be told well enough.
+    """
+    parts, evidence = [], []
+    for place, q in enumerate(places):
+        values = run.values[:, chains == place].reshape(-1, target.ddim)
+        logp = run.logp[:, chains == place].ravel()
+        own = nearest(places, values) == place
+        parts.append(values[own])
+        drawn = q.at(rng.standard_normal((BRIDGE, target.ddim)))
+        inside = nearest(places, drawn) == place
+        ratios = np.where(inside, target.logp(drawn) - q.logq(drawn), -np.inf)
+        size = min(run.within.size, len(values))
+        evidence.append(bridged((logp - q.logq(values))[own], size, ratios))
+    if max(e.error for e in evidence) > LARGEST_ERROR:
+        return None
+    mass = np.array([e.log_mass for e in evidence])
+    log_weights = np.concatenate(
+        [np.full(len(v), m - np.log(len(v))) for m, v in zip(mass, parts, strict=True)]
+    )
+    log_weights -= np.logaddexp.reduce(log_weights)
+    values = np.concatenate(parts)
+    return WeightedDraws(
+        values, log_weights, np.nan, min(run.within.size * len(places), len(values))
+    )
 
 
 def agree(
