@@ -29,7 +29,7 @@ CHAINS_EACH = 4
 WANTED_ACCEPTANCE = 0.75
 SHORTEST = 0.3  # length of the shortest step, in units of the longest: all chains differ
 MOST_LEAPS = 128
-TUNING, BLOCKS, BLOCK = 24, 5, 12  # moves of the first round; each round is twice as long
+TUNING, BLOCKS, BLOCK = 24, 3, 20  # moves of the first round; each round is twice as long
 LENGTH_RATE = 0.1  # by which a move changes the logarithm of the length of trajectories
 
 WANTED_SIZE = 800.0  # effective draws of chains that have mixed
