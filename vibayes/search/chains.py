@@ -431,17 +431,15 @@ def features(scores: np.ndarray) -> np.ndarray:
 
 def normal_scores(draws: np.ndarray, begin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return normal scores of the ranks of draws, and those of further values among them."""
-    flat = draws.reshape(-1, draws.shape[-1])
-    order = np.argsort(flat, axis=0, kind="stable")
-    ranks = np.empty(flat.shape)
-    np.put_along_axis(ranks, order, np.arange(len(flat), dtype="float64")[:, None], axis=0)
-    ordered = np.take_along_axis(flat, order, axis=0)
-    places = [np.searchsorted(ordered[:, i], begin[:, i]) for i in range(flat.shape[1])]
-    among = np.clip(np.column_stack(places), 0, len(flat) - 1)
-    return (
-        ndtri((ranks + 0.5) / len(flat)).reshape(draws.shape),
-        ndtri((among + 0.5) / len(flat)),
-    )
+    rows = np.ascontiguousarray(draws.reshape(-1, draws.shape[-1]).T)
+    count = rows.shape[1]
+    order = np.argsort(rows, axis=1, kind="stable")
+    scores = np.empty(rows.shape)
+    np.put_along_axis(scores, order, ndtri((np.arange(count) + 0.5) / count)[None], axis=1)
+    ordered = np.take_along_axis(rows, order, axis=1)
+    places = [np.searchsorted(known, x) for known, x in zip(ordered, begin.T, strict=True)]
+    among = np.clip(np.column_stack(places), 0, count - 1)
+    return scores.T.reshape(draws.shape), ndtri((among + 0.5) / count)
 
 
 def beyond_error(differences: np.ndarray) -> np.ndarray:
