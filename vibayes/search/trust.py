@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vibayes.importance import tempered
-from vibayes.model.target import Target, data_size
+from vibayes.model.target import Target
 from vibayes.search.budget import Budget
 from vibayes.search.chains import CHAINS_EACH, POINTS, ChainRun, run_chains
 from vibayes.search.mixtures import WeightedDraws
@@ -24,8 +24,10 @@ __all__ = ["CHECK", "FINAL", "Effort", "Trial", "all_draws", "can_be_tried", "di
 POINTS_OF_PLACE = 12
 FEWEST_POINTS = 4
 SPREAD = 50.0  # effective draws among which starting points are chosen, of thousands
-MOST_NUMBERS = 500_000_000  # parameters and observations, times log densities of a run
-FEWEST_LEAPS = 300
+MOST_SECONDS = 30.0  # of a run of chains, about
+PER_OPERATION, PER_NUMBER = 1e-5, 4e-9  # seconds
+ROWS = POINTS * CHAINS_EACH
+FEWEST_LEAPS = 1000
 PROBABILITIES = 0.05, 0.25, 0.5, 0.75, 0.95
 LARGEST_DISCREPANCY = 0.15
 BRIDGE = 1000  # draws of each normal
@@ -82,13 +84,19 @@ def all_draws(run: ChainRun) -> WeightedDraws:
 
 
 def affordable_leaps(target: Target) -> int:
-    """Return how many leapfrog steps of all chains may be taken."""
-    numbers = (target.ddim + data_size(target.model)) * POINTS * CHAINS_EACH
-    return MOST_NUMBERS // numbers
+    """Return how many leapfrog steps of all chains may be taken.
+
+    A fixed rule, and no clock: about what takes half a minute of one core.
+    """
+    operations, numbers = target.work
+    return int(MOST_SECONDS / (PER_OPERATION * operations + PER_NUMBER * numbers * ROWS))
 
 
 def can_be_tried(target: Target) -> bool:
-    """Tell whether there is time for chains at all: of very many data, weights alone have to do."""
+    """Tell whether there is time for chains to check what looks good already.
+
+    Of very many data, or of long loops, weights alone have to do.
+    """
     return affordable_leaps(target) >= FEWEST_LEAPS
 
 
