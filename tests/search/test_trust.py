@@ -151,10 +151,16 @@ class TestDiscrepancy:
         assert discrepancy(first, 10**9, other, weights) > discrepancy(first, 60, other, weights)
 
 
-def test_very_many_data_leave_no_time():
+@pytest.mark.parametrize("by_potential", [False, True])
+def test_very_many_data_leave_no_time(by_potential):
+    """Whichever way they come into the model."""
+    y = np.random.default_rng(1).normal(size=100_000)
     with vb.Model() as model:
         mu = vb.Normal("mu", 0, 10)
-        vb.Normal("y", mu, 1, observed=np.zeros(100_000))
+        if by_potential:
+            vb.Potential("y", vb.logp(vb.Normal.dist(mu, 1), y).sum())
+        else:
+            vb.Normal("y", mu, 1, observed=y)
     assert not can_be_tried(Target(model))
     assert can_be_tried(Target(two_modes()))
     assert affordable_leaps(Target(two_modes())) > 10_000
