@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,15 +16,18 @@ from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.replace import _vectorize_node, clone_replace
 from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
 from pytensor.graph.rewriting.utils import rewrite_graph
-from pytensor.graph.traversal import toposort
+from pytensor.graph.traversal import ancestors, toposort
 from pytensor.scan.op import Scan
 from pytensor.tensor.type import TensorType
 from pytensor.tensor.type_other import NoneTypeT
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.numeric import numeric_array
+
 __all__ = [
     "Work",
     "as_replacements",
+    "check_replaced",
     "compiled_graph",
     "fixed_parts",
     "integer_input",
@@ -48,9 +51,29 @@ def as_replacements(replacements: Mapping[Variable, Any] | None) -> dict[Variabl
         if not isinstance(old, Variable):
             raise TypeError(f"more_replacements: {old!r} is not a PyTensor variable")
         if not isinstance(new, Variable):
-            new = pytensor.shared(np.asarray(new, dtype=old.dtype))
+            array = numeric_array(new, f"more_replacements: what takes the place of {old}")
+            new = pytensor.shared(array.astype(old.dtype))
         result[old] = pt.as_tensor_variable(new)
     return result
+
+
+def check_replaced(replacements: Collection[Variable], graphs: Iterable[Variable]) -> None:
+    """Raise if something that is to be replaced is in none of the graphs.
+
+    Raises
+    ------
+    ValueError
+        Names it.
+    """
+    if not replacements:
+        return
+    known = set(ancestors(list(graphs)))
+    for old in replacements:
+        if old not in known:
+            raise ValueError(
+                f"more_replacements: {old} is no part of the model, so that nothing can take its "
+                f"place; give a variable that the model was written with"
+            )
 
 
 def view_as(source: Variable, result: Variable) -> None:

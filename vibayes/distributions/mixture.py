@@ -82,9 +82,9 @@ class Mixture(Distribution):
     def __init__(self, w: Any, comp_dists: TensorVariable | Sequence[TensorVariable]) -> None:
         variables = [comp_dists] if isinstance(comp_dists, Variable) else list(comp_dists)
         if not variables:
-            raise ValueError("comp_dists is empty")
+            raise ValueError("comp_dists is empty; give at least one component")
         self.set_params(w=w)
-        self.parts = [unnamed(variable) for variable in variables]
+        self.parts = [unnamed(variable, "comp_dists") for variable in variables]
         self.batched = len(self.parts) == 1
         self.discrete = common(self.parts, "discrete")
         self.ndim_supp = common(self.parts, "ndim_supp")

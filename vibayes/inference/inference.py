@@ -12,7 +12,7 @@ from pytensor.graph.basic import Variable
 
 from vibayes import interrupts
 from vibayes.approximations.base import Approximation
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.compiled import Compiled
 from vibayes.backend.modes import EVALUATE_MODE, profiling_mode, resolve_mode
 from vibayes.inference.base import Method, budget_if
@@ -72,6 +72,7 @@ class Inference(Method):
     100
     """
 
+    @check_arguments
     def __init__(self, objective: Operator | ObjectiveFunction) -> None:
         if isinstance(objective, Operator):
             objective = ObjectiveFunction(objective)
@@ -110,6 +111,7 @@ class Inference(Method):
         return 0.0 if self.last_run.loop is None else self.last_run.loop.feeds.wait_seconds
 
     @interrupts.Deferral(keeps_result=True)
+    @check_arguments
     def fit(  # type: ignore[override]
         self,
         n: int | None = None,
@@ -201,7 +203,8 @@ class Inference(Method):
         ------
         FloatingPointError
             If the loss or a parameter stops being finite. The approximation holds the last state
-            that was finite, and ``hist`` the losses up to there.
+            that was finite, or, if the loss had run away before, the last one of a sensible loss,
+            and ``hist`` the losses up to there.
         SamplingError
             If the log density is not finite where the fit starts.
         StreamError
@@ -234,6 +237,7 @@ class Inference(Method):
             more_replacements=more_replacements,
             total_grad_norm_constraint=total_grad_norm_constraint,
         )
+        self.approx.replaced(options.more_replacements)
         automatic = n is None and obj_optimizer is None and self.can_end_by_itself
         budget = budget_if(automatic, max_seconds, max_steps)
         users_mode = dict(compile_kwargs or {}).get("mode")
@@ -298,6 +302,7 @@ class Inference(Method):
         return self.objective.op.is_bound and self.approx.has_logq
 
     @interrupts.Deferral(keeps_result=True)
+    @check_arguments
     def refine(
         self,
         n: int,
@@ -339,6 +344,7 @@ class Inference(Method):
         self.approx.outcome.fit_state = loop.fit_state(run.keeping.call, callbacks)
         return self.approx
 
+    @check_arguments
     def run_profiling(self, n: int = 1000, score: bool | None = None, **kwargs: Any) -> Any:
         """Return where the time of a step goes, operation by operation.
 

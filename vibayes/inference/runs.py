@@ -15,11 +15,13 @@ from vibayes import interrupts
 from vibayes.approximations.base import Approximation
 from vibayes.backend.compiled import Compiled
 from vibayes.backend.seeds import new_generator
+from vibayes.callbacks import period
 from vibayes.inference.checkpoints import Keeping, check_callbacks, find_kept, take_over
 from vibayes.inference.convergence import FEWEST_LOSSES, loss_trend
 from vibayes.inference.failures import check_first_loss, explain_draw
 from vibayes.inference.loop import FitLoop
 from vibayes.inference.steps import CompiledSteps
+from vibayes.model.initial import check_support
 from vibayes.objectives.base import ObjectiveFunction
 from vibayes.objectives.options import StepOptions
 from vibayes.records.ending import INTERRUPTED, Ending
@@ -96,6 +98,8 @@ def begin_run(
         The callbacks of the fit.
     """
     approx, earlier = approximation_of(objective), before.keeping.checkpoint
+    for callback in callbacks or ():
+        period(callback)
     if checkpoint is not None:
         check_callbacks(callbacks or ())
     given = users_variables(objective, options)
@@ -155,6 +159,7 @@ def start_loop(
         places = [ReadingPlace(*place) for place in saved.feed_places]
         feeds = Feeds(steps.windows, saved.feed_seed, places)
     try:
+        check_support(approx.model)
         steps.compile(state)
         check_first_loss(approx, steps, state)
         interrupts.check()

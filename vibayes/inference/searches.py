@@ -14,7 +14,7 @@ from vibayes.approximations.empirical import Empirical
 from vibayes.approximations.full_rank import FullRank
 from vibayes.approximations.gaussian_mixture import GaussianMixture
 from vibayes.approximations.mean_field import MeanField
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.seeds import as_seed_sequence, new_generator
 from vibayes.context import modelcontext
 from vibayes.exceptions import ModelError
@@ -76,6 +76,7 @@ class SearchMethod(Method):
 
     takes_steps = False
 
+    @check_arguments
     def __init__(
         self,
         model: Model | None = None,
@@ -89,6 +90,7 @@ class SearchMethod(Method):
         self.approx: Approximation | None = None
 
     @interrupts.Deferral(keeps_result=True)
+    @check_arguments
     def fit(
         self,
         n: int | None = None,
@@ -500,6 +502,7 @@ class MixtureVI(SearchMethod):
 
     short_name = "mixture"
 
+    @check_arguments
     def __init__(
         self,
         model: Model | None = None,

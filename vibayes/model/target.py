@@ -25,6 +25,7 @@ from vibayes.distributions.continuous import Normal
 from vibayes.model.core import Model
 from vibayes.model.density import constrained_values
 from vibayes.model.flat import FlatLayout
+from vibayes.model.gradients import gradient_of
 from vibayes.model.initial import check_point
 from vibayes.model.observed import whole_shape
 
@@ -172,7 +173,7 @@ def functions(
     graph = graph_replace([model.logp()], replacements, strict=False)
     (logp,) = graph_replace(graph, values, strict=False)
     logp = logp + jacobian
-    gradient = pytensor.grad(logp, flat, disconnected_inputs="ignore")
+    gradient = gradient_of(logp, flat, model)
     if many:
         result = {
             name: each_row(compiled_vector_function(flat, outputs))
