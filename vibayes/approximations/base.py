@@ -10,6 +10,7 @@ import numpy as np
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import check_arguments, check_whole
+from vibayes.backend.seeds import derived_seed
 from vibayes.context import modelcontext
 from vibayes.exceptions import ApproximationWarning
 from vibayes.families.base import Group
@@ -179,7 +180,8 @@ class Approximation(PosteriorNodes):
             Number of draws; by default 1,000, and fewer, down to 200, if there are more than
             400,000 observations.
         random_seed
-            Seed of the draws.
+            Seed of the draws; by default one that the approximation's own seed determines, so that
+            the same fit has one verdict.
 
         Returns
         -------
@@ -189,6 +191,8 @@ class Approximation(PosteriorNodes):
         """
         draws = draws_to_judge(self.model) if draws is None else draws
         draws = check_whole(draws, "draws", least=100)
+        if random_seed is None:
+            random_seed = derived_seed(self.noise_seeds)
         self.diagnosis = diagnose(self, self.ending, draws, random_seed)
         return self.diagnosis
 

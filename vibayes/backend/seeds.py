@@ -18,6 +18,7 @@ from vibayes.arguments import check_whole, shown
 __all__ = [
     "as_seed_sequence",
     "check_random_seed",
+    "derived_seed",
     "new_generator",
     "random_generators",
     "reseeded",
@@ -51,6 +52,11 @@ def check_random_seed(random_seed: Any) -> None:
     """Raise if something is no seed; nothing is drawn from a generator."""
     if not isinstance(random_seed, np.random.Generator):
         as_seed_sequence(random_seed)
+
+
+def derived_seed(seeds: np.random.SeedSequence) -> np.random.SeedSequence:
+    """Return a seed that follows from another one, and from nothing that was drawn by that."""
+    return np.random.SeedSequence(seeds.entropy, spawn_key=(*seeds.spawn_key, 2**32 - 1))
 
 
 def new_generator(seed: int | np.random.SeedSequence) -> np.random.Generator:
