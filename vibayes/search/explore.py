@@ -245,10 +245,10 @@ def separate(
     dropped: list[FittedNormal] = []
     for q in fits:
         known = [*kept, *dropped]
-        apart = all(np.abs(o.whitened(q.mean[None])).max() > SEPARATE for o in known)
-        if not known or (apart and q.elbo > known[0].elbo - NEGLIGIBLE):
+        differs = all(np.abs(o.whitened(q.mean[None])).max() > SEPARATE for o in known)
+        if not known or (differs and q.elbo > known[0].elbo - NEGLIGIBLE):
             kept.append(q)
-        elif apart and q.converged:
+        elif differs and q.converged:
             dropped.append(q)
     return tuple(kept), tuple(dropped)
 
