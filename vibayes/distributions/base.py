@@ -35,6 +35,7 @@ __all__ = [
     "Distribution",
     "distribution_of",
     "draw_from",
+    "logccdf",
     "logcdf",
     "logp",
     "to_float",
@@ -573,6 +574,33 @@ def logcdf(rv: TensorVariable, value: Any) -> TensorVariable:
     """
     dist = distribution_of(rv)
     return dist.logcdf(as_value(dist, value))
+
+
+def logccdf(rv: TensorVariable, value: Any) -> TensorVariable:
+    """Return the log of the probability that a random variable is above ``value``.
+
+    Parameters
+    ----------
+    rv
+        A variable made by a distribution, in a model or by its ``dist``.
+    value : array_like or TensorVariable
+        Where to evaluate.
+
+    Raises
+    ------
+    TypeError
+        If ``rv`` is not such a variable.
+    NotImplementedError
+        If the distribution's cumulative distribution function is not known in closed form.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> vb.logccdf(vb.Normal.dist(0, 1), 40.0).eval().round(2)
+    np.float64(-804.61)
+    """
+    dist = distribution_of(rv)
+    return dist.logccdf(as_value(dist, value))
 
 
 def as_value(dist: Distribution, value: Any) -> TensorVariable:

@@ -26,7 +26,7 @@ from vibayes.distributions.transforms import Transform
 from vibayes.exceptions import ShapeError
 from vibayes.ops.random import NumPyRandom
 
-__all__ = ["CustomDist"]
+__all__ = ["CustomDist", "DensityDist"]
 
 
 class CustomDist(Distribution):
@@ -221,6 +221,9 @@ class CustomDist(Distribution):
 
     def __repr__(self) -> str:
         return super().__repr__().replace(type(self).__name__, self.class_name, 1)
+
+
+DensityDist = CustomDist
 
 
 def as_param(value: Any) -> TensorVariable:
