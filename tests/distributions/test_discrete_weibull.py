@@ -30,7 +30,11 @@ class RoundedDown:
 
 CASES = [
     Case(
-        DiscreteWeibull, {"q": q, "beta": beta}, RoundedDown(q, beta), support=(0, np.inf), rtol=1e-7
+        DiscreteWeibull,
+        {"q": q, "beta": beta},
+        RoundedDown(q, beta),
+        support=(0, np.inf),
+        rtol=1e-7,
     )
     for q, beta in ((0.9, 1.3), (0.3, 0.6), (0.97, 3.0))
 ]

@@ -53,7 +53,13 @@ def nbinom(mu, alpha):
 COUNTS = {"support": (0, INF), "points": range(12)}
 CASES = [
     Case(HurdlePoisson, {"psi": 0.7, "mu": 4.0}, Hurdle(0.7, stats.poisson(4.0)), **COUNTS),
-    Case(HurdlePoisson, {"psi": 0.3, "mu": 0.05}, Hurdle(0.3, stats.poisson(0.05)), has_logcdf=False, **COUNTS),
+    Case(
+        HurdlePoisson,
+        {"psi": 0.3, "mu": 0.05},
+        Hurdle(0.3, stats.poisson(0.05)),
+        has_logcdf=False,
+        **COUNTS,
+    ),
     Case(
         HurdleNegativeBinomial,
         {"psi": 0.6, "mu": 5.0, "alpha": 1.3},
@@ -130,7 +136,7 @@ def test_mean_and_standard_deviation_of_a_gamma():
 
 @pytest.mark.parametrize("dist", [HurdleGamma, HurdleLogNormal])
 def test_a_free_continuous_hurdle_is_refused(dist):
-    with Model(), pytest.raises(TypeError, match="zero a probability of its own.*observed"):
+    with Model(), pytest.raises(TypeError, match="zero a probability of its own"):
         dist("x", 0.5, 1.0, 1.0)
 
 

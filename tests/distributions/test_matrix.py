@@ -158,9 +158,7 @@ def test_lkj_density_is_that_of_the_covariance_without_deviations():
     factor = np.stack([chol(c / np.sqrt(np.outer(np.diag(c), np.diag(c)))) for c in (ROW, SCALE)])
     eta = pt.scalar("eta")
     density = logp(LKJCorr.dist(3, eta), factor)
-    f = pytensor.function(
-        [eta], [density, pytensor.grad(density.sum(), eta)], mode=EVALUATE_MODE
-    )
+    f = pytensor.function([eta], [density, pytensor.grad(density.sum(), eta)], mode=EVALUATE_MODE)
     packed = factor[:, *np.tril_indices(3)]
     both = LKJCholeskyCov.dist(1.7, 3, HalfNormal.dist(1.0), compute_corr=False)
     with_deviations = evaluate([logp(both, packed)])[0]
@@ -175,7 +173,7 @@ def test_lkj_density_is_that_of_the_covariance_without_deviations():
 
 @pytest.mark.parametrize("eta", [0.6, 1.0, 3.0])
 def test_lkj_density_integrates_to_one(eta):
-    """In two dimensions L is one number r between -1 and 1, with the density (1 - r**2)**(eta-1)."""
+    """For two rows L is one number r, of density proportional to (1 - r**2)**(eta - 1)."""
     r = np.linspace(-0.99, 0.99, 7)
     factor = np.stack([[[1.0, 0.0], [v, np.sqrt(1 - v**2)]] for v in r])
     value = evaluate([logp(LKJCorr.dist(2, eta), factor)])[0]
@@ -299,7 +297,11 @@ def test_single_precision():
     ("make", "error", "message"),
     [
         (lambda: MatrixNormal.dist(MU, ROW), ValueError, "colcov or colchol"),
-        (lambda: MatrixNormal.dist(MU, -ROW, colcov=COL), ParameterError, "rowcov must be positive"),
+        (
+            lambda: MatrixNormal.dist(MU, -ROW, colcov=COL),
+            ParameterError,
+            "rowcov must be positive",
+        ),
         (
             lambda: MatrixNormal.dist(MU, rowchol=ROW, colcov=COL),
             ParameterError,

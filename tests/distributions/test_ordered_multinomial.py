@@ -29,7 +29,10 @@ def test_density():
     value, by_eta, by_cut = f(etas, CUT)
 
     def reference(etas, cut):
-        return [stats.multinomial(10, shares(e, cut)).logpmf(row) for e, row in zip(etas, x)]
+        return [
+            stats.multinomial(10, shares(e, cut)).logpmf(row)
+            for e, row in zip(etas, x, strict=True)
+        ]
 
     np.testing.assert_allclose(value, reference(etas, CUT), rtol=1e-10)
     h = 1e-6

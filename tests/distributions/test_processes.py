@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
@@ -34,7 +36,7 @@ def drift_and_noise(x, rate, noise):
 
 def sde_logp(x, dt, rate, noise, init):
     total = init.logpdf(x[0])
-    for before, value in zip(x[:-1], x[1:], strict=True):
+    for before, value in pairwise(x):
         sd = noise * np.sqrt(1 + before**2) * np.sqrt(dt)
         total += stats.norm(before - rate * before * dt, sd).logpdf(value)
     return total
@@ -137,7 +139,10 @@ def test_sde_density():
     def reference(rates, noise):
         init = stats.norm(1.0, 2.0)
         return np.array(
-            [[sde_logp(s, 0.1, r, noise, init) for s, r in zip(v, rates)] for v in SERIES]
+            [
+                [sde_logp(s, 0.1, r, noise, init) for s, r in zip(v, rates, strict=True)]
+                for v in SERIES
+            ]
         )
 
     rates = np.array([0.5, 2.0])
@@ -188,7 +193,7 @@ def test_free_series_start_inside():
 
 
 def test_wrong_arguments():
-    with pytest.raises(ParameterError, match="GARCH11: alpha_1 must be zero or more, got -0.1"):
+    with pytest.raises(ParameterError, match="GARCH11: alpha_1 must be zero or more, got"):
         GARCH11.dist(0.1, -0.1, 0.5, 1.0, steps=3)
     with pytest.raises(ValueError, match="length of the series is not known"):
         GARCH11.dist(**PARAMS)

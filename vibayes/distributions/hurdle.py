@@ -6,7 +6,7 @@ Econometrics 33, 341-365.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 import pytensor.tensor as pt
@@ -31,7 +31,6 @@ from vibayes.distributions.discrete import (
     set_dispersed,
 )
 from vibayes.distributions.dist_math import log_sum_exp, safe_log1mexp
-from vibayes.distributions.transforms import Transform
 
 __all__ = ["HurdleGamma", "HurdleLogNormal", "HurdleNegativeBinomial", "HurdlePoisson"]
 
@@ -202,7 +201,7 @@ class HurdleContinuous(Hurdle):
         return super(Hurdle, self).random(rng, size)
 
     @property
-    def default_transform(self) -> Transform | None:
+    def default_transform(self) -> NoReturn:
         """There is none.
 
         Raises

@@ -346,22 +346,21 @@ class KroneckerNormal(VectorValued, Continuous):
         evds: Sequence[tuple[Any, Any]] | None = None,
         sigma: Any = 0.0,
     ) -> None:
-        given = {"covs": covs, "chols": chols, "evds": evds}
-        names = [name for name, value in given.items() if value is not None]
-        if len(names) != 1:
-            raise ValueError(
-                f"give exactly one of {', '.join(given)}, got {' and '.join(names) or 'none'}"
-            )
+        ways: dict[str, Sequence[Any] | None] = {"covs": covs, "chols": chols, "evds": evds}
+        given = [(name, parts) for name, parts in ways.items() if parts is not None]
+        if len(given) != 1:
+            names = " and ".join(name for name, _ in given)
+            raise ValueError(f"give exactly one of {', '.join(ways)}, got {names or 'none'}")
+        ((name, parts),) = given
         noise = constant_value(sigma)
         self.noisy = evds is not None or noise is None or bool(noise.any())
+        spectra: list[tuple[Any, Any]]
         if evds is not None:
             spectra = [(to_float(values), to_float(vectors)) for values, vectors in evds]
         elif self.noisy:
-            spectra = [spectrum(**{f"{names[0]}[{i}]": k}) for i, k in enumerate(given[names[0]])]
+            spectra = [spectrum(**{f"{name}[{i}]": part}) for i, part in enumerate(parts)]
         else:
-            spectra = [
-                (None, factor_of(**{f"{names[0]}[{i}]": k})) for i, k in enumerate(given[names[0]])
-            ]
+            spectra = [(None, factor_of(**{f"{name}[{i}]": part})) for i, part in enumerate(parts)]
         self.values = [values for values, _ in spectra if values is not None]
         self.matrices = [matrix for _, matrix in spectra]
         lengths = [matrix.type.shape[-1] for matrix in self.matrices]

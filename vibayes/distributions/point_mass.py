@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 import pytensor.tensor as pt
@@ -11,7 +11,6 @@ from pytensor.tensor.variable import TensorVariable
 from vibayes.arguments import behind_new
 from vibayes.distributions.base import Distribution, to_float
 from vibayes.distributions.constraints import Constraints, finite
-from vibayes.distributions.transforms import Transform
 
 __all__ = ["DiracDelta"]
 
@@ -68,7 +67,7 @@ class DiracDelta(Distribution):
         return self.c
 
     @property
-    def default_transform(self) -> Transform | None:
+    def default_transform(self) -> NoReturn:
         """There is none.
 
         Raises

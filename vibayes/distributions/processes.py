@@ -121,7 +121,7 @@ class GARCH11(TimeSeries):
     def logp(self, value: TensorVariable) -> TensorVariable:
         omega, alpha_1 = self.omega[..., None], self.alpha_1[..., None]
         initial = self.initial_vol[..., None] ** 2
-        limit = float(np.finfo(value.dtype).max) ** 0.24
+        limit = np.asarray(np.finfo(value.dtype).max ** 0.24, value.dtype)
         value = pt.clip(value, -limit, limit)  # what is beyond has no finite square
         added = omega + alpha_1 * value[..., :-1] ** 2
         start = initial + pt.zeros_like(value[..., :1] * omega)

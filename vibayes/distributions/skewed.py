@@ -75,7 +75,7 @@ class SkewStudentT(Continuous):
     def _log_halves(self, value: TensorVariable) -> tuple[TensorVariable, TensorVariable]:
         """Return log(1 + u) and log(1 - u), each precise where it is far below zero."""
         w = (value - self.mu) / (self.sigma * pt.sqrt(self.a + self.b))
-        largest = float(np.finfo(w.dtype).max)
+        largest = np.finfo(w.dtype).max
         far = pt.minimum(pt.abs(w), largest)
         large = far > LARGE
         near = pt.switch(large, 1.0, far)

@@ -175,7 +175,7 @@ class ICAR(VectorValued, Continuous):
             bad = weights[~np.isin(weights, (0, 1))][0]
             raise ParameterError(f"W must have no other numbers than 0 and 1, got {bad}")
         np.fill_diagonal(weights, 0)
-        self.length = len(weights)
+        self.length = self.n_areas = len(weights)
         self.pairs = np.nonzero(np.tril(weights))
         values, vectors = np.linalg.eigh(np.diag(weights.sum(axis=0)) - weights)
         self.parts_count = int(sparse.csgraph.connected_components(sparse.csr_array(weights))[0])
@@ -191,13 +191,13 @@ class ICAR(VectorValued, Continuous):
             return draw_from(op, [self.length], rng=rng, size=self.size_or_batch(size))
         shape = (*self.size_or_batch(size), self.length)
         rng, z = draw_from(pt.random.normal, 0.0, 1.0, rng=rng, size=shape)
-        mean = self.zero_sum_stdev[..., None] * z[..., :1]
+        mean = (self.zero_sum_stdev * z[..., 0])[..., None]
         contrasts = to_float((self.eigenvectors / np.sqrt(self.eigenvalues)).T)
         return rng, mean + self.sigma[..., None] * (z[..., 1:] @ contrasts)
 
     def logp(self, value: TensorVariable) -> TensorVariable:
         first, second = self.pairs
-        d = self.length
+        d = self.n_areas
         squares = ((value[..., first] - value[..., second]) ** 2).sum(axis=-1)
         rank = d - self.parts_count
         constant = 0.5 * (np.log(self.eigenvalues).sum() - np.log(d)) - rank * LOG_SQRT_2PI
@@ -232,7 +232,7 @@ class Neighbours:
 
     def __init__(self, W: Any) -> None:
         weights = checked_weights(W)
-        self.pairs: tuple[np.ndarray, np.ndarray] | None = None
+        self.pairs: tuple[np.ndarray, ...] | None = None
         if weights is None:
             self.weights = disconnected_grad(to_float(W))
             self.length = self.weights.type.shape[-1]
@@ -246,8 +246,8 @@ class Neighbours:
                 alone = int(np.flatnonzero(counts == 0)[0])
                 raise ParameterError(f"W must give every area a neighbour, area {alone} has none")
             self.length = len(weights)
-            self.pairs = np.nonzero(np.tril(weights))
-            self.pair_weights = to_float(weights[self.pairs] * (1 + (np.not_equal(*self.pairs))))
+            first, second = self.pairs = np.nonzero(np.tril(weights))
+            self.pair_weights = to_float(weights[first, second] * (1 + (first != second)))
             self.counts = to_float(counts)
             root = np.sqrt(counts)
             eigen = np.linalg.eigh(weights / root / root[:, None])

@@ -72,7 +72,7 @@ class StickBreakingWeights(VectorValued, Continuous):
 
     def support_point(self) -> TensorVariable:
         """Return the mean."""
-        share = (self.alpha / (1 + self.alpha))[..., None] ** to_float(np.arange(self.length))
+        share = (self.alpha / (1 + self.alpha))[..., None] ** to_float(np.arange(self.n_breaks + 1))
         return pt.concatenate(
             [share[..., :-1] / (1 + self.alpha[..., None]), share[..., -1:]], axis=-1
         )

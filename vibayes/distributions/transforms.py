@@ -470,7 +470,7 @@ class CholeskyCorr(Transform):
 
     def _rows(self, value: TensorVariable) -> TensorVariable:
         """Return the lower triangular matrix whose diagonal is one."""
-        limit = float(np.finfo(value.dtype).max) ** 0.25
+        limit = np.asarray(np.finfo(value.dtype).max ** 0.25, value.dtype)
         value = pt.clip(value, -limit, limit)
         zero = pt.zeros((*value.shape[:-1], 1), dtype=value.dtype)
         position = np.zeros((self.n, self.n), dtype="int64")
