@@ -17,7 +17,7 @@ from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes import interrupts
-from vibayes.backend.graphs import compiled_graph
+from vibayes.backend.graphs import Work, compiled_graph, work_of
 from vibayes.backend.modes import AS_IT_IS, EVALUATE_MODE, resolve_mode, safe_from_signals
 from vibayes.backend.seeds import random_generators
 from vibayes.distributions.base import distribution_of
@@ -25,6 +25,7 @@ from vibayes.distributions.continuous import Normal
 from vibayes.model.core import Model
 from vibayes.model.density import constrained_values
 from vibayes.model.flat import FlatLayout
+from vibayes.model.gradients import gradient_of
 from vibayes.model.initial import check_point
 from vibayes.model.observed import whole_shape
 
@@ -69,6 +70,9 @@ class Target:
         Whether the flat vector is not the model's own.
     evaluations : int
         Number of vectors at which the log density was evaluated.
+    work : Work
+        How many operations an evaluation takes, however many vectors it is of, and how many
+        numbers they make for each vector.
     """
 
     def __init__(
@@ -88,6 +92,7 @@ class Target:
                 self.start[slot.start : slot.stop] = 0.0
         self.evaluations = 0
         self._functions = compiled(model, layout, replacements, tuple(standardized))
+        self.work: Work = self._functions["work"]
         self.model = model
         self.is_standardized = bool(standardized)
         self._rows = rows_at_once(model, self.ddim)
@@ -168,15 +173,21 @@ def functions(
     graph = graph_replace([model.logp()], replacements, strict=False)
     (logp,) = graph_replace(graph, values, strict=False)
     logp = logp + jacobian
-    gradient = pytensor.grad(logp, flat, disconnected_inputs="ignore")
+    gradient = gradient_of(logp, flat, model)
     if many:
         result = {
             name: each_row(compiled_vector_function(flat, outputs))
             for name, outputs in {"logp and gradient": [logp, gradient], "logp": [logp]}.items()
         }
+        result["work"] = work_of([logp, gradient])
     else:
         both = over_a_stack([logp, gradient], flat, layout.size)
-        result = {"logp and gradient": both, "logp": first_output(both)}
+        work = work_of(compiled_graph(both)[1])
+        result = {
+            "logp and gradient": both,
+            "logp": first_output(both),
+            "work": work,
+        }
     if standardized:
         own = pt.concatenate([values[v].ravel() for v in layout.value_vars])
         result["values"] = over_a_stack([own], flat, layout.size)
