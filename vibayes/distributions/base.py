@@ -591,15 +591,6 @@ def logcdf(rv: TensorVariable, value: Any) -> TensorVariable:
     return dist.logcdf(as_value(dist, as_tensor(value, "logcdf: value")))
 
 
-def checked_rv(rv: Any, owner: str) -> TensorVariable:
-    """Return a variable; raise if something is none."""
-    if not isinstance(rv, TensorVariable):
-        raise TypeError(
-            f"{owner}: rv must be a random variable, such as vb.Normal.dist(), got {shown(rv)}"
-        )
-    return rv
-
-
 def logccdf(rv: TensorVariable, value: Any) -> TensorVariable:
     """Return the log of the probability that a random variable is above ``value``.
 
@@ -623,8 +614,17 @@ def logccdf(rv: TensorVariable, value: Any) -> TensorVariable:
     >>> vb.logccdf(vb.Normal.dist(0, 1), 40.0).eval().round(2)
     np.float64(-804.61)
     """
-    dist = distribution_of(rv)
-    return dist.logccdf(as_value(dist, value))
+    dist = distribution_of(checked_rv(rv, "logccdf"))
+    return dist.logccdf(as_value(dist, as_tensor(value, "logccdf: value")))
+
+
+def checked_rv(rv: Any, owner: str) -> TensorVariable:
+    """Return a variable; raise if something is none."""
+    if not isinstance(rv, TensorVariable):
+        raise TypeError(
+            f"{owner}: rv must be a random variable, such as vb.Normal.dist(), got {shown(rv)}"
+        )
+    return rv
 
 
 def as_value(dist: Distribution, value: Any) -> TensorVariable:

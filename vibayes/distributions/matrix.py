@@ -32,6 +32,7 @@ from vibayes.distributions.parameters import exactly_one
 from vibayes.distributions.shapes import broadcast_static
 from vibayes.distributions.transforms import CholeskyCorr, CholeskyCov, Transform, axis_length
 from vibayes.exceptions import ParameterError, ShapeError
+from vibayes.numeric import numeric_value
 from vibayes.ops.cholesky import robust_cholesky
 
 __all__ = ["KroneckerNormal", "LKJCorr", "MatrixNormal", "Wishart"]
@@ -86,7 +87,9 @@ class MatrixNormal(MatrixValued):
     """
 
     param_ndims: Mapping[str, int] = {"mu": 2, "rowchol": 2, "colchol": 2}
-    constraints: ClassVar[Constraints] = {"mu": finite}
+    constraints: ClassVar[Constraints] = dict.fromkeys(
+        ("mu", "rowcov", "rowchol", "colcov", "colchol"), finite
+    )
     mu: TensorVariable
     rowchol: TensorVariable
     colchol: TensorVariable
@@ -164,7 +167,7 @@ class Wishart(MatrixValued):
     """
 
     param_ndims: Mapping[str, int] = {"scale_chol": 2}
-    constraints: ClassVar[Constraints] = {"nu": positive}
+    constraints: ClassVar[Constraints] = {"nu": positive, "V": finite, "scale_chol": finite}
     nu: TensorVariable
     scale_chol: TensorVariable
 
@@ -356,7 +359,7 @@ class KroneckerNormal(VectorValued, Continuous):
         self.noisy = evds is not None or noise is None or bool(noise.any())
         spectra: list[tuple[Any, Any]]
         if evds is not None:
-            spectra = [(to_float(values), to_float(vectors)) for values, vectors in evds]
+            spectra = [tuple(to_float(numeric_value(p, "evds")) for p in pair) for pair in evds]
         elif self.noisy:
             spectra = [spectrum(**{f"{name}[{i}]": part}) for i, part in enumerate(parts)]
         else:
@@ -411,7 +414,7 @@ def factor_of(**matrices: Any) -> TensorVariable:
     A name with ``chol`` in it is that of a factor, any other that of a symmetric matrix.
     """
     name = exactly_one(**matrices)
-    matrix = matrices[name]
+    matrix = numeric_value(matrices[name], name)
     check_matrix(name, matrix, lower=True)
     matrix = to_float(matrix)
     return matrix if "chol" in name else robust_cholesky(matrix)
@@ -420,7 +423,7 @@ def factor_of(**matrices: Any) -> TensorVariable:
 def spectrum(**matrices: Any) -> tuple[TensorVariable, TensorVariable]:
     """Return eigenvalues and eigenvectors of the one matrix, or factor, that is given."""
     name = exactly_one(**matrices)
-    matrix = matrices[name]
+    matrix = numeric_value(matrices[name], name)
     check_matrix(name, matrix, lower=True)
     constant = constant_value(matrix)
     if constant is not None:

@@ -207,7 +207,8 @@ class EulerMaruyama(TimeSeries):
         self.names = [f"sde_par_{i}" for i in range(len(sde_pars))]
         self.set_params(dt=dt, **dict(zip(self.names, sde_pars, strict=True)))
         self.set_steps(steps)
-        self.init = unnamed(Normal.dist(0.0, 100.0) if init_dist is None else init_dist)
+        start = Normal.dist(0.0, 100.0) if init_dist is None else init_dist
+        self.init = unnamed(start, "init_dist")
         if self.init.ndim_supp:
             raise ValueError("init_dist must be univariate")
         self.parts = (self.init,)

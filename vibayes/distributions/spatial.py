@@ -27,6 +27,7 @@ from vibayes.distributions.constraints import (
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
 from vibayes.distributions.multivariate import VectorValued, multiply_rows
 from vibayes.exceptions import ParameterError, ShapeError
+from vibayes.numeric import numeric_value
 from vibayes.ops.random import NumPyRandom
 
 __all__ = ["CAR", "ICAR"]
@@ -269,8 +270,7 @@ def checked_weights(W: Any) -> np.ndarray | None:
     ParameterError, ShapeError
         If they can never be the weights of neighbours.
     """
-    if sparse.issparse(W):
-        W = W.toarray()
+    W = numeric_value(W.toarray() if sparse.issparse(W) else W, "W")
     shape: Sequence[int | None] = pt.as_tensor_variable(W).type.shape
     if len(shape) != 2 or (None not in shape and shape[0] != shape[1]):
         raise ShapeError(f"W must be a square matrix, got shape {tuple(shape)}")

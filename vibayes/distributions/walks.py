@@ -72,7 +72,8 @@ class RandomWalk(TimeSeries):
     ) -> None:
         self.set_params()
         self.set_steps(steps)
-        self.init, self.innovation = unnamed(init_dist), unnamed(innovation_dist)
+        self.init = unnamed(init_dist, "init_dist")
+        self.innovation = unnamed(innovation_dist, "innovation_dist")
         self.parts = (self.init, self.innovation)
         for name, part in (("init_dist", self.init), ("innovation_dist", self.innovation)):
             if part.discrete:
