@@ -562,6 +562,23 @@ def test_sd_is_sigma():
     assert d == e
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (lambda: c.Normal.dist(0.0, tau=3.0), lambda: c.Normal.dist(0.0, 3.0**-0.5)),
+        (lambda: c.Exponential.dist(scale=3.0), lambda: c.Exponential.dist(1 / 3)),
+        (lambda: c.Gamma.dist(mu=3.0, sigma=1.5), lambda: c.Gamma.dist(4.0, 4 / 3)),
+        (lambda: c.InverseGamma.dist(mu=3.0, sigma=1.5), lambda: c.InverseGamma.dist(6.0, 15.0)),
+        (lambda: c.Beta.dist(mu=0.25, sigma=0.25), lambda: c.Beta.dist(0.5, 1.5)),
+        (lambda: c.Wald.dist(mu=3.0, phi=0.1), lambda: c.Wald.dist(3.0, 0.1 * 3.0)),
+    ],
+)
+def test_alternatives_are_not_rounded_to_single_precision(one, other):
+    """PyTensor takes Python's 3.0 for single precision, which 1 / 3.0 is not to be."""
+    a, b = evaluate([logp(one(), 0.7), logp(other(), 0.7)])
+    np.testing.assert_allclose(a, b, rtol=1e-13)
+
+
 def test_infinite_bounds_are_no_bounds():
     free = distribution_of(c.TruncatedNormal.dist(lower=-np.inf, upper=np.inf))
     assert free.default_transform is None

@@ -37,6 +37,7 @@ __all__ = [
     "Distribution",
     "distribution_of",
     "draw_from",
+    "logccdf",
     "logcdf",
     "logp",
     "to_float",
@@ -588,6 +589,33 @@ def logcdf(rv: TensorVariable, value: Any) -> TensorVariable:
     """
     dist = distribution_of(checked_rv(rv, "logcdf"))
     return dist.logcdf(as_value(dist, as_tensor(value, "logcdf: value")))
+
+
+def logccdf(rv: TensorVariable, value: Any) -> TensorVariable:
+    """Return the log of the probability that a random variable is above ``value``.
+
+    Parameters
+    ----------
+    rv
+        A variable made by a distribution, in a model or by its ``dist``.
+    value : array_like or TensorVariable
+        Where to evaluate.
+
+    Raises
+    ------
+    TypeError
+        If ``rv`` is not such a variable.
+    NotImplementedError
+        If the distribution's cumulative distribution function is not known in closed form.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> vb.logccdf(vb.Normal.dist(0, 1), 40.0).eval().round(2)
+    np.float64(-804.61)
+    """
+    dist = distribution_of(checked_rv(rv, "logccdf"))
+    return dist.logccdf(as_value(dist, as_tensor(value, "logccdf: value")))
 
 
 def checked_rv(rv: Any, owner: str) -> TensorVariable:

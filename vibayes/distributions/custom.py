@@ -27,7 +27,7 @@ from vibayes.exceptions import ShapeError
 from vibayes.numeric import as_tensor
 from vibayes.ops.random import NumPyRandom
 
-__all__ = ["CustomDist"]
+__all__ = ["CustomDist", "DensityDist"]
 
 
 class CustomDist(Distribution):
@@ -230,6 +230,9 @@ class CustomDist(Distribution):
 
     def __repr__(self) -> str:
         return super().__repr__().replace(type(self).__name__, self.class_name, 1)
+
+
+DensityDist = CustomDist
 
 
 def as_param(value: Any, subject: str) -> TensorVariable:

@@ -730,11 +730,11 @@ def check_matrix(name: str, matrix: Any, lower: bool) -> None:
         return
     if not np.isfinite(constant).all():
         raise ParameterError(f"{name} must be finite, got {constant[~np.isfinite(constant)][0]}")
-    if name == "chol":
+    if "chol" in name:
         other = np.triu(constant, 1) if lower else np.tril(constant, -1)
         if other.any() or not np.diagonal(constant, axis1=-2, axis2=-1).all():
             side = "lower" if lower else "upper"
-            raise ParameterError(f"chol must be {side} triangular, without zeros on the diagonal")
+            raise ParameterError(f"{name} must be {side} triangular, without zeros on the diagonal")
         return
     if not np.allclose(constant, np.swapaxes(constant, -1, -2)):
         raise ParameterError(f"{name} must be symmetric")
