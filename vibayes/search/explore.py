@@ -57,6 +57,7 @@ __all__ = [
 LARGE = 100
 """Dimensions from which a covariance is no longer fitted, but taken from the curvature."""
 DRAWS = 1000
+CURVATURES = 8  # draws at which curvatures are computed, for their mean
 FEW_NOISE = 16  # draws for a first, rough fit in many dimensions
 MEDIUM_NOISE = 32  # draws for the last steps on many data
 ENOUGH = 3.0  # times as many effective draws as an exploration makes are what a result is made of
@@ -262,14 +263,26 @@ def large_normals(
     """Return the best normal that was found from one start, and the noise it was fitted to.
 
     The mode of a hierarchy may be a pole of the density, far from the mass. So the best
-    independent normals come first, and correlations are those of the curvature at their mean.
+    independent normals come first, and correlations are those of the mean curvature about there,
+    if that makes them better.
     """
     target.check_start()
     diagonal = fit_diagonal(target, stratified_normals(FEW_NOISE, target.ddim, rng), budget)
-    curvature = curvature_at(target, diagonal.mean, diagonal.root)
     noise = mirrored_normals(256, target.ddim, rng)
-    begin = from_curvature(diagonal.mean, curvature)
+    curvature = mean_curvature(target, diagonal, rng)
+    begins = [diagonal, from_curvature(diagonal.mean, curvature)]
+    begin = max((q.scored(target, noise)[0] for q in begins), key=lambda q: q.elbo)
     return [fit_large(target, begin, noise, budget, observe=observe)], noise
+
+
+def mean_curvature(target: Target, q: FittedNormal, rng: np.random.Generator) -> np.ndarray:
+    """Return the mean of the negative Hessian at a few draws of a normal.
+
+    At its mean alone, the curvature of a skewed posterior may be next to none.
+    """
+    points = q.at(mirrored_normals(CURVATURES, target.ddim, rng))
+    curvatures = (curvature_at(target, z, q.sd) for z in points)
+    return sum(curvatures, np.zeros((target.ddim, target.ddim))) / CURVATURES
 
 
 # -- better draws ---------------------------------------------------------------------------------
