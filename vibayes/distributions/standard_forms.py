@@ -12,8 +12,9 @@ are normal, u is standard normal given theta and the data, and independent of th
 :math:`\Lambda = 0` the map is the non-centred one (Papaspiliopoulos et al. 2007); where the data
 say more than the prior, it is centred at what they say; in between it is neither, as the weight of
 the data is another one for each element, and each theta (Kleppe 2019, Dynamically rescaled
-Hamiltonian Monte Carlo for Bayesian hierarchical models, JCGS 28(3); Gorinova et al. 2020, arXiv:1906.03028,
-with weights that do not depend on theta). Whatever Lambda and r are, it is a bijection.
+Hamiltonian Monte Carlo for Bayesian hierarchical models, JCGS 28(3); Gorinova et al. 2020,
+arXiv:1906.03028, with weights that do not depend on theta). Whatever Lambda and r are, it is a
+bijection.
 """
 
 from __future__ import annotations

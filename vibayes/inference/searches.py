@@ -31,6 +31,7 @@ from vibayes.records.findings import Attempt
 from vibayes.search.begin import MOST_DENSE, set_normal
 from vibayes.search.budget import Budget
 from vibayes.search.centring import suited
+from vibayes.search.conditional import given_parameters, of_many
 from vibayes.search.explore import (
     LARGE,
     Exploration,
@@ -54,6 +55,7 @@ __all__ = ["AutoVI", "LaplaceVI", "MixtureVI", "PathfinderVI"]
 PARTICLES = 4000
 CLOSE_SHIFT, CLOSE_WIDTHS = 0.1, (0.9, 1.1)
 CENTRAL = 0.05, 0.95
+CONDITIONAL = "mixture for parameters"
 KHAT_ERROR = 0.1  # of a thousand draws
 EVEN_WEIGHTS = 0.9  # share of effective draws
 
@@ -203,9 +205,10 @@ class AutoVI(SearchMethod):
     """The cheapest family that holds the posterior, found by trying.
 
     Mean field, then full rank; where the model has variables whose location or scale depends on
-    others, the same in coordinates between centred and non-centred; then mixtures of normals by
-    adaptive importance sampling; then Hamiltonian moves; in more than 2,000 dimensions mean
-    field alone. If no family holds the posterior, but importance weights or moves do, the result
+    others, the same in coordinates between centred and non-centred, and mixtures for the few
+    parameters that these variables depend on; then mixtures of normals by adaptive importance
+    sampling; then Hamiltonian moves. In more than 2,000 dimensions mixtures for parameters, or mean
+    field. If no family holds the posterior, but importance weights or moves do, the result
     is :class:`vibayes.Empirical`, made of draws that are right.
 
     Parameters
@@ -235,9 +238,7 @@ class AutoVI(SearchMethod):
     def _search(self, budget: Budget) -> Approximation:
         rng, target = self._generator(), self._target()
         if target.ddim > MOST_DENSE:  # families that have correlations would take too long
-            approx = self._made(MeanField, start=self.start)
-            fit_normal_family(approx, budget)
-            return approx
+            return self._of_many(rng, budget)
         tried, stopped = Tried(explore(target, rng, budget, draws_to_judge(self.model))), ""
         try:
             for known in self._tries(tried, rng, budget):
@@ -254,6 +255,23 @@ class AutoVI(SearchMethod):
         if not converged:
             reason = stopped or budget.exhausted or "no family that was tried holds the posterior"
         approx.ending = Ending(converged, reason, findings_of(exploration, tried.attempts))
+        return approx
+
+    def _of_many(self, rng: np.random.Generator, budget: Budget) -> Approximation:
+        """Return draws given few parameters, if they are right, else a mean field."""
+        target, found = self._standardized(), None
+        if target is not None:
+            found = of_many(suited(target, rng, budget), rng, budget, PARTICLES // 2)
+        if found is not None and found.trusted:
+            found = enlarge(found, rng)
+        if found is None or not found.trusted:
+            approx = self._made(MeanField, start=self.start)
+            fit_normal_family(approx, budget)
+            return approx
+        approx = self._of_draws(found, rng)
+        attempts = Tried(found).noted(CONDITIONAL, found.best.elbo, found.draws, budget).attempts
+        reason = f"a good result was found after {budget.elapsed:.1f} seconds"
+        approx.ending = Ending(True, reason, findings_of(found, attempts))
         return approx
 
     def _tries(self, tried: Tried, rng: np.random.Generator, budget: Budget) -> Iterator[Tried]:
@@ -294,6 +312,11 @@ class AutoVI(SearchMethod):
             if is_better(other, exploration):
                 tried = replace(tried, exploration=other)
             yield tried
+        conditional = given_parameters(tried.exploration, rng, budget)
+        if conditional is not tried.exploration:
+            tried = replace(tried, exploration=conditional)
+            tried = tried.noted(CONDITIONAL, np.nan, conditional.draws, budget)
+            yield tried
         if not tried.exploration.trusted:
             for better in improvements(tried.exploration, rng, budget):
                 tried = replace(tried, exploration=better)
@@ -323,14 +346,13 @@ class AutoVI(SearchMethod):
 
     def _made_of(self, exploration: Exploration, rng: np.random.Generator) -> Approximation:
         """Return a mixture, if it holds the posterior itself, else draws."""
-        mixture = exploration.mixture
-        if exploration.trusted and not exploration.moved and len(mixture) > 1:
+        mixture, is_own = exploration.mixture, not exploration.target.is_standardized
+        if exploration.trusted and not exploration.moved and len(mixture) > 1 and is_own:
             values = mixture.draw(len(exploration.noise), rng)
             draws = WeightedDraws(
                 values, *smoothed(exploration.target.logp(values) - mixture.logq(values))
             )
             good = draws.khat < GOOD_KHAT and draws.size > 0.5 * len(values)
-            good = good and not exploration.target.is_standardized
             if good and is_close(values, exploration.draws):
                 return self._of_mixture(mixture)
         return self._of_draws(exploration, rng)
