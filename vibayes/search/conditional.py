@@ -167,16 +167,21 @@ def given_parameters(
 ) -> Exploration:
     """Return an exploration with weighted draws of a mixture for the parameters.
 
-    It is the same if it can be relied on already, has several modes, or its target has no standard
-    variables or too many others.
+    It is the same if it can be relied on already, or its target has no standard variables or too
+    many others.
     """
     target = exploration.target
     few = ~target.standardized_places
     possible = target.is_standardized and 0 < few.sum() <= MOST_PARAMETERS
-    if exploration.trusted or not possible or len(exploration.normals) > 1:
+    if exploration.trusted or not possible:
         return exploration
-    others = ConditionalNormal.of(exploration.best, few)
-    mixture = adapted(target, others, exploration.count, rng, budget)
+    parts = [ConditionalNormal.of(q, few) for q in exploration.normals]
+    begin = FittedMixture.make(
+        [q.elbo for q in exploration.normals],
+        [part.mean[few] for part in parts],
+        [part.root for part in parts],
+    )
+    mixture = adapted(target, begin, parts[0], exploration.count, rng, budget)
     sampler = ImportanceSampler.empty(target, exploration.count)
     sampler = sampler.with_draws(mixture.widened(), rng)
     draws, before = sampler.draws, exploration.draws
@@ -189,16 +194,15 @@ def given_parameters(
 
 def adapted(
     target: Target,
+    mixture: FittedMixture,
     others: ConditionalNormal,
     count: int,
     rng: np.random.Generator,
     budget: Budget,
 ) -> ConditionalMixture:
     """Return a mixture for parameters that has been adapted to estimates of their density."""
-    mean = others.mean[others.few]
-    mixture = FittedMixture.make(np.zeros(1), [mean], [others.root])
     marginal = cast(Target, Marginal(target, others, rng))
-    sampler = ImportanceSampler.empty(marginal, max(count, 50 * len(mean)))
+    sampler = ImportanceSampler.empty(marginal, max(count, 50 * mixture.means.shape[1]))
     _, mixture, _ = adapt(sampler, mixture, rng, budget, ROUNDS)
     return ConditionalMixture.given(mixture, others)
 
