@@ -1,5 +1,6 @@
 """Variables as maps of standard ones, seen through models that are made of them."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -158,10 +159,10 @@ def test_given_normal_data_it_is_standard_normal_whatever_the_parameters(name, r
     if transform is not None:  # an isometry
         y = evaluate([transform.forward(pt.constant(y))])[0]
     unit = np.eye(pull.shape[-1]) if about.ndim > pull.ndim else 1.0
-    coordinates = Coordinates(
-        target.coordinates.variables, (about + unit / SD**2,), (pull + y / SD**2,)
+    known = replace(
+        target.coordinates, information=(about + unit / SD**2,), pull=(pull + y / SD**2,)
     )
-    target = target.with_coordinates(coordinates)
+    target = target.with_coordinates(known)
     Z = np.column_stack([0.5 * rng.normal(size=(4, 2)), rng.normal(size=(4, target.ddim - 2))])
     Z[2:, :2] = Z[:2, :2]  # the same parameters, another u
     marginal = target.logp(Z) - stats.norm.logpdf(Z[:, 2:]).sum(axis=1)
@@ -169,13 +170,17 @@ def test_given_normal_data_it_is_standard_normal_whatever_the_parameters(name, r
 
 
 def known(coordinates, rng):
-    """Return coordinates by some positive information."""
+    """Return coordinates by some positive information, which depends on the parameters."""
     information = []
     for none, pull in zip(coordinates.information, coordinates.pull, strict=True):
         found = rng.gamma(2.0, size=none.shape)
         information.append(found @ found.mT if found.ndim > pull.ndim else found)
     pull = tuple(rng.normal(size=p.shape) for p in coordinates.pull)
-    return Coordinates(coordinates.variables, tuple(information), pull)
+    slopes = np.zeros_like(coordinates.slopes)
+    slopes[:, :2] = rng.normal(size=(len(slopes), 2))
+    return Coordinates(
+        coordinates.variables, tuple(information), pull, slopes, rng.normal(size=len(slopes))
+    )
 
 
 def differences(f, z, width=1e-5):

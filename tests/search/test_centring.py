@@ -67,6 +67,33 @@ def test_elements_that_meet_are_told_apart_but_for_noise(rng):
     np.testing.assert_allclose(found.information[0], (X**2).sum(axis=0), rtol=0.2)
 
 
+def test_information_goes_down_with_the_noise_of_the_data(rng):
+    """It is one over its square; given it, whatever the noise, the variable is standard normal."""
+    y = rng.normal(size=12)
+    with vb.Model() as model:
+        tau = vb.HalfNormal("tau", 1)
+        x = vb.Normal("x", 0, tau, shape=12)
+        noise = vb.HalfNormal("noise", 1)  # made later
+        vb.Normal("y", x, noise, observed=y)
+    target = non_centred(model)
+    found = informed(target, about(target), rng)
+    expected = np.zeros(14)
+    expected[-1] = -2
+    np.testing.assert_allclose(found.slopes[0], expected, atol=1e-5)
+    Z = np.column_stack([np.zeros(2), rng.normal(size=(2, 12)), [0.7, 0.7]])
+    information = np.exp(Z[0] @ found.slopes[0] + found.offsets[0]) * found.information[0]
+    np.testing.assert_allclose(information, np.exp(-1.4), rtol=1e-5)
+    logp = target.with_coordinates(found).logp(Z) - stats.norm.logpdf(Z[:, 1:13]).sum(axis=1)
+    np.testing.assert_allclose(logp[0], logp[1], rtol=1e-5)
+
+
+def test_information_that_does_not_change_has_no_trend(rng):
+    target = non_centred(groups())
+    found = informed(target, about(target), rng)
+    assert not found.slopes.any()
+    assert not found.offsets.any()
+
+
 def test_curvature_of_the_wrong_sign_is_none(rng):
     with vb.Model() as model:
         tau = vb.HalfNormal("tau", 1)

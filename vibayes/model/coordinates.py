@@ -46,11 +46,18 @@ class Coordinates:
     information, pull : tuple of numpy.ndarray
         For each, what the data say of it: a precision, and that times a mean; zeros for
         non-centred coordinates. See :class:`vibayes.distributions.standard_forms.StandardForm`.
+    slopes : numpy.ndarray
+        How the logarithm of both changes with the flat vector z, (number of variables, d): what
+        data say depends on their noise. It is zero where there are standard variables.
+    offsets : numpy.ndarray
+        What is added to ``slopes @ z``, (number of variables,).
     """
 
     variables: tuple[TensorVariable, ...]
     information: tuple[np.ndarray, ...]
     pull: tuple[np.ndarray, ...]
+    slopes: np.ndarray
+    offsets: np.ndarray
 
     @classmethod
     def non_centred(cls, model: Model, variables: Sequence[TensorVariable]) -> Coordinates:
@@ -60,11 +67,24 @@ class Coordinates:
             np.zeros(form_of(rv).information_shape(shape))
             for rv, shape in zip(variables, shapes, strict=True)
         ]
-        return cls(tuple(variables), tuple(information), tuple(np.zeros(s) for s in shapes))
+        return cls.fixed(model, variables, information, [np.zeros(s) for s in shapes])
+
+    @classmethod
+    def fixed(
+        cls,
+        model: Model,
+        variables: Sequence[TensorVariable],
+        information: Sequence[np.ndarray],
+        pull: Sequence[np.ndarray],
+    ) -> Coordinates:
+        """Return coordinates in which what the data say does not depend on anything."""
+        count, d = len(variables), FlatLayout(model.value_vars).size
+        slopes, offsets = np.zeros((count, d)), np.zeros(count)
+        return cls(tuple(variables), tuple(information), tuple(pull), slopes, offsets)
 
     def flat(self) -> np.ndarray:
         """Return what is known as one vector, as compiled functions take it."""
-        parts = [x.ravel() for x in (*self.information, *self.pull)]
+        parts = [x.ravel() for x in (*self.information, *self.pull, self.slopes, self.offsets)]
         return np.concatenate(parts).astype(pytensor.config.floatX)
 
 
@@ -108,16 +128,21 @@ class Standardization:
         self.log_jacobian = pt.zeros((), dtype=flat.dtype)
         known = [model.rvs_to_values[rv].type.shape for rv in variables]
         shapes = [form_of(rv).information_shape(s) for rv, s in zip(variables, known, strict=True)]
-        self.facts, parts = split_vector([*shapes, *known])
+        count = len(shapes)
+        self.facts, parts = split_vector([*shapes, *known, (count, layout.size), (count,)])
+        *parts, slopes, offsets = parts
+        factors = pt.exp((slopes * flat).sum(axis=-1) + offsets)
         own = constrained_values(model) if variables else {}
         # in the order of their making: a scale may be standardized itself
-        count = len(shapes)
-        for rv, about, pull in zip(variables, parts[:count], parts[count:], strict=True):
+        for i, rv in enumerate(variables):
+            about, pull = factors[i] * parts[i], factors[i] * parts[count + i]
             value = model.rvs_to_values[rv]
             stand_in = value.type()  # not the value: that is to be replaced in parameters alone
-            outputs = list(form_of(rv).conditional(stand_in, about, pull))
+            known_about, known_pull = about.type(), pull.type()  # nor in what depends on z itself
+            outputs = list(form_of(rv).conditional(stand_in, known_about, known_pull))
             outputs = graph_replace(outputs, own, strict=False)
-            replace = self.values | {stand_in: self.values[value]}
+            u = self.values[value]
+            replace = self.values | {stand_in: u, known_about: about, known_pull: pull}
             x, log_det = graph_replace(outputs, replace, strict=False)
             x = pt.specify_shape(x, value.type.shape).astype(value.dtype)
             self.log_jacobian = self.log_jacobian + log_det
