@@ -385,10 +385,14 @@ class Tried:
 def is_better(new: Exploration, old: Exploration) -> bool:
     """Tell whether the weights of one exploration are better than those of another.
 
-    By Pareto k-hat where it tells them apart: an ELBO hardly sees the tails that it misses.
+    By how many draws they are worth and by Pareto k-hat, where these tell them apart: an ELBO
+    hardly sees the tails that it misses, and a k-hat of few effective draws is nothing to go by.
     """
     if new.trusted != old.trusted:
         return new.trusted
+    sizes = new.draws.size / len(new.draws.values), old.draws.size / len(old.draws.values)
+    if max(sizes) > 2 * min(sizes):
+        return sizes[0] > sizes[1]
     least, difference = min(new.draws.khat, old.draws.khat), new.draws.khat - old.draws.khat
     if least < 1.0 and abs(difference) > KHAT_ERROR:
         return difference < 0
