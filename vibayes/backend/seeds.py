@@ -13,9 +13,16 @@ from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.random.type import RandomType
 
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_whole, shown
 
-__all__ = ["as_seed_sequence", "new_generator", "random_generators", "reseeded"]
+__all__ = [
+    "as_seed_sequence",
+    "check_random_seed",
+    "derived_seed",
+    "new_generator",
+    "random_generators",
+    "reseeded",
+]
 
 
 def as_seed_sequence(random_seed: Any) -> np.random.SeedSequence:
@@ -24,16 +31,32 @@ def as_seed_sequence(random_seed: Any) -> np.random.SeedSequence:
         return random_seed
     if isinstance(random_seed, np.random.Generator):
         return np.random.SeedSequence(int(random_seed.integers(2**63)))
-    several = np.iterable(random_seed) and not isinstance(random_seed, str)
-    if random_seed is not None and not several:
-        random_seed = check_whole(random_seed, "random_seed", least=0)
+    if random_seed is None:
+        return np.random.SeedSequence()
+    several = isinstance(random_seed, Sequence) or getattr(random_seed, "ndim", False)
+    if not several or isinstance(random_seed, str | bytes):
+        return np.random.SeedSequence(check_whole(random_seed, "random_seed", 0, most=None))
     try:
-        return np.random.SeedSequence(random_seed)
-    except (TypeError, ValueError):
+        seeds = [check_whole(seed, "random_seed", least=0, most=None) for seed in random_seed]
+    except (TypeError, ValueError):  # they are no numbers, or have further axes
+        seeds = []
+    if not seeds:
         raise ValueError(
-            f"random_seed must be None, a whole number of at least 0 (or several), a "
-            f"SeedSequence or a Generator, got {random_seed!r}"
-        ) from None
+            f"random_seed must be None, a whole number of at least 0 (or several), a SeedSequence "
+            f"or a Generator, got {shown(random_seed)}"
+        )
+    return np.random.SeedSequence(seeds)
+
+
+def check_random_seed(random_seed: Any) -> None:
+    """Raise if something is no seed; nothing is drawn from a generator."""
+    if not isinstance(random_seed, np.random.Generator):
+        as_seed_sequence(random_seed)
+
+
+def derived_seed(seeds: np.random.SeedSequence) -> np.random.SeedSequence:
+    """Return a seed that follows from another one, and from nothing that was drawn by that."""
+    return np.random.SeedSequence(seeds.entropy, spawn_key=(*seeds.spawn_key, 2**32 - 1))
 
 
 def new_generator(seed: int | np.random.SeedSequence) -> np.random.Generator:

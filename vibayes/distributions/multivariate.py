@@ -80,7 +80,11 @@ class Elliptical(VectorValued, Continuous):
     """
 
     param_ndims: Mapping[str, int] = {"mu": 1, "cov": 2, "scale": 2, "tau": 2, "chol": 2}
-    constraints: ClassVar[Constraints] = {"mu": finite, "nu": positive}
+    constraints: ClassVar[Constraints] = {
+        "mu": finite,
+        "nu": positive,
+        **dict.fromkeys(("cov", "Sigma", "scale", "tau", "chol"), finite),
+    }
 
     mu: TensorVariable
     factor: TensorVariable
@@ -241,7 +245,9 @@ class MvStudentT(Elliptical):
     ) -> None:
         if Sigma is not None and scale is not None:
             raise ValueError("give either Sigma or scale, not both")
-        scale = Sigma if scale is None else scale
+        if Sigma is not None:
+            check_matrix("Sigma", Sigma, lower)
+            scale = Sigma
         self.set_location_and_scale(mu, lower, {"scale": scale, "tau": tau, "chol": chol}, nu=nu)
 
     def random(self, rng: Any, size: Any) -> tuple[Any, TensorVariable]:
@@ -463,7 +469,7 @@ class LKJCholeskyCov(VectorValued, Continuous):
         self.n = n = check_whole(n, "n", least=1)
         self.length = n * (n + 1) // 2
         self.stored = stored
-        self.sd = unnamed(sd_dist)
+        self.sd = unnamed(sd_dist, "sd_dist")
         if self.sd.ndim_supp > 1:
             raise ShapeError("sd_dist must be a distribution of numbers or vectors")
         if sd_dist.type.shape[-1:] not in ((), (1,), (n,), (None,)):

@@ -21,6 +21,7 @@ from vibayes.distributions.continuous import Normal, sigma_from
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
 from vibayes.distributions.standard_forms import Innovations, LocationScale
 from vibayes.exceptions import ShapeError
+from vibayes.numeric import checked_tensor
 
 __all__ = ["AR", "GaussianRandomWalk"]
 
@@ -41,7 +42,9 @@ class TimeSeries(Continuous):
     steps: Any = None
 
     def set_steps(self, steps: Any) -> None:
-        if steps is not None and not isinstance(steps, Variable):
+        if isinstance(steps, Variable):
+            steps = checked_tensor(steps, "steps")
+        elif steps is not None:
             steps = check_whole(steps, "steps", least=0)
         self.steps = steps
 
@@ -52,7 +55,7 @@ class TimeSeries(Continuous):
             if steps < 0:
                 raise ShapeError(
                     f"{label}: a series of length {length} is too short, it begins with "
-                    f"{self.n_initial} initial values"
+                    f"{self.n_initial} initial values and must have as many"
                 )
             if isinstance(self.steps, int) and steps != self.steps:
                 raise ShapeError(
@@ -123,7 +126,9 @@ class GaussianRandomWalk(TimeSeries):
     ) -> None:
         self.set_params(mu=mu, sigma=sigma)
         self.set_steps(steps)
-        self.init = unnamed(Normal.dist(0.0, 100.0) if init_dist is None else init_dist)
+        self.init = unnamed(
+            Normal.dist(0.0, 100.0) if init_dist is None else init_dist, "init_dist"
+        )
         if self.init.ndim_supp:
             raise ValueError("init_dist must be univariate")
         self.parts = (self.init,)
@@ -216,7 +221,9 @@ class AR(TimeSeries):
         self.set_steps(steps)
         self.constant = bool(constant)
         self.n_initial = order_of(self.rho, self.constant, ar_order)
-        self.init = unnamed(Normal.dist(0.0, 100.0) if init_dist is None else init_dist)
+        self.init = unnamed(
+            Normal.dist(0.0, 100.0) if init_dist is None else init_dist, "init_dist"
+        )
         if self.init.ndim_supp > 1:
             raise ValueError("init_dist must be univariate, or have vectors as events")
         self.parts = (self.init,)
@@ -302,5 +309,5 @@ def order_of(rho: TensorVariable, constant: bool, ar_order: int | None) -> int:
         term = "a constant and " if constant else ""
         raise ShapeError(f"rho has {length} elements, but ar_order={order} needs {term}{order}")
     if order < 1:
-        raise ShapeError("an autoregression needs at least one lag in rho")
+        raise ShapeError("an autoregression needs at least one lag in rho, after any constant")
     return order

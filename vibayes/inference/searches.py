@@ -14,7 +14,7 @@ from vibayes.approximations.empirical import Empirical
 from vibayes.approximations.full_rank import FullRank
 from vibayes.approximations.gaussian_mixture import GaussianMixture
 from vibayes.approximations.mean_field import MeanField
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.seeds import as_seed_sequence, new_generator
 from vibayes.context import modelcontext
 from vibayes.exceptions import ModelError
@@ -27,7 +27,7 @@ from vibayes.model.coordinates import Coordinates, bent_variables
 from vibayes.model.core import Model
 from vibayes.model.target import Target, is_deterministic
 from vibayes.records.ending import INTERRUPTED, Ending
-from vibayes.records.findings import Attempt
+from vibayes.records.findings import Attempt, Findings
 from vibayes.search.begin import MOST_DENSE, set_normal
 from vibayes.search.budget import Budget
 from vibayes.search.centring import suited
@@ -42,13 +42,14 @@ from vibayes.search.explore import (
     improvements,
     proposal,
     searched,
+    verified,
 )
 from vibayes.search.findings import attempt_of, findings_of
 from vibayes.search.mixtures import FittedMixture, ImportanceSampler, WeightedDraws, fitted_mixture
 from vibayes.search.normals import FittedNormal, fit_mean_field, from_curvature
 from vibayes.storage.calls import describe_seeds
 from vibayes.storage.checkpoint import Checkpoint
-from vibayes.verdict.judge import draws_to_judge
+from vibayes.verdict.judge import agrees, draws_to_judge
 
 __all__ = ["AutoVI", "LaplaceVI", "MixtureVI", "PathfinderVI"]
 
@@ -80,6 +81,7 @@ class SearchMethod(Method):
 
     takes_steps = False
 
+    @check_arguments
     def __init__(
         self,
         model: Model | None = None,
@@ -93,6 +95,7 @@ class SearchMethod(Method):
         self.approx: Approximation | None = None
 
     @interrupts.Deferral(keeps_result=True)
+    @check_arguments
     def fit(
         self,
         n: int | None = None,
@@ -207,8 +210,8 @@ class AutoVI(SearchMethod):
     Mean field, then full rank; where the model has variables whose location or scale depends on
     others, the same in coordinates between centred and non-centred, and mixtures for the few
     parameters that these variables depend on; then mixtures of normals by adaptive importance
-    sampling; then Hamiltonian moves. In more than 2,000 dimensions mixtures for parameters, or mean
-    field. If no family holds the posterior, but importance weights or moves do, the result
+    sampling; then many short chains. In more than 2,000 dimensions mixtures for parameters, or mean
+    field. If no family holds the posterior, but importance weights or chains do, the result
     is :class:`vibayes.Empirical`, made of draws that are right.
 
     Parameters
@@ -293,13 +296,20 @@ class AutoVI(SearchMethod):
         tried = tried.noted("full rank", best.elbo, exploration.draws, budget)
         if not exploration.trusted:
             return tried
-        if is_nearly_exact(draws):
-            return replace(tried, single=self._of_normal(MeanField, mean_field))
-        if is_nearly_exact(exploration.draws) or is_close(
-            best.at(exploration.noise), exploration.draws
-        ):
-            return replace(tried, single=self._of_normal(FullRank, best))
+        findings = findings_of(exploration)
+        if is_nearly_exact(draws) and (single := self._holding(MeanField, mean_field, findings)):
+            return replace(tried, single=single)
+        close = is_close(best.at(exploration.noise), exploration.draws)
+        if close or is_nearly_exact(exploration.draws):
+            return replace(tried, single=self._holding(FullRank, best, findings))
         return tried
+
+    def _holding(
+        self, family: type[Approximation], q: FittedNormal, findings: Findings
+    ) -> Approximation | None:
+        """Return the approximation by a normal, if better draws agree with it on both scales."""
+        approx = self._of_normal(family, q)
+        return approx if agrees(approx, findings) else None
 
     def _better(self, tried: Tried, rng: np.random.Generator, budget: Budget) -> Iterator[Tried]:
         """Yield explorations whose draws are as good as can be had, the best one last."""
@@ -322,7 +332,7 @@ class AutoVI(SearchMethod):
                 tried = replace(tried, exploration=better)
                 yield tried
             exploration = tried.exploration
-            name = "moved particles" if exploration.moved else mixture_name(exploration)
+            name = "chains" if exploration.moved else mixture_name(exploration)
             yield tried.noted(name, np.nan, exploration.draws, budget)
 
     def _standardized(self) -> Target | None:
@@ -503,8 +513,9 @@ class PathfinderVI(SearchMethod):
             sampler=sampler,
             draws=draws,
             mixture=mixture,
-            trusted=draws.khat < GOOD_KHAT,
         )
+        if draws.khat < GOOD_KHAT:
+            exploration = verified(exploration, rng, budget)
         exploration = enlarge(exploration, rng)
         approx = self._of_draws(exploration, rng)
         reason = f"{len(paths)} paths came to their ends"
@@ -541,6 +552,7 @@ class MixtureVI(SearchMethod):
 
     short_name = "mixture"
 
+    @check_arguments
     def __init__(
         self,
         model: Model | None = None,

@@ -18,7 +18,7 @@ from pytensor.graph.replace import graph_replace, vectorize_graph
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes import interrupts
-from vibayes.backend.graphs import compiled_graph
+from vibayes.backend.graphs import Work, compiled_graph, work_of
 from vibayes.backend.modes import AS_IT_IS, EVALUATE_MODE, resolve_mode, safe_from_signals
 from vibayes.backend.seeds import random_generators
 from vibayes.model.coordinates import (
@@ -29,6 +29,7 @@ from vibayes.model.coordinates import (
 )
 from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
+from vibayes.model.gradients import gradient_of
 from vibayes.model.initial import check_point
 from vibayes.model.observed import whole_shape
 
@@ -75,6 +76,9 @@ class Target:
         Where in the flat vector there are standard variables, (d,) of bool.
     evaluations : int
         Number of vectors at which the log density was evaluated.
+    work : Work
+        How many operations an evaluation takes, however many vectors it is of, and how many
+        numbers they make for each vector.
     """
 
     def __init__(
@@ -96,9 +100,9 @@ class Target:
             self.standardized_places[slot.start : slot.stop] = rv in variables
         self.start[self.standardized_places] = 0.0  # at the centre
         self.evaluations = 0
-        self._layout, self._replacements = layout, replacements
         self._functions = compiled(model, layout, replacements, variables)
         self._facts = () if coordinates is None else (coordinates.flat(),)
+        self.work: Work = self._functions["work"]
         self.model = model
         self._rows = rows_at_once(model, self.ddim)
 
@@ -221,15 +225,17 @@ class Functions(dict[str, Any]):
         made = Standardization(model, layout, flat, variables)
         (logp,) = graph_replace([model.logp()], made.values, strict=False)
         (logp,) = graph_replace([logp + made.log_jacobian], replacements, strict=False)
-        gradient = pytensor.grad(logp, flat, disconnected_inputs="ignore")
+        gradient = gradient_of(logp, flat, model)
         others = [made.facts] if variables else []
         if many:
             outputs = {"logp and gradient": [logp, gradient], "logp": [logp]}
             for name, graphs in outputs.items():
                 self[name] = each_row(compiled_vector_function([flat, *others], graphs))
+            self["work"] = work_of([logp, gradient])
         else:
             both = over_a_stack([logp, gradient], flat, layout.size, others)
             self |= {"logp and gradient": both, "logp": first_output(both, 1 + len(others))}
+            self["work"] = work_of(compiled_graph(both)[1])
         if variables:
             self["values"] = values_function(model, layout, variables, replacements)
         self._forces = partial(forces_on_variables, model, layout, replacements, variables)

@@ -19,8 +19,9 @@ from scipy.linalg import solve_triangular
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
 from vibayes.importance import has_good_tail
 from vibayes.model.target import Target
+from vibayes.search.begin import MOST_DENSE
 from vibayes.search.budget import Budget
-from vibayes.search.explore import Exploration
+from vibayes.search.explore import Exploration, verified
 from vibayes.search.mixtures import FittedMixture, ImportanceSampler, adapt
 from vibayes.search.normals import FittedNormal, fit_diagonal, stratified_normals
 
@@ -30,7 +31,7 @@ MOST_PARAMETERS = 40
 """Number of parameters up to which a mixture is adapted to them."""
 ROUNDS = 6  # of adapting it
 NOISE = 16  # draws that a mean field is fitted to
-GOOD_SHARE = 0.2  # of effective draws
+GOOD_SHARE, BEST_SHARE = 0.2, 0.5  # of effective draws: to let chains check, and without
 
 
 @dataclass(frozen=True)
@@ -187,9 +188,13 @@ def given_parameters(
     draws, before = sampler.draws, exploration.draws
     if draws.size < before.size and draws.khat > before.khat:
         return exploration
-    good = has_good_tail(draws.khat, draws.size, len(draws.values))
-    good = good and draws.size > GOOD_SHARE * len(draws.values)
-    return replace(exploration, sampler=sampler, draws=draws, mixture=mixture, trusted=good)
+    found = replace(exploration, sampler=sampler, draws=draws, mixture=mixture, moved=False)
+    share = draws.size / len(draws.values)
+    if not has_good_tail(draws.khat, draws.size, len(draws.values)) or share < GOOD_SHARE:
+        return found
+    if target.ddim > MOST_DENSE:  # chains would need a matrix
+        return replace(found, trusted=share > BEST_SHARE)
+    return verified(found, rng, budget)
 
 
 def adapted(
