@@ -4,7 +4,8 @@ from helpers.posteriors import ample, two_modes
 from scipy import stats
 
 import vibayes as vb
-from vibayes.model.target import Target, centred_normals
+from vibayes.model.coordinates import Coordinates, bent_variables
+from vibayes.model.target import Target
 from vibayes.records.findings import PROBABILITIES
 from vibayes.search.explore import explore
 from vibayes.search.findings import attempt_of, findings_of, summary_of
@@ -24,7 +25,7 @@ def test_draws_are_of_the_models_own_coordinates(rng):
     with vb.Model() as model:
         tau = vb.HalfNormal("tau", 1)
         vb.Normal("theta", 5, tau, shape=2)
-    target = Target(model, standardized=centred_normals(model))
+    target = Target(model, coordinates=Coordinates.non_centred(model, bent_variables(model)))
     found = explore(target, rng, ample())
     values = found.resampled(2000, rng)
     findings = findings_of(found)

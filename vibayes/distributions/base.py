@@ -26,6 +26,7 @@ from vibayes.context import modelcontext
 from vibayes.distributions.constraints import Constraints, constant_value
 from vibayes.distributions.dist_math import safe_log1mexp
 from vibayes.distributions.shapes import Shape, as_shape, broadcast_static, fits, known_lengths
+from vibayes.distributions.standard_forms import StandardForm
 from vibayes.distributions.transforms import Transform, logodds
 from vibayes.distributions.transforms import log as log_transform
 from vibayes.exceptions import ShapeError
@@ -227,6 +228,14 @@ class Distribution:
         normal distribution, at 38 standard deviations). A subclass that knows better overrides it.
         """
         return safe_log1mexp(self.logcdf(value))
+
+    def standard_form(self) -> StandardForm | None:
+        """Return how the variable is made of a standard one, None if it is not.
+
+        On the unconstrained scale of the default transform. A fit that chooses its coordinates may
+        then take the standard variable in the place of this one.
+        """
+        return None
 
     def derived(self) -> dict[str, TensorVariable]:
         """Return expressions of the random variable that the model is to record with it.

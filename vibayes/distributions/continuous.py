@@ -50,6 +50,7 @@ from vibayes.distributions.dist_math import (
     safe_log1mexp,
 )
 from vibayes.distributions.parameters import check_order, chosen, only_one
+from vibayes.distributions.standard_forms import LocationScale
 from vibayes.distributions.transforms import Interval, Transform, circular, closed_bound
 from vibayes.distributions.transforms import log as log_transform
 from vibayes.exceptions import ParameterError
@@ -247,6 +248,9 @@ class Normal(Continuous):
 
     def support_point(self) -> TensorVariable:
         return self.mu
+
+    def standard_form(self) -> LocationScale:
+        return LocationScale(self.mu, self.sigma)
 
 
 class TruncatedNormal(BoundedContinuous):
@@ -469,6 +473,9 @@ class SkewNormal(BoundedContinuous):
     def support_point(self) -> TensorVariable:
         return self.mu + self.sigma * self.correlation * math.sqrt(2 / math.pi)
 
+    def standard_form(self) -> LocationScale:
+        return LocationScale(self.mu, self.sigma)
+
 
 class LogNormal(PositiveContinuous):
     r"""Distribution of the exponential of a normal variable.
@@ -510,6 +517,9 @@ class LogNormal(PositiveContinuous):
 
     def support_point(self) -> TensorVariable:
         return pt.exp(self.mu)
+
+    def standard_form(self) -> LocationScale:
+        return LocationScale(self.mu, self.sigma)
 
 
 Lognormal = LogNormal
@@ -553,6 +563,9 @@ class LogitNormal(UnitContinuous):
 
     def support_point(self) -> TensorVariable:
         return pt.sigmoid(self.mu)
+
+    def standard_form(self) -> LocationScale:
+        return LocationScale(self.mu, self.sigma)
 
 
 class StudentT(Continuous):
@@ -604,6 +617,9 @@ class StudentT(Continuous):
 
     def support_point(self) -> TensorVariable:
         return self.mu
+
+    def standard_form(self) -> LocationScale:
+        return LocationScale(self.mu, self.sigma)
 
 
 def log_t(log_z: TensorVariable, nu: TensorVariable, sigma: TensorVariable) -> TensorVariable:
@@ -697,6 +713,9 @@ class Cauchy(Continuous):
     def support_point(self) -> TensorVariable:
         return self.alpha
 
+    def standard_form(self) -> LocationScale:
+        return LocationScale(self.alpha, self.beta)
+
 
 class HalfCauchy(PositiveContinuous):
     r"""Distribution of the absolute value of a centred Cauchy variable.
@@ -770,6 +789,9 @@ class Laplace(Continuous):
     def support_point(self) -> TensorVariable:
         return self.mu
 
+    def standard_form(self) -> LocationScale:
+        return LocationScale(self.mu, self.b)
+
 
 class AsymmetricLaplace(Continuous):
     r"""Asymmetric Laplace distribution.
@@ -834,6 +856,9 @@ class AsymmetricLaplace(Continuous):
     def support_point(self) -> TensorVariable:
         return self.mu + (1 / self.kappa - self.kappa) / self.b
 
+    def standard_form(self) -> LocationScale:
+        return LocationScale(self.mu, 1 / self.b)
+
 
 class Logistic(Continuous):
     r"""Logistic distribution.
@@ -873,6 +898,9 @@ class Logistic(Continuous):
     def support_point(self) -> TensorVariable:
         return self.mu
 
+    def standard_form(self) -> LocationScale:
+        return LocationScale(self.mu, self.s)
+
 
 class Gumbel(BoundedContinuous):
     r"""Gumbel distribution: the limit of maxima.
@@ -909,6 +937,9 @@ class Gumbel(BoundedContinuous):
 
     def support_point(self) -> TensorVariable:
         return self.mu + self.beta * EULER_GAMMA
+
+    def standard_form(self) -> LocationScale:
+        return LocationScale(self.mu, self.beta)
 
 
 class Moyal(BoundedContinuous):
@@ -953,6 +984,9 @@ class Moyal(BoundedContinuous):
 
     def support_point(self) -> TensorVariable:
         return self.mu + self.sigma * (EULER_GAMMA + LOG_2)
+
+    def standard_form(self) -> LocationScale:
+        return LocationScale(self.mu, self.sigma)
 
 
 class Exponential(PositiveContinuous):

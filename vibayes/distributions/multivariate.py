@@ -33,6 +33,7 @@ from vibayes.distributions.constraints import (
 )
 from vibayes.distributions.dist_math import log_rising_factorial, xlogy
 from vibayes.distributions.shapes import Shape, as_shape, broadcast_static
+from vibayes.distributions.standard_forms import LocationRoot, LocationScale
 from vibayes.distributions.transforms import (
     CholeskyCovPacked,
     Transform,
@@ -139,6 +140,9 @@ class Elliptical(VectorValued, Continuous):
 
     def support_point(self) -> TensorVariable:
         return self.mu
+
+    def standard_form(self) -> LocationRoot:
+        return LocationRoot(self.mu, self.factor, self.of_precision)
 
 
 class MvNormal(Elliptical):
@@ -603,7 +607,10 @@ class ZeroSumNormal(Continuous):
     def support_point(self) -> TensorVariable:
         return pt.zeros(self.support_shape)
 
-    @property
+    def standard_form(self) -> LocationScale:
+        return LocationScale(pt.zeros_like(self.sigma), self.sigma)
+
+    @functools.cached_property
     def default_transform(self) -> Transform:
         """The isometry from one element less along each axis."""
         return ZeroSumTransform(self.axes)

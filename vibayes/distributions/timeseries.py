@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
@@ -18,6 +19,7 @@ from vibayes.distributions.base import Continuous, as_vector, draw_from, unnamed
 from vibayes.distributions.constraints import Constraints, finite, positive
 from vibayes.distributions.continuous import Normal, sigma_from
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
+from vibayes.distributions.standard_forms import Innovations, LocationScale
 from vibayes.exceptions import ShapeError
 from vibayes.numeric import checked_tensor
 
@@ -140,6 +142,13 @@ class GaussianRandomWalk(TimeSeries):
     def logp(self, value: TensorVariable) -> TensorVariable:
         surprise = value[..., 1:] - value[..., :-1] - self.mu[..., None]
         return self.init.logp(value[..., 0]) + innovations_logp(surprise, self.sigma)
+
+    def standard_form(self) -> Innovations | None:
+        first = self.init.standard_form()
+        if not isinstance(first, LocationScale):
+            return None
+        mean, sd = first.location[..., None], first.scale[..., None]
+        return Innovations(mean, sd, [pt.ones(())], self.mu, self.sigma)
 
     def support_point(self) -> TensorVariable:
         time = pt.arange(self.steps + 1, dtype=pytensor.config.floatX)
@@ -268,6 +277,15 @@ class AR(TimeSeries):
         latest = [value[..., i : i - p] for i in range(p)]
         surprise = value[..., p:] - self._mean(latest, self.rho[..., None, :])
         return first + innovations_logp(surprise, self.sigma)
+
+    def standard_form(self) -> Innovations | None:
+        first, p = self.init.standard_form(), self.n_initial
+        if not isinstance(first, LocationScale):
+            return None
+        mean, sd = (pt.atleast_1d(x) + np.zeros(p) for x in (first.location, first.scale))
+        lags = [self.rho[..., self.constant + i] for i in range(p)]
+        constant = self.rho[..., 0] if self.constant else pt.zeros(())
+        return Innovations(mean, sd, lags, constant, self.sigma)
 
     def support_point(self) -> TensorVariable:
         """Return the mean of the first values' points, throughout."""

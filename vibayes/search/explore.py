@@ -61,6 +61,7 @@ __all__ = [
 LARGE = 100
 """Dimensions from which a covariance is no longer fitted, but taken from the curvature."""
 DRAWS = 1000
+CURVATURES = 8  # draws at which curvatures are computed, for their mean
 FEW_NOISE = 16  # draws for a first, rough fit in many dimensions
 MEDIUM_NOISE = 32  # draws for the last steps on many data
 ENOUGH = 3.0  # times as many effective draws as an exploration makes are what a result is made of
@@ -323,7 +324,8 @@ def large_normals(
     """Return the best normals that were found from a few starts, and their noise.
 
     The mode of a hierarchy may be a pole of the density, far from the mass. So the best
-    independent normals come first, and correlations are those of the curvature at their mean.
+    independent normals come first, and correlations are those of the mean curvature about there,
+    if that makes them better.
     """
     target.check_start()
     rough = stratified_normals(FEW_NOISE, target.ddim, rng)
@@ -337,9 +339,21 @@ def large_normals(
     noise = mirrored_normals(256, target.ddim, rng)
     fits = []
     for diagonal in high:
-        begin = from_curvature(diagonal.mean, curvature_at(target, diagonal.mean, diagonal.root))
+        bent = from_curvature(diagonal.mean, mean_curvature(target, diagonal, rng))
+        scored = (q.scored(target, noise)[0] for q in (diagonal, bent))
+        begin = max(scored, key=lambda q: q.elbo)
         fits.append(fit_large(target, begin, noise, budget, observe=observe))
     return fits, noise
+
+
+def mean_curvature(target: Target, q: FittedNormal, rng: np.random.Generator) -> np.ndarray:
+    """Return the mean of the negative Hessian at a few draws of a normal.
+
+    At its mean alone, the curvature of a skewed posterior may be next to none.
+    """
+    points = q.at(mirrored_normals(CURVATURES, target.ddim, rng))
+    curvatures = (curvature_at(target, z, q.sd) for z in points)
+    return sum(curvatures, np.zeros((target.ddim, target.ddim))) / CURVATURES
 
 
 # -- better draws ---------------------------------------------------------------------------------
