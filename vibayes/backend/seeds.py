@@ -15,7 +15,13 @@ from pytensor.tensor.random.type import RandomType
 
 from vibayes.arguments import check_whole
 
-__all__ = ["as_seed_sequence", "new_generator", "random_generators", "reseeded"]
+__all__ = [
+    "as_seed_sequence",
+    "is_generator_state",
+    "new_generator",
+    "random_generators",
+    "reseeded",
+]
 
 
 def as_seed_sequence(random_seed: Any) -> np.random.SeedSequence:
@@ -39,6 +45,16 @@ def as_seed_sequence(random_seed: Any) -> np.random.SeedSequence:
 def new_generator(seed: int | np.random.SeedSequence) -> np.random.Generator:
     """Return a new random generator of the kind that all of vibayes draws from."""
     return np.random.Generator(np.random.PCG64(seed))
+
+
+def is_generator_state(state: Any) -> bool:
+    """Tell whether a generator of that kind can have a state."""
+    bits = np.random.PCG64(0)
+    try:
+        bits.state = state
+    except (TypeError, ValueError, KeyError, OverflowError):
+        return False
+    return bool(bits.state == state)
 
 
 def random_generators(
