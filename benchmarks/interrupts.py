@@ -35,7 +35,7 @@ from vibayes.inference import loop
 from vibayes.nuts.density import compile_density, density_at
 from vibayes.storage import checkpoint
 
-LONGEST = 120  # seconds after which a process counts as one that hangs
+LONGEST = 600  # seconds after which a process counts as one that hangs
 GOOD = ("returned early", "KeyboardInterrupt", "done before", "went on")
 DATA = np.random.default_rng(1).normal(1.0, 2.0, size=(200, 2))
 QUIET = dict(progressbar=False)
