@@ -9,7 +9,7 @@ from vibayes import datasets
 
 @pytest.mark.parametrize(
     ("options", "verdict"),
-    [([], "Good:"), (["--method", "advi", "--n", "20000"], "20,000 iterations were done")],
+    [([], "Good:"), (["--method", "advi", "--n", "2000"], "2,000 iterations were done")],
 )
 def test_fits_prints_and_plots(options, verdict, tmp_path, capsys):
     path = tmp_path / "plot.png"

@@ -7,6 +7,7 @@ from pytensor.tensor.math import Dot
 from vibayes.backend.graphs import (
     as_replacements,
     compiled_graph,
+    fixed_parts,
     integer_input,
     is_loop,
     is_none,
@@ -76,3 +77,31 @@ def test_a_whole_number_is_an_input():
     n, tensor = integer_input("n")
     function = pytensor.function([n], tensor + 1, mode=EVALUATE_MODE)
     assert function(3) == 4
+
+
+def test_fixed_parts_are_the_largest_ones_of_data():
+    x = pytensor.shared(np.zeros(3), name="x")
+    data = pytensor.shared(np.arange(3.0), name="data")
+    fixed = pt.exp(data) + 1
+    log = pt.log(fixed)
+    assert set(fixed_parts([x * fixed, log * x.sum()], [x])) == {fixed, log}
+
+
+def test_whole_outputs_can_be_fixed():
+    data = pytensor.shared(np.arange(3.0), name="data")
+    total = data.sum()
+    assert fixed_parts([total], []) == [total]
+
+
+def test_what_is_drawn_moves():
+    rng = pytensor.shared(np.random.default_rng(1), name="rng")
+    data = pytensor.shared(np.arange(3.0), name="data")
+    next_rng, noise = pt.random.normal(data**2, rng=rng).owner.outputs
+    (only,) = fixed_parts([noise, next_rng], [rng])
+    assert only.owner.inputs[0] is data
+
+
+def test_constants_and_data_themselves_are_no_parts():
+    x = pytensor.shared(np.zeros(3), name="x")
+    data = pytensor.shared(np.arange(3.0), name="data")
+    assert fixed_parts([x * data * pt.exp(pt.constant(2.0))], [x]) == []

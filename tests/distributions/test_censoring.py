@@ -249,9 +249,10 @@ def test_least_number_is_exact():
         [0.0, 5e-324, 1e-308, 1e-300, 1e-5, 1 / 3, np.pi, 1e6 + 0.1, 1.7e308, -5e-324, -1e-300,
          -np.pi, -1e300]
     )  # fmt: skip
+    low, high = pt.vector("low", shape=limits.shape), pt.vector("high", shape=limits.shape)
+    found = least_number(lambda x: x >= limits, low, high)
     ends = np.full(limits.shape, np.finfo("float64").max)
-    found = least_number(lambda x: x >= limits, pt.as_tensor(-ends), pt.as_tensor(ends))
-    np.testing.assert_array_equal(evaluate([found])[0], limits)
+    np.testing.assert_array_equal(evaluate([found], {low: -ends, high: ends})[0], limits)
 
 
 def test_middle_number_is_between():

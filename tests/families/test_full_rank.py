@@ -3,6 +3,7 @@ import time
 import numpy as np
 import pytensor
 import pytest
+from helpers.compiled_steps import check_compiled_steps
 from pytensor.graph.traversal import ancestors
 from scipy import linalg, stats
 
@@ -145,7 +146,7 @@ def posterior(X, y):
     return cov @ X.T @ y / 4, cov
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_recovers_a_correlated_posterior(regression, seed):
     model, X = regression
     y = np.random.default_rng(seed).normal(X @ [1.0, -1.0, 2.0, 0.5], 2.0)
@@ -179,17 +180,7 @@ def test_path_derivative_vanishes_at_the_posterior(regression, rng):
 
 
 def test_compiled_steps_are_those_of_numpy():
-    with vb.Model() as model:
-        x = vb.Normal("x", 0, 1, shape=3)
-        vb.Normal("y", x.sum(), 1, observed=[1.0, 2.0])
-    RATE.set_value(0.05)
-    fits = []
-    for backend in ("py", "numba"):
-        inference = vb.KLqp(FullRank(model=model, random_seed=1))
-        fits.append(inference.fit(20, obj_optimizer=ADAM, backend=backend, progressbar=False))
-    np.testing.assert_allclose(fits[1].hist, fits[0].hist, rtol=1e-9)
-    for got, want in zip(fits[1].params, fits[0].params, strict=True):
-        np.testing.assert_allclose(got.get_value(), want.get_value(), rtol=1e-9, atol=1e-12)
+    check_compiled_steps(FullRank)
 
 
 def test_float32(float32, rng):

@@ -25,7 +25,7 @@ def model():
 @pytest.mark.parametrize("method", [*METHODS, "nfvi=scale-planar*2-loc", "ADVI"])
 def test_every_method(model, method):
     searches = method in METHODS and not METHODS[method].takes_steps
-    options = {} if searches else {"n": 20, "backend": "py"}
+    options = {"max_steps": 300} if searches else {"n": 20}
     approx = vb.fit(
         method=method, model=model, random_seed=1, diagnose=False, progressbar=False, **options
     )

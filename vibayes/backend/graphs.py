@@ -10,17 +10,21 @@ import pytensor
 import pytensor.scalar as ps
 import pytensor.tensor as pt
 from pytensor.compile.ops import view_op
+from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.replace import _vectorize_node, clone_replace
 from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
 from pytensor.graph.rewriting.utils import rewrite_graph
+from pytensor.graph.traversal import toposort
 from pytensor.scan.op import Scan
+from pytensor.tensor.type import TensorType
 from pytensor.tensor.type_other import NoneTypeT
 from pytensor.tensor.variable import TensorVariable
 
 __all__ = [
     "as_replacements",
     "compiled_graph",
+    "fixed_parts",
     "integer_input",
     "is_loop",
     "is_none",
@@ -78,6 +82,30 @@ def compiled_graph(function: Any) -> tuple[list[Variable], list[Variable]]:
     own = [entry.variable for entry in maker.expanded_inputs]
     replace = dict(zip(maker.fgraph.inputs, own, strict=True))
     return own, clone_replace(list(maker.fgraph.outputs), replace)
+
+
+def fixed_parts(outputs: Sequence[Variable], moving: Sequence[Variable]) -> list[Variable]:
+    """Return the largest parts of graphs that depend on data, and on nothing that moves.
+
+    Parameters
+    ----------
+    outputs
+        Expressions.
+    moving
+        Variables in them whose values change.
+    """
+    known = set(moving)
+    of_data: set[Variable] = set()  # constants are folded by PyTensor itself
+    found: dict[Variable, None] = {}
+    for node in toposort(list(outputs)):
+        is_tensor = all(isinstance(v.type, TensorType) for v in node.outputs)
+        if is_tensor and not known.intersection(node.inputs):
+            if any(isinstance(v, SharedVariable) or v in of_data for v in node.inputs):
+                of_data.update(node.outputs)
+            continue
+        known.update(node.outputs)
+        found |= dict.fromkeys(v for v in node.inputs if v in of_data)
+    return list(found | dict.fromkeys(v for v in outputs if v in of_data))
 
 
 def rewritten(

@@ -14,9 +14,10 @@ from vibayes import interrupts
 from vibayes.approximations.base import Approximation
 from vibayes.arguments import check_whole
 from vibayes.backend.compiled import Compiled
-from vibayes.backend.modes import profiling_mode, resolve_mode
+from vibayes.backend.modes import EVALUATE_MODE, profiling_mode, resolve_mode
 from vibayes.inference.base import Method, budget_if
 from vibayes.inference.checkpoints import describe_fit
+from vibayes.inference.few_steps import FEW_STEPS, are_too_few
 from vibayes.inference.loop import FitLoop
 from vibayes.inference.normal_fit import fit_normal_family, is_normal_fit
 from vibayes.inference.runs import (
@@ -175,7 +176,8 @@ class Inference(Method):
         compile_kwargs
             ``mode``: a PyTensor mode.
         backend : {"numba", "c", "py"}, optional
-            What to compile with; numba by default.
+            What to compile with: numba by default; NumPy, which compiles nothing, for up to 2,000
+            steps of what has a density, if the model has no loop and its data are not too large.
         diagnose
             Whether to judge the result, and to warn if it is not good; see
             :meth:`Approximation.diagnose`.
@@ -234,7 +236,8 @@ class Inference(Method):
         )
         automatic = n is None and obj_optimizer is None and self.can_end_by_itself
         budget = budget_if(automatic, max_seconds, max_steps)
-        mode = resolve_mode(backend, dict(compile_kwargs or {}).get("mode"))
+        users_mode = dict(compile_kwargs or {}).get("mode")
+        mode = resolve_mode(backend, users_mode)
         n_steps = check_whole(10_000 if n is None else n, "n", least=0)
         kept = Checkpoint.wanted(checkpoint, checkpoint_every)
         call = describe_fit(type(self).__qualname__, self.objective.op, options, budget)
@@ -244,7 +247,11 @@ class Inference(Method):
         by_schedule = budget is not None and not is_normal_fit(self.objective, options)
         if by_schedule and "obj_n_mc" not in options.given and not self.approx.model.minibatches:
             options = options.but(obj_n_mc=10)
-        start = partial(self._start, mode)
+        start: Start = partial(self._start, mode)
+        by_rule = backend is None and users_mode is None and budget is None
+        if by_rule and are_too_few(self.objective, options, n_steps):
+            self.last_run = replace(self.last_run, compiled=partial(start, options))
+            start = partial(self._start, EVALUATE_MODE)
         try:
             if found is not None and found.is_done(n_steps if budget is None else None):
                 self._end_by_file(found.state, budget, options, start)
@@ -322,8 +329,12 @@ class Inference(Method):
             if run.make_loop is None:
                 raise TypeError("refine goes on with a fit: call fit first")
             loop = run.make_loop()
+        n = check_whole(n, "n", least=0)
         self.approx.diagnosis = None
-        loop.run(check_whole(n, "n", least=0), callbacks, progressbar)
+        if run.compiled is not None and n > FEW_STEPS:
+            loop = run.compiled(loop.fit_state(run.keeping.call, callbacks))
+            self.last_run = replace(self.last_run, compiled=None)
+        loop.run(n, callbacks, progressbar)
         self.approx.ending = ending_of(loop)
         self.approx.outcome.fit_state = loop.fit_state(run.keeping.call, callbacks)
         return self.approx

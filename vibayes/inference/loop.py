@@ -209,6 +209,7 @@ class FitLoop:
 
     def fit_state(self, call: dict[str, Any], callbacks: Sequence[Callable[..., None]]) -> FitState:
         """Return where the fit stands, which the shared variables show too (:meth:`sync`)."""
+        self._take_changes()
         state, iteration = self._done
         given = [v for v in self.shared.values() if v not in self.approx.params]
         return FitState(

@@ -50,6 +50,8 @@ class Run:
         The loop of its steps, if it has taken some here.
     make_loop : callable, optional
         Makes the loop of a fit that was done in another process.
+    compiled : callable, optional
+        Makes a loop of compiled steps, where those of the fit are too few to be compiled.
     is_search : bool
         Whether the fit has searched, so that steps never began.
     """
@@ -58,6 +60,7 @@ class Run:
     callbacks: tuple[Callable[..., None], ...] = ()
     loop: FitLoop | None = None
     make_loop: Callable[[], FitLoop] | None = None
+    compiled: Callable[[FitState], FitLoop] | None = None
     is_search: bool = False
 
 

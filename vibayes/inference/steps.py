@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import threading
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +32,7 @@ from vibayes import interrupts
 from vibayes.backend.graphs import integer_input
 from vibayes.backend.modes import EVALUATE_MODE, safe_from_signals
 from vibayes.backend.seeds import new_generator
+from vibayes.inference.numpy_loop import loop_in_numpy
 from vibayes.objectives.base import StepGraph
 
 __all__ = ["CompiledSteps", "State"]
@@ -188,6 +188,8 @@ class CompiledSteps:
         if graph.loss is not None:
             targets.append(graph.loss)
         targets = lift_constants(targets)
+        if self.mode is EVALUATE_MODE:
+            return self._in_numpy(targets)
 
         def step(*args: Variable) -> list[Variable]:
             inner = dict(zip([*keys, *self.windows], args, strict=True))
@@ -201,18 +203,13 @@ class CompiledSteps:
         generators = [key.type() for key in self.generators]
         windows = [window.type() for window in self.windows]
         first = [self.parts[key].of(vectors) for key in self.numbers]
-        with warnings.catch_warnings():
-            # Without a compiler the loop's body has to be told so; PyTensor 3.3 deprecates the
-            # argument, but has no other way yet.
-            warnings.filterwarnings("ignore", "The `mode` argument of `scan`", FutureWarning)
-            traces = pytensor.scan(
-                step,
-                outputs_info=[*first, *generators, *([None] if graph.loss is not None else [])],
-                non_sequences=windows,
-                n_steps=n_steps,
-                mode=EVALUATE_MODE if self.mode is EVALUATE_MODE else None,
-                return_updates=False,
-            )
+        traces = pytensor.scan(
+            step,
+            outputs_info=[*first, *generators, *([None] if graph.loss is not None else [])],
+            non_sequences=windows,
+            n_steps=n_steps,
+            return_updates=False,
+        )
         traces = traces if isinstance(traces, list) else [traces]
         count = len(self.numbers)
         last = {key: trace[-1] for key, trace in zip(self.numbers, traces, strict=False)}
@@ -225,10 +222,30 @@ class CompiledSteps:
             function = pytensor.function(inputs, outputs, mode=self.mode, trust_input=True)
         return safe_from_signals(function, self.mode)
 
+    def _in_numpy(self, targets: list[Variable]) -> Any:
+        """Return a function of the same arguments and results without a compiler."""
+        loop = loop_in_numpy([*self.numbers, *self.generators], self.windows, targets)
+        count, numbers = len(self.dtypes), len(self.numbers)
+
+        def function(n: int, *args: Any) -> list[Any]:
+            vectors, rest = args[:count], args[count:]
+            values = [self.parts[key].of(vectors) for key in self.numbers]
+            generators, windows = rest[: len(self.generators)], rest[len(self.generators) :]
+            after, losses = loop(int(n), [*values, *generators], list(windows))
+            last = dict(zip(self.numbers, after, strict=False))
+            joined = [
+                np.concatenate([v.ravel() for v in self._of_vector(i, last)]) for i in range(count)
+            ]
+            return [*joined, *after[numbers:], losses]
+
+        return function
+
+    def _of_vector(self, vector: int, values: Mapping[SharedVariable, Any]) -> list[Any]:
+        """Return those values that lie in a vector of the state."""
+        return [v for key, v in values.items() if self.parts[key].vector == vector]
+
     def _join(self, vector: int, values: Mapping[SharedVariable, TensorVariable]) -> TensorVariable:
-        return pt.concatenate(
-            [v.ravel() for key, v in values.items() if self.parts[key].vector == vector]
-        )
+        return pt.concatenate([v.ravel() for v in self._of_vector(vector, values)])
 
 
 def lay_out(keys: Sequence[SharedVariable]) -> tuple[list[str], dict[SharedVariable, StatePart]]:
