@@ -245,7 +245,7 @@ class Approximation(PosteriorNodes):
 def judge(approx: Approximation, stacklevel: int) -> None:
     """Judge a fit and warn; what cannot be judged costs nobody the fit."""
     try:
-        diagnosis = approx.diagnose()
+        diagnosis = approx.diagnose(random_seed=approx.judging_seed())
     except Exception as error:
         warnings.warn(
             f"The fit could not be judged: {type(error).__name__}: {error}",

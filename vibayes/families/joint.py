@@ -23,6 +23,8 @@ __all__ = ["Joint", "local_groups"]
 
 T = TypeVar("T")
 
+JUDGING = 2**32 - 1  # number of a stream that spawning never reaches
+
 
 class Joint:
     """Independent groups that cover the free variables of a model.
@@ -143,6 +145,17 @@ class Joint:
         """
         seeds = self.node_seeds if for_nodes else self.noise_seeds
         return new_generator(seeds.spawn(1)[0])
+
+    def judging_seed(self) -> int:
+        """Return a seed for the draws that judge a fit.
+
+        It depends on the approximation's seed alone, and takes no stream of it: a fit that is
+        judged goes on as one that is not.
+        """
+        own = self.noise_seeds
+        key = (*own.spawn_key, JUDGING)
+        seeds = np.random.SeedSequence(own.entropy, spawn_key=key, pool_size=own.pool_size)
+        return int(seeds.generate_state(1, np.uint64)[0])
 
     def draw(
         self, size: Any = None, deterministic: Any = False
