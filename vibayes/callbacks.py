@@ -136,7 +136,13 @@ class CheckParametersConvergence(Callback):
         return {"previous": self._previous}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
-        self._previous = state["previous"]
+        previous, now = np.asarray(state["previous"]), np.asarray(self._previous)
+        if previous.shape != now.shape or previous.dtype.kind != "f":
+            raise ValueError(
+                f"parameters of dtype {previous.dtype} and shape {previous.shape}, where the fit "
+                f"has {now.shape}"
+            )
+        self._previous = previous
 
     def __call__(self, approx: Any, losses: np.ndarray, i: int) -> None:
         current = self.flatten_shared(approx.params)

@@ -640,15 +640,16 @@ def adagrad_window(
     n_win, params, updates = int(n_win), as_list(params), {}
     # The oldest entry is overwritten in a circle: the sum does not mind the order.
     oldest = state(np.zeros((), dtype="int64"), "adagrad_window_oldest", ())
+    place = oldest % n_win  # whatever a file has said: compiled code writes there unchecked
     for param, grad in zip(params, get_or_compute_grads(loss_or_grads, params), strict=True):
         zeros = np.zeros((n_win, *param.get_value(borrow=True).shape), dtype=param.type.dtype)
         window = state(zeros, f"{param.name}_adagrad_window", (n_win, *param.type.shape))
-        updates[window] = pt.set_subtensor(window[oldest], pt.cast(grad**2, param.type.dtype))
+        updates[window] = pt.set_subtensor(window[place], pt.cast(grad**2, param.type.dtype))
         # Row by row: for a sum over an axis of a matrix Numba compiles four seconds longer.
         total = sum(updates[window][i] for i in range(n_win))
         scale = pt.sqrt(total + epsilon)
         updates[param] = param - learning_rate * grad / scale
-    updates[oldest] = (oldest + 1) % n_win
+    updates[oldest] = (place + 1) % n_win
     return updates
 
 

@@ -1,9 +1,13 @@
+import os
+import subprocess
+import sys
 import threading
 import time
 
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
+import pytest
 
 import vibayes  # noqa: F401 (all operations of ours)
 from vibayes.backend.numba import PENDING, NumbaOp, numba_mode
@@ -50,3 +54,39 @@ def test_every_operation_has_a_numba_version_once_one_is_used():
     ours = {op for op in subclasses(NumbaOp) if not op.__subclasses__()}
     assert {op.__name__ for op in ours} >= {"InverseAndLogDet", "PackedTriangularSolve"}
     assert [op for op in ours if numba_funcify.dispatch(op) is numba_funcify.dispatch(object)] == []
+
+
+def test_arithmetic_is_exact():
+    """Sums in another order, or fused products, would depend on what is compiled into what."""
+    x, y, z = pt.vectors("xyz")
+    function = pytensor.function([x, y, z], [x * y + z, x / y], mode=numba_mode())
+    values = np.random.default_rng(1).normal(size=(3, 1000)).astype(x.dtype)
+    fused, quotient = function(*values)
+    np.testing.assert_array_equal(fused, values[0] * values[1] + values[2])
+    np.testing.assert_array_equal(quotient, values[0] / values[1])
+
+
+SCRIPT = """
+import hashlib, numpy as np, vibayes as vb
+rng = np.random.default_rng(1)
+X = rng.normal(size=(200, 3))
+with vb.Model() as model:
+    b, s = vb.Normal("b", 0, 10, shape=3), vb.HalfNormal("s", 5)
+    vb.Normal("y", vb.math.dot(X, b), s, observed=X.sum(1) + rng.normal(size=200))
+approx = vb.fit(3000, "fullrank_advi", model, random_seed=1, diagnose=False, progressbar=False,
+                backend="numba")
+numbers = [approx.hist, *(p.get_value() for p in approx.params)]
+print(hashlib.sha256(b"".join(n.tobytes() for n in numbers)).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_code_from_the_disk_has_the_numbers_of_code_just_compiled(tmp_path):
+    flags = {"PYTENSOR_FLAGS": f"base_compiledir={tmp_path}", "OPENBLAS_NUM_THREADS": "1"}
+    told = []
+    for _ in range(2):
+        command = [sys.executable, "-c", SCRIPT]
+        done = subprocess.run(command, env=os.environ | flags, capture_output=True, text=True)
+        told.append(done.stdout)
+        assert done.returncode == 0, done.stderr
+    assert told[0] == told[1]

@@ -198,3 +198,23 @@ def test_a_default_approximation_goes_by_the_arguments(small):
     assert vb.KLqp(given).approx is given
     with pytest.raises(TypeError, match="start has no effect on an approximation"):
         vb.KLqp(given, start={"x": 7.0})
+
+
+@pytest.mark.parametrize("method", ["advi", "auto"])
+def test_the_verdict_of_a_seed_is_always_the_same(method):
+    with vb.Model() as model:
+        vb.StudentT("x", nu=4, shape=2)
+
+    def fit(diagnose=True):
+        return vb.fit(
+            method=method, model=model, random_seed=1, diagnose=diagnose, progressbar=False
+        )
+
+    first, second = fit(), fit()
+    assert first.diagnosis.khat == second.diagnosis.khat
+    assert first.diagnosis.verdict == second.diagnosis.verdict
+    assert first.diagnosis.variables == second.diagnosis.variables
+    other = first.diagnose(random_seed=5)
+    assert other.khat != second.diagnosis.khat  # draws of which others would say otherwise
+    later = [approx.spawn_generator().integers(2**62) for approx in (second, fit(diagnose=False))]
+    assert later[0] == later[1]

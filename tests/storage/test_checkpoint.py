@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 import time
@@ -8,6 +9,7 @@ import pytensor
 import pytest
 
 import vibayes as vb
+from vibayes.inference.schedule import check_schedule
 from vibayes.records.fit_state import FitState
 from vibayes.storage import checkpoint as storage
 from vibayes.storage import files, places
@@ -261,6 +263,117 @@ def test_a_broken_file(model, path):
         fit(model, checkpoint=path)
 
 
+# -- forged states --------------------------------------------------------------------------------
+
+
+def forge(path, change):
+    """Change what a file says, and write it as vibayes would have."""
+    header, arrays = files.read_file(path)
+    change(header["fit"], arrays)
+    files.write_file(path, header, arrays)
+
+
+def callback_array(arrays, name):
+    return next(key for key in arrays if key.startswith(f"callback_{name}"))
+
+
+FORGED_STATES = {
+    "negative iteration": (lambda fit, a: fit.update(iteration=-1), "no fit has iteration -1"),
+    "iteration in words": (lambda fit, a: fit.update(iteration="x"), "no fit has iteration x"),
+    "other iteration": (lambda fit, a: fit.update(iteration=19), "holds 20 losses, not 19"),
+    "more losses before": (lambda fit, a: fit.update(earlier=3), "holds 20 losses, not 23"),
+    "ended": (lambda fit, a: fit.update(ended=None), "no fit has ended None"),
+    "call": (lambda fit, a: fit.update(call=[]), r"no fit has ended False and the call \[\]"),
+    "no vectors": (lambda fit, a: fit.update(vectors=0), "no fit has vectors  for tensors"),
+    "short vector": (lambda fit, a: a.update(state_0=a["state_0"][:-1]), "no fit has vectors"),
+    "other dtype": (lambda fit, a: a.update(state_0=a["state_0"] > 0), "no fit has vectors bool"),
+    "not finite": (lambda fit, a: a["state_0"].__setitem__(-1, np.nan), "numbers that are not fin"),
+    "layout": (lambda fit, a: fit["layout"][0].__setitem__(2, [2**40]), "no fit has vectors"),
+    "name": (lambda fit, a: fit["layout"][0].__setitem__(0, "other"), "does not fit the steps"),
+    "generator": (
+        lambda fit, a: fit["generators"][0]["state"].update(state=-1),
+        "a random generator in the state",
+    ),
+    "fewer generators": (lambda fit, a: fit.update(generators=[]), "1 random generators, not 0"),
+    "place": (lambda fit, a: fit.update(feed_places=[[0, -1, 0]]), "no fit has a place"),
+    "places": (lambda fit, a: fit.update(feed_places=[[0, 0, 0]]), "rows of 0 streams"),
+    "given": (
+        lambda fit, a: (fit.update(given=1), a.update(given_0=np.zeros(2))),
+        "shared variables of your own",
+    ),
+    "callback": (
+        lambda fit, a: a.update({callback_array(a, 0): np.zeros(99)}),
+        r"callback CheckParametersConvergence cannot take over.*shape \(99,\)",
+    ),
+    "losses": (lambda fit, a: a.update(hist=a["hist"].astype(int)), "its losses have dtype int64"),
+    "seeds": (lambda fit, a: fit["call"].pop("random_seed"), "KeyError|damaged"),
+}
+
+
+@pytest.fixture(scope="module")
+def unfinished(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("unfinished") / "fit.nc"
+    check = vb.callbacks.CheckParametersConvergence(every=5, tolerance=1e-12)
+    fit(model, 20, checkpoint=path, callbacks=[check])
+    return path, dict(callbacks=[check])
+
+
+@pytest.mark.parametrize("kind", FORGED_STATES)
+def test_a_forged_state_is_refused(model, path, unfinished, kind):
+    true, options = unfinished
+    shutil.copy(true, path)
+    change, message = FORGED_STATES[kind]
+    forge(path, change)
+    with pytest.raises(vb.StorageError, match=message) as caught:
+        fit(model, checkpoint=path, **options)
+    assert str(path) in str(caught.value)
+
+
+def test_a_forged_place_in_the_optimizer_s_memory_does_no_harm(model, path):
+    fit(model, 15, checkpoint=path)
+
+    def change(record, arrays):
+        place = next(name for name, a in arrays.items() if a.dtype == "int64" and a.shape == (1,))
+        arrays[place] += 10 * 2**40
+
+    forge(path, change)
+    assert_same(fit(model, 40, checkpoint=path), fit(model, 40))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"place": 9},
+        {"place": -1},
+        {"begun": 0.5},
+        {"scales": np.ones(2)},
+        {"snapshots": np.zeros((3, 1))},
+        {"elapsed": np.nan},
+    ],
+    ids=lambda changed: " ".join(f"{k} {np.shape(v) or v}" for k, v in changed.items()),
+)
+def test_a_forged_schedule_is_refused(changed):
+    state = dict(place=1, begun=200, taken=0, elapsed=0.5, snapshots=np.zeros(0), scales=np.ones(3))
+    state = {name: np.asarray(value) for name, value in state.items()}
+    check_schedule(state, 3)
+    check_schedule(state | {"snapshots": np.zeros((4, 3))}, 3)
+    with pytest.raises(ValueError, match=f"^{next(iter(changed))} "):
+        check_schedule(state | changed, 3)
+
+
+def test_a_forged_place_in_a_stream_is_refused(path, tmp_path):
+    np.save(tmp_path / "rows.npy", np.tile(DATA, (5, 1)))
+    rows = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    stream = vb.Minibatch(rows, batch_size=5, buffer_bytes=16 * 40)
+    streamed = make_model(data=stream)
+    fit(streamed, 15, checkpoint=path)
+    for place in ([9, 0, 0], [0, 0, 0]):
+        forge(path, lambda record, arrays, place=place: record.update(feed_places=[place]))
+        with pytest.raises(vb.StorageError, match="does not read its rows of 1 streams") as caught:
+            fit(streamed, 40, checkpoint=path)
+        assert str(path) in str(caught.value)
+
+
 # -- when it is written ---------------------------------------------------------------------------
 
 
@@ -442,34 +555,24 @@ def test_local_variables_can_go_on_but_not_be_loaded(path):
 
 # -- killed processes -----------------------------------------------------------------------------
 
-SCRIPT = Path(__file__).parents[1] / "helpers" / "killed.py"
-CASES = [
-    "whole",
-    "convergence",
-    "tracked",
-    "with_replacement",
-    "without_replacement",
-    "stream",
-    "automatic_stream",
-    "automatic_flow",
-    "own_parameters",
-]
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "kills.py"
 
 
-def run_killed(kills, seed, folder, cases):
-    command = [sys.executable, "-W", "ignore", str(SCRIPT), str(kills), str(seed), str(folder)]
-    done = subprocess.run([*command, *cases], capture_output=True, text=True, check=False)
+def run_kills(*arguments):
+    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     print(done.stdout)
+    return done.stdout
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="processes are forked and killed")
-def test_killed_fits_end_as_others_do(tmp_path):
-    run_killed(2, 1, tmp_path, ["without_replacement", "stream"])
+def test_killed_fits_end_as_others_do():
+    told = run_kills("--count", 6, "--cases", "without_replacement;stream;save nc")
+    assert "| all | 6 |" in told
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="processes are forked and killed")
-@pytest.mark.parametrize("case", CASES)
-def test_fits_killed_at_twenty_random_moments(case, tmp_path):
-    run_killed(20, 2, tmp_path, [case])
+def test_two_hundred_kills():
+    run_kills("--count", 200, "--seed", 2)

@@ -1,6 +1,6 @@
 """Numba functions that are quick to compile and cheap to call.
 
-Three things differ from PyTensor's numba mode.
+Four things differ from PyTensor's numba mode.
 
 - PyTensor's linker wraps a compiled graph in a function of ``*args``; Numba then works out the
   type of the tuple at each call in Python, some 15 µs an array. With one named argument an input
@@ -11,17 +11,22 @@ Three things differ from PyTensor's numba mode.
 - From PyTensor 3.1 on a matrix product compiles for ten seconds and more. Numba's own ``np.dot``
   compiles in half a second and calls the same BLAS; it only wants to be told of a transposition
   instead of being handed a strided view, which it would copy.
+- Arithmetic is exact, each operation rounded by itself. With PyTensor's fast math (sums in another
+  order, fused products) the last bits depend on which functions the compiler joins, and these are
+  others when some of them come from Numba's cache on disk: the same seed had other numbers in the
+  second process. It cost no speed that could be measured.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import Any
 
 import numpy as np
+import pytensor
 from pytensor.compile.mode import Mode, get_mode
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.op import Op
@@ -93,7 +98,12 @@ class NumbaOp(Op):
 
 
 class FixedArityNumbaLinker(NumbaLinker):
-    """Numba linker whose functions have one named argument an input."""
+    """Numba linker of exact arithmetic, whose functions have one named argument an input."""
+
+    def fgraph_convert(self, fgraph: Any, **kwargs: Any) -> Any:
+        """Turn a graph into a function that Numba can compile."""
+        with exact_arithmetic():
+            return super().fgraph_convert(fgraph, **kwargs)
 
     def jit_compile(self, fn_and_cache: tuple[Any, str | None]) -> Any:
         """Compile the outermost function of a graph."""
@@ -102,16 +112,22 @@ class FixedArityNumbaLinker(NumbaLinker):
 
         inner, cache_key = fn_and_cache
         if cache_key is None:
-            return super().jit_compile(fn_and_cache)
+            with exact_arithmetic():
+                return super().jit_compile(fn_and_cache)
         arguments = ", ".join(f"x{i}" for i in range(len(self.fgraph.inputs)))
         function = compile_numba_function_src(
             src=f"def fixed_arity({arguments}): return inner({arguments})",
             function_name="fixed_arity",
             global_env={"__name__": __name__, "inner": inner},
             # what numba keeps on disk names the module that it came from
-            cache_key=f"{cache_key}_fixed_arity_nogil_{__name__}",
+            cache_key=f"{cache_key}_fixed_arity_nogil_exact_{__name__}",
         )
-        return numba_njit(function, final_function=True, cache=True, nogil=True)
+        return numba_njit(function, fastmath=False, final_function=True, cache=True, nogil=True)
+
+
+def exact_arithmetic() -> AbstractContextManager[None]:
+    """Return a block in which PyTensor asks Numba for exact arithmetic."""
+    return pytensor.config.change_flags(numba__fastmath=False)
 
 
 @contextmanager

@@ -16,13 +16,18 @@ from pytensor.tensor.random.type import RandomType
 from vibayes.arguments import check_whole, shown
 
 __all__ = [
+    "KEY_KIND",
     "as_seed_sequence",
     "check_random_seed",
     "derived_seed",
+    "is_generator_state",
     "new_generator",
     "random_generators",
     "reseeded",
 ]
+
+KEY_KIND = "threefry2x32"
+"""How the state of a generator of JAX, a key, names its kind."""
 
 
 def as_seed_sequence(random_seed: Any) -> np.random.SeedSequence:
@@ -62,6 +67,27 @@ def derived_seed(seeds: np.random.SeedSequence) -> np.random.SeedSequence:
 def new_generator(seed: int | np.random.SeedSequence) -> np.random.Generator:
     """Return a new random generator of the kind that all of vibayes draws from."""
     return np.random.Generator(np.random.PCG64(seed))
+
+
+def is_generator_state(state: Any) -> bool:
+    """Tell whether a generator of that kind, or a key of JAX's, can have a state."""
+    if isinstance(state, dict) and state.get("bit_generator") == KEY_KIND:
+        return set(state) == {"bit_generator", "key"} and is_key(state["key"])
+    bits = np.random.PCG64(0)
+    try:
+        bits.state = state
+    except (TypeError, ValueError, KeyError, OverflowError):
+        return False
+    return bool(bits.state == state)
+
+
+def is_key(words: Any) -> bool:
+    """Tell whether something is the two words of a key."""
+    return (
+        isinstance(words, list)
+        and len(words) == 2
+        and all(type(word) is int and 0 <= word < 2**32 for word in words)
+    )
 
 
 def random_generators(

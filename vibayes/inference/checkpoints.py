@@ -21,7 +21,7 @@ from vibayes.objectives.options import StepOptions
 from vibayes.records.ending import Ending
 from vibayes.records.fit_state import FitState, check_callback_state
 from vibayes.search.budget import Budget
-from vibayes.storage.approximations import restore
+from vibayes.storage.approximations import check_record, restore
 from vibayes.storage.calls import (
     check_described,
     describe_approximation,
@@ -32,6 +32,7 @@ from vibayes.storage.calls import (
     describe_start,
 )
 from vibayes.storage.checkpoint import Checkpoint, Found
+from vibayes.storage.files import understood
 
 __all__ = [
     "Keeping",
@@ -136,15 +137,33 @@ def check_callbacks(callbacks: Sequence[Callable[..., None]]) -> None:
 
 def approximation_in(found: Found, model: Model) -> Approximation:
     """Return the approximation of a file."""
-    approx = approximation_from(found.record, found.arrays, model, found.path)
+    with understood(found.path):
+        shapes = {name: array.shape for name, array in found.arrays.items()}
+        check_record(found.record, shapes, model, found.path)
+        approx = approximation_from(found.record, found.arrays, model, found.path)
     approx.outcome.fit_state = found.state
     return approx
 
 
 def take_over(found: Found, approx: Approximation, given: Sequence[Any]) -> None:
-    """Give the approximation, and shared variables of the user's own, their saved values."""
-    restore(approx, approx.outcome, found.record, found.arrays, found.path)
-    for variable, value in zip(given, found.state.given, strict=False):
+    """Give the approximation, and shared variables of the user's own, their saved values.
+
+    Raises
+    ------
+    StorageError
+        If the file's have other shapes or dtypes.
+    """
+    with understood(found.path):
+        restore(approx, approx.outcome, found.record, found.arrays, found.path)
+    given = [v for v in given if v not in approx.params] if found.state.vectors else []
+    types = [(v.type.dtype, v.get_value(borrow=True).shape) for v in given]
+    saved = [(value.dtype.name, value.shape) for value in found.state.given]
+    if types != saved:
+        raise found.state.unfit(
+            f"the fit changes shared variables of your own of dtypes and shapes {types}, and in "
+            f"the file they are {saved}"
+        )
+    for variable, value in zip(given, found.state.given, strict=True):
         variable.set_value(value)
 
 

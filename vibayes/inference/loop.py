@@ -14,7 +14,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from vibayes import interrupts
 from vibayes.approximations.base import Approximation
 from vibayes.callbacks import Callback, calling, period
-from vibayes.exceptions import StorageError, StorageWarning
+from vibayes.exceptions import StorageWarning
 from vibayes.inference.sensible import Level, last_sensible
 from vibayes.inference.steps import CompiledSteps, State
 from vibayes.progress import Progress, logger, loss_text
@@ -240,14 +240,19 @@ class FitLoop:
         Raises
         ------
         StorageError
-            If the steps change other numbers than the saved ones.
+            If the steps change other numbers than the saved ones, or had other losses.
         """
         if saved.layout != (layout := self._layout()):
-            raise StorageError(
-                f"The saved state does not fit the steps of this fit: it has "
+            raise saved.unfit(
+                f"the saved state does not fit the steps of this fit: it has "
                 f"{layout_in_words(saved.layout)}, and they change {layout_in_words(layout)}. It "
                 f"was made by other code, or by another version of a library."
             )
+        if (here := len(self.steps.generators)) != (there := len(saved.generators)):
+            raise saved.unfit(f"the steps of this fit have {here} random generators, not {there}")
+        losses = saved.earlier + self.steps.has_loss * saved.iteration
+        if self._history.length != losses:
+            raise saved.unfit(f"it holds {self._history.length:,} losses, not {losses:,}")
         state = replace(self._done[0], vectors=saved.vectors, generators=saved.generators)
         self._done = self._worth = (state, saved.iteration)
         self._earlier = saved.earlier
@@ -449,17 +454,23 @@ def restore_callbacks(callbacks: Sequence[Callable[..., None]], saved: FitState)
     Raises
     ------
     StorageError
-        If there are no such callbacks now.
+        If there are no such callbacks now, or what they remember is not theirs.
     """
     todo = [c for c in callbacks if isinstance(c, Callback)]
     for name, state in saved.callbacks:
         match = next((c for c in todo if type(c).__qualname__ == name), None)
         if match is None:
-            raise StorageError(
-                f"The fit that is to go on had a callback {name}, which is missing now: pass the "
+            raise saved.unfit(
+                f"the fit that is to go on had a callback {name}, which is missing now: pass the "
                 f"same callbacks."
             )
-        match.restore(state)
+        try:
+            match.restore(state)
+        except Exception as error:
+            raise saved.unfit(
+                f"the callback {name} cannot take over what it had remembered "
+                f"({type(error).__name__}: {error})"
+            ) from error
         todo.remove(match)
 
 

@@ -160,8 +160,7 @@ def start_loop(
     feeds = Feeds(steps.windows, feed_seed)
     if saved is not None:
         approx.noise_seeds = seeds_from(seeds)  # those that were drawn belong to a beginning
-        places = [ReadingPlace(*place) for place in saved.feed_places]
-        feeds = Feeds(steps.windows, saved.feed_seed, places)
+        feeds = saved_feeds(saved, feeds, steps)
     try:
         check_support(approx.model)
         steps.compile(state)
@@ -175,6 +174,25 @@ def start_loop(
     if saved is not None:
         loop.resume(saved)
     return loop
+
+
+def saved_feeds(saved: FitState, new: Feeds, steps: CompiledSteps) -> Feeds:
+    """Return the feeds of streams where an earlier process has left them.
+
+    Raises
+    ------
+    StorageError
+        If they do not lead to the saved iteration.
+    """
+    places = [ReadingPlace(*place) for place in saved.feed_places]
+    if len(places) == len(new.places):
+        feeds = Feeds(steps.windows, saved.feed_seed, places)
+        if feeds.lead_to(saved.iteration):
+            return feeds
+    raise saved.unfit(
+        f"iteration {saved.iteration:,} does not read its rows of {len(new.places)} streams from "
+        f"the places {list(map(tuple, places))!s:.200}"
+    )
 
 
 def compiled_steps(

@@ -27,7 +27,7 @@ from vibayes.records.ending import INTERRUPTED, Ending
 from vibayes.search.budget import Budget
 from vibayes.updates import adam
 
-__all__ = ["ScaledAdam", "Schedule"]
+__all__ = ["ScaledAdam", "Schedule", "check_schedule"]
 
 RATES = 0.1, 0.03, 0.01
 BLOCK = 200  # steps
@@ -109,6 +109,7 @@ class Schedule(Callback):
         }
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        check_schedule(state, len(self._scales))
         self._phase(int(state["place"]), int(state["begun"]))
         self._snapshots = list(state["snapshots"])
         self.budget.begun = time.perf_counter() - float(state["elapsed"])
@@ -163,6 +164,27 @@ class Schedule(Callback):
         batches = np.array([np.mean(part, axis=0) for part in np.array_split(self._kept, 4)])
         errors = batches.std(axis=0, ddof=1) / np.sqrt(len(batches)) / self._scales
         return float(np.quantile(errors, SETTLED_SHARE))
+
+
+def check_schedule(state: Mapping[str, Any], length: int) -> None:
+    """Raise unless a state is one of a schedule of parameters that have so many numbers.
+
+    Raises
+    ------
+    ValueError
+        Names the entry.
+    """
+    found = {name: np.asarray(state[name]) for name in ("scales", "snapshots", "elapsed")}
+    counts = {name: np.asarray(state[name]) for name in ("place", "begun", "taken")}
+    good = {name: a.shape == () and a.dtype.kind in "iu" and a >= 0 for name, a in counts.items()}
+    good["place"] = good["place"] and counts["place"] < len(RATES)
+    good |= {name: a.dtype.kind == "f" and np.isfinite(a).all() for name, a in found.items()}
+    scales, snapshots, elapsed = found.values()
+    good["scales"] = good["scales"] and scales.shape == (length,) and (scales > 0).all()
+    good["snapshots"] = good["snapshots"] and snapshots.shape in ((0,), (len(snapshots), length))
+    good["elapsed"] = good["elapsed"] and elapsed.shape == () and elapsed >= 0
+    if bad := [name for name, is_good in good.items() if not is_good]:
+        raise ValueError(f"{bad[0]} {state[bad[0]]!s:.200}")
 
 
 def is_level(losses: np.ndarray) -> bool:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from vibayes.approximations.base import Approximation
-from vibayes.exceptions import StorageError
 from vibayes.inference.runs import Run, Start
-from vibayes.inference.schedule import ScaledAdam, Schedule
+from vibayes.inference.schedule import ScaledAdam, Schedule, check_schedule
 from vibayes.model.target import is_deterministic
 from vibayes.objectives.options import StepOptions
 from vibayes.records.fit_state import FitState
@@ -104,15 +104,16 @@ def saved_scales(saved: FitState, approx: Approximation) -> tuple[list[np.ndarra
     Raises
     ------
     StorageError
-        If the fit had no schedule.
+        If the fit had no schedule, or one of other parameters.
     """
     states = [state for name, state in saved.callbacks if name == "Schedule"]
     if not states:
-        raise StorageError("The saved fit has no schedule: it did not end by itself.")
-    flat, scales, at = states[0]["scales"], [], 0
-    for param in approx.params:
-        shape = param.get_value(borrow=True).shape
-        size = int(np.prod(shape, dtype=int))
-        scales.append(flat[at : at + size].reshape(shape))
-        at += size
-    return scales, states[0]
+        raise saved.unfit("the fit had no schedule: it did not end by itself")
+    state, shapes = states[0], [p.get_value(borrow=True).shape for p in approx.params]
+    ends = np.cumsum([math.prod(shape) for shape in shapes], dtype=int)
+    try:
+        check_schedule(state, int(ends[-1]) if len(ends) else 0)
+    except (KeyError, ValueError, TypeError) as error:
+        raise saved.unfit(f"no schedule of this fit has {error}") from error
+    parts = np.split(state["scales"], ends[:-1])
+    return [part.reshape(s) for part, s in zip(parts, shapes, strict=False)], state

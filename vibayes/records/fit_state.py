@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from vibayes.backend.seeds import is_generator_state
 from vibayes.exceptions import StorageError
-from vibayes.records.kept_values import kept_value, value_of
+from vibayes.records.kept_values import NUMBERS, kept_value, value_of
 
 __all__ = ["FitState", "check_callback_state"]
 
@@ -42,6 +44,8 @@ class FitState:
         For each stream, where to begin to read.
     callbacks : tuple
         Class name and state of each callback that has one.
+    source : str
+        The file that it is from, for messages; empty if it is from none.
     """
 
     call: dict[str, Any]
@@ -55,6 +59,11 @@ class FitState:
     feed_seed: int = 0
     feed_places: tuple[tuple[int, int, int], ...] = ()
     callbacks: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    source: str = ""
+
+    def unfit(self, what: str) -> StorageError:
+        """Return an error that says what is wrong with a state, and with which file."""
+        return StorageError(f"{self.source!r}: {what}" if self.source else what)
 
     def record(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return the state as what JSON can hold, and arrays by name.
@@ -93,13 +102,22 @@ class FitState:
         return record, arrays
 
     @classmethod
-    def of(cls, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> FitState:
-        """Return the state of a record."""
+    def of(
+        cls, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray], source: str = ""
+    ) -> FitState:
+        """Return the state of a record.
+
+        Raises
+        ------
+        StorageError
+            If no fit has such numbers. Where entries are missing, or have other types, anything
+            may be raised.
+        """
         callbacks = tuple(
             (name, {key: value_of(v, arrays.get(v.get("array"))) for key, v in entries})
             for name, entries in record["callbacks"]
         )
-        return cls(
+        state = cls(
             call=record["call"],
             iteration=record["iteration"],
             ended=record["ended"],
@@ -111,7 +129,42 @@ class FitState:
             feed_seed=record["feed_seed"],
             feed_places=tuple(tuple(place) for place in record["feed_places"]),
             callbacks=callbacks,
+            source=source,
         )
+        if what := what_no_fit_has(state):
+            raise state.unfit(f"no fit has {what}")
+        return state
+
+
+def what_no_fit_has(state: FitState) -> str:
+    """Return in words what is wrong with a state, whatever the fit; empty if nothing is."""
+    for name in ("iteration", "earlier", "feed_seed"):
+        if not is_count(getattr(state, name)):
+            return f"{name} {getattr(state, name)!s:.60}"
+    if type(state.ended) is not bool or not isinstance(state.call, dict):
+        return f"ended {state.ended!s:.60} and the call {state.call!s:.60}"
+    lengths: dict[str, int] = {}
+    for name, dtype, shape in state.layout:
+        if not isinstance(name, str) or dtype not in NUMBERS or not all(map(is_count, shape)):
+            return f"a tensor {name!s:.60} of dtype {dtype!s:.60} and shape {shape!s:.60}"
+        lengths[dtype] = lengths.get(dtype, 0) + math.prod(shape)
+    if [(v.dtype.name, v.shape) for v in state.vectors] != [(d, (n,)) for d, n in lengths.items()]:
+        found = ", ".join(f"{v.dtype.name} {v.shape}" for v in state.vectors[:5])
+        return f"vectors {found} for tensors of {lengths!s:.200} numbers"
+    if state.iteration and not all(np.isfinite(v).all() for v in state.vectors):
+        return "numbers that are not finite"
+    if bad := [g for g in state.generators if not is_generator_state(g)]:
+        return f"a random generator in the state {bad[0]!s:.200}"
+    if bad := [p for p in state.feed_places if len(p) != 3 or not all(map(is_count, p))]:
+        return f"a place {bad[0]!s:.60} in a stream"
+    if bad := [name for name, _ in state.callbacks if not isinstance(name, str)]:
+        return f"a callback {bad[0]!s:.60}"
+    return ""
+
+
+def is_count(value: Any) -> bool:
+    """Tell whether a value is a whole number of at least 0 that fits into 64 bits."""
+    return type(value) is int and 0 <= value < 2**63
 
 
 def check_callback_state(name: str, state: Any) -> None:

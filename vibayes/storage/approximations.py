@@ -251,6 +251,8 @@ def restore(
 ) -> None:
     """Give an approximation the parameters, losses, seeds and findings of a record."""
     set_parameters(approx.groups, arrays, path)
+    if arrays["hist"].dtype.kind != "f":
+        raise StorageError(f"{str(path)!r}: its losses have dtype {arrays['hist'].dtype}")
     outcome.hist = np.array(arrays["hist"])
     outcome.ending = ending_from(record["ending"])
     outcome.diagnosis = diagnosis_from(record["diagnosis"])

@@ -131,14 +131,24 @@ class Checkpoint:
             return None
         header, arrays = read_file(self.path)
         with understood(self.path):
-            check_saved_model(header["model"], model, self.path)
+            return self._checked(header, arrays, call, model, own)
+
+    def _checked(
+        self,
+        header: dict[str, Any],
+        arrays: dict[str, np.ndarray],
+        call: dict[str, Any],
+        model: Model,
+        own: str,
+    ) -> Found:
+        """Return what a file holds, if it is of this model and this call."""
+        check_saved_model(header["model"], model, self.path)
         if "fit" not in header:
             raise StorageError(
                 f"{str(self.path)!r} holds an approximation, but no fit that could go on. Give the "
                 f"checkpoint another path."
             )
-        with understood(self.path):
-            state = FitState.of(header["fit"], arrays)
+        state = FitState.of(header["fit"], arrays, str(self.path))
         ignored = {"start", "random_seed"} if own and own == header.get("id") else set()
         # without a seed it is the file's that counts, and with it the start
         if call["random_seed"] == state.call["random_seed"] == {"given": False, "seeds": None}:

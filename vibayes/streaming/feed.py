@@ -84,6 +84,10 @@ class Feed:
         self.wait_seconds += time.perf_counter() - began
         return ready
 
+    def leads_to(self, step: int) -> bool:
+        """Tell whether a step may be the first for which this feed is asked; see :attr:`place`."""
+        return self._first_step <= step <= self._rows.step_after(2)
+
     def windows(self) -> tuple[np.ndarray, ...]:
         """Return the rows of the group in use, for each part, and their order."""
         group = self._group(self._in_use)
@@ -194,6 +198,10 @@ class Feeds:
     def wait_seconds(self) -> float:
         """Time that steps have waited for rows."""
         return sum(feed.wait_seconds for feed in self._feeds.values())
+
+    def lead_to(self, step: int) -> bool:
+        """Tell whether a step may be the first for which these feeds are asked."""
+        return all(feed.leads_to(step) for feed in self._feeds.values())
 
     def steps_ready(self, step: int, most: int) -> int:
         """Wait for the rows of a step.

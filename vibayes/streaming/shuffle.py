@@ -170,7 +170,11 @@ class ShuffledEpochs:
         self._rows_read = self._rows_before(begin.group) % length - begin.rows
         self._block_size = 0
         self._skip = begin.rows  # of the first block
-        self.first_step = self._rows_before(begin.group) // batch_size
+        self.first_step = self.step_after(0)
+
+    def step_after(self, groups: int) -> int:
+        """Return the number of the first step that uses none of some groups, the next ones."""
+        return self._rows_before(self._number + groups) // self._batch_size
 
     def group(self) -> BlockGroup:
         """Return a group, with room for rows."""

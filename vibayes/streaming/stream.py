@@ -95,8 +95,9 @@ class Stream:
         whole = count // self.batch_size * self.batch_size
         order = self._window(np.arange(whole), len(self.layout.parts))
         position = pytensor.shared(np.asarray(0, dtype="int64"), name="position_minibatch")
-        position.default_update = (position + 1) % (order.shape[0] // self.batch_size)
-        start = position * self.batch_size
+        count = order.shape[0] // self.batch_size
+        position.default_update = (position + 1) % count
+        start = position % count * self.batch_size  # whatever a file has said of the position
         return order[start : start + self.batch_size]
 
     def _window(self, values: np.ndarray, number: int) -> SharedVariable:

@@ -12,11 +12,9 @@ from pytensor.graph.op import Op
 from pytensor.tensor.random.op import RandomVariable
 
 from vibayes.backend.jax.versions import jax_version
-from vibayes.backend.seeds import new_generator
+from vibayes.backend.seeds import KEY_KIND, new_generator
 
 __all__ = ["KEY_KIND", "KeyedDraw", "as_key", "key_of", "key_state", "use_keys"]
-
-KEY_KIND = "threefry2x32"
 
 
 def key_state(generator: np.random.Generator) -> dict[str, Any]:
