@@ -240,7 +240,7 @@ class TestBudget:
 
     @pytest.mark.parametrize(
         ("name", "what"),
-        [("max_steps", "a whole number of at least 1"), ("max_seconds", "positive")],
+        [("max_steps", "a whole number of at least 1"), ("max_seconds", "a positive number")],
     )
     def test_values_that_are_none(self, name, what):
         with pytest.raises(ValueError, match=f"{name} must be {what}, got 0"):
