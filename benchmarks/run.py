@@ -38,7 +38,8 @@ class Variant:
 
 
 VARIANTS = [
-    Variant("vibayes", "vibayes"),
+    Variant("vibayes", "vibayes", {"VIBAYES_BACKEND": "numba"}),
+    Variant("vibayes JAX", "vibayes", {"VIBAYES_BACKEND": "jax"}),
     Variant("PyMC numba", "pymc", {"PYTENSOR_FLAGS": "mode=NUMBA"}),
     Variant("PyMC C", "pymc", {"PYTENSOR_FLAGS": "mode=CVM"}),
     Variant("NumPyro float64", "numpyro", {"JAX_ENABLE_X64": "1"}),
@@ -130,10 +131,17 @@ def environment(variant: Variant, cache: Path) -> dict[str, str]:
 # -- rounds ---------------------------------------------------------------------------------------
 
 
-def available(workers: Workers) -> dict[Variant, dict[str, str]]:
+def chosen(backends: list[str]) -> list[Variant]:
+    """Return the variants with those of vibayes that run on these backends, in their order."""
+    own = {v.environment["VIBAYES_BACKEND"]: v for v in VARIANTS if v.library == "vibayes"}
+    others = [v for v in VARIANTS if v.library != "vibayes"]
+    return [*(own[backend] for backend in backends), *others]
+
+
+def available(workers: Workers, variants: list[Variant]) -> dict[Variant, dict[str, str]]:
     """Return the variants that can run, with their versions; say why the others cannot."""
     found = {}
-    for variant in VARIANTS:
+    for variant in variants:
         try:
             found[variant] = workers.versions(variant)
         except WorkerError as error:
@@ -296,6 +304,12 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
             default=sys.executable,
             help=f"interpreter of the environment that has {library}'s packages (default: this)",
         )
+    parser.add_argument(
+        "--backend",
+        default="numba",
+        metavar="BACKEND,...",
+        help="backends of vibayes: numba, jax, or numba,jax (default: %(default)s)",
+    )
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--cases", metavar="CASE,...", help="default: all")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there, too")
@@ -304,6 +318,9 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         parser.error("--rounds must be at least 1")
     if args.json and not args.json.resolve().parent.is_dir():
         parser.error(f"--json: there is no folder {args.json.resolve().parent}")
+    args.backend = args.backend.split(",")
+    if not set(args.backend) <= {"numba", "jax"}:
+        parser.error(f"--backend: {','.join(args.backend)} must be of numba and jax")
     known = [case.name for case in CASES]
     wanted = known if args.cases is None else args.cases.split(",")
     if unknown := set(wanted) - set(known):
@@ -318,7 +335,7 @@ def main(argv: list[str] | None = None) -> int:
     interpreters = {name: getattr(args, name) for name in ("vibayes", "pymc", "numpyro")}
     with tempfile.TemporaryDirectory() as scratch:
         workers = Workers(interpreters, Path(scratch))
-        versions = available(workers)
+        versions = available(workers, chosen(args.backend))
         run = describe_run(versions)
         records = run_rounds(workers, versions, args.cases, args.rounds)
     blocks = [format_run(run), format_table(records, args.cases)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,12 @@ import vibayes as vb
 
 
 def versions() -> dict[str, str]:
-    return {"vibayes": vb.__version__, "pytensor": pytensor.__version__, "numpy": np.__version__}
+    found = {"vibayes": vb.__version__, "pytensor": pytensor.__version__, "numpy": np.__version__}
+    if os.environ.get("VIBAYES_BACKEND") == "jax":
+        import jax
+
+        found["jax"] = jax.__version__
+    return found
 
 
 def gamma() -> vb.Model:

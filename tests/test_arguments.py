@@ -1,9 +1,14 @@
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
+import pytensor
 import pytensor.tensor as pt
 import pytest
+from pytensor.tensor.variable import TensorVariable
 
 import vibayes as vb
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_arguments, check_real, check_whole, shown
 from vibayes.flows.affine_coupling import AffineCouplingFlow
 
 
@@ -175,3 +180,139 @@ def test_total_sizes_are_taken_of_every_kind_of_number():
         with vb.Model() as scaled:
             y = vb.Normal("y", 0, 1, observed=DATA, total_size=value)
         assert scaled.rvs_to_total_sizes[y] == (12,)
+
+
+# -- arguments by their annotations ------------------------------------------------------------
+
+
+@check_arguments
+def annotated(
+    flag: bool = True,
+    number: float | None = None,
+    text: str = "",
+    by_name: Mapping[str, Any] | None = None,
+    names: str | Sequence[str] = (),
+    function: Callable[..., Any] | None = None,
+    tensor: TensorVariable | None = None,
+    anything: Any = None,
+    **others: int,
+):
+    return flag
+
+
+class Annotated:
+    @check_arguments
+    def __init__(self, flag: bool):
+        self.flag = flag
+
+
+@pytest.mark.parametrize(
+    ("argument", "good", "bad", "words"),
+    [
+        ("flag", [True, np.False_, 0, 1], ["no", None, 2, 1.5, np.zeros(2)], "True or False"),
+        ("number", [1, 2.5, np.float32(1), np.array(2.0), None], ["1", 1j, [1], {}], "a number"),
+        ("text", ["a", np.str_("a")], [b"a", 1, None, ["a"]], "a string"),
+        ("by_name", [{}, {"a": 1}, None], [[], "a", 1], "a dict"),
+        ("names", ["a", ["a"], ("a", "b"), np.array(["a"])], [1, [1], {"a": 1}, None], "strings"),
+        ("function", [len, float, lambda: 1, None], [1, "len"], "a callable"),
+        ("tensor", [pt.vector(), pytensor.shared(1.0), None], [1.0, "a"], "expression"),
+        ("anything", [1, "a", None], [], ""),
+        ("others", [1, "a", None], [], ""),
+    ],
+)
+def test_arguments_are_what_annotations_say(argument, good, bad, words):
+    for value in good:
+        annotated(**{argument: value})
+    for value in bad:
+        with pytest.raises(TypeError, match=f"^annotated: {argument} must be .*{words}.*, got "):
+            annotated(**{argument: value})
+
+
+def test_whose_argument_it_is():
+    with pytest.raises(TypeError, match=r"^Annotated: flag must be True or False, got 'no'"):
+        Annotated("no")
+    with pytest.raises(TypeError, match=r"^annotated: too many positional arguments"):
+        annotated(*range(20))
+
+
+def test_values_are_shown_in_one_short_line():
+    class Evil:
+        def __repr__(self):
+            raise RuntimeError
+
+    assert shown(Evil()) == "a Evil"
+    assert shown("a\nb") == repr("a\nb")
+    assert len(shown(np.zeros(1000))) <= 80
+    assert "\n" not in shown(np.zeros((3, 3)))
+
+
+@pytest.mark.parametrize("value", ["1", None, 1j, [1.0], {}, np.ma.masked])
+def test_what_is_no_real_number(value):
+    with pytest.raises(TypeError, match=r"^x must be a number, got "):
+        check_real(value, "x")
+
+
+def test_limits_of_real_numbers():
+    assert check_real(np.float32(0.5), "x", least=0) == 0.5
+    assert check_real(np.inf, "x", above=0, finite=False) == np.inf
+    for options, words in [
+        ({"least": 0}, "a number of at least 0"),
+        ({"above": 0}, "a positive number"),
+        ({"above": 1}, "a number above 1"),
+    ]:
+        for value in (-1.0, np.nan):
+            with pytest.raises(ValueError, match=f"^x must be {words}, got "):
+                check_real(value, "x", **options)
+    for value in (np.inf, 10**400):
+        with pytest.raises(ValueError, match=r"^x must be a finite number, got "):
+            check_real(value, "x")
+
+
+def test_counts_are_no_larger_than_an_integer_of_64_bits():
+    with pytest.raises(ValueError, match="n must be a whole number from 1 to 9223372036854775807"):
+        check_whole(10**20, "n", 1)
+    assert check_whole(10**30, "n", 1, None) == 10**30
+
+
+ASKED_LATE = {
+    "a word for a flag": (lambda: vb.fit(5, model=model(), score="no"), "score must be True or"),
+    "a word for replace": (lambda: vb.Minibatch(DATA, 2, replace="no"), "replace must be True or"),
+    "no approximation": (lambda: vb.KL("x"), "KL: approx must be an approximation"),
+    "a number for one": (lambda: vb.IWELBO(5), "IWELBO: approx must be an approximation"),
+    "no operator": (lambda: vb.ObjectiveFunction(None), "op must be an objective"),
+    "no seconds": (lambda: vb.fit(model=model(), max_seconds="a"), "max_seconds must be a number"),
+    "no scale": (
+        lambda: vb.MeanField(model=model(), cost_part_grad_scale="x"),
+        "cost_part_grad_scale must be a number",
+    ),
+    "no path": (lambda: unfitted().save(5), "path must be the name of a file, got 5"),
+    "no variable": (lambda: vb.draw(3.0), "draw: vars must be PyTensor expression"),
+    "no data": (lambda: in_model_data(None), r"Data\('d'\): value must be numbers, got None"),
+    "texts": (
+        lambda: observed(["1", "2"]),
+        r"Normal\('y'\): observed data must be numbers",
+    ),
+    "complex numbers": (lambda: vb.Normal.dist(1j), "Normal: mu must be numbers, got 1j"),
+    "a mask": (
+        lambda: vb.Categorical.dist(np.ma.masked_array([0.5, 0.5], [0, 1])),
+        "Categorical: 1 of 2 values of p are masked",
+    ),
+    "no callback": (lambda: vb.fit(5, model=model(), callbacks=[3]), "callbacks must be"),
+}
+
+
+def in_model_data(value):
+    with vb.Model():
+        return vb.Data("d", value)
+
+
+def observed(value):
+    with vb.Model():
+        return vb.Normal("y", observed=value)
+
+
+@pytest.mark.parametrize("what", ASKED_LATE)
+def test_what_was_asked_late_or_never(what):
+    call, message = ASKED_LATE[what]
+    with pytest.raises((TypeError, ValueError), match=message):
+        call()

@@ -156,3 +156,31 @@ def test_flatten_shared():
     flat = CheckParametersConvergence.flatten_shared(approx.params)
     np.testing.assert_array_equal(flat, [1, 2, 3, 4, 5])
     np.testing.assert_array_equal(CheckParametersConvergence().flatten_shared(approx.params), flat)
+
+
+class Forgetful(Callback):
+    def state(self):
+        raise RuntimeError("nothing comes to mind")
+
+    def __call__(self, approx, losses, i):
+        pass
+
+
+def test_a_callback_that_cannot_say_what_it_remembers_costs_nobody_the_fit(tmp_path):
+    with vb.Model() as model:
+        vb.Normal("x")
+    options = dict(backend="py", progressbar=False, model=model, diagnose=False)
+    with pytest.warns(vb.StorageWarning, match=r"Forgetful\.state\(\) raised RuntimeError"):
+        approx = vb.fit(20, callbacks=[Forgetful()], **options)
+    assert len(approx.hist) == 20
+    approx.save(tmp_path / "fit.nc")
+    with pytest.warns(vb.StorageWarning, match="Forgetful"):
+        kept = vb.fit(20, callbacks=[Forgetful()], checkpoint=tmp_path / "kept.nc", **options)
+    assert len(kept.hist) == 20
+    assert len(vb.load(tmp_path / "kept.nc", model=model).hist) == 20
+
+
+@pytest.mark.parametrize("ord", ["a", 0, [1], None, 1j])
+def test_the_order_of_a_norm_is_checked(ord):
+    with pytest.raises(ValueError, match="ord must be a number"):
+        CheckParametersConvergence(ord=ord)

@@ -23,6 +23,7 @@ PAGES = [  # one namespace an entry
     ["docs/minibatches.md"],
     ["docs/automatic.md"],
     ["docs/predictive.md"],
+    ["docs/devices.md"],
 ]
 AS_USERS_EVALUATE = "README.md", "docs/first_fit.md"
 TESTED_ELSEWHERE = {"saving", "nuts", "pymc"}
@@ -96,6 +97,8 @@ def python_blocks(page):
 def test_code_runs(pages):
     if "docs/first_fit.md" in pages:
         pytest.importorskip("pandas")
+    if "docs/devices.md" in pages:
+        pytest.importorskip("jax")
     namespace = {}
     # to compile each of the small expressions that pages evaluate would take minutes
     mode = {} if pages[0] in AS_USERS_EVALUATE else {"mode": "FAST_COMPILE"}

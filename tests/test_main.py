@@ -41,6 +41,9 @@ def test_help_says_what_can_be_chosen():
         ["--n", "5000"],
         ["--seed", "-1"],
         ["--plot", "/nowhere/at/all.png"],
+        ["--plot", "x.foo"],
+        ["--plot", "x"],
+        ["--plot", "."],
     ],
 )
 def test_bad_arguments_are_told_before_any_work(argv, capsys):

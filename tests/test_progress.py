@@ -109,3 +109,9 @@ def test_nobody_watches_a_pipe(model, capsys):
 def test_average_loss():
     assert np.isnan(progress.average_loss(np.zeros(0)))
     assert progress.average_loss(np.r_[np.full(10, 1e9), np.ones(1000)]) == 1
+
+
+def test_a_fit_of_no_iterations_has_no_average_loss(model, caplog):
+    approx = vb.ADVI(model=model)
+    said = lines(caplog, lambda: approx.fit(0, backend="py", progressbar=False))
+    assert said == ["Finished [0%]"]

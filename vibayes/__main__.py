@@ -83,7 +83,24 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         parser.error("--seed must not be negative")
     if not args.plot.resolve().parent.is_dir():
         parser.error(f"--plot: there is no folder {args.plot.resolve().parent}")
+    if why := why_not_plotted(args.plot):
+        parser.error(f"--plot: {why}")
     return args
+
+
+def why_not_plotted(path: Path) -> str:
+    """Say why a plot cannot be written to a path; empty if it can, or if nothing can draw it."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return ""
+    if path.is_dir():
+        return f"{path} is a folder, not the name of a file such as vibayes.png"
+    formats = Figure().canvas.get_supported_filetypes()
+    if path.suffix.lstrip(".").lower() not in formats:
+        known = ", ".join(f".{name}" for name in sorted(formats))
+        return f"the name of {path} must end with one of {known}"
+    return ""
 
 
 def main(argv: list[str] | None = None) -> int:

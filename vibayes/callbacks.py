@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vibayes import interrupts
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_arguments, check_real, check_whole, is_real, shown
 from vibayes.backend.shared import flat_values
 
 __all__ = ["Callback", "CheckParametersConvergence", "Tracker"]
@@ -68,7 +68,7 @@ class Callback:
 def period(callback: Callable[..., None]) -> int:
     """Return the number of iterations between calls of a callback, checked."""
     if not callable(callback):
-        raise TypeError(f"a callback must be callable, got {callback!r}")
+        raise TypeError(f"a callback must be callable, got {shown(callback)}")
     return check_whole(getattr(callback, "every", 1), f"every of {callback!r}", least=1)
 
 
@@ -79,6 +79,16 @@ def calling(callback: Callable[..., None]) -> AbstractContextManager[None]:
 
 
 RELATIVE_EPSILON = 1e-12
+
+
+def check_order_of_norm(order: Any) -> None:
+    """Raise if NumPy knows no norm of vectors of that order."""
+    try:
+        known = is_real(order) and order != 0 and np.isfinite(np.linalg.norm(np.ones(2), order))
+    except Exception:  # NumPy raises errors of many kinds
+        known = False
+    if not known:
+        raise ValueError(f"ord must be a number other than 0, or inf or -inf, got {shown(order)}")
 
 
 class CheckParametersConvergence(Callback):
@@ -103,13 +113,14 @@ class CheckParametersConvergence(Callback):
     >>> approx = vb.fit(10000, callbacks=[check])  # doctest: +SKIP
     """
 
+    @check_arguments
     def __init__(
         self, every: int = 100, tolerance: float = 1e-3, diff: str = "relative", ord: Any = np.inf
     ) -> None:
         if diff not in ("relative", "absolute"):
             raise ValueError(f"diff must be 'relative' or 'absolute', got {diff!r}")
-        if not tolerance > 0:
-            raise ValueError(f"tolerance must be positive, got {tolerance}")
+        tolerance = check_real(tolerance, "tolerance", above=0, finite=False)
+        check_order_of_norm(ord)
         self.every = check_whole(every, "every", least=1)
         self.tolerance = tolerance
         self.diff = diff
@@ -220,7 +231,7 @@ def as_record(values: Sequence[Any]) -> np.ndarray | None:
 def takes_fit(name: str, function: Callable[..., Any]) -> bool:
     """Tell by its signature whether a function wants ``(approx, losses, i)``, or nothing."""
     if not callable(function):
-        raise TypeError(f"Tracker: {name} must be callable, got {function!r}")
+        raise TypeError(f"Tracker: {name} must be callable, got {shown(function)}")
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # some builtins have none; those take no arguments here

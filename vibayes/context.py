@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Self
 
+from vibayes.arguments import shown
+
 __all__ = ["Openable", "active_model", "modelcontext", "register_converter"]
 
 CONVERTERS: list[Callable[[Any], Any]] = []
@@ -76,4 +78,4 @@ def modelcontext(model: Any = None) -> Any:
         converted = converter(model)
         if converted is not None:
             return converted
-    raise TypeError(f"model must be a vibayes, PyMC or Bambi model, got {model!r}")
+    raise TypeError(f"model must be a vibayes, PyMC or Bambi model, got {shown(model)}")

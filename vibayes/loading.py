@@ -7,6 +7,7 @@ from typing import Any
 
 from vibayes.approximations.base import Approximation
 from vibayes.approximations.saved import approximation_from
+from vibayes.arguments import check_arguments
 from vibayes.context import modelcontext
 from vibayes.exceptions import StorageError
 from vibayes.model.core import Model
@@ -20,6 +21,7 @@ __all__ = ["load"]
 MOST_BYTES = 2**30
 
 
+@check_arguments
 def load(
     path: Any, model: Model | None = None, *, max_bytes: int | None = MOST_BYTES
 ) -> Approximation:

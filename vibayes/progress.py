@@ -10,7 +10,7 @@ import numpy as np
 
 from vibayes.html import loss_svg
 
-__all__ = ["Progress", "logger"]
+__all__ = ["Progress", "logger", "loss_text"]
 
 logger = logging.getLogger("vibayes")
 if not logger.handlers:

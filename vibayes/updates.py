@@ -26,8 +26,9 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 from pytensor.tensor.variable import TensorConstant, TensorVariable
 
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_arguments, check_real, check_whole, shown
 from vibayes.distributions.constraints import Constraint
+from vibayes.numeric import as_tensor, checked_tensor
 from vibayes.settings import Identity, attributes
 
 __all__ = [
@@ -108,10 +109,15 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         function = self.function
+        if not all(hasattr(function, name) for name in FUNCTION_ATTRIBUTES):
+            raise TypeError(f"Optimizer: function must be a function, got {shown(function)}")
+        if not isinstance(self.hyper, Mapping):
+            raise TypeError(f"Optimizer: hyper must be a dict by name, got {shown(self.hyper)}")
         hyper = {k: check_hyper(v, k, function.__name__) for k, v in self.hyper.items()}
         # The instance is frozen, and looks like its function to help() and inspect.signature().
         self.__dict__.update({name: getattr(function, name) for name in FUNCTION_ATTRIBUTES})
         self.__dict__.update(__wrapped__=function, hyper=hyper)
+        self._bind(**hyper)
 
     @overload
     def __call__(
@@ -260,13 +266,20 @@ def check_hyper(value: Any, name: str, owner: str) -> Any:
     """Return a hyper-parameter, constants as plain numbers, or raise if it is impossible."""
     if isinstance(value, TensorConstant):
         value = value.data
-    if isinstance(value, np.generic | np.ndarray) and value.ndim == 0:
+    is_number = isinstance(value, np.generic | np.ndarray) and not np.ma.isMaskedArray(value)
+    if is_number and value.ndim == 0:
         value = value.item()
     if name == "n_win" and not isinstance(value, Variable):
         return check_whole(value, f"{owner}: {name}", least=1)
     if name in HYPER_PARAMETERS:
         if not isinstance(value, numbers.Real | Variable):
-            raise TypeError(f"{owner}: {name} must be a number or a PyTensor scalar, got {value!r}")
+            raise TypeError(
+                f"{owner}: {name} must be a number or a PyTensor scalar, got {shown(value)}"
+            )
+        if isinstance(value, Variable) and checked_tensor(value, f"{owner}: {name}").type.ndim:
+            raise TypeError(f"{owner}: {name} must be a scalar, got {shown(value)} ({value.type})")
+        if not isinstance(value, Variable):
+            value = check_real(value, f"{owner}: {name}", finite=False)
         HYPER_PARAMETERS[name].check(owner, name, value)
     return value
 
@@ -291,7 +304,12 @@ def as_list(params: Trained) -> list[SharedVariable]:
     """Return parameters as a list."""
     if params is None:
         raise TypeError("params is missing")
-    return list(params)
+    try:
+        if not isinstance(params, str | bytes):
+            return list(params)
+    except Exception:  # whatever objects of the user's raise
+        pass
+    raise TypeError(f"params must be a list of shared variables, got {shown(params)}")
 
 
 def get_or_compute_grads(loss_or_grads: LossOrGrads, params: Trained) -> list[TensorVariable]:
@@ -314,14 +332,21 @@ def get_or_compute_grads(loss_or_grads: LossOrGrads, params: Trained) -> list[Te
     params = as_list(params)
     for param in params:
         if not isinstance(param, SharedVariable):
-            raise TypeError(f"params must be shared variables, got {param!r}")
+            raise TypeError(f"params must be shared variables, got {shown(param)}")
     if not isinstance(loss_or_grads, list | tuple):
-        if getattr(loss_or_grads, "ndim", None) != 0:
-            raise TypeError(f"the loss must be a scalar expression, got {loss_or_grads!r}")
+        is_tensor = isinstance(loss_or_grads, Variable)
+        if not is_tensor or getattr(loss_or_grads, "ndim", None) != 0:
+            raise TypeError(
+                f"loss_or_grads: the loss must be a scalar expression, got {shown(loss_or_grads)}"
+            )
         return pytensor.grad(loss_or_grads, params)
-    grads = [pt.as_tensor_variable(grad) for grad in loss_or_grads]
+    grads = [
+        as_tensor(grad, f"loss_or_grads: gradient {i}") for i, grad in enumerate(loss_or_grads)
+    ]
     if len(grads) != len(params):
-        raise ValueError(f"{len(grads)} gradients for {len(params)} parameters")
+        raise ValueError(
+            f"loss_or_grads: there are {len(grads)} gradients for {len(params)} parameters"
+        )
     for param, grad in zip(params, grads, strict=True):
         if grad.type.ndim != param.type.ndim:
             raise ValueError(
@@ -352,10 +377,11 @@ def state(value: np.ndarray, name: str, shape: tuple[int | None, ...]) -> Shared
 def moved_params(updates: Updates, params: Trained) -> list[SharedVariable]:
     """Return ``params``, by default all keys of updates but the state of optimizers."""
     if params is not None:
-        return list(params)
+        return as_list(params)
     return [key for key in updates if not hasattr(key.tag, "optimizer_state")]
 
 
+@check_arguments
 def apply_momentum(updates: Updates, params: Trained = None, momentum: Number = 0.9) -> Updates:
     r"""Add momentum to updates.
 
@@ -397,6 +423,7 @@ def apply_momentum(updates: Updates, params: Trained = None, momentum: Number = 
     return updates
 
 
+@check_arguments
 def apply_nesterov_momentum(
     updates: Updates, params: Trained = None, momentum: Number = 0.9
 ) -> Updates:
@@ -820,6 +847,7 @@ def adamax(
     return updates
 
 
+@check_arguments
 def norm_constraint(
     tensor: TensorVariable,
     max_norm: Number,
@@ -858,9 +886,9 @@ def norm_constraint(
     .. [1] N. Srivastava et al. (2014). Dropout: a simple way to prevent neural networks from
        overfitting. Journal of Machine Learning Research 15, 1929-1958, section 5.1.
     """
-    tensor = pt.as_tensor_variable(tensor)
+    tensor = as_tensor(tensor, "norm_constraint: tensor")
     if norm_axes is not None:
-        axes = tuple(norm_axes)
+        axes = tuple(check_whole(axis, "norm_axes", least=-tensor.type.ndim) for axis in norm_axes)
     elif tensor.type.ndim == 2:
         axes = (0,)
     elif 3 <= tensor.type.ndim <= 5:
@@ -874,6 +902,7 @@ def norm_constraint(
     return tensor * shrinkage(norm, max_norm, epsilon, "norm_constraint").astype(tensor.dtype)
 
 
+@check_arguments
 def total_norm_constraint(
     tensor_vars: Sequence[TensorVariable],
     max_norm: Number,
@@ -908,7 +937,7 @@ def total_norm_constraint(
     .. [1] R. Pascanu, T. Mikolov, Y. Bengio (2013). On the difficulty of training recurrent neural
        networks. ICML. https://arxiv.org/abs/1211.5063
     """
-    tensors = [pt.as_tensor_variable(tensor) for tensor in tensor_vars]
+    tensors = [as_tensor(tensor, "total_norm_constraint: tensor_vars") for tensor in tensor_vars]
     if not tensors:
         raise ValueError("total_norm_constraint: give at least one tensor")
     norm = pt.sqrt(pt.add(*((tensor**2).sum() for tensor in tensors)))

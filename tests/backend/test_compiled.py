@@ -2,7 +2,7 @@ import pickle
 
 import pytensor
 
-from vibayes.backend.compiled import Compiled
+from vibayes.backend.compiled import MOST_KEPT, Compiled
 
 
 def test_something_is_made_once_for_each_key_and_precision():
@@ -36,3 +36,14 @@ def test_what_cannot_be_made_is_tried_again():
             continue
         raise AssertionError
     assert not functions
+
+
+def test_what_was_not_asked_for_the_longest_is_forgotten():
+    functions = Compiled()
+    for i in range(MOST_KEPT):
+        functions.get(i, lambda i=i: i)
+    assert functions.get(0, lambda: "made again") == 0  # so that 1 is the one of the longest ago
+    functions.get("new", lambda: "new")
+    assert len(functions) == MOST_KEPT
+    assert functions.get(0, lambda: "made again") == 0
+    assert functions.get(1, lambda: "made again") == "made again"

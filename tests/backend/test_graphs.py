@@ -14,6 +14,7 @@ from vibayes.backend.graphs import (
     rewritten,
     vectorized,
     view_as,
+    work_of,
 )
 from vibayes.backend.modes import EVALUATE_MODE, evaluate
 
@@ -105,3 +106,19 @@ def test_constants_and_data_themselves_are_no_parts():
     x = pytensor.shared(np.zeros(3), name="x")
     data = pytensor.shared(np.arange(3.0), name="data")
     assert fixed_parts([x * data * pt.exp(pt.constant(2.0))], [x]) == []
+
+
+def test_work_of_a_loop_counts_as_often_as_it_goes_round():
+    x = pt.matrix("x", shape=(None, 50))
+    plain = work_of([pt.exp(x) + 1])
+    assert plain.operations == pytest.approx(3, abs=1)  # a constant is broadcast
+    assert 100 <= plain.numbers <= 151
+
+    def rounds(n):
+        return pytensor.scan(
+            lambda y: pt.exp(y) + 1, outputs_info=x, n_steps=n, return_updates=False
+        )
+
+    ten, hundred = (work_of([rounds(n)]) for n in (10, 100))
+    assert 90 * plain.operations <= hundred.operations - ten.operations
+    assert hundred.numbers - ten.numbers >= 90 * 100

@@ -1,9 +1,12 @@
+import sys
+
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
 from pytensor.compile.mode import get_mode
 
+from vibayes.backend.jax import JaxDevices
 from vibayes.backend.modes import (
     AS_IT_IS,
     EVALUATE_MODE,
@@ -11,6 +14,7 @@ from vibayes.backend.modes import (
     evaluate,
     profiling_mode,
     resolve_mode,
+    resolve_steps_mode,
 )
 from vibayes.backend.numba import numba_mode
 
@@ -24,6 +28,43 @@ def test_modes_by_name():
         resolve_mode("py", "FAST_COMPILE")
     with pytest.raises(ValueError, match="'numba', 'c' or 'py', got 'fortran'"):
         resolve_mode("fortran")
+
+
+def test_modes_of_steps_by_name(monkeypatch):
+    monkeypatch.delenv("VIBAYES_BACKEND", raising=False)
+    assert resolve_steps_mode() is resolve_steps_mode("numba") is numba_mode()
+    assert resolve_steps_mode(mode="FAST_COMPILE") == "FAST_COMPILE"
+    monkeypatch.setenv("VIBAYES_BACKEND", "py")
+    assert resolve_steps_mode() is EVALUATE_MODE
+    assert resolve_steps_mode("c") == "CVM"
+    assert resolve_steps_mode(mode="FAST_COMPILE") == "FAST_COMPILE"
+    monkeypatch.setenv("VIBAYES_BACKEND", "fortran")
+    with pytest.raises(
+        ValueError, match=r"VIBAYES_BACKEND.*'jax', 'numba', 'c', 'py', got 'fortran'"
+    ):
+        resolve_steps_mode()
+    with pytest.raises(ValueError, match=r"^backend must be one of .*, got 'pascal'"):
+        resolve_steps_mode("pascal")
+    with pytest.raises(ValueError, match="either backend or mode"):
+        resolve_steps_mode("jax", "FAST_COMPILE")
+    with pytest.raises(ValueError, match=r"devices=\['a'\] is for backend='jax'"):
+        resolve_steps_mode("numba", devices=["a"])
+
+
+def test_jax_by_name(monkeypatch):
+    pytest.importorskip("jax")
+    monkeypatch.setenv("VIBAYES_BACKEND", "jax")
+    found = [resolve_steps_mode(), resolve_steps_mode("jax"), resolve_steps_mode(mode="JAX")]
+    found.append(resolve_steps_mode(mode=get_mode("JAX")))
+    assert set(found) == {JaxDevices()}
+    with pytest.raises(ValueError, match="steps of a fit alone"):
+        resolve_mode("jax")
+
+
+def test_jax_that_is_missing_is_named_with_the_command(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jax", None)
+    with pytest.raises(ImportError, match=r"backend='jax' needs .*pip install 'vibayes\[jax\]'"):
+        resolve_steps_mode("jax")
 
 
 def test_a_profile_is_of_single_operations():

@@ -5,7 +5,10 @@ import pytest
 
 from vibayes.backend.modes import evaluate
 from vibayes.backend.seeds import (
+    KEY_KIND,
     as_seed_sequence,
+    derived_seed,
+    is_generator_state,
     new_generator,
     random_generators,
     reseeded,
@@ -53,3 +56,23 @@ def test_new_seeds_leave_the_generators_as_they_are():
     assert evaluate([again]) == evaluate(reseeded([x], 5)[0])
     assert rng.get_value().bit_generator.state == before
     assert evaluate([again]) != evaluate([x])
+
+
+def test_a_derived_seed_takes_nothing_from_the_one_it_follows_from():
+    seeds = np.random.SeedSequence(3)
+    first, other = derived_seed(seeds), derived_seed(np.random.SeedSequence(4))
+    spawned = seeds.spawn(2)
+    assert seeds.n_children_spawned == 2
+    numbers = [new_generator(s).normal() for s in (first, derived_seed(seeds), other, *spawned)]
+    assert numbers[0] == numbers[1]
+    assert len(set(numbers)) == 4
+
+
+def test_states_of_generators_are_told_from_others():
+    own = new_generator(1).bit_generator.state
+    assert is_generator_state(own)
+    assert is_generator_state({"bit_generator": KEY_KIND, "key": [1, 2**32 - 1]})
+    for key in ([1], [1, 2**32], [1, -1], [1.0, 2], "ab", None):
+        assert not is_generator_state({"bit_generator": KEY_KIND, "key": key})
+    assert not is_generator_state({"bit_generator": "MT19937", "state": own["state"]})
+    assert not is_generator_state({**own, "uinteger": -1})

@@ -26,6 +26,7 @@ from helpers.checks import (
     check_support_point,
     draws,
 )
+from helpers.in_jax import of_shared
 from pytensor.compile.mode import Mode
 from scipy import special, stats
 from scipy.integrate import quad
@@ -561,6 +562,23 @@ def test_sd_is_sigma():
     assert d == e
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (lambda: c.Normal.dist(0.0, tau=3.0), lambda: c.Normal.dist(0.0, 3.0**-0.5)),
+        (lambda: c.Exponential.dist(scale=3.0), lambda: c.Exponential.dist(1 / 3)),
+        (lambda: c.Gamma.dist(mu=3.0, sigma=1.5), lambda: c.Gamma.dist(4.0, 4 / 3)),
+        (lambda: c.InverseGamma.dist(mu=3.0, sigma=1.5), lambda: c.InverseGamma.dist(6.0, 15.0)),
+        (lambda: c.Beta.dist(mu=0.25, sigma=0.25), lambda: c.Beta.dist(0.5, 1.5)),
+        (lambda: c.Wald.dist(mu=3.0, phi=0.1), lambda: c.Wald.dist(3.0, 0.1 * 3.0)),
+    ],
+)
+def test_alternatives_are_not_rounded_to_single_precision(one, other):
+    """PyTensor takes Python's 3.0 for single precision, which 1 / 3.0 is not to be."""
+    a, b = evaluate([logp(one(), 0.7), logp(other(), 0.7)])
+    np.testing.assert_allclose(a, b, rtol=1e-13)
+
+
 def test_infinite_bounds_are_no_bounds():
     free = distribution_of(c.TruncatedNormal.dist(lower=-np.inf, upper=np.inf))
     assert free.default_transform is None
@@ -588,16 +606,24 @@ NUMBA_CASES = list({(case.dist, frozenset(case.params)): case for case in CASES}
 
 def all_densities():
     """Return log densities and gradients of all distributions at four points, and draws."""
-    densities, rvs = [], []
-    for case in NUMBA_CASES:
-        value = pytensor.shared(case.grid()[:4], shape=(4,))
-        params = [pytensor.shared(float(p)) for p in case.params.values()]
-        rv = case.dist.dist(**dict(zip(case.params, params, strict=True)), size=1)
-        density = logp(rv, value)
-        grads = pytensor.grad(density.sum(), [value, *params], disconnected_inputs="ignore")
-        densities.append(pt.concatenate([density, *(pt.atleast_1d(g) for g in grads)]))
-        rvs.append(rv)
-    return densities, rvs
+    rvs = [random_variable(case)[0] for case in NUMBA_CASES]
+    return [density_and_gradients(case, slice(4)) for case in NUMBA_CASES], rvs
+
+
+def random_variable(case):
+    """Return a random variable, and its parameters as shared variables."""
+    params = [pytensor.shared(float(p)) for p in case.params.values()]
+    return case.dist.dist(**dict(zip(case.params, params, strict=True)), size=1), params
+
+
+def density_and_gradients(case, part=slice(None)):
+    """Return the log density at a part of the grid, and its gradients, as one vector."""
+    rv, params = random_variable(case)
+    grid = case.grid()[part]
+    value = pytensor.shared(grid, shape=grid.shape)
+    density = logp(rv, value)
+    grads = pytensor.grad(density.sum(), [value, *params], disconnected_inputs="ignore")
+    return pt.concatenate([density, *(pt.atleast_1d(g) for g in grads)])
 
 
 @pytest.mark.slow
@@ -612,3 +638,11 @@ def test_numba_agrees_with_numpy():
     (expected,) = evaluate([pt.concatenate(densities)])
     np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-12)
     assert np.isfinite(draw).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", NUMBA_CASES, ids=str)
+def test_jax_agrees_with_numpy(case):
+    pytest.importorskip("jax")
+    density = density_and_gradients(case)
+    np.testing.assert_allclose(of_shared([density])[0], evaluate([density])[0], 1e-8, 1e-10)

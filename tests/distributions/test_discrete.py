@@ -7,6 +7,7 @@ import pytensor.tensor as pt
 import pytest
 from helpers import checks
 from helpers.checks import Case
+from helpers.in_jax import of_shared
 from pytensor.graph.replace import vectorize_graph
 from pytensor.tensor.special import softmax
 from scipy import special, stats
@@ -803,3 +804,18 @@ def test_numba_agrees():
         np.testing.assert_allclose(
             compiled, evaluated, rtol=1e-9, atol=1e-12, err_msg=str(output.owner)
         )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", {(c.dist, *c.params): c for c in CASES}.values(), ids=str)
+def test_jax_agrees_with_numpy(case):
+    pytest.importorskip("jax")
+    params = {name: pytensor.shared(float(p)) for name, p in case.params.items()}
+    rv = case.dist.dist(**params)
+    value = pytensor.shared(case.grid())
+    density = logp(rv, value)
+    free = [param for name, param in params.items() if name not in case.fixed]
+    outputs = [density, *pytensor.grad(density.sum(), free)]
+    outputs += [logcdf(rv, value)] if case.has_logcdf else []
+    for found, expected in zip(of_shared(outputs), evaluate(outputs), strict=True):
+        np.testing.assert_allclose(found, expected, 1e-8, 1e-10)

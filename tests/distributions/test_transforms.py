@@ -31,6 +31,17 @@ CASES = {
     "sum_to_1": (tr.sum_to_1, 4, lambda x: np.isclose(x.sum(-1), 1)),
     "zero sum": (tr.ZeroSumTransform([-1]), 4, lambda x: np.isclose(x.sum(-1), 0)),
     "packed Cholesky": (tr.CholeskyCovPacked(3), 6, lambda x: x[..., [0, 2, 5]] > 0),
+    "covariance": (tr.CholeskyCov(3), 6, lambda x: np.linalg.eigvalsh(x) > 0),
+    "Cholesky factor of correlations": (
+        tr.CholeskyCorr(3),
+        3,
+        lambda x: np.isclose((x**2).sum(-1), 1) & (np.diagonal(x, axis1=-2, axis2=-1) > 0),
+    ),
+    "upper factor of correlations": (
+        tr.CholeskyCorr(3, upper=True),
+        3,
+        lambda x: np.isclose((x**2).sum(-2), 1) & (np.tril(x, -1).any((-2, -1)) == 0)[:, None],
+    ),
     "chain": (tr.Chain([tr.ordered, tr.log_exp_m1]), 4, lambda x: np.diff(x, prepend=0) > 0),
     "circular": (tr.circular, 3, lambda x: abs(x) <= np.pi),
 }
@@ -75,6 +86,10 @@ def test_log_jacobian_is_that_of_backward(transform, length, holds):
         jacobian = numeric_jacobian(backward, point)
         if transform.name in ("simplex", "sumto1"):  # with respect to all elements but the last
             jacobian = jacobian[:-1]
+        elif jacobian.ndim == 3:  # with respect to the elements that tell the matrix
+            below = np.tril_indices(3, 0 if transform.name == "cholesky-cov" else -1)
+            upper = getattr(transform, "upper", False)
+            jacobian = jacobian[below[::-1] if upper else below]
         actual = log_jac_det(point)
         assert actual.shape == (point.shape if transform.ndim_supp == 0 else ())
         np.testing.assert_allclose(actual.sum(), log_volume(jacobian), rtol=1e-6, atol=1e-7)

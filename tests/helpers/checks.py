@@ -23,6 +23,7 @@ from vibayes.backend.seeds import reseeded
 from vibayes.distributions.base import Distribution, distribution_of, logcdf, logp
 
 __all__ = [
+    "ALL_CHECKS",
     "Case",
     "Values",
     "check_draws",
@@ -325,3 +326,16 @@ def check_support_point(case: Case) -> None:
     assert np.isfinite(point).all()
     assert np.isfinite(density).all()
     assert case.inside(point).all()
+
+
+ALL_CHECKS = (
+    check_logp,
+    check_logcdf,
+    check_gradients,
+    check_extremes,
+    check_outside,
+    check_float32,
+    check_draws,
+    check_shapes,
+    check_support_point,
+)

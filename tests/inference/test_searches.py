@@ -3,6 +3,7 @@ import warnings
 from itertools import islice
 
 import numpy as np
+import pytensor.tensor as pt
 import pytest
 from helpers.posteriors import (
     conjugate,
@@ -18,7 +19,8 @@ from scipy import optimize, stats
 
 import vibayes as vb
 from vibayes.exceptions import SamplingError
-from vibayes.inference.searches import SearchMethod
+from vibayes.inference import searches
+from vibayes.inference.searches import AutoVI, SearchMethod
 from vibayes.model.target import Target
 from vibayes.search.explore import improvements
 
@@ -108,6 +110,87 @@ class TestAuto:
         assert found.attempts[0].elbo < found.attempts[1].elbo
         assert "mean field" in str(found)
         assert "mean field" in found._repr_html_()
+
+    @pytest.mark.parametrize("seed", seeds(3))
+    def test_a_random_walk_seen_through_noise(self, seed):
+        """A local level, whose standard deviations are known by a Kalman filter on a grid."""
+        rng = np.random.default_rng(2)
+        y = 5 + rng.normal(0, 0.5, 20).cumsum() + rng.normal(0, 1, 20)
+        with vb.Model() as model:
+            step, noise = vb.HalfNormal("step", 1), vb.HalfNormal("noise", 2)
+            level = vb.GaussianRandomWalk(
+                "level", sigma=step, init_dist=vb.Normal.dist(5, 3), shape=20
+            )
+            vb.Normal("y", level, noise, observed=y)
+        s, o = np.meshgrid(np.linspace(0.005, 3, 300), np.linspace(0.02, 4, 300), indexing="ij")
+        mean, variance = 5.0 + 0 * s, 9.0 + 0 * s
+        log_p = stats.halfnorm.logpdf(s) + stats.halfnorm(scale=2).logpdf(o)
+        for value in y:
+            total = variance + o**2
+            log_p = log_p - 0.5 * np.log(total) - 0.5 * (value - mean) ** 2 / total
+            gain = variance / total
+            mean, variance = mean + gain * (value - mean), variance * (1 - gain) + s**2
+        w = np.exp(log_p - log_p.max())
+        w /= w.sum()
+        approx = fit(model, "auto", seed, diagnose=True)
+        for name, values in (("step", s), ("noise", o)):
+            at = (w * values).sum()
+            sd = np.sqrt((w * (values - at) ** 2).sum())
+            x = draws(approx, name)
+            assert abs(x.mean() - at) < 0.15 * sd
+            assert abs(x.std() / sd - 1) < 0.15
+
+    @pytest.mark.parametrize("most_dense", [pytest.param(2000, marks=pytest.mark.slow), 50])
+    def test_groups_of_one_value_each(self, monkeypatch, most_dense):
+        """Their spread is not told from zero; truth by quadrature. With a matrix, and without."""
+        monkeypatch.setattr(searches, "MOST_DENSE", most_dense)
+        rng = np.random.default_rng(11)
+        sd = rng.uniform(0.8, 1.5, 120)
+        y = rng.normal(0.5, sd)
+        with vb.Model() as model:
+            mu, tau = vb.Normal("mu", 0, 5), vb.HalfCauchy("tau", 1)
+            theta = vb.Normal("theta", mu, tau, shape=120)
+            vb.Normal("y", theta, sd, observed=y)
+        grid = np.linspace(1e-4, 4, 8000)
+        variance = sd**2 + grid[:, None] ** 2
+        precision = 1 / 25 + (1 / variance).sum(axis=1)
+        at = (y / variance).sum(axis=1) / precision
+        log_p = -np.log1p(grid**2) - 0.5 * (np.log(variance) + y**2 / variance).sum(axis=1)
+        log_p += 0.5 * at**2 * precision - 0.5 * np.log(precision)
+        w = np.exp(log_p - log_p.max())
+        w /= w.sum()
+        approx = fit(model, "auto", diagnose=True)
+        found, mean = draws(approx, "tau"), w @ grid
+        spread = np.sqrt(w @ (grid - mean) ** 2)
+        assert abs(found.mean() - mean) < 0.15 * spread
+        assert abs(found.std() / spread - 1) < 0.15
+        shrunk = (at[:, None] / grid[:, None] ** 2 + y / sd**2) / (
+            1 / grid[:, None] ** 2 + 1 / sd**2
+        )
+        theta = draws(approx, "theta")
+        off = (theta.mean(axis=0) - w @ shrunk) / theta.std(axis=0)
+        np.testing.assert_allclose(off, 0, atol=0.2)
+        assert approx.diagnose(random_seed=1).attempts[-1].name == "mixture for parameters"
+
+    @pytest.mark.parametrize("seed", seeds(3))
+    def test_a_bent_tube(self, seed):
+        with vb.Model() as model:
+            x = vb.Normal("x", 1, 1)
+            vb.Normal("y", x**2, 0.03)
+        approx = fit(model, "auto", seed, diagnose=True)
+        x, y = draws(approx, "x"), draws(approx, "y")
+        assert x.mean() == pytest.approx(1, abs=0.1)
+        assert x.std() == pytest.approx(1, abs=0.08)
+        assert (y - x**2).std() == pytest.approx(0.03, rel=0.1)
+
+    def test_coordinates_that_start_nowhere_are_left_out(self):
+        """The centre of the prior is where the density ends."""
+        with vb.Model() as model:
+            s = vb.HalfNormal("s", 1)
+            x = vb.Normal("x", 0, s, initval=1.0)
+            vb.Potential("positive", pt.switch(x > 0, 0.0, -np.inf))
+            vb.Normal("y", x, 1, observed=2.0)
+        assert AutoVI(model, 1)._standardized() is None
 
     @pytest.mark.parametrize("seed", seeds(3))
     def test_a_hierarchy_whose_data_say_little(self, seed):

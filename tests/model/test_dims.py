@@ -4,7 +4,7 @@ import pytest
 import xarray as xr
 from helpers.toys import Spherical
 
-from vibayes import Data, Deterministic, Model, Normal, Potential
+from vibayes import Data, Deterministic, MeanField, Model, Normal, Potential
 from vibayes.backend.modes import evaluate
 from vibayes.exceptions import ModelError, ShapeError
 
@@ -132,3 +132,39 @@ def test_data_tell_the_length_of_a_dimension():
         assert Normal("z", dims=("obs", "time")).type.shape == (3, 2)
     assert (model.dim_length("obs"), model.dim_length("time")) == (3, 2)
     assert model.coords == {"obs": None, "time": None}
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.zeros((2, 2)),
+        pd.DataFrame({"a": [1, 2]}),
+        [["a"], ["b"]],
+        [{"a": 1}, {"b": 2}],
+    ],
+    ids=["matrix", "table", "lists", "dicts"],
+)
+def test_a_coordinate_is_one_label(labels):
+    with pytest.raises(ModelError, match="'row': each coordinate must be one label"):
+        Model(coords={"row": labels})
+
+
+def test_levels_of_an_index_are_labels_of_results():
+    levels = pd.MultiIndex.from_product([["a", "b"], [1, 2]])
+    with Model(coords={"row": levels}) as model:
+        Normal("x", dims="row")
+        Normal("y", 0, 1, observed=np.zeros(4), dims="row")
+    posterior = MeanField(model=model).sample(3).posterior
+    assert posterior["row"].values.tolist() == list(levels)
+
+
+@pytest.mark.parametrize("labels", [{"a", "b"}, {"a": 1}, 5, b"ab"])
+def test_coordinates_have_an_order(labels):
+    with pytest.raises(TypeError, match="'row': coordinates must be a sequence"):
+        Model(coords={"row": labels})
+
+
+@pytest.mark.parametrize("length", [-1, "no", 2.5])
+def test_a_length_is_checked_beside_labels_too(length):
+    with pytest.raises(ValueError, match="'row': length must be a whole number"):
+        Model().add_coord("row", [1, 2], length=length)

@@ -4,11 +4,13 @@ import pytensor.tensor as pt
 import pytest
 from helpers.toys import Spherical
 
-from vibayes import Model, Normal
+from vibayes import Minibatch, Model, Normal, fit
 from vibayes.distributions.continuous import Exponential
 from vibayes.distributions.discrete import Poisson
 from vibayes.distributions.transforms import Interval
 from vibayes.exceptions import SamplingError, ShapeError
+from vibayes.inference.steps import CompiledSteps
+from vibayes.model.initial import check_support
 
 
 @pytest.fixture
@@ -147,3 +149,28 @@ def test_bad_initval_raises_naming_the_variable():
         Normal("x", shape=2, initval=[1, 2, 3])
     with pytest.raises(ShapeError, match=r"'x' has shape \(3,\), the variable \(2,\)"):
         model.initial_point()
+
+
+def test_data_beyond_constant_bounds_are_told_before_anything_is_compiled(monkeypatch):
+    def compiled(*args, **kwargs):
+        raise AssertionError("it was compiled")
+
+    monkeypatch.setattr(CompiledSteps, "compile", compiled)
+    for dist, data in [
+        (lambda **k: Exponential("y", 1, **k), [1.0, -1.0]),
+        (lambda **k: Poisson("y", 1, **k), [1, -1]),
+        (lambda **k: Poisson("y", 1, total_size=10, **k), Minibatch(np.array([1, -1]), 2)),
+    ]:
+        with Model() as model:
+            Normal("x")
+            dist(observed=data)
+        with pytest.raises(SamplingError, match="y: log density -inf"):
+            fit(10, model=model, progressbar=False)
+
+
+def test_data_are_let_alone_that_some_parameters_allow():
+    with Model() as model:
+        Poisson("y", 1, observed=[0, 3])
+        Exponential("z", Exponential("rate", 1), observed=[0.0, 2.0])
+        Normal("free", observed=-5.0)
+    check_support(model)

@@ -6,7 +6,7 @@ from scipy import stats
 
 import vibayes as vb
 from vibayes.exceptions import SamplingError
-from vibayes.model.target import Target, centred_normals, data_size, sample_size
+from vibayes.model.target import Target, data_size, sample_size
 
 Y = np.array([0.3, 1.2, -0.7, 2.1])
 
@@ -30,17 +30,6 @@ def by_scipy(z):
 def differences(f, z, width=1e-5):
     shifts = width * np.eye(len(z))
     return np.array([(f(z + s) - f(z - s)) / (2 * width) for s in shifts])
-
-
-def hierarchy():
-    """Two levels of normal variables, each with a scale that is free."""
-    with vb.Model() as model:
-        mu = vb.Normal("mu", 0.5, 1)
-        tau = vb.HalfNormal("tau", 1)
-        theta = vb.Normal("theta", mu, tau, shape=3)
-        vb.Normal("delta", theta, pt.exp(theta / 2) * tau)
-        vb.Normal("y", theta, 1, observed=[1.0, 2.0, 3.0])
-    return model
 
 
 def test_log_density_and_gradient(model, rng):
@@ -83,49 +72,6 @@ def test_a_start_without_density_is_named():
     with pytest.raises(SamplingError, match="impossible"):
         Target(model).check_start()
     Target(model, start={"x": 0.0}).check_start()
-
-
-def test_standardized_coordinates_are_the_same_posterior(rng):
-    model = hierarchy()
-    standardized = centred_normals(model)
-    assert [rv.name for rv in standardized] == ["theta", "delta"]
-    own, other = Target(model), Target(model, standardized=standardized)
-    U = 0.7 * rng.normal(size=(5, 8))
-    Z = other.unstandardized(U)
-    mu, tau = U[:, 0], np.exp(U[:, 1])
-    theta = mu[:, None] + tau[:, None] * U[:, 2:5]
-    scale = np.exp(theta / 2) * tau[:, None]
-    expected = np.column_stack([U[:, :2], theta, theta + scale * U[:, 5:]])
-    np.testing.assert_allclose(Z, expected, rtol=1e-10)
-    log_jacobian = 3 * np.log(tau) + np.log(scale).sum(axis=1)
-    np.testing.assert_allclose(other.logp(U), own.logp(Z) + log_jacobian, rtol=1e-10)
-    np.testing.assert_allclose(
-        other(U)[1][0], differences(lambda u: other.logp(u[None])[0], U[0]), rtol=1e-5, atol=1e-6
-    )
-    assert not other.start[2:].any()
-    np.testing.assert_array_equal(own.unstandardized(Z), Z)
-
-
-def test_the_log_jacobian_is_that_of_the_map(rng):
-    model = hierarchy()
-    other = Target(model, standardized=centred_normals(model))
-    u = 0.5 * rng.normal(size=8)
-    J = differences(lambda v: other.unstandardized(v[None])[0], u)
-    np.testing.assert_allclose(
-        other.logp(u[None])[0] - Target(model).logp(other.unstandardized(u[None]))[0],
-        np.linalg.slogdet(J)[1],
-        rtol=1e-6,
-    )
-
-
-def test_only_normals_whose_scale_is_free_are_standardized():
-    with vb.Model() as model:
-        mu = vb.Normal("mu", 0, 1)
-        s = vb.HalfNormal("s", 1)
-        vb.Normal("known_scale", mu, 2)
-        vb.StudentT("not_normal", 3, mu, s)
-        vb.Normal("free_scale", 0, s)
-    assert [rv.name for rv in centred_normals(model)] == ["free_scale"]
 
 
 def minibatched(n, batch=10, seed=0):

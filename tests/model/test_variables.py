@@ -129,3 +129,22 @@ def test_nested_models_share_their_variables(outer, inner, prefix):
 def test_bad_model_names_raise(name):
     with pytest.raises(ModelError, match="of a model"):
         Model(name)
+
+
+@pytest.mark.parametrize("name", ["chain", "draw"])
+def test_names_of_the_axes_of_draws_are_refused(name):
+    with Model(), pytest.raises(ModelError, match=f"{name!r}.*axes of posterior draws"):
+        Normal(name)
+    with Model(), pytest.raises(ModelError, match=f"{name!r}.*axes of posterior draws"):
+        Deterministic(name, 1.0)
+
+
+def test_a_variable_and_a_dimension_of_another_cannot_have_one_name():
+    with Model(coords={"g": [1, 2]}):
+        Normal("x", dims="g")
+        with pytest.raises(ModelError, match="'g' has the name of a dimension of another variable"):
+            Normal("g")
+    with Model(coords={"g": [1, 2]}):
+        Normal("g")
+        with pytest.raises(ModelError, match="'g' has the name of a dimension of another variable"):
+            Normal("x", dims="g")

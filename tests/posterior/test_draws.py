@@ -4,6 +4,7 @@ import pytest
 from scipy import stats
 
 import vibayes as vb
+from vibayes.posterior.draws import flat_values, transformed_values
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +128,24 @@ def test_thousand_draws_of_a_thousand_parameters_take_no_time():
         approx.sample(1000)
         times.append(time.perf_counter() - began)
     assert np.median(times) < 0.2
+
+
+def test_transformed_variables_on_their_own_scale(approx):
+    flat, _ = flat_values(approx, 30, random_seed=1)
+    found = transformed_values(approx.model, flat)
+    assert list(found) == ["s"]
+    log_s = flat[:, 3]  # after a, and two elements of b
+    np.testing.assert_allclose(found["s"], np.exp(log_s), rtol=1e-6)
+
+
+def test_flat_values_are_those_of_flat_draws(approx):
+    values, logq = flat_values(approx, 20, random_seed=2)
+    draws = approx.flat_draws(20, random_seed=2)
+    np.testing.assert_array_equal(values, draws.values)
+    np.testing.assert_array_equal(logq, draws.logq)
+
+
+def test_models_without_transforms_have_none():
+    with vb.Model() as model:
+        vb.Normal("x", shape=2)
+    assert transformed_values(model, np.zeros((3, 2))) == {}

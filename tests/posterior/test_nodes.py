@@ -401,3 +401,23 @@ def test_cloudpickle_of_a_model_with_functions_of_the_user():
     (x, logp), (x_, logp_) = evaluated(*z), evaluated(*copied)
     assert x == x_
     assert logp == logp_ == pytest.approx(-((x - 3) ** 2))
+
+
+def test_what_is_to_be_replaced_has_to_be_somewhere():
+    data, foreign = pytensor.shared(np.zeros(2), name="data"), pytensor.shared(1.0, name="foreign")
+    with vb.Model() as model:
+        x = vb.Normal("x")
+        vb.Normal("y", x + data, 1, observed=[1.0, 2.0])
+        approx = vb.MeanField()
+    for call in (
+        lambda: approx.sample_node(x, more_replacements={foreign: 2.0}),
+        lambda: approx.to_flat_input(x, more_replacements={foreign: 2.0}),
+        lambda: vb.fit(5, model=model, more_replacements={foreign: 2.0}),
+        lambda: vb.ObjectiveFunction(vb.KL(approx)).step(more_replacements={foreign: 2.0}),
+    ):
+        with pytest.raises(ValueError, match="more_replacements: foreign is no part of the model"):
+            call()
+    with pytest.raises(TypeError, match="takes the place of data must be numbers, got 'a'"):
+        approx.sample_node(x, more_replacements={data: "a"})
+    approx.sample_node(x, more_replacements={data: np.ones(2)})  # of the model, though not of x
+    approx.sample_node(x * foreign, more_replacements={foreign: 2.0})

@@ -13,10 +13,13 @@ from vibayes.backend.seeds import reseeded
 
 DRAWS = 400
 VALUES = (0.8, 1.6)
+COV = np.array([[2.0, 0.5], [0.5, 1.0]])
+NEIGHBOURS = np.array([[0, 1, 1], [1, 0, 0], [1, 0, 0]])
 
 # what each distribution is made of, given a positive number
 CASES = {
     "AR": lambda t: args(rho=[0.2 * t, 0.1], sigma=t, init_dist=normal(t), steps=4),
+    "CAR": lambda t: args(mu=[0.0, t, 1.0], W=NEIGHBOURS, alpha=t / 2, tau=t),
     "AsymmetricLaplace": lambda t: args(b=t, kappa=1.5, mu=0.5),
     "Bernoulli": lambda t: args(p=t / 2),
     "Beta": lambda t: args(alpha=t, beta=2.0),
@@ -29,9 +32,13 @@ CASES = {
     "CustomDist": lambda t: args(t, random=laplace, logp=laplace_logp),
     "Dirichlet": lambda t: args(a=pt.stack([t, 2.0, 3.0])),
     "DirichletMultinomial": lambda t: args(n=10, a=pt.stack([t, 2.0, 3.0])),
+    "DiracDelta": lambda t: args(t),
     "DiscreteUniform": lambda t: args(lower=0, upper=pt.floor(5 * t)),
+    "DiscreteWeibull": lambda t: args(q=t / 2, beta=0.8),
+    "EulerMaruyama": lambda t: args(0.1, drift_and_noise, (t, 1.0), init_dist=normal(t), steps=4),
     "ExGaussian": lambda t: args(mu=0.0, sigma=1.0, nu=t),
     "Exponential": lambda t: args(t),
+    "GARCH11": lambda t: args(0.5, t / 4, 0.3, t, steps=4),
     "Gamma": lambda t: args(alpha=2.0, beta=t),
     "GaussianRandomWalk": lambda t: args(sigma=t, init_dist=normal(0.0), steps=4),
     "Geometric": lambda t: args(p=t / 2),
@@ -39,28 +46,43 @@ CASES = {
     "HalfCauchy": lambda t: args(beta=t),
     "HalfNormal": lambda t: args(sigma=t),
     "HalfStudentT": lambda t: args(nu=4.0, sigma=t),
+    "HurdleGamma": lambda t: args(psi=0.6, alpha=t, beta=2.0),
+    "HurdleLogNormal": lambda t: args(psi=t / 2, mu=0.0, sigma=t),
+    "HurdleNegativeBinomial": lambda t: args(psi=0.6, mu=5 * t, alpha=2.0),
+    "HurdlePoisson": lambda t: args(psi=t / 2, mu=4.0),
     "HyperGeometric": lambda t: args(N=20, k=pt.floor(10 * t), n=6),
+    "ICAR": lambda t: args(NEIGHBOURS, sigma=t, zero_sum_stdev=0.1),
+    "Interpolated": lambda t: args([0.0, 1.0, 3.0], [0.2, 1.0, 0.1]),
     "InverseGamma": lambda t: args(alpha=3.0, beta=t),
+    "KroneckerNormal": lambda t: args(pt.stack([t] * 4), covs=[COV, np.eye(2)], sigma=t),
     "Kumaraswamy": lambda t: args(a=t, b=2.0),
     "LKJCholeskyCov": lambda t: args(eta=t, n=2, sd_dist=vb.HalfNormal.dist(t), compute_corr=False),
+    "LKJCorr": lambda t: args(n=3, eta=t),
     "Laplace": lambda t: args(mu=0.0, b=t),
     "LogNormal": lambda t: args(mu=0.0, sigma=t),
     "Logistic": lambda t: args(mu=0.0, s=t),
     "LogitNormal": lambda t: args(mu=0.0, sigma=t),
+    "MatrixNormal": lambda t: args(pt.stack([t, 0.0, 1.0]), rowcov=COV, colcov=np.eye(3)),
     "Mixture": lambda t: args(w=[0.3, 0.7], comp_dists=[normal(-3.0), normal(3 * t)]),
     "Moyal": lambda t: args(mu=0.0, sigma=t),
     "Multinomial": lambda t: args(n=10, p=pt.stack([0.1 * t, 0.3, 0.7 - 0.1 * t])),
-    "MvNormal": lambda t: args(mu=[0.0, 1.0], cov=t * np.array([[2.0, 0.5], [0.5, 1]])),
+    "MvGaussianRandomWalk": lambda t: args(pt.stack([t, 0.0]), cov=COV, steps=3),
+    "MvNormal": lambda t: args(mu=[0.0, 1.0], cov=t * COV),
     "MvStudentT": lambda t: args(nu=5.0, mu=pt.stack([t, 1.0]), scale=np.eye(2)),
+    "MvStudentTRandomWalk": lambda t: args(5.0, [0.0, 1.0], scale=t * COV, steps=3),
     "NegativeBinomial": lambda t: args(mu=5 * t, alpha=2.0),
     "Normal": lambda t: args(0.0, t),
     "NormalMixture": lambda t: args(w=[0.3, 0.7], mu=[-3.0, 3.0], sigma=t),
     "OrderedLogistic": lambda t: args(eta=t, cutpoints=[-1.0, 1.0]),
+    "OrderedMultinomial": lambda t: args(eta=t, cutpoints=[-1.0, 1.0], n=10),
     "OrderedProbit": lambda t: args(eta=t, cutpoints=[-1.0, 1.0]),
     "Pareto": lambda t: args(alpha=3.0, m=t),
     "Poisson": lambda t: args(5 * t),
+    "RandomWalk": lambda t: args(normal(t), vb.Laplace.dist(0.0, t), steps=4),
     "Rice": lambda t: args(nu=t, sigma=1.0),
     "SkewNormal": lambda t: args(mu=0.0, sigma=1.0, alpha=3 * t),
+    "SkewStudentT": lambda t: args(a=3 * t, b=2.0, sigma=t),
+    "StickBreakingWeights": lambda t: args(t, K=3),
     "StudentT": lambda t: args(nu=4.0, mu=0.0, sigma=t),
     "Triangular": lambda t: args(lower=0.0, c=t, upper=2.0),
     "Truncated": lambda t: args(normal(t), lower=0.0),
@@ -68,6 +90,7 @@ CASES = {
     "Uniform": lambda t: args(lower=-t, upper=t),
     "VonMises": lambda t: args(mu=0.0, kappa=t),
     "Wald": lambda t: args(mu=1.0, lam=t),
+    "Wishart": lambda t: args(3.0 + t, t * COV),
     "Weibull": lambda t: args(alpha=2.0, beta=t),
     "ZeroInflatedBinomial": lambda t: args(psi=0.6, n=10, p=t / 2),
     "ZeroInflatedNegativeBinomial": lambda t: args(psi=0.6, mu=5 * t, alpha=2.0),
@@ -77,7 +100,7 @@ CASES = {
 LEFT_OUT = {
     *("Continuous", "Discrete", "Distribution"),  # bases
     *("Flat", "HalfFlat"),  # improper
-    "Lognormal",  # another name
+    *("DensityDist", "Lognormal"),  # other names
 }
 
 
@@ -95,6 +118,10 @@ def laplace(b, rng=None, size=None):
 
 def laplace_logp(value, b):
     return -pt.abs(value) / b - pt.log(2 * b)
+
+
+def drift_and_noise(x, rate, noise):
+    return -rate * x, noise
 
 
 def variable(name, t, size):

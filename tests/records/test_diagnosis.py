@@ -88,6 +88,21 @@ class TestChecks:
 
     def test_noise_explains_some(self):
         assert VariableCheck("x", 0.3, 0.8, noise=0.4).good
+        assert VariableCheck("x", 0.0, 1.5, ratio_noise=0.5).good
+        assert not VariableCheck("x", 0.0, 1.5, noise=9.0, ratio_noise=0.3).good
+
+    @pytest.mark.parametrize("tails", [{"below": 0.1}, {"above": 0.12}, {"below": 0.01}])
+    def test_tails(self, tails):
+        check = VariableCheck("x", 0.0, 1.0, **tails)
+        assert check.is_off_in_a_tail
+        assert not check.good
+        assert replace(check, tail_noise=0.08).good
+        assert "beyond its 5 % and 95 % points" in str(check)
+        verdict = example(variables=(check,)).verdict
+        assert "x: 5 % or 95 % point off (means agree)" in verdict
+
+    def test_what_is_not_a_number_is_off(self):
+        assert VariableCheck("x", np.nan, 1.0).is_shifted
 
 
 class TestWarnings:

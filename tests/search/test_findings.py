@@ -1,13 +1,15 @@
 import numpy as np
 import pytest
 from helpers.posteriors import ample, two_modes
+from scipy import stats
 
 import vibayes as vb
-from vibayes.model.target import Target, centred_normals
+from vibayes.model.coordinates import Coordinates, bent_variables
+from vibayes.model.target import Target
+from vibayes.records.findings import PROBABILITIES
 from vibayes.search.explore import explore
-from vibayes.search.findings import attempt_of, count_places, findings_of
+from vibayes.search.findings import attempt_of, findings_of, summary_of
 from vibayes.search.mixtures import WeightedDraws
-from vibayes.search.normals import FittedNormal
 
 
 def test_a_mode_without_mass_is_dropped(rng):
@@ -23,7 +25,7 @@ def test_draws_are_of_the_models_own_coordinates(rng):
     with vb.Model() as model:
         tau = vb.HalfNormal("tau", 1)
         vb.Normal("theta", 5, tau, shape=2)
-    target = Target(model, standardized=centred_normals(model))
+    target = Target(model, coordinates=Coordinates.non_centred(model, bent_variables(model)))
     found = explore(target, rng, ample())
     values = found.resampled(2000, rng)
     findings = findings_of(found)
@@ -33,15 +35,39 @@ def test_draws_are_of_the_models_own_coordinates(rng):
     np.testing.assert_allclose(findings.sd[1:], 1, atol=0.15)  # E[tau squared] = 1
 
 
-def at(mean, sd=1.0):
-    return FittedNormal(np.array([mean]), np.array([sd]))
+def test_both_scales(rng):
+    """Of exact draws: what is transformed is known on its own scale, too."""
+    with vb.Model() as model:
+        vb.Normal("x", shape=2)
+        vb.Gamma("rate", 3, 2)
+        vb.Beta("p", 2, 5, shape=(1, 2))
+    n = 40_000
+    rate, p = rng.gamma(3, 0.5, size=(n, 1)), rng.beta(2, 5, size=(n, 2))
+    flat = np.column_stack([rng.normal(size=(n, 2)), np.log(rate), np.log(p / (1 - p))])
+    found = summary_of(model, WeightedDraws(flat, np.full(n, -np.log(n)), np.nan))
+    assert found.own_names == ("rate", "p[0, 0]", "p[0, 1]")
+    np.testing.assert_allclose(found.own_mean, [1.5, 2 / 7, 2 / 7], rtol=0.02)
+    np.testing.assert_allclose(
+        found.own_sd, [np.sqrt(3) / 2, *[stats.beta(2, 5).std()] * 2], rtol=0.03
+    )
+    # kurtosis of a gamma variable: 3 + 6 / shape
+    np.testing.assert_allclose(found.own_error[0], np.sqrt(4 / (4 * n)), rtol=0.15)
+    assert found.points.shape == (len(PROBABILITIES), 5)
+    row = PROBABILITIES.index(0.95)
+    np.testing.assert_allclose(
+        found.points[row, 2], np.log(stats.gamma(3).ppf(0.95) / 2), atol=0.02
+    )
 
 
-def test_places_lie_apart_as_seen_from_either_of_two():
-    assert count_places([at(0), at(2.5), at(10)]) == 2
-    assert count_places([at(0, 0.1), at(2.5)]) == 1  # far in units of the first alone
-    assert count_places([at(0), at(2.5, 0.1)]) == 1
-    assert count_places([at(0, 0.1), at(2.5, 0.1)]) == 2
+def test_weights_count(rng):
+    with vb.Model() as model:
+        vb.Exponential("x", 1.0)
+    x = rng.gamma(2, 1, size=20_000)  # weighted to rate 1 and shape 1
+    log_weights = -np.log(x)
+    draws = WeightedDraws(np.log(x)[:, None], log_weights - np.logaddexp.reduce(log_weights), 0.0)
+    found = summary_of(model, draws)
+    assert found.own_mean[0] == pytest.approx(1, abs=0.05)
+    assert found.own_sd[0] == pytest.approx(1, abs=0.05)
 
 
 def test_an_attempt_tells_how_good_its_draws_are():

@@ -251,3 +251,11 @@ class TestFittedMixture:
         q = fitted_mixture(Z, rng, most=1)
         np.testing.assert_allclose(q.means[0], Z.mean(axis=0), atol=1e-6)
         np.testing.assert_allclose(q.roots[0] @ q.roots[0].T, np.cov(Z.T), atol=0.01)
+
+
+def test_draws_that_depend_on_each_other_are_worth_fewer(rng):
+    Z = rng.normal(size=(1000, 2))
+    even = np.full(1000, -np.log(1000))
+    assert WeightedDraws(Z, even, np.nan).size == pytest.approx(1000)
+    assert WeightedDraws(Z, even, np.nan, independent=250.0).size == pytest.approx(250)
+    assert WeightedDraws(Z, even, np.nan, 250.0).tempered(10.0).independent == 250.0

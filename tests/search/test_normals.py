@@ -7,6 +7,7 @@ from vibayes.model.target import Target
 from vibayes.search.budget import Budget
 from vibayes.search.normals import (
     FittedNormal,
+    apart,
     fit_diagonal,
     fit_full_rank,
     fit_large,
@@ -217,3 +218,14 @@ class TestManyDimensions:
         )
         assert found.iterations == 0
         np.testing.assert_array_equal(found.root, q.root)
+
+
+def at(mean, sd=1.0):
+    return FittedNormal(np.array([mean]), np.array([sd]))
+
+
+def test_places_lie_apart_as_seen_from_either_of_two():
+    assert len(apart([at(0), at(2.5), at(10)])) == 2
+    assert len(apart([at(0, 0.1), at(2.5)])) == 1  # far in units of the first alone
+    assert len(apart([at(0), at(2.5, 0.1)])) == 1
+    assert len(apart([at(0, 0.1), at(2.5, 0.1)])) == 2

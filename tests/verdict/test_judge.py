@@ -3,12 +3,15 @@ import warnings
 import numpy as np
 import pytest
 from helpers.posteriors import covariance, funnel, normal, two_modes
+from scipy.special import digamma, ndtri, polygamma
 
 import vibayes as vb
 from vibayes.approximations.base import judge
 from vibayes.records.ending import Ending
-from vibayes.records.findings import Findings
-from vibayes.verdict.judge import largest_of
+from vibayes.records.findings import PROBABILITIES, Findings
+from vibayes.search.findings import summary_of
+from vibayes.search.mixtures import WeightedDraws
+from vibayes.verdict.judge import agrees, largest_of
 
 MEAN = np.array([1.0, -20.0])
 COV = np.array([[1.0, 3.0], [3.0, 25.0]])
@@ -136,6 +139,15 @@ class TestBetterDraws:
         assert not found.good
         assert "better" not in found.checked_by
 
+    def test_own_weights_do_not_outweigh_findings_that_are_not_trusted(self, model):
+        """Chains that did not mix may have seen what the own draws do not reach."""
+        approx = full_rank(model, MEAN + np.array([0.4, 0.0]), 1.2 * COV)
+        approx.ending = Ending(True, "it was done", findings(trusted=False))
+        found = approx.diagnose(random_seed=1)
+        assert found.reliable
+        assert not found.good
+        assert "did not mix" in found.verdict
+
     def test_several_modes(self, model):
         approx = full_rank(model)
         approx.ending = Ending(
@@ -180,6 +192,93 @@ class TestBetterDraws:
         wrong = full_rank(model, MEAN + 3)
         wrong.ending = approx.ending
         assert wrong.diagnose(random_seed=1).converged is False
+
+
+class TestOwnScale:
+    """A rate of which nothing was counted: the logarithm of the odds is skewed."""
+
+    trials = 60
+
+    def judged(self, q, seed=None):
+        """Judge a normal by exact draws of Beta(1, 61)."""
+        rng = np.random.default_rng(1)
+        with vb.Model() as model:
+            p = vb.Beta("p", 1, 1)
+            vb.Binomial("y", n=self.trials, p=p, observed=0)
+            approx = vb.FullRank()
+        for name, value in approx.groups[0].params_near(*q).items():
+            approx.shared_params[name].set_value(value)
+        p = rng.beta(1, 1 + self.trials, size=20_000)
+        flat = np.log(p / (1 - p))[:, None]
+        summary = summary_of(model, WeightedDraws(flat, np.full(20_000, -np.log(20_000)), np.nan))
+        facts = vars(findings()) | vars(summary) | {"khat": np.nan, "ess": 20_000.0}
+        approx.ending = Ending(True, "it was done", Findings(**facts))
+        return approx.diagnose(random_seed=seed), flat
+
+    def test_right_on_one_scale_and_wrong_on_the_other(self):
+        """The moments of the log odds are exact: the rate is too wide all the same."""
+        exact = (
+            np.array([digamma(1) - digamma(61)]),
+            np.array([[np.sqrt(polygamma(1, 1) + polygamma(1, 61))]]),
+        )
+        found, _ = self.judged(exact)
+        assert [check.name for check in found.variables] == ["p_logodds__", "p"]
+        log_odds, rate = found.variables
+        assert not log_odds.is_shifted
+        assert not log_odds.is_wide
+        assert log_odds.above < 0.02  # 95 % point of the rate at 0.08 in place of 0.048
+        assert rate.ratio > 1.25
+        assert rate.is_wide
+        assert not found.good
+        assert "p" in found.verdict
+
+    def test_the_noise_of_a_heavy_tail(self):
+        """A few draws decide the width of a log-normal: that is no fault."""
+        with vb.Model() as model:
+            vb.LogNormal("s", 0, 2)
+            approx = vb.FullRank()
+        for name, value in approx.groups[0].params_near(np.zeros(1), 2 * np.eye(1)).items():
+            approx.shared_params[name].set_value(value)
+        for seed in range(5):
+            flat = 2 * np.random.default_rng(seed).normal(size=(1000, 1))
+            even = WeightedDraws(flat, np.full(1000, -np.log(1000)), np.nan)
+            facts = vars(findings()) | vars(summary_of(model, even)) | {"ess": 1000.0}
+            better = Findings(**facts)
+            assert agrees(approx, better)
+            assert better.own_error[0] > 0.1
+
+    @pytest.mark.parametrize("fault", ["narrow", "shifted"])
+    def test_tails_of_a_variable_without_a_transform(self, model, fault):
+        approx = full_rank(
+            model,
+            *{"narrow": (MEAN, 0.7 * COV), "shifted": (MEAN + np.array([0.3, 0]), COV)}[fault],
+        )
+        points = MEAN + ndtri(PROBABILITIES)[:, None] * np.sqrt(COV.diagonal())
+        assert not agrees(approx, findings(points=points))
+        assert agrees(full_rank(model), findings(points=points))
+
+
+class TestOneVerdict:
+    """Without a seed, the approximation's own."""
+
+    def test_of_one_approximation(self, model):
+        approx = vb.FullRank(model=model, random_seed=3)
+        first = approx.diagnose()
+        assert all(approx.diagnose() == first for _ in range(5))
+        approx.sample(10)
+        assert approx.diagnose() == first
+
+    def test_of_fits_with_the_same_seed(self):
+        found = []
+        for _ in range(2):
+            with vb.Model():
+                s = vb.Exponential("sigma", 1.0)
+                vb.Potential("rating", vb.logcdf(vb.Normal.dist(s, 1.0), 0.0))
+                options = dict(random_seed=1, progressbar=False, diagnose=False)
+                approx = vb.fit(method="fullrank_advi", **options)
+            found += [approx.diagnose(), approx.diagnose()]
+        facts = {(d.khat, d.ess, d.verdict, d.variables) for d in found}
+        assert len(facts) == 1
 
 
 class TestTooNarrow:
@@ -272,7 +371,7 @@ class TestWithoutDensity:
         approx.ending = Ending(True, "it was done", findings(khat=np.nan))
         found = approx.diagnose()
         assert found.good
-        assert "Hamiltonian moves" in found.checked_by
+        assert "draws of chains, worth 3000, which had mixed" in found.checked_by
 
 
 class TestImportanceSampling:

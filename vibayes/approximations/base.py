@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_arguments, check_whole
+from vibayes.backend.seeds import derived_seed
 from vibayes.context import modelcontext
 from vibayes.exceptions import ApproximationWarning
 from vibayes.families.base import Group
@@ -67,6 +68,7 @@ class Approximation(PosteriorNodes):
         super().__init_subclass__(**kwargs)
         Approximation.known.append(cls)
 
+    @check_arguments
     def __init__(
         self,
         groups: Sequence[Group],
@@ -112,6 +114,7 @@ class Approximation(PosteriorNodes):
     def diagnosis(self, diagnosis: Diagnosis | None) -> None:
         self.outcome.diagnosis = diagnosis
 
+    @check_arguments
     def sample(
         self,
         draws: int = 1000,
@@ -145,6 +148,7 @@ class Approximation(PosteriorNodes):
         draws = check_whole(draws, "draws", least=1)
         return samples_of(self, draws, random_seed, include_transformed, importance)
 
+    @check_arguments
     def sample_vp(
         self,
         draws: int = 1000,
@@ -164,6 +168,7 @@ class Approximation(PosteriorNodes):
         """
         return self.sample(draws, random_seed, include_transformed=not hide_transformed)
 
+    @check_arguments
     def diagnose(self, draws: int | None = None, random_seed: Any = None) -> Diagnosis:
         """Judge the approximation by importance weights of its own draws.
 
@@ -175,7 +180,8 @@ class Approximation(PosteriorNodes):
             Number of draws; by default 1,000, and fewer, down to 200, if there are more than
             400,000 observations.
         random_seed
-            Seed of the draws.
+            Seed of the draws; by default one that the approximation's own seed determines, so that
+            the same fit has one verdict.
 
         Returns
         -------
@@ -185,9 +191,12 @@ class Approximation(PosteriorNodes):
         """
         draws = draws_to_judge(self.model) if draws is None else draws
         draws = check_whole(draws, "draws", least=100)
+        if random_seed is None:
+            random_seed = derived_seed(self.noise_seeds)
         self.diagnosis = diagnose(self, self.ending, draws, random_seed)
         return self.diagnosis
 
+    @check_arguments
     def flat_draws(self, draws: int, random_seed: Any = None) -> FlatDraws:
         """Return draws of the flat unconstrained vector, and their log densities.
 
@@ -209,7 +218,7 @@ class Approximation(PosteriorNodes):
         NotImplementedError
             If the approximation has no density, or the model's cannot be had for the whole data.
         """
-        return flat_draws(self, draws, random_seed)
+        return flat_draws(self, check_whole(draws, "draws", least=1), random_seed)
 
     def save(self, path: Any) -> None:
         """Write the approximation to a file, from which :func:`vibayes.load` reads it.
@@ -245,7 +254,7 @@ class Approximation(PosteriorNodes):
 def judge(approx: Approximation, stacklevel: int) -> None:
     """Judge a fit and warn; what cannot be judged costs nobody the fit."""
     try:
-        diagnosis = approx.diagnose(random_seed=approx.judging_seed())
+        diagnosis = approx.diagnose()
     except Exception as error:
         warnings.warn(
             f"The fit could not be judged: {type(error).__name__}: {error}",
@@ -256,6 +265,7 @@ def judge(approx: Approximation, stacklevel: int) -> None:
         diagnosis.warn(stacklevel=stacklevel + 1)
 
 
+@check_arguments
 def sample_approx(
     approx: Approximation,
     draws: int = 1000,
@@ -330,6 +340,7 @@ class SingleGroupApproximation(Approximation):
             type(name, (SingleGroupApproximation,), namespace)
         return cls.classes[family]
 
+    @check_arguments
     def __init__(
         self,
         local_rv: Mapping[TensorVariable, Any] | None = None,

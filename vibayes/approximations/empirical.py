@@ -12,6 +12,7 @@ from pytensor.graph.replace import vectorize_graph
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.approximations.base import Approximation, SingleGroupApproximation
+from vibayes.arguments import check_arguments
 from vibayes.context import modelcontext
 from vibayes.families.base import Group
 from vibayes.families.empirical import EmpiricalGroup
@@ -68,6 +69,7 @@ class Empirical(SingleGroupApproximation):
 
     family: ClassVar[type[Group]] = EmpiricalGroup
 
+    @check_arguments
     def __init__(
         self,
         trace: Any = None,
@@ -98,6 +100,7 @@ class Empirical(SingleGroupApproximation):
         """The particles in the unconstrained space, one a row."""
         return cast(EmpiricalGroup, self.groups[0]).histogram
 
+    @check_arguments
     def evaluate_over_trace(self, node: Variable | Sequence[Variable]) -> Any:
         """Return expressions of the model's variables, evaluated at every particle.
 
@@ -124,6 +127,7 @@ class Empirical(SingleGroupApproximation):
         ]
         return results if several else results[0]
 
+    @check_arguments
     def sample(
         self,
         draws: int = 1000,

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, cast
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.approximations.base import SingleGroupApproximation
+from vibayes.arguments import check_arguments
 from vibayes.families.base import Group
 from vibayes.families.normalizing_flow import DEFAULT_FLOW, NormalizingFlowGroup
 from vibayes.flows import Flow
@@ -58,6 +59,7 @@ class NormalizingFlow(SingleGroupApproximation):
 
     family: ClassVar[type[Group]] = NormalizingFlowGroup
 
+    @check_arguments
     def __init__(
         self,
         flow: str | Flow | Sequence[Flow] = DEFAULT_FLOW,

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytensor
 import pytensor.scalar as ps
 import pytensor.tensor as pt
+from pytensor.compile.builders import OpFromGraph
 from pytensor.compile.ops import view_op
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.replace import _vectorize_node, clone_replace
 from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
 from pytensor.graph.rewriting.utils import rewrite_graph
-from pytensor.graph.traversal import toposort
+from pytensor.graph.traversal import ancestors, toposort
 from pytensor.scan.op import Scan
 from pytensor.tensor.type import TensorType
 from pytensor.tensor.type_other import NoneTypeT
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.numeric import numeric_array
+
 __all__ = [
+    "Work",
     "as_replacements",
+    "check_replaced",
     "compiled_graph",
     "fixed_parts",
     "integer_input",
@@ -31,7 +36,12 @@ __all__ = [
     "rewritten",
     "vectorized",
     "view_as",
+    "work_of",
 ]
+
+
+UNKNOWN_STEPS = 100
+"""Of a loop whose number of rounds follows from what is not known yet."""
 
 
 def as_replacements(replacements: Mapping[Variable, Any] | None) -> dict[Variable, Variable]:
@@ -41,9 +51,29 @@ def as_replacements(replacements: Mapping[Variable, Any] | None) -> dict[Variabl
         if not isinstance(old, Variable):
             raise TypeError(f"more_replacements: {old!r} is not a PyTensor variable")
         if not isinstance(new, Variable):
-            new = pytensor.shared(np.asarray(new, dtype=old.dtype))
+            array = numeric_array(new, f"more_replacements: what takes the place of {old}")
+            new = pytensor.shared(array.astype(old.dtype))
         result[old] = pt.as_tensor_variable(new)
     return result
+
+
+def check_replaced(replacements: Collection[Variable], graphs: Iterable[Variable]) -> None:
+    """Raise if something that is to be replaced is in none of the graphs.
+
+    Raises
+    ------
+    ValueError
+        Names it.
+    """
+    if not replacements:
+        return
+    known = set(ancestors(list(graphs)))
+    for old in replacements:
+        if old not in known:
+            raise ValueError(
+                f"more_replacements: {old} is no part of the model, so that nothing can take its "
+                f"place; give a variable that the model was written with"
+            )
 
 
 def view_as(source: Variable, result: Variable) -> None:
@@ -66,6 +96,37 @@ def integer_input(name: str) -> tuple[Variable, TensorVariable]:
 def is_loop(node: Apply) -> bool:
     """Tell whether a node is a scan."""
     return isinstance(node.op, Scan)
+
+
+class Work(NamedTuple):
+    """How many operations a graph takes, and how many numbers they make."""
+
+    operations: int
+    numbers: int
+
+
+def work_of(outputs: Sequence[Variable]) -> Work:
+    """Return what it takes to evaluate a graph, a loop as often as it goes round.
+
+    Of an array whose length is not known, as of a stack of vectors, one row is counted.
+    """
+    operations = numbers = 0
+    for node in toposort(list(outputs)):
+        times, inner = 1, Work(1, sum(map(known_size, node.outputs)))
+        if is_loop(node):
+            times = int(getattr(node.inputs[0], "data", UNKNOWN_STEPS))
+            inner = work_of(node.op.fgraph.outputs)
+        elif isinstance(node.op, OpFromGraph):
+            inner = work_of(node.op.fgraph.outputs)
+        operations += times * inner.operations
+        numbers += times * inner.numbers
+    return Work(operations, numbers)
+
+
+def known_size(variable: Variable) -> int:
+    """Return the product of those lengths of an array that are known."""
+    shape = getattr(variable.type, "shape", ())
+    return int(np.prod([length for length in shape if length is not None], dtype=int))
 
 
 def is_none(variable: Variable) -> bool:

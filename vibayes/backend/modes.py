@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,9 +10,11 @@ import numpy as np
 import pytensor
 from pytensor.compile.mode import Mode
 from pytensor.graph.basic import Variable
+from pytensor.link.jax.linker import JAXLinker
 from pytensor.link.vm import VMLinker
 
 from vibayes import interrupts
+from vibayes.backend.jax import jax_devices
 from vibayes.backend.numba import checked_passes, numba_mode
 from vibayes.backend.numpy_linker import NumpyLinker, numpy_mode
 
@@ -20,8 +23,10 @@ __all__ = [
     "EVALUATE_MODE",
     "compiled_code",
     "evaluate",
+    "is_chosen_by_hand",
     "profiling_mode",
     "resolve_mode",
+    "resolve_steps_mode",
     "safe_from_signals",
 ]
 
@@ -30,6 +35,9 @@ __all__ = [
 EVALUATE_MODE = numpy_mode()
 # For parts of graphs that were rewritten for it already.
 AS_IT_IS = Mode(NumpyLinker(), None)
+
+BACKENDS = "numba", "c", "py"
+BACKEND_VARIABLE = "VIBAYES_BACKEND"  # of the environment: what steps run on by default
 
 
 def resolve_mode(backend: str | None = None, mode: Any = None) -> Any:
@@ -49,9 +57,56 @@ def resolve_mode(backend: str | None = None, mode: Any = None) -> Any:
         return mode
     if backend in (None, "numba"):
         return numba_mode()
-    if backend not in ("c", "py"):
+    if backend == "jax":
+        raise ValueError("backend='jax' runs the steps of a fit alone: here use 'numba'")
+    if backend not in BACKENDS:
         raise ValueError(f"backend must be 'numba', 'c' or 'py', got {backend!r}")
     return "CVM" if backend == "c" else EVALUATE_MODE
+
+
+def resolve_steps_mode(
+    backend: str | None = None, mode: Any = None, device: Any = None, devices: Any = None
+) -> Any:
+    """Return the mode of the steps of a fit: a PyTensor mode, or the devices of JAX.
+
+    Parameters
+    ----------
+    backend : {"numba", "jax", "c", "py"}, optional
+        As for :func:`resolve_mode`, or JAX. By default what the environment variable
+        ``VIBAYES_BACKEND`` says.
+    mode : str or Mode, optional
+        A PyTensor mode, instead of ``backend``; ``"JAX"`` is the backend of this name.
+    device, devices
+        See :func:`vibayes.backend.jax.jax_devices`.
+
+    Raises
+    ------
+    ValueError
+        If the backend is unknown, or a device is given to one that has no choice.
+    ImportError
+        If JAX is wanted, and is not installed.
+    """
+    if backend is not None and mode is not None:
+        raise ValueError("give either backend or mode, not both")
+    if isinstance(getattr(mode, "linker", None), JAXLinker) or mode == "JAX":
+        backend, mode = "jax", None
+    argument = "backend"
+    if backend is None and mode is None:
+        backend, argument = os.environ.get(BACKEND_VARIABLE) or None, BACKEND_VARIABLE
+    if backend == "jax":
+        return jax_devices(device, devices)
+    for name, value in {"device": device, "devices": devices}.items():
+        if value is not None:
+            raise ValueError(f"{name}={value!r} is for backend='jax', which was not asked for")
+    if mode is None and backend not in (None, *BACKENDS):
+        known = ", ".join(map(repr, ("jax", *BACKENDS)))
+        raise ValueError(f"{argument} must be one of {known}, got {backend!r}")
+    return resolve_mode(backend, mode)
+
+
+def is_chosen_by_hand(backend: str | None, mode: Any) -> bool:
+    """Tell whether the user has said what the steps of a fit run on, rather than a rule."""
+    return backend is not None or mode is not None or bool(os.environ.get(BACKEND_VARIABLE))
 
 
 def profiling_mode(mode: Any = None) -> Any:

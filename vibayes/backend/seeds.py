@@ -13,15 +13,21 @@ from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.random.type import RandomType
 
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_whole, shown
 
 __all__ = [
+    "KEY_KIND",
     "as_seed_sequence",
+    "check_random_seed",
+    "derived_seed",
     "is_generator_state",
     "new_generator",
     "random_generators",
     "reseeded",
 ]
+
+KEY_KIND = "threefry2x32"
+"""How the state of a generator of JAX, a key, names its kind."""
 
 
 def as_seed_sequence(random_seed: Any) -> np.random.SeedSequence:
@@ -30,16 +36,32 @@ def as_seed_sequence(random_seed: Any) -> np.random.SeedSequence:
         return random_seed
     if isinstance(random_seed, np.random.Generator):
         return np.random.SeedSequence(int(random_seed.integers(2**63)))
-    several = np.iterable(random_seed) and not isinstance(random_seed, str)
-    if random_seed is not None and not several:
-        random_seed = check_whole(random_seed, "random_seed", least=0)
+    if random_seed is None:
+        return np.random.SeedSequence()
+    several = isinstance(random_seed, Sequence) or getattr(random_seed, "ndim", False)
+    if not several or isinstance(random_seed, str | bytes):
+        return np.random.SeedSequence(check_whole(random_seed, "random_seed", 0, most=None))
     try:
-        return np.random.SeedSequence(random_seed)
-    except (TypeError, ValueError):
+        seeds = [check_whole(seed, "random_seed", least=0, most=None) for seed in random_seed]
+    except (TypeError, ValueError):  # they are no numbers, or have further axes
+        seeds = []
+    if not seeds:
         raise ValueError(
-            f"random_seed must be None, a whole number of at least 0 (or several), a "
-            f"SeedSequence or a Generator, got {random_seed!r}"
-        ) from None
+            f"random_seed must be None, a whole number of at least 0 (or several), a SeedSequence "
+            f"or a Generator, got {shown(random_seed)}"
+        )
+    return np.random.SeedSequence(seeds)
+
+
+def check_random_seed(random_seed: Any) -> None:
+    """Raise if something is no seed; nothing is drawn from a generator."""
+    if not isinstance(random_seed, np.random.Generator):
+        as_seed_sequence(random_seed)
+
+
+def derived_seed(seeds: np.random.SeedSequence) -> np.random.SeedSequence:
+    """Return a seed that follows from another one, and from nothing that was drawn by that."""
+    return np.random.SeedSequence(seeds.entropy, spawn_key=(*seeds.spawn_key, 2**32 - 1))
 
 
 def new_generator(seed: int | np.random.SeedSequence) -> np.random.Generator:
@@ -48,13 +70,24 @@ def new_generator(seed: int | np.random.SeedSequence) -> np.random.Generator:
 
 
 def is_generator_state(state: Any) -> bool:
-    """Tell whether a generator of that kind can have a state."""
+    """Tell whether a generator of that kind, or a key of JAX's, can have a state."""
+    if isinstance(state, dict) and state.get("bit_generator") == KEY_KIND:
+        return set(state) == {"bit_generator", "key"} and is_key(state["key"])
     bits = np.random.PCG64(0)
     try:
         bits.state = state
     except (TypeError, ValueError, KeyError, OverflowError):
         return False
     return bool(bits.state == state)
+
+
+def is_key(words: Any) -> bool:
+    """Tell whether something is the two words of a key."""
+    return (
+        isinstance(words, list)
+        and len(words) == 2
+        and all(type(word) is int and 0 <= word < 2**32 for word in words)
+    )
 
 
 def random_generators(

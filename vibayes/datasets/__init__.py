@@ -6,11 +6,14 @@ from importlib.resources import files
 
 import numpy as np
 
+from vibayes.arguments import check_arguments
+
 __all__ = ["NAMES", "load"]
 
 NAMES = ("kidiq", "nes2000")
 
 
+@check_arguments
 def load(name: str) -> dict[str, np.ndarray]:
     """Return the columns of a data set by name.
 

@@ -1,7 +1,7 @@
 """Distributions: their densities, draws and transforms."""
 
 from vibayes.distributions import transforms
-from vibayes.distributions.base import Continuous, Discrete, Distribution, logcdf, logp
+from vibayes.distributions.base import Continuous, Discrete, Distribution, logccdf, logcdf, logp
 from vibayes.distributions.censoring import Censored, Truncated
 from vibayes.distributions.continuous import (
     AsymmetricLaplace,
@@ -37,7 +37,7 @@ from vibayes.distributions.continuous import (
     Wald,
     Weibull,
 )
-from vibayes.distributions.custom import CustomDist
+from vibayes.distributions.custom import CustomDist, DensityDist
 from vibayes.distributions.discrete import (
     Bernoulli,
     BetaBinomial,
@@ -54,6 +54,15 @@ from vibayes.distributions.discrete import (
     ZeroInflatedNegativeBinomial,
     ZeroInflatedPoisson,
 )
+from vibayes.distributions.discrete_weibull import DiscreteWeibull
+from vibayes.distributions.hurdle import (
+    HurdleGamma,
+    HurdleLogNormal,
+    HurdleNegativeBinomial,
+    HurdlePoisson,
+)
+from vibayes.distributions.interpolated import Interpolated
+from vibayes.distributions.matrix import KroneckerNormal, LKJCorr, MatrixNormal, Wishart
 from vibayes.distributions.mixture import Mixture, NormalMixture
 from vibayes.distributions.multivariate import (
     Dirichlet,
@@ -64,10 +73,20 @@ from vibayes.distributions.multivariate import (
     MvStudentT,
     ZeroSumNormal,
 )
+from vibayes.distributions.ordered_multinomial import OrderedMultinomial
+from vibayes.distributions.point_mass import DiracDelta
+from vibayes.distributions.processes import GARCH11, EulerMaruyama
+from vibayes.distributions.skewed import SkewStudentT
+from vibayes.distributions.spatial import CAR, ICAR
+from vibayes.distributions.stick_breaking import StickBreakingWeights
 from vibayes.distributions.timeseries import AR, GaussianRandomWalk
+from vibayes.distributions.walks import MvGaussianRandomWalk, MvStudentTRandomWalk, RandomWalk
 
 __all__ = [
     "AR",
+    "CAR",
+    "GARCH11",
+    "ICAR",
     "AsymmetricLaplace",
     "Bernoulli",
     "Beta",
@@ -79,11 +98,15 @@ __all__ = [
     "ChiSquared",
     "Continuous",
     "CustomDist",
+    "DensityDist",
+    "DiracDelta",
     "Dirichlet",
     "DirichletMultinomial",
     "Discrete",
     "DiscreteUniform",
+    "DiscreteWeibull",
     "Distribution",
+    "EulerMaruyama",
     "ExGaussian",
     "Exponential",
     "Flat",
@@ -95,29 +118,43 @@ __all__ = [
     "HalfFlat",
     "HalfNormal",
     "HalfStudentT",
+    "HurdleGamma",
+    "HurdleLogNormal",
+    "HurdleNegativeBinomial",
+    "HurdlePoisson",
     "HyperGeometric",
+    "Interpolated",
     "InverseGamma",
+    "KroneckerNormal",
     "Kumaraswamy",
     "LKJCholeskyCov",
+    "LKJCorr",
     "Laplace",
     "LogNormal",
     "Logistic",
     "LogitNormal",
     "Lognormal",
+    "MatrixNormal",
     "Mixture",
     "Moyal",
     "Multinomial",
+    "MvGaussianRandomWalk",
     "MvNormal",
     "MvStudentT",
+    "MvStudentTRandomWalk",
     "NegativeBinomial",
     "Normal",
     "NormalMixture",
     "OrderedLogistic",
+    "OrderedMultinomial",
     "OrderedProbit",
     "Pareto",
     "Poisson",
+    "RandomWalk",
     "Rice",
     "SkewNormal",
+    "SkewStudentT",
+    "StickBreakingWeights",
     "StudentT",
     "Triangular",
     "Truncated",
@@ -126,10 +163,12 @@ __all__ = [
     "VonMises",
     "Wald",
     "Weibull",
+    "Wishart",
     "ZeroInflatedBinomial",
     "ZeroInflatedNegativeBinomial",
     "ZeroInflatedPoisson",
     "ZeroSumNormal",
+    "logccdf",
     "logcdf",
     "logp",
     "transforms",

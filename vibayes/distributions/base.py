@@ -20,14 +20,17 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Constant
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import check_annotated, hints_of, shown
 from vibayes.backend.expressions import is_random_variable
 from vibayes.context import modelcontext
 from vibayes.distributions.constraints import Constraints, constant_value
 from vibayes.distributions.dist_math import safe_log1mexp
 from vibayes.distributions.shapes import Shape, as_shape, broadcast_static, fits, known_lengths
+from vibayes.distributions.standard_forms import StandardForm
 from vibayes.distributions.transforms import Transform, logodds
 from vibayes.distributions.transforms import log as log_transform
 from vibayes.exceptions import ShapeError
+from vibayes.numeric import as_tensor, numeric_value
 
 __all__ = [
     "Continuous",
@@ -35,11 +38,13 @@ __all__ = [
     "Distribution",
     "distribution_of",
     "draw_from",
+    "logccdf",
     "logcdf",
     "logp",
     "to_float",
 ]
 
+REQUIRED: Any = inspect.Parameter.empty
 UNSET: Any = type("Unset", (), {"__repr__": lambda self: "UNSET"})()
 
 
@@ -102,7 +107,8 @@ class Distribution:
     ) -> TensorVariable:
         if not isinstance(name, str):
             raise TypeError(
-                f"{cls.__name__}: the first argument is the variable's name, got {name!r}. "
+                f"{cls.__name__}: the first argument is the variable's name, which must be a "
+                f"string, got {shown(name)}. "
                 f"For a distribution outside of a model use {cls.__name__}.dist(...)."
             )
         model = modelcontext(None)
@@ -161,12 +167,18 @@ class Distribution:
             bound = signature.bind(None, *args, **kwargs)
         except TypeError as error:
             raise TypeError(f"{label}: {error}") from None
+        dist, hints = _blank(cls), hints_of(cls.__init__)
+        bound.arguments["self"] = dist
         for parameter, value in bound.arguments.items():
-            if parameter in cls.constraints and value is not None:
-                cls.constraints[parameter].check(label, parameter, value)
-        dist = _blank(cls)
+            if parameter in cls.constraints:
+                if value is not None or signature.parameters[parameter].default is REQUIRED:
+                    value = numeric_value(value, f"{label}: {parameter}")
+                    cls.constraints[parameter].check(label, parameter, value)
+                    bound.arguments[parameter] = value
+            elif hints.get(parameter) in (bool, str, str | None):
+                check_annotated(label, cls.__init__, parameter, value)
         try:
-            cls.__init__(dist, *args, **kwargs)
+            cls.__init__(*bound.args, **bound.kwargs)
         except (TypeError, ValueError) as error:
             if str(error).startswith(label):
                 raise
@@ -178,7 +190,7 @@ class Distribution:
 
     def set_params(self, **params: Any) -> None:
         """Keep the canonical parameters as attributes, converted to tensors of dtype ``floatX``."""
-        self.params = {name: to_float(value) for name, value in params.items()}
+        self.params = {name: to_float(numeric_value(v, name)) for name, v in params.items()}
         self.__dict__.update(self.params)
 
     def random(self, rng: Any, size: Any) -> tuple[Any, TensorVariable]:
@@ -216,6 +228,14 @@ class Distribution:
         normal distribution, at 38 standard deviations). A subclass that knows better overrides it.
         """
         return safe_log1mexp(self.logcdf(value))
+
+    def standard_form(self) -> StandardForm | None:
+        """Return how the variable is made of a standard one, None if it is not.
+
+        On the unconstrained scale of the default transform. A fit that chooses its coordinates may
+        then take the standard variable in the place of this one.
+        """
+        return None
 
     def derived(self) -> dict[str, TensorVariable]:
         """Return expressions of the random variable that the model is to record with it.
@@ -490,14 +510,16 @@ def distribution_of(rv: TensorVariable) -> Distribution:
     dist = getattr(rv.tag, "distribution", None) if hasattr(rv, "tag") else None
     if dist is None or dist.rv is not rv:
         raise TypeError(
-            f"{rv} is not a random variable made by a vibayes distribution, so its density is "
-            "not known."
+            f"{shown(rv)} is not a random variable made by a vibayes distribution, so its density "
+            f"is not known."
         )
     return dist
 
 
-def unnamed(rv: TensorVariable) -> Distribution:
+def unnamed(rv: TensorVariable, name: str) -> Distribution:
     """Return the distribution of a random variable that serves as a part of another one.
+
+    Messages call the argument by its ``name``.
 
     Raises
     ------
@@ -506,12 +528,15 @@ def unnamed(rv: TensorVariable) -> Distribution:
     ValueError
         If it is a variable of a model.
     """
-    dist = distribution_of(rv)
+    try:
+        dist = distribution_of(rv)
+    except TypeError as error:
+        raise TypeError(f"{name} must be made by dist: {error}") from None
     if rv.name is not None:
         kind = type(dist).__name__
         raise ValueError(
-            f"{rv.name!r} is a variable of a model. Give a part as {kind}.dist(...), which belongs "
-            f"to no model."
+            f"{rv.name!r} is a variable of a model. Give a part ({name}) as {kind}.dist(...), "
+            f"which belongs to no model."
         )
     return dist
 
@@ -543,8 +568,8 @@ def logp(rv: TensorVariable, value: Any) -> TensorVariable:
     >>> vb.logp(vb.Poisson.dist(3.0), [0, 1]).eval()
     array([-3.        , -1.90138771])
     """
-    dist = distribution_of(rv)
-    return dist.logp(as_value(dist, value))
+    dist = distribution_of(checked_rv(rv, "logp"))
+    return dist.logp(as_value(dist, as_tensor(value, "logp: value")))
 
 
 def logcdf(rv: TensorVariable, value: Any) -> TensorVariable:
@@ -571,8 +596,44 @@ def logcdf(rv: TensorVariable, value: Any) -> TensorVariable:
     >>> np.exp(vb.logcdf(vb.Normal.dist(0, 1), 1.96).eval()).round(3)
     np.float64(0.975)
     """
-    dist = distribution_of(rv)
-    return dist.logcdf(as_value(dist, value))
+    dist = distribution_of(checked_rv(rv, "logcdf"))
+    return dist.logcdf(as_value(dist, as_tensor(value, "logcdf: value")))
+
+
+def logccdf(rv: TensorVariable, value: Any) -> TensorVariable:
+    """Return the log of the probability that a random variable is above ``value``.
+
+    Parameters
+    ----------
+    rv
+        A variable made by a distribution, in a model or by its ``dist``.
+    value : array_like or TensorVariable
+        Where to evaluate.
+
+    Raises
+    ------
+    TypeError
+        If ``rv`` is not such a variable.
+    NotImplementedError
+        If the distribution's cumulative distribution function is not known in closed form.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> vb.logccdf(vb.Normal.dist(0, 1), 40.0).eval().round(2)
+    np.float64(-804.61)
+    """
+    dist = distribution_of(checked_rv(rv, "logccdf"))
+    return dist.logccdf(as_value(dist, as_tensor(value, "logccdf: value")))
+
+
+def checked_rv(rv: Any, owner: str) -> TensorVariable:
+    """Return a variable; raise if something is none."""
+    if not isinstance(rv, TensorVariable):
+        raise TypeError(
+            f"{owner}: rv must be a random variable, such as vb.Normal.dist(), got {shown(rv)}"
+        )
+    return rv
 
 
 def as_value(dist: Distribution, value: Any) -> TensorVariable:

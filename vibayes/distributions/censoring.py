@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytensor
@@ -14,7 +14,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import behind_new
 from vibayes.distributions.base import Distribution, draw_from, to_float, unnamed
-from vibayes.distributions.constraints import constant_value
+from vibayes.distributions.constraints import Constraints, constant_value, number
 from vibayes.distributions.dist_math import log_sum_exp, safe_log1mexp
 from vibayes.distributions.parameters import check_order
 from vibayes.distributions.transforms import (
@@ -37,9 +37,11 @@ class Bounded(Distribution):
     A bound that is None or infinite is absent: the attribute is None then.
     """
 
+    constraints: ClassVar[Constraints] = {"lower": number, "upper": number}
+
     @behind_new
     def __init__(self, dist: TensorVariable, lower: Any, upper: Any) -> None:
-        base = unnamed(dist)
+        base = unnamed(dist, "dist")
         if base.ndim_supp:
             raise ValueError(f"{type(base).__name__} has events of {base.ndim_supp} axes, not 0")
         self.base = base

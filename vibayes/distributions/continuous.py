@@ -23,6 +23,7 @@ from vibayes.distributions.base import (
     PositiveContinuous,
     UnitContinuous,
     draw_from,
+    to_float,
 )
 from vibayes.distributions.constraints import (
     Constraints,
@@ -49,6 +50,7 @@ from vibayes.distributions.dist_math import (
     safe_log1mexp,
 )
 from vibayes.distributions.parameters import check_order, chosen, only_one
+from vibayes.distributions.standard_forms import LocationScale
 from vibayes.distributions.transforms import Interval, Transform, circular, closed_bound
 from vibayes.distributions.transforms import log as log_transform
 from vibayes.exceptions import ParameterError
@@ -101,7 +103,7 @@ def sigma_from(sigma: Any = None, **precision: Any) -> Any:
     only_one(sigma=sigma, **precision)
     (value,) = precision.values()
     if value is not None:
-        return 1 / pt.sqrt(pt.as_tensor_variable(value))
+        return 1 / pt.sqrt(to_float(value))
     return 1.0 if sigma is None else sigma
 
 
@@ -246,6 +248,9 @@ class Normal(Continuous):
 
     def support_point(self) -> TensorVariable:
         return self.mu
+
+    def standard_form(self) -> LocationScale:
+        return LocationScale(self.mu, self.sigma)
 
 
 class TruncatedNormal(BoundedContinuous):
@@ -468,6 +473,9 @@ class SkewNormal(BoundedContinuous):
     def support_point(self) -> TensorVariable:
         return self.mu + self.sigma * self.correlation * math.sqrt(2 / math.pi)
 
+    def standard_form(self) -> LocationScale:
+        return LocationScale(self.mu, self.sigma)
+
 
 class LogNormal(PositiveContinuous):
     r"""Distribution of the exponential of a normal variable.
@@ -509,6 +517,9 @@ class LogNormal(PositiveContinuous):
 
     def support_point(self) -> TensorVariable:
         return pt.exp(self.mu)
+
+    def standard_form(self) -> LocationScale:
+        return LocationScale(self.mu, self.sigma)
 
 
 Lognormal = LogNormal
@@ -552,6 +563,9 @@ class LogitNormal(UnitContinuous):
 
     def support_point(self) -> TensorVariable:
         return pt.sigmoid(self.mu)
+
+    def standard_form(self) -> LocationScale:
+        return LocationScale(self.mu, self.sigma)
 
 
 class StudentT(Continuous):
@@ -603,6 +617,9 @@ class StudentT(Continuous):
 
     def support_point(self) -> TensorVariable:
         return self.mu
+
+    def standard_form(self) -> LocationScale:
+        return LocationScale(self.mu, self.sigma)
 
 
 def log_t(log_z: TensorVariable, nu: TensorVariable, sigma: TensorVariable) -> TensorVariable:
@@ -696,6 +713,9 @@ class Cauchy(Continuous):
     def support_point(self) -> TensorVariable:
         return self.alpha
 
+    def standard_form(self) -> LocationScale:
+        return LocationScale(self.alpha, self.beta)
+
 
 class HalfCauchy(PositiveContinuous):
     r"""Distribution of the absolute value of a centred Cauchy variable.
@@ -769,6 +789,9 @@ class Laplace(Continuous):
     def support_point(self) -> TensorVariable:
         return self.mu
 
+    def standard_form(self) -> LocationScale:
+        return LocationScale(self.mu, self.b)
+
 
 class AsymmetricLaplace(Continuous):
     r"""Asymmetric Laplace distribution.
@@ -808,7 +831,7 @@ class AsymmetricLaplace(Continuous):
         if kappa is None and q is None:
             raise ValueError("give kappa or q")
         if q is not None:
-            q = pt.as_tensor_variable(q)
+            q = to_float(q)
             kappa = pt.sqrt(q / (1 - q))
         self.set_params(kappa=kappa, mu=mu, b=b)
 
@@ -832,6 +855,9 @@ class AsymmetricLaplace(Continuous):
 
     def support_point(self) -> TensorVariable:
         return self.mu + (1 / self.kappa - self.kappa) / self.b
+
+    def standard_form(self) -> LocationScale:
+        return LocationScale(self.mu, 1 / self.b)
 
 
 class Logistic(Continuous):
@@ -872,6 +898,9 @@ class Logistic(Continuous):
     def support_point(self) -> TensorVariable:
         return self.mu
 
+    def standard_form(self) -> LocationScale:
+        return LocationScale(self.mu, self.s)
+
 
 class Gumbel(BoundedContinuous):
     r"""Gumbel distribution: the limit of maxima.
@@ -908,6 +937,9 @@ class Gumbel(BoundedContinuous):
 
     def support_point(self) -> TensorVariable:
         return self.mu + self.beta * EULER_GAMMA
+
+    def standard_form(self) -> LocationScale:
+        return LocationScale(self.mu, self.beta)
 
 
 class Moyal(BoundedContinuous):
@@ -953,6 +985,9 @@ class Moyal(BoundedContinuous):
     def support_point(self) -> TensorVariable:
         return self.mu + self.sigma * (EULER_GAMMA + LOG_2)
 
+    def standard_form(self) -> LocationScale:
+        return LocationScale(self.mu, self.sigma)
+
 
 class Exponential(PositiveContinuous):
     r"""Exponential distribution.
@@ -976,7 +1011,7 @@ class Exponential(PositiveContinuous):
     def __init__(self, lam: Any = None, *, scale: Any = None) -> None:
         only_one(lam=lam, scale=scale)
         if scale is not None:
-            lam = 1 / pt.as_tensor_variable(scale)
+            lam = 1 / to_float(scale)
         self.set_params(lam=1.0 if lam is None else lam)
 
     def random(self, rng: Any, size: Any) -> tuple[Any, TensorVariable]:
@@ -998,6 +1033,14 @@ class Exponential(PositiveContinuous):
 def standard_gamma(alpha: Any, **kwargs: Any) -> TensorVariable:
     """Return draws of the gamma distribution of rate 1."""
     return pt.random.gamma(alpha, scale=1.0, **kwargs)
+
+
+def gamma_params(alpha: Any, beta: Any, mu: Any, sigma: Any) -> tuple[Any, Any]:
+    """Return shape and rate, given as such or as mean and standard deviation."""
+    if chosen(*GAMMA_PARAMS, alpha=alpha, beta=beta, mu=mu, sigma=sigma) == ("alpha", "beta"):
+        return alpha, beta
+    mu, variance = to_float(mu), to_float(sigma) ** 2
+    return mu**2 / variance, mu / variance
 
 
 class Gamma(PositiveContinuous):
@@ -1025,9 +1068,7 @@ class Gamma(PositiveContinuous):
     def __init__(
         self, alpha: Any = None, beta: Any = None, mu: Any = None, sigma: Any = None
     ) -> None:
-        if chosen(*GAMMA_PARAMS, alpha=alpha, beta=beta, mu=mu, sigma=sigma) == ("mu", "sigma"):
-            mu, variance = pt.as_tensor_variable(mu), pt.as_tensor_variable(sigma) ** 2
-            alpha, beta = mu**2 / variance, mu / variance
+        alpha, beta = gamma_params(alpha, beta, mu, sigma)
         self.set_params(alpha=alpha, beta=beta)
 
     def random(self, rng: Any, size: Any) -> tuple[Any, TensorVariable]:
@@ -1105,7 +1146,7 @@ class InverseGamma(PositiveContinuous):
         if alpha is not None and beta is None:
             beta = 1.0
         if chosen(*GAMMA_PARAMS, alpha=alpha, beta=beta, mu=mu, sigma=sigma) == ("mu", "sigma"):
-            mu = pt.as_tensor_variable(mu)
+            mu = to_float(mu)
             alpha = 2 + (mu / sigma) ** 2
             beta = mu * (alpha - 1)
         self.set_params(alpha=alpha, beta=beta)
@@ -1183,8 +1224,8 @@ def beta_sample_size(mu: Any, sigma: Any) -> TensorVariable:
     mean, deviation = constant_value(mu), constant_value(sigma)
     if mean is not None and deviation is not None and np.any(deviation**2 >= mean * (1 - mean)):
         raise ParameterError(f"sigma must be below sqrt(mu * (1 - mu)), got {sigma} for mu {mu}")
-    mu = pt.as_tensor_variable(mu)
-    return mu * (1 - mu) / pt.as_tensor_variable(sigma) ** 2 - 1
+    mu = to_float(mu)
+    return mu * (1 - mu) / to_float(sigma) ** 2 - 1
 
 
 def unit_edges(value: TensorVariable, a: TensorVariable, b: TensorVariable) -> TensorVariable:
@@ -1233,7 +1274,7 @@ class Beta(UnitContinuous):
                 nu = beta_sample_size(mu, sigma)
                 alpha, beta = mu * nu, (1 - mu) * nu
             case ("mu", "nu"):
-                mu = pt.as_tensor_variable(mu)
+                mu = to_float(mu)
                 alpha, beta = mu * nu, (1 - mu) * nu
         self.set_params(alpha=alpha, beta=beta)
 
@@ -1451,9 +1492,9 @@ class Wald(BoundedContinuous):
             case ("mu",):
                 lam = 1.0
             case ("mu", "phi"):
-                lam = pt.as_tensor_variable(mu) * phi
+                lam = to_float(mu) * phi
             case ("lam", "phi"):
-                mu = pt.as_tensor_variable(lam) / phi
+                mu = to_float(lam) / phi
         self.set_params(mu=mu, lam=lam, alpha=alpha)
 
     @property
@@ -1630,7 +1671,7 @@ class Rice(PositiveContinuous):
     def __init__(self, nu: Any = None, sigma: Any = None, b: Any = None) -> None:
         sigma = 1.0 if sigma is None else sigma
         if chosen(("nu",), ("b",), nu=nu, b=b) == ("b",):
-            nu = pt.as_tensor_variable(b) * sigma
+            nu = to_float(b) * sigma
         self.set_params(nu=nu, sigma=sigma)
 
     def random(self, rng: Any, size: Any) -> tuple[Any, TensorVariable]:

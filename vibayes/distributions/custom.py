@@ -13,7 +13,7 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.arguments import behind_new
+from vibayes.arguments import behind_new, check_whole, shown
 from vibayes.backend.seeds import random_generators
 from vibayes.distributions.base import (
     Distribution,
@@ -24,9 +24,10 @@ from vibayes.distributions.base import (
 from vibayes.distributions.shapes import known_lengths
 from vibayes.distributions.transforms import Transform
 from vibayes.exceptions import ShapeError
+from vibayes.numeric import as_tensor
 from vibayes.ops.random import NumPyRandom
 
-__all__ = ["CustomDist"]
+__all__ = ["CustomDist", "DensityDist"]
 
 
 class CustomDist(Distribution):
@@ -110,14 +111,16 @@ class CustomDist(Distribution):
     ) -> None:
         if dist is not None and random is not None:
             raise ValueError("give either dist or random, not both")
-        for function in (dist, random, logp, logcdf, support_point):
-            if function is not None and not callable(function):
-                raise TypeError(f"{function!r} is given for a function, but is none")
         self.functions = {"logp": logp, "logcdf": logcdf, "support_point": support_point}
+        for name, function in {"dist": dist, "random": random, **self.functions}.items():
+            if function is not None and not callable(function):
+                raise TypeError(f"{name}: {shown(function)} is given for a function, but is none")
         self.numpy_random, self.symbolic_random = random, dist
         self.class_name = class_name
-        self.arguments = [as_param(value) for value in dist_params]
+        self.arguments = [as_param(v, f"parameter {i}") for i, v in enumerate(dist_params)]
         self.params = {f"p{i}": value for i, value in enumerate(self.arguments)}
+        if not isinstance(dtype, str | type | np.dtype):
+            raise TypeError(f"dtype must be a dtype such as 'int64', got {shown(dtype)}")
         self.dtype = pytensor.config.floatX if dtype == "floatX" else np.dtype(dtype).name
         self.parent: Distribution | None = None
         if dist is not None:
@@ -138,9 +141,15 @@ class CustomDist(Distribution):
                 raise ValueError("signature says it all: leave out ndim_supp and ndims_params")
             names, output = parse_signature(signature)
             ndims_params, ndim_supp = [len(dims) for dims in names], len(output)
-        if ndim_supp is None:
+        if ndim_supp is not None:
+            ndim_supp = check_whole(ndim_supp, "ndim_supp", least=0)
+        else:
             ndim_supp = 0 if self.parent is None else self.parent.ndim_supp
-        ndims = [0] * len(self.arguments) if ndims_params is None else list(ndims_params)
+        ndims = [0] * len(self.arguments)
+        if ndims_params is not None:
+            if isinstance(ndims_params, Variable):
+                raise TypeError(f"ndims_params must be a list of numbers, got {ndims_params}")
+            ndims = [check_whole(ndim, "ndims_params", least=0) for ndim in ndims_params]
         if len(ndims) != len(self.arguments):
             raise ShapeError(
                 f"{len(self.arguments)} parameters, but axes are given of {len(ndims)}"
@@ -223,9 +232,12 @@ class CustomDist(Distribution):
         return super().__repr__().replace(type(self).__name__, self.class_name, 1)
 
 
-def as_param(value: Any) -> TensorVariable:
+DensityDist = CustomDist
+
+
+def as_param(value: Any, subject: str) -> TensorVariable:
     """Return a parameter as a tensor; floating-point numbers become ``floatX``."""
-    value = pt.as_tensor_variable(value)
+    value = as_tensor(value, subject)
     return to_float(value) if value.dtype.startswith("float") else value
 
 

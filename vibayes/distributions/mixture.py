@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
-from pytensor.graph.basic import Variable
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import behind_new
@@ -80,11 +79,11 @@ class Mixture(Distribution):
 
     @behind_new
     def __init__(self, w: Any, comp_dists: TensorVariable | Sequence[TensorVariable]) -> None:
-        variables = [comp_dists] if isinstance(comp_dists, Variable) else list(comp_dists)
+        variables = list(comp_dists) if isinstance(comp_dists, Sequence) else [comp_dists]
         if not variables:
-            raise ValueError("comp_dists is empty")
+            raise ValueError("comp_dists is empty; give at least one component")
         self.set_params(w=w)
-        self.parts = [unnamed(variable) for variable in variables]
+        self.parts = [unnamed(variable, "comp_dists") for variable in variables]
         self.batched = len(self.parts) == 1
         self.discrete = common(self.parts, "discrete")
         self.ndim_supp = common(self.parts, "ndim_supp")

@@ -33,6 +33,7 @@ from vibayes.distributions.constraints import (
 )
 from vibayes.distributions.dist_math import log_rising_factorial, xlogy
 from vibayes.distributions.shapes import Shape, as_shape, broadcast_static
+from vibayes.distributions.standard_forms import LocationRoot, LocationScale
 from vibayes.distributions.transforms import (
     CholeskyCovPacked,
     Transform,
@@ -79,7 +80,11 @@ class Elliptical(VectorValued, Continuous):
     """
 
     param_ndims: Mapping[str, int] = {"mu": 1, "cov": 2, "scale": 2, "tau": 2, "chol": 2}
-    constraints: ClassVar[Constraints] = {"mu": finite, "nu": positive}
+    constraints: ClassVar[Constraints] = {
+        "mu": finite,
+        "nu": positive,
+        **dict.fromkeys(("cov", "Sigma", "scale", "tau", "chol"), finite),
+    }
 
     mu: TensorVariable
     factor: TensorVariable
@@ -135,6 +140,9 @@ class Elliptical(VectorValued, Continuous):
 
     def support_point(self) -> TensorVariable:
         return self.mu
+
+    def standard_form(self) -> LocationRoot:
+        return LocationRoot(self.mu, self.factor, self.of_precision)
 
 
 class MvNormal(Elliptical):
@@ -237,7 +245,9 @@ class MvStudentT(Elliptical):
     ) -> None:
         if Sigma is not None and scale is not None:
             raise ValueError("give either Sigma or scale, not both")
-        scale = Sigma if scale is None else scale
+        if Sigma is not None:
+            check_matrix("Sigma", Sigma, lower)
+            scale = Sigma
         self.set_location_and_scale(mu, lower, {"scale": scale, "tau": tau, "chol": chol}, nu=nu)
 
     def random(self, rng: Any, size: Any) -> tuple[Any, TensorVariable]:
@@ -459,7 +469,7 @@ class LKJCholeskyCov(VectorValued, Continuous):
         self.n = n = check_whole(n, "n", least=1)
         self.length = n * (n + 1) // 2
         self.stored = stored
-        self.sd = unnamed(sd_dist)
+        self.sd = unnamed(sd_dist, "sd_dist")
         if self.sd.ndim_supp > 1:
             raise ShapeError("sd_dist must be a distribution of numbers or vectors")
         if sd_dist.type.shape[-1:] not in ((), (1,), (n,), (None,)):
@@ -597,7 +607,10 @@ class ZeroSumNormal(Continuous):
     def support_point(self) -> TensorVariable:
         return pt.zeros(self.support_shape)
 
-    @property
+    def standard_form(self) -> LocationScale:
+        return LocationScale(pt.zeros_like(self.sigma), self.sigma)
+
+    @functools.cached_property
     def default_transform(self) -> Transform:
         """The isometry from one element less along each axis."""
         return ZeroSumTransform(self.axes)
@@ -724,11 +737,11 @@ def check_matrix(name: str, matrix: Any, lower: bool) -> None:
         return
     if not np.isfinite(constant).all():
         raise ParameterError(f"{name} must be finite, got {constant[~np.isfinite(constant)][0]}")
-    if name == "chol":
+    if "chol" in name:
         other = np.triu(constant, 1) if lower else np.tril(constant, -1)
         if other.any() or not np.diagonal(constant, axis1=-2, axis2=-1).all():
             side = "lower" if lower else "upper"
-            raise ParameterError(f"chol must be {side} triangular, without zeros on the diagonal")
+            raise ParameterError(f"{name} must be {side} triangular, without zeros on the diagonal")
         return
     if not np.allclose(constant, np.swapaxes(constant, -1, -2)):
         raise ParameterError(f"{name} must be symmetric")

@@ -19,9 +19,15 @@ Shape = int | Sequence[Any] | TensorVariable
 def as_shape(shape: Any, label: str, name: str = "shape") -> tuple[Any, ...]:
     """Return a shape as a tuple of ints and symbolic lengths; the argument has a ``name``."""
     if isinstance(shape, TensorVariable):
-        return (shape,) if shape.type.ndim == 0 else tuple(shape)
+        if shape.type.ndim == 0:
+            return (shape,)
+        if shape.type.ndim > 1 or None in shape.type.shape:
+            raise ShapeError(
+                f"{label}: {name} must have one axis of a known length, got {shape} ({shape.type})"
+            )
+        return tuple(shape)
     several = isinstance(shape, Sequence | np.ndarray) and not isinstance(shape, str)
-    entries = tuple(shape) if several and np.ndim(shape) else (shape,)
+    entries = tuple(shape) if several and getattr(shape, "ndim", True) else (shape,)
     return tuple(
         e if isinstance(e, TensorVariable) else check_whole(e, f"{label}: {name}", least=0)
         for e in entries

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
@@ -18,7 +19,9 @@ from vibayes.distributions.base import Continuous, as_vector, draw_from, unnamed
 from vibayes.distributions.constraints import Constraints, finite, positive
 from vibayes.distributions.continuous import Normal, sigma_from
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
+from vibayes.distributions.standard_forms import Innovations, LocationScale
 from vibayes.exceptions import ShapeError
+from vibayes.numeric import checked_tensor
 
 __all__ = ["AR", "GaussianRandomWalk"]
 
@@ -39,7 +42,9 @@ class TimeSeries(Continuous):
     steps: Any = None
 
     def set_steps(self, steps: Any) -> None:
-        if steps is not None and not isinstance(steps, Variable):
+        if isinstance(steps, Variable):
+            steps = checked_tensor(steps, "steps")
+        elif steps is not None:
             steps = check_whole(steps, "steps", least=0)
         self.steps = steps
 
@@ -50,7 +55,7 @@ class TimeSeries(Continuous):
             if steps < 0:
                 raise ShapeError(
                     f"{label}: a series of length {length} is too short, it begins with "
-                    f"{self.n_initial} initial values"
+                    f"{self.n_initial} initial values and must have as many"
                 )
             if isinstance(self.steps, int) and steps != self.steps:
                 raise ShapeError(
@@ -121,7 +126,9 @@ class GaussianRandomWalk(TimeSeries):
     ) -> None:
         self.set_params(mu=mu, sigma=sigma)
         self.set_steps(steps)
-        self.init = unnamed(Normal.dist(0.0, 100.0) if init_dist is None else init_dist)
+        self.init = unnamed(
+            Normal.dist(0.0, 100.0) if init_dist is None else init_dist, "init_dist"
+        )
         if self.init.ndim_supp:
             raise ValueError("init_dist must be univariate")
         self.parts = (self.init,)
@@ -135,6 +142,13 @@ class GaussianRandomWalk(TimeSeries):
     def logp(self, value: TensorVariable) -> TensorVariable:
         surprise = value[..., 1:] - value[..., :-1] - self.mu[..., None]
         return self.init.logp(value[..., 0]) + innovations_logp(surprise, self.sigma)
+
+    def standard_form(self) -> Innovations | None:
+        first = self.init.standard_form()
+        if not isinstance(first, LocationScale):
+            return None
+        mean, sd = first.location[..., None], first.scale[..., None]
+        return Innovations(mean, sd, [pt.ones(())], self.mu, self.sigma)
 
     def support_point(self) -> TensorVariable:
         time = pt.arange(self.steps + 1, dtype=pytensor.config.floatX)
@@ -207,7 +221,9 @@ class AR(TimeSeries):
         self.set_steps(steps)
         self.constant = bool(constant)
         self.n_initial = order_of(self.rho, self.constant, ar_order)
-        self.init = unnamed(Normal.dist(0.0, 100.0) if init_dist is None else init_dist)
+        self.init = unnamed(
+            Normal.dist(0.0, 100.0) if init_dist is None else init_dist, "init_dist"
+        )
         if self.init.ndim_supp > 1:
             raise ValueError("init_dist must be univariate, or have vectors as events")
         self.parts = (self.init,)
@@ -262,6 +278,15 @@ class AR(TimeSeries):
         surprise = value[..., p:] - self._mean(latest, self.rho[..., None, :])
         return first + innovations_logp(surprise, self.sigma)
 
+    def standard_form(self) -> Innovations | None:
+        first, p = self.init.standard_form(), self.n_initial
+        if not isinstance(first, LocationScale):
+            return None
+        mean, sd = (pt.atleast_1d(x) + np.zeros(p) for x in (first.location, first.scale))
+        lags = [self.rho[..., self.constant + i] for i in range(p)]
+        constant = self.rho[..., 0] if self.constant else pt.zeros(())
+        return Innovations(mean, sd, lags, constant, self.sigma)
+
     def support_point(self) -> TensorVariable:
         """Return the mean of the first values' points, throughout."""
         point = self.init.support_point()
@@ -284,5 +309,5 @@ def order_of(rho: TensorVariable, constant: bool, ar_order: int | None) -> int:
         term = "a constant and " if constant else ""
         raise ShapeError(f"rho has {length} elements, but ar_order={order} needs {term}{order}")
     if order < 1:
-        raise ShapeError("an autoregression needs at least one lag in rho")
+        raise ShapeError("an autoregression needs at least one lag in rho, after any constant")
     return order

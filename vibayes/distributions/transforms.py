@@ -19,10 +19,15 @@ from pytensor.tensor.special import log_softmax
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.distributions.constraints import constant_value
+from vibayes.ops.triangular import triangle_size, triangular_matrix
 
 __all__ = [
     "Chain",
+    "CholeskyCorr",
+    "CholeskyCorrTransform",
+    "CholeskyCov",
     "CholeskyCovPacked",
+    "CholeskyCovTransform",
     "Interval",
     "LogExpM1",
     "LogOddsTransform",
@@ -378,6 +383,108 @@ class CholeskyCovPacked(Transform):
         return f"CholeskyCovPacked({self.n})"
 
 
+class CholeskyCov(Transform):
+    r"""Symmetric and positive definite matrices, by their Cholesky factors.
+
+    .. math:: X = L L^\top, \qquad L_{ii} = e^{v_{ii}}, \quad L_{ij} = v_{ij} \; (i > j), \qquad
+        \log|J| = n \log 2 + \sum_{i=1}^n (n - i + 2) \, v_{ii}
+
+    The unconstrained value is the lower triangle, row after row. The Jacobian is with respect to
+    the lower triangle of X. The diagonal saturates where its square would leave the range of
+    floating-point numbers, as that of :class:`CholeskyCovPacked` does.
+
+    Parameters
+    ----------
+    n : int
+        Number of rows of the matrix.
+    """
+
+    name = "cholesky-cov"
+    ndim_supp = 1
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.packed = CholeskyCovPacked(n)
+
+    def forward(self, value: TensorVariable) -> TensorVariable:
+        row, column = np.tril_indices(self.n)
+        return self.packed.forward(pt.linalg.cholesky(value)[..., row, column])
+
+    def backward(self, value: TensorVariable) -> TensorVariable:
+        factor = triangular_matrix(self.n, self.packed.backward(value))
+        return factor @ factor.mT
+
+    def log_jac_det(self, value: TensorVariable) -> TensorVariable:
+        powers = np.zeros(len(self.packed.is_diagonal))
+        powers[self.packed.is_diagonal] = np.arange(self.n + 1, 1, -1)
+        return (powers.astype(value.dtype) * value).sum(axis=-1) + self.n * float(np.log(2))
+
+    def forward_shape(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (*shape[:-2], triangle_size(self.n))
+
+    def __repr__(self) -> str:
+        return f"CholeskyCov({self.n})"
+
+
+class CholeskyCorr(Transform):
+    r"""Cholesky factors of correlation matrices: triangular, with rows of length one.
+
+    .. math:: L_{ij} = v_{ij} L_{ii} \; (i > j), \qquad
+        L_{ii} = \Big(1 + \sum_{j < i} v_{ij}^2\Big)^{-1/2}, \qquad
+        \log|J| = \sum_{i=1}^n (i + 1) \log L_{ii}
+
+    The unconstrained value is what is below the diagonal, row after row. The Jacobian is with
+    respect to that part of L. Unconstrained values beyond about 1e77 (4e9 in single precision)
+    count as that, so that the diagonal stays positive.
+
+    Parameters
+    ----------
+    n : int
+        Number of rows of the matrix.
+    upper : bool, default False
+        Whether the factor is upper triangular: the transpose of the lower one.
+    """
+
+    name = "cholesky-corr"
+    ndim_supp = 1
+
+    def __init__(self, n: int, upper: bool = False) -> None:
+        self.n = n
+        self.upper = upper
+        self.below = np.tril_indices(n, -1)
+
+    def forward(self, value: TensorVariable) -> TensorVariable:
+        lower = value.mT if self.upper else value
+        row, column = self.below
+        return lower[..., row, column] / lower[..., row, row]
+
+    def backward(self, value: TensorVariable) -> TensorVariable:
+        rows = self._rows(value)
+        lower = rows / pt.sqrt((rows**2).sum(axis=-1, keepdims=True))
+        return lower.mT if self.upper else lower
+
+    def log_jac_det(self, value: TensorVariable) -> TensorVariable:
+        log_squares = pt.log((self._rows(value) ** 2).sum(axis=-1))
+        powers = np.arange(2, self.n + 2).astype(value.dtype)
+        return -0.5 * (powers * log_squares).sum(axis=-1)
+
+    def _rows(self, value: TensorVariable) -> TensorVariable:
+        """Return the lower triangular matrix whose diagonal is one."""
+        limit = np.asarray(np.finfo(value.dtype).max ** 0.25, value.dtype)
+        value = pt.clip(value, -limit, limit)
+        zero = pt.zeros((*value.shape[:-1], 1), dtype=value.dtype)
+        position = np.zeros((self.n, self.n), dtype="int64")
+        position[self.below] = np.arange(1, triangle_size(self.n - 1) + 1)
+        matrix = pt.concatenate([zero, value], axis=-1)[..., position]
+        return matrix + np.eye(self.n, dtype=value.dtype)
+
+    def forward_shape(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (*shape[:-2], triangle_size(self.n - 1))
+
+    def __repr__(self) -> str:
+        return f"CholeskyCorr({self.n}{', upper=True' if self.upper else ''})"
+
+
 class Chain(Transform):
     """Transforms one after the other.
 
@@ -472,3 +579,6 @@ ordered = Ordered()
 simplex = SimplexTransform()
 sum_to_1 = SumTo1()
 circular = CircularTransform()
+
+CholeskyCorrTransform = CholeskyCorr
+CholeskyCovTransform = CholeskyCov

@@ -16,6 +16,8 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import check_arguments
+from vibayes.backend.seeds import check_random_seed
 from vibayes.backend.shared import assign
 from vibayes.context import modelcontext
 from vibayes.distributions.base import to_float
@@ -25,6 +27,7 @@ from vibayes.families.facts import distribution_of_class, forget_facts
 from vibayes.families.known import FAMILIES, choose_family
 from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
+from vibayes.numeric import as_tensor, numeric_array
 from vibayes.settings import attributes, key_of
 
 __all__ = ["Group", "check_continuous"]
@@ -162,6 +165,7 @@ class Group:
     ) -> Group:
         return object.__new__(choose_family(vfam, params) if cls is Group else cls)
 
+    @check_arguments
     def __init__(
         self,
         group: Sequence[TensorVariable] | None = None,
@@ -188,6 +192,7 @@ class Group:
             raise TypeError(f"{type(self).__name__} has no option {unknown[0]!r}; it has: {known}")
         self.variables: list[TensorVariable] = []
         self.given_params: dict[str, Any] = dict(params or {})
+        check_random_seed(random_seed)
         self.random_seed: Any = random_seed
         self.start: dict[str, Any] = dict(start or {})
         self.start_sigma: Mapping[str, Any] | None = start_sigma
@@ -235,7 +240,8 @@ class Group:
             )
         result = {}
         for name, shape in self.param_shapes().items():
-            param = to_float(self.given_params[name])
+            subject = f"{type(self).__name__}: parameter {name!r}"
+            param = to_float(as_tensor(self.given_params[name], subject))
             if self._has_shape_of_variable(param, shape):
                 self.event_shape = tuple(param.shape)
                 param = param.ravel()
@@ -262,7 +268,7 @@ class Group:
         given = dict(start_sigma)
         for rv, slot in zip(self.variables, self.layout.slots, strict=True):
             for name in {rv.name, slot.name} & given.keys():
-                sigma = np.asarray(given.pop(name), dtype="float64")
+                sigma = numeric_array(given.pop(name), f"start_sigma of {name!r}", copy=None)
                 if not (np.isfinite(sigma) & (sigma > 0)).all():
                     raise ValueError(f"start_sigma of {name!r} must be positive, got {sigma}")
                 try:

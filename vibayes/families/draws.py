@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import Any
 
-import pytensor
 import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 from pytensor.graph.basic import Variable
@@ -17,6 +16,7 @@ from pytensor.tensor.variable import TensorVariable
 from vibayes.families.base import Group
 from vibayes.model.core import Model
 from vibayes.model.density import total_scale
+from vibayes.model.gradients import gradient_of
 
 __all__ = ["Draws"]
 
@@ -62,7 +62,7 @@ class Draws:
     def score(self) -> TensorVariable:
         """Gradient of :attr:`logp` by :attr:`flat`, at each draw."""
         parts = [z for _, z in self.drawn]
-        grads = pytensor.grad(self.logp.sum(), parts, disconnected_inputs="ignore")
+        grads = gradient_of(self.logp.sum(), parts, self.model)
         return grads[0] if len(grads) == 1 else pt.concatenate(grads, axis=-1)
 
     def scale_of(self, rv: TensorVariable) -> TensorVariable | float:

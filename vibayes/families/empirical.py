@@ -13,7 +13,7 @@ from pytensor.graph.replace import graph_replace, vectorize_graph
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_real, check_whole
 from vibayes.backend.modes import evaluate
 from vibayes.backend.seeds import as_seed_sequence, new_generator
 from vibayes.distributions.shapes import same_shape
@@ -94,8 +94,7 @@ class EmpiricalGroup(Group):
             )
         if self._size is not None:
             self._size = check_whole(self._size, "Empirical: size", 1)
-        if not (np.isfinite(self._jitter) and self._jitter >= 0):
-            raise ValueError(f"Empirical: jitter must be zero or more, got {self._jitter!r}")
+        self._jitter = check_real(self._jitter, "Empirical: jitter", least=0)
 
     def param_shapes(self) -> dict[str, tuple[int | None, ...]]:
         return {"histogram": (None, self.ddim)}

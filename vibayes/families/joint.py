@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import pytensor
 from pytensor.graph.basic import Variable
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import check_arguments, check_real
 from vibayes.backend.compiled import Compiled
+from vibayes.backend.graphs import as_replacements, check_replaced
 from vibayes.backend.seeds import as_seed_sequence, new_generator
 from vibayes.context import modelcontext
 from vibayes.exceptions import ModelError, ShapeError
@@ -22,8 +24,6 @@ from vibayes.model.flat import FlatLayout
 __all__ = ["Joint", "local_groups"]
 
 T = TypeVar("T")
-
-JUDGING = 2**32 - 1  # number of a stream that spawning never reaches
 
 
 class Joint:
@@ -50,6 +50,9 @@ class Joint:
         Whether the user has given the seed.
     """
 
+    called: ClassVar[str] = "an approximation, such as vb.MeanField()"
+
+    @check_arguments
     def __init__(
         self,
         groups: Sequence[Group],
@@ -75,6 +78,21 @@ class Joint:
     def params(self) -> list[TensorVariable]:
         """Variational parameters of all groups."""
         return [p for group in self.groups for p in group.params]
+
+    def replaced(self, replacements: Any, nodes: Sequence[Variable] = ()) -> dict[Any, Any]:
+        """Return replacements of parts of the model, of parameters, or of other expressions.
+
+        Raises
+        ------
+        TypeError
+            If they are none.
+        ValueError
+            If one replaces what is nowhere.
+        """
+        found = as_replacements(replacements)
+        params = [p for group in self.groups for p in group.params_dict.values()]
+        check_replaced(found, [*self.model.graphs, *params, *nodes])
+        return found
 
     @property
     def shared_params(self) -> Any:
@@ -146,17 +164,6 @@ class Joint:
         seeds = self.node_seeds if for_nodes else self.noise_seeds
         return new_generator(seeds.spawn(1)[0])
 
-    def judging_seed(self) -> int:
-        """Return a seed for the draws that judge a fit.
-
-        It depends on the approximation's seed alone, and takes no stream of it: a fit that is
-        judged goes on as one that is not.
-        """
-        own = self.noise_seeds
-        key = (*own.spawn_key, JUDGING)
-        seeds = np.random.SeedSequence(own.entropy, spawn_key=key, pool_size=own.pool_size)
-        return int(seeds.generate_state(1, np.uint64)[0])
-
     def draw(
         self, size: Any = None, deterministic: Any = False
     ) -> tuple[Draws, dict[Variable, Variable]]:
@@ -225,9 +232,7 @@ def check_scale(scale: Any) -> float | TensorVariable:
         if scale.type.ndim:
             raise ShapeError(f"cost_part_grad_scale must be a scalar, got {scale.type}")
         return scale
-    if not np.isfinite(scale) or scale < 0:
-        raise ValueError(f"cost_part_grad_scale must be a number of at least 0, got {scale!r}")
-    return float(scale)
+    return check_real(scale, "cost_part_grad_scale", least=0)
 
 
 def attach_rest(model: Model, groups: Sequence[Group]) -> None:

@@ -6,11 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from pytensor.compile.sharedvalue import SharedVariable
-from pytensor.graph.replace import graph_replace
 
 from vibayes.approximations.base import Approximation
-from vibayes.backend.modes import evaluate
-from vibayes.backend.seeds import new_generator
 from vibayes.inference.steps import CompiledSteps, State
 from vibayes.model.initial import check_point, describe_value
 from vibayes.objectives.options import StepOptions
@@ -44,14 +41,9 @@ def explain_draw(
         return ""  # the step does not see the model's own data, or draws nothing (particles)
     n_mc = options.obj_n_mc
     draws, updates = approx.draw(n_mc)
-    givens = dict(zip(updates, generators_of(steps, state), strict=True))
-    for shared, key in zip(approx.params, made_from, strict=True):
-        givens[shared] = steps.value(state, key)
-    inputs = {shared: shared.type() for shared in givens}
-    z = evaluate(
-        graph_replace(list(draws.z.values()), inputs, strict=False),
-        {inputs[shared]: value for shared, value in givens.items()},
-    )
+    pairs = zip(approx.params, made_from, strict=True)
+    values = {shared: steps.value(state, key) for shared, key in pairs}
+    z = steps.evaluate(list(draws.z.values()), values, list(updates), state)
     for i in range(n_mc):
         point = {v.name: value[i] for v, value in zip(draws.z, z, strict=True)}
         logps = approx.model.point_logps(point, round_vals=None)
@@ -60,14 +52,3 @@ def explain_draw(
             at = ", ".join(f"{name} = {describe_value(value)}" for name, value in point.items())
             return f"the log density of {', of '.join(bad)} at the draw {at}"
     return ""
-
-
-def generators_of(steps: CompiledSteps, state: State) -> list[np.random.Generator]:
-    """Return generators of the noise, as they stand in a state."""
-    generators = []
-    for key, at in zip(steps.generators, state.generators, strict=True):
-        if key in steps.own_generators:
-            generator = new_generator(0)
-            generator.bit_generator.state = at
-            generators.append(generator)
-    return generators

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vibayes.approximations.base import Approximation
+from vibayes.arguments import check_arguments, shown
 from vibayes.families.known import FAMILIES
 from vibayes.inference.base import METHODS, Method
 from vibayes.inference.methods import FamilyInference
@@ -14,6 +15,7 @@ from vibayes.model.core import Model
 __all__ = ["fit"]
 
 
+@check_arguments
 def fit(
     n: int | None = None,
     method: str | Method | type[Method] = "advi",
@@ -131,9 +133,17 @@ def made_method(method: Any, model: Any, random_seed: Any, options: dict[str, An
         If it makes none.
     """
     make = getattr(method, "for_model", method)
-    made = make(model=model, random_seed=random_seed, **options) if callable(make) else method
+    try:
+        made = make(model=model, random_seed=random_seed, **options) if callable(make) else method
+    except TypeError as error:
+        if isinstance(method, type) and issubclass(method, Method):
+            raise
+        raise TypeError(
+            f"method must make one for a model, {shown(method)} does not: {error}"
+        ) from error
     if not isinstance(made, Method):
         raise TypeError(
-            f"method must be a name, a class such as vb.ADVI, or an object of one, got {method!r}"
+            f"method must be a name, a class such as vb.ADVI, or an object of one, got "
+            f"{shown(method)}"
         )
     return made

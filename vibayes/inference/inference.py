@@ -12,9 +12,15 @@ from pytensor.graph.basic import Variable
 
 from vibayes import interrupts
 from vibayes.approximations.base import Approximation
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.compiled import Compiled
-from vibayes.backend.modes import EVALUATE_MODE, profiling_mode, resolve_mode
+from vibayes.backend.jax import JaxDevices
+from vibayes.backend.modes import (
+    EVALUATE_MODE,
+    is_chosen_by_hand,
+    profiling_mode,
+    resolve_steps_mode,
+)
 from vibayes.inference.base import Method, budget_if
 from vibayes.inference.checkpoints import describe_fit
 from vibayes.inference.few_steps import FEW_STEPS, are_too_few
@@ -73,6 +79,7 @@ class Inference(Method):
     100
     """
 
+    @check_arguments
     def __init__(self, objective: Operator | ObjectiveFunction) -> None:
         if isinstance(objective, Operator):
             objective = ObjectiveFunction(objective)
@@ -111,6 +118,7 @@ class Inference(Method):
         return 0.0 if self.last_run.loop is None else self.last_run.loop.feeds.wait_seconds
 
     @interrupts.Deferral(keeps_result=True)
+    @check_arguments
     def fit(  # type: ignore[override]
         self,
         n: int | None = None,
@@ -129,6 +137,8 @@ class Inference(Method):
         total_grad_norm_constraint: float | None = None,
         compile_kwargs: Mapping[str, Any] | None = None,
         backend: str | None = None,
+        device: Any = None,
+        devices: Any = None,
         diagnose: bool = False,
         max_seconds: float | None = None,
         max_steps: int | None = None,
@@ -175,10 +185,18 @@ class Inference(Method):
         total_grad_norm_constraint
             Largest norm that the gradients of all parameters together may have.
         compile_kwargs
-            ``mode``: a PyTensor mode.
-        backend : {"numba", "c", "py"}, optional
-            What to compile with: numba by default; NumPy, which compiles nothing, for up to 2,000
-            steps of what has a density, if the model has no loop and its data are not too large.
+            ``mode``: a PyTensor mode; ``"JAX"`` is ``backend="jax"``.
+        backend : {"numba", "jax", "c", "py"}, optional
+            What runs the steps. By default what the environment variable ``VIBAYES_BACKEND`` says;
+            else numba, or NumPy, which compiles nothing, for up to 2,000 steps of what has a
+            density, if the model has no loop and its data are not too large. JAX compiles in a
+            second or two and runs on GPUs; see the page on devices. What is not steps of an
+            optimizer runs in NumPy.
+        device : str or jax.Device, optional
+            Where JAX runs: a kind of device, such as ``"cpu"`` or ``"gpu"``, or one of
+            ``jax.devices()``.
+        devices : str or sequence of jax.Device, optional
+            Several devices that share the rows of the observed data: all of a kind, or a list.
         diagnose
             Whether to judge the result, and to warn if it is not good; see
             :meth:`Approximation.diagnose`.
@@ -202,7 +220,8 @@ class Inference(Method):
         ------
         FloatingPointError
             If the loss or a parameter stops being finite. The approximation holds the last state
-            that was finite, and ``hist`` the losses up to there.
+            that was finite, or, if the loss had run away before, the last one of a sensible loss,
+            and ``hist`` the losses up to there.
         SamplingError
             If the log density is not finite where the fit starts.
         StreamError
@@ -235,13 +254,16 @@ class Inference(Method):
             more_replacements=more_replacements,
             total_grad_norm_constraint=total_grad_norm_constraint,
         )
+        self.approx.replaced(options.more_replacements)
         automatic = n is None and obj_optimizer is None and self.can_end_by_itself
         budget = budget_if(automatic, max_seconds, max_steps)
         users_mode = dict(compile_kwargs or {}).get("mode")
-        mode = resolve_mode(backend, users_mode)
+        mode = resolve_steps_mode(backend, users_mode, device, devices)
         n_steps = check_whole(10_000 if n is None else n, "n", least=0)
         kept = Checkpoint.wanted(checkpoint, checkpoint_every)
         call = describe_fit(type(self).__qualname__, self.objective.op, options, budget)
+        if isinstance(mode, JaxDevices):  # whose random numbers are others
+            call["backend"] = "jax"
         before = self.last_run
         self.last_run = begin_run(self.objective, options, call, kept, self.last_run, callbacks)
         found = self.last_run.keeping.found
@@ -249,7 +271,7 @@ class Inference(Method):
         if by_schedule and "obj_n_mc" not in options.given and not self.approx.model.minibatches:
             options = options.but(obj_n_mc=10)
         start: Start = partial(self._start, mode)
-        by_rule = backend is None and users_mode is None and budget is None
+        by_rule = not is_chosen_by_hand(backend, users_mode) and budget is None
         if by_rule and are_too_few(self.objective, options, n_steps):
             self.last_run = replace(self.last_run, compiled=partial(start, options))
             start = partial(self._start, EVALUATE_MODE)
@@ -304,6 +326,7 @@ class Inference(Method):
         return self.objective.op.is_bound and self.approx.has_logq
 
     @interrupts.Deferral(keeps_result=True)
+    @check_arguments
     def refine(
         self,
         n: int,
@@ -345,6 +368,7 @@ class Inference(Method):
         self.approx.outcome.fit_state = loop.fit_state(run.keeping.call, callbacks)
         return self.approx
 
+    @check_arguments
     def run_profiling(self, n: int = 1000, score: bool | None = None, **kwargs: Any) -> Any:
         """Return where the time of a step goes, operation by operation.
 

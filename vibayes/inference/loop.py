@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,8 +14,10 @@ from pytensor.compile.sharedvalue import SharedVariable
 from vibayes import interrupts
 from vibayes.approximations.base import Approximation
 from vibayes.callbacks import Callback, calling, period
+from vibayes.exceptions import StorageWarning
+from vibayes.inference.sensible import Level, last_sensible
 from vibayes.inference.steps import CompiledSteps, State
-from vibayes.progress import Progress, average_loss, logger
+from vibayes.progress import Progress, logger, loss_text
 from vibayes.records.fit_state import FitState
 from vibayes.streaming.feed import Feeds
 
@@ -22,6 +25,9 @@ __all__ = ["Ended", "FitLoop", "restore_callbacks", "start_callbacks"]
 
 CHUNK_SECONDS = 0.2  # well below the half second that Ctrl-C may have to wait
 GROWTH = 4
+
+
+RAN_AWAY = ", the last one before the loss ran away"
 
 
 class Ended(StopIteration):
@@ -112,6 +118,8 @@ class FitLoop:
         self._seconds_per_step = 0.0
         # State and iteration change in one assignment: an interrupt finds either both or none.
         self._done: tuple[State, int] = (state, 0)
+        self._worth = self._done  # the last state known to be worth going on from
+        self._level = Level()
         self._synced: dict[SharedVariable, np.ndarray] = {}
         self._seen = 0  # the last iteration that all callbacks have seen that wanted to
 
@@ -152,7 +160,7 @@ class FitLoop:
         ------
         FloatingPointError
             If the loss or a parameter stops being finite. The approximation then holds the last
-            state that was finite.
+            state that was finite, or the last of a sensible loss if the loss had run away.
         StreamError
             If data cannot be read. The approximation then holds the state before that.
         """
@@ -243,7 +251,7 @@ class FitLoop:
         if self._history.length != losses:
             raise saved.unfit(f"it holds {self._history.length:,} losses, not {losses:,}")
         state = replace(self._done[0], vectors=saved.vectors, generators=saved.generators)
-        self._done = (state, saved.iteration)
+        self._done = self._worth = (state, saved.iteration)
         self._earlier = saved.earlier
 
     def _layout(self) -> tuple[tuple[str, str, tuple[int, ...]], ...]:
@@ -276,6 +284,8 @@ class FitLoop:
             self._go_to_last_finite(state, i, stop)
         self._record(i, losses)
         self._done = (after, stop)
+        if self.steps.has_loss and self._level.is_sensible(self.losses):
+            self._worth = self._done
         self.run_seconds += seconds
         # A first chunk is dominated by the cost of the call itself: let chunks grow step by step.
         rate = seconds / (stop - i)
@@ -338,8 +348,8 @@ class FitLoop:
         done = self.iteration
         percent = f"[{100 * done // max(end, 1)}%]"
         where = f"{what} {done:,} {percent}" if what != "Finished" else f"{what} {percent}"
-        loss = f": Average Loss = {average_loss(self.losses):,.5g}" if self.steps.has_loss else ""
-        logger.info(f"{where}{loss}")
+        loss = loss_text(self.losses) if self.steps.has_loss else ""
+        logger.info(f"{where}: {loss}" if loss else where)
 
     # -- failure ------------------------------------------------------------------------------
 
@@ -364,9 +374,37 @@ class FitLoop:
         broken, broken_losses = self.steps.run(last, 1)
         self._record(i, losses)
         self._done = (last, i + good)
-        raise FloatingPointError(self._describe(last, broken, broken_losses, i + bad))
+        what = self._describe(last, broken, broken_losses)
+        self._go_back(state, i)
+        ran_away = "" if self.iteration == i + good else RAN_AWAY
+        raise FloatingPointError(
+            f"The fit broke down at iteration {i + bad}: {what}. The approximation holds the state "
+            f"after iteration {self.iteration}{ran_away}. Try a "
+            f"smaller learning rate, total_grad_norm_constraint=..., more draws a step "
+            f"(obj_n_mc=...), or another start."
+        )
 
-    def _describe(self, last: State, broken: State, losses: np.ndarray, iteration: int) -> str:
+    def _go_back(self, state: State, i: int) -> None:
+        """Go back from where a fit that ran away has ended to the last sensible loss.
+
+        Parameters
+        ----------
+        state, i
+            Where the chunk began, whose steps can be had again.
+        """
+        losses = self.losses
+        if not len(losses) or (at := last_sensible(losses)) == len(losses) - 1:
+            return
+        if at >= i:
+            back = state if at == i else self.steps.run(state, at - i)[0]
+            self._done = (back, at)
+        elif not self.steps.windows:  # rows that were streamed do not come again
+            self._done = self._worth
+        else:
+            self._done = (state, i)
+        self._history.rewind(self._earlier + self.iteration)
+
+    def _describe(self, last: State, broken: State, losses: np.ndarray) -> str:
         """Say what went wrong in the step from ``last`` to ``broken``."""
         found = []
         if not self._finite(losses):
@@ -378,12 +416,7 @@ class FitLoop:
                 elements = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
                 found.append(f"{shared.name} of {elements} became {first_bad(broken, self, key)}")
         found.append(self.explain(last))
-        what = "; ".join(f for f in found if f) or "the optimizer's state is not finite any more"
-        return (
-            f"The fit broke down at iteration {iteration}: {what}. The approximation holds the "
-            f"state after iteration {iteration - 1}. Try a smaller learning rate, "
-            f"total_grad_norm_constraint=..., more draws a step (obj_n_mc=...), or another start."
-        )
+        return "; ".join(f for f in found if f) or "the optimizer's state is not finite any more"
 
 
 def start_callbacks(callbacks: Sequence[Callable[..., None]], approx: Approximation) -> None:
@@ -397,9 +430,27 @@ def start_callbacks(callbacks: Sequence[Callable[..., None]], approx: Approximat
 def callback_states(
     callbacks: Sequence[Callable[..., None]],
 ) -> tuple[tuple[str, dict[str, Any]], ...]:
-    """Return the class name and the state of each callback that has one."""
-    found = [(type(c).__qualname__, c.state()) for c in callbacks if isinstance(c, Callback)]
-    return tuple((name, state) for name, state in found if state)
+    """Return the class name and the state of each callback that has one.
+
+    A callback that cannot say it costs nobody the fit, which is kept without its memory.
+    """
+    found = []
+    for callback in callbacks:
+        if isinstance(callback, Callback):
+            name = type(callback).__qualname__
+            try:
+                state = callback.state()
+            except Exception as error:
+                warnings.warn(
+                    f"{name}.state() raised {type(error).__name__}: {error}. The fit is kept "
+                    f"without what this callback remembers.",
+                    StorageWarning,
+                    stacklevel=2,
+                )
+                continue
+            if state:
+                found.append((name, state))
+    return tuple(found)
 
 
 def restore_callbacks(

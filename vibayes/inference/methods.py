@@ -12,6 +12,7 @@ from vibayes.approximations.full_rank import FullRank
 from vibayes.approximations.low_rank import LowRank
 from vibayes.approximations.mean_field import MeanField
 from vibayes.approximations.normalizing_flow import NormalizingFlow
+from vibayes.arguments import check_arguments
 from vibayes.families.base import Group
 from vibayes.families.normalizing_flow import DEFAULT_FLOW
 from vibayes.flows import Flow
@@ -75,6 +76,7 @@ class KLqp(Inference):
 
     short_name: ClassVar[str] = "klqp"
 
+    @check_arguments
     def __init__(
         self,
         approx: Approximation | None = None,
@@ -150,6 +152,7 @@ class FamilyInference(KLqp):
             type(f"{approximation.__name__}ADVI", (FamilyInference,), namespace)
         return cls.classes[approximation]
 
+    @check_arguments
     def __init__(
         self,
         local_rv: Mapping[TensorVariable, Any] | None = None,
@@ -286,6 +289,7 @@ start_sigma, beta, path_derivative
     formula_option = "flow"
     approximation = NormalizingFlow
 
+    @check_arguments
     def __init__(
         self,
         flow: str | Flow | Sequence[Flow] = DEFAULT_FLOW,

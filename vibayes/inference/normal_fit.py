@@ -16,7 +16,7 @@ from vibayes.progress import logger
 from vibayes.records.ending import INTERRUPTED, Ending
 from vibayes.search.begin import MOST_DENSE, current_center, set_normal
 from vibayes.search.budget import Budget
-from vibayes.search.explore import MEDIUM_NOISE, explore
+from vibayes.search.explore import MEDIUM_NOISE, glance, verified
 from vibayes.search.findings import findings_of
 from vibayes.search.normals import (
     FittedNormal,
@@ -122,7 +122,8 @@ def found_ending(approx: Approximation, budget: Budget, record: Recorder) -> End
         begin = found_on_sample(approx, rng, budget)
         if begin is not None:
             count = FEWEST_DRAWS
-        exploration = explore(target, rng, budget, count, observe, begin)
+        exploration = glance(target, rng, budget, count, observe, begin)
+        exploration = verified(exploration, rng, budget)
         best, findings = exploration.best, findings_of(exploration)
         if diagonal:
             best = fit_mean_field(target, best, exploration.noise, budget, observe=record)
@@ -146,4 +147,4 @@ def found_on_sample(
         return None
     sample = approx.model.sampled_data_replacements(rows, rng)
     target = Target(approx.model, sample, start=current_center(approx))
-    return explore(target, rng, budget, FEWEST_DRAWS).best
+    return glance(target, rng, budget, FEWEST_DRAWS).best

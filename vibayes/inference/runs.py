@@ -14,12 +14,18 @@ from pytensor.tensor.random.type import RandomType
 from vibayes import interrupts
 from vibayes.approximations.base import Approximation
 from vibayes.backend.compiled import Compiled
+from vibayes.backend.jax import JaxDevices
 from vibayes.backend.seeds import new_generator
+from vibayes.callbacks import period
 from vibayes.inference.checkpoints import Keeping, check_callbacks, find_kept, take_over
 from vibayes.inference.convergence import FEWEST_LOSSES, loss_trend
 from vibayes.inference.failures import check_first_loss, explain_draw
+from vibayes.inference.jax_steps import JaxSteps
 from vibayes.inference.loop import FitLoop
 from vibayes.inference.steps import CompiledSteps
+from vibayes.model.core import Model
+from vibayes.model.initial import check_support
+from vibayes.model.observed import whole_shape
 from vibayes.objectives.base import ObjectiveFunction
 from vibayes.objectives.options import StepOptions
 from vibayes.records.ending import INTERRUPTED, Ending
@@ -105,6 +111,8 @@ def begin_run(
         The callbacks of the fit.
     """
     approx, earlier = approximation_of(objective), before.keeping.checkpoint
+    for callback in callbacks or ():
+        period(callback)
     if checkpoint is not None:
         check_callbacks(callbacks or ())
     given = users_variables(objective, options)
@@ -142,8 +150,8 @@ def start_loop(
         What the steps make small.
     options
         Options of the steps.
-    mode
-        PyTensor mode.
+    mode : Mode, str or JaxDevices
+        PyTensor mode, or the devices of JAX.
     own
         Keeps the steps that can serve no other inference.
     saved
@@ -163,6 +171,7 @@ def start_loop(
         approx.noise_seeds = seeds_from(seeds)  # those that were drawn belong to a beginning
         feeds = saved_feeds(saved, feeds, steps)
     try:
+        check_support(approx.model)
         steps.compile(state)
         check_first_loss(approx, steps, state)
         interrupts.check()
@@ -208,9 +217,18 @@ def compiled_steps(
     keep = approx.compiled if is_shared else own.get
 
     def make() -> tuple[CompiledSteps, list[SharedVariable]]:
-        return CompiledSteps(objective.step_graph(options), mode), list(approx.params)
+        graph = objective.step_graph(options)
+        if isinstance(mode, JaxDevices):
+            return JaxSteps(graph, mode, observed_lengths(approx.model)), list(approx.params)
+        return CompiledSteps(graph, mode), list(approx.params)
 
     return keep(("steps", objective.key, options.own_key, mode), make)
+
+
+def observed_lengths(model: Model) -> set[int]:
+    """Return the numbers of rows that observed values have."""
+    shapes = [whole_shape(model.rvs_to_values[rv]) for rv in model.observed_RVs]
+    return {int(shape[0]) for shape in shapes if shape and shape[0]}
 
 
 def users_variables(objective: ObjectiveFunction, options: StepOptions) -> list[SharedVariable]:

@@ -14,7 +14,7 @@ from vibayes.approximations.empirical import Empirical
 from vibayes.approximations.full_rank import FullRank
 from vibayes.approximations.gaussian_mixture import GaussianMixture
 from vibayes.approximations.mean_field import MeanField
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.seeds import as_seed_sequence, new_generator
 from vibayes.context import modelcontext
 from vibayes.exceptions import ModelError
@@ -23,12 +23,15 @@ from vibayes.importance import GOOD_KHAT, smoothed
 from vibayes.inference.base import Method, make_budget
 from vibayes.inference.checkpoints import approximation_in, find_kept
 from vibayes.inference.normal_fit import fit_normal_family
+from vibayes.model.coordinates import Coordinates, bent_variables
 from vibayes.model.core import Model
-from vibayes.model.target import Target, centred_normals, is_deterministic
+from vibayes.model.target import Target, is_deterministic
 from vibayes.records.ending import INTERRUPTED, Ending
-from vibayes.records.findings import Attempt
+from vibayes.records.findings import Attempt, Findings
 from vibayes.search.begin import MOST_DENSE, set_normal
 from vibayes.search.budget import Budget
+from vibayes.search.centring import suited
+from vibayes.search.conditional import given_parameters, of_many
 from vibayes.search.explore import (
     LARGE,
     Exploration,
@@ -39,19 +42,22 @@ from vibayes.search.explore import (
     improvements,
     proposal,
     searched,
+    verified,
 )
 from vibayes.search.findings import attempt_of, findings_of
 from vibayes.search.mixtures import FittedMixture, ImportanceSampler, WeightedDraws, fitted_mixture
 from vibayes.search.normals import FittedNormal, fit_mean_field, from_curvature
 from vibayes.storage.calls import describe_seeds
 from vibayes.storage.checkpoint import Checkpoint
-from vibayes.verdict.judge import draws_to_judge
+from vibayes.verdict.judge import agrees, draws_to_judge
 
 __all__ = ["AutoVI", "LaplaceVI", "MixtureVI", "PathfinderVI"]
 
 PARTICLES = 4000
 CLOSE_SHIFT, CLOSE_WIDTHS = 0.1, (0.9, 1.1)
 CENTRAL = 0.05, 0.95
+CONDITIONAL = "mixture for parameters"
+KHAT_ERROR = 0.1  # of a thousand draws
 EVEN_WEIGHTS = 0.9  # share of effective draws
 
 
@@ -75,6 +81,7 @@ class SearchMethod(Method):
 
     takes_steps = False
 
+    @check_arguments
     def __init__(
         self,
         model: Model | None = None,
@@ -88,6 +95,7 @@ class SearchMethod(Method):
         self.approx: Approximation | None = None
 
     @interrupts.Deferral(keeps_result=True)
+    @check_arguments
     def fit(
         self,
         n: int | None = None,
@@ -199,11 +207,12 @@ class SearchMethod(Method):
 class AutoVI(SearchMethod):
     """The cheapest family that holds the posterior, found by trying.
 
-    Mean field, then full rank; where the model has a hierarchy whose data say little, the same in
-    non-centred coordinates; then mixtures of normals by adaptive importance sampling; then
-    Hamiltonian moves; in more than 2,000 dimensions mean field alone. If no family holds the
-    posterior, but importance weights or moves do, the result is :class:`vibayes.Empirical`, made
-    of draws that are right.
+    Mean field, then full rank; where the model has variables whose location or scale depends on
+    others, the same in coordinates between centred and non-centred, and mixtures for the few
+    parameters that these variables depend on; then mixtures of normals by adaptive importance
+    sampling; then many short chains. In more than 2,000 dimensions mixtures for parameters, or mean
+    field. If no family holds the posterior, but importance weights or chains do, the result
+    is :class:`vibayes.Empirical`, made of draws that are right.
 
     Parameters
     ----------
@@ -232,9 +241,7 @@ class AutoVI(SearchMethod):
     def _search(self, budget: Budget) -> Approximation:
         rng, target = self._generator(), self._target()
         if target.ddim > MOST_DENSE:  # families that have correlations would take too long
-            approx = self._made(MeanField, start=self.start)
-            fit_normal_family(approx, budget)
-            return approx
+            return self._of_many(rng, budget)
         tried, stopped = Tried(explore(target, rng, budget, draws_to_judge(self.model))), ""
         try:
             for known in self._tries(tried, rng, budget):
@@ -251,6 +258,23 @@ class AutoVI(SearchMethod):
         if not converged:
             reason = stopped or budget.exhausted or "no family that was tried holds the posterior"
         approx.ending = Ending(converged, reason, findings_of(exploration, tried.attempts))
+        return approx
+
+    def _of_many(self, rng: np.random.Generator, budget: Budget) -> Approximation:
+        """Return draws given few parameters, if they are right, else a mean field."""
+        target, found = self._standardized(), None
+        if target is not None:
+            found = of_many(suited(target, rng, budget), rng, budget, PARTICLES // 2)
+        if found is not None and found.trusted:
+            found = enlarge(found, rng)
+        if found is None or not found.trusted:
+            approx = self._made(MeanField, start=self.start)
+            fit_normal_family(approx, budget)
+            return approx
+        approx = self._of_draws(found, rng)
+        attempts = Tried(found).noted(CONDITIONAL, found.best.elbo, found.draws, budget).attempts
+        reason = f"a good result was found after {budget.elapsed:.1f} seconds"
+        approx.ending = Ending(True, reason, findings_of(found, attempts))
         return approx
 
     def _tries(self, tried: Tried, rng: np.random.Generator, budget: Budget) -> Iterator[Tried]:
@@ -272,32 +296,52 @@ class AutoVI(SearchMethod):
         tried = tried.noted("full rank", best.elbo, exploration.draws, budget)
         if not exploration.trusted:
             return tried
-        if is_nearly_exact(draws):
-            return replace(tried, single=self._of_normal(MeanField, mean_field))
-        if is_nearly_exact(exploration.draws) or is_close(
-            best.at(exploration.noise), exploration.draws
-        ):
-            return replace(tried, single=self._of_normal(FullRank, best))
+        findings = findings_of(exploration)
+        if is_nearly_exact(draws) and (single := self._holding(MeanField, mean_field, findings)):
+            return replace(tried, single=single)
+        close = is_close(best.at(exploration.noise), exploration.draws)
+        if close or is_nearly_exact(exploration.draws):
+            return replace(tried, single=self._holding(FullRank, best, findings))
         return tried
+
+    def _holding(
+        self, family: type[Approximation], q: FittedNormal, findings: Findings
+    ) -> Approximation | None:
+        """Return the approximation by a normal, if better draws agree with it on both scales."""
+        approx = self._of_normal(family, q)
+        return approx if agrees(approx, findings) else None
 
     def _better(self, tried: Tried, rng: np.random.Generator, budget: Budget) -> Iterator[Tried]:
         """Yield explorations whose draws are as good as can be had, the best one last."""
         exploration = tried.exploration
-        hopeful = exploration.target.ddim > LARGE and exploration.draws.khat < 1.0
-        if not hopeful and (standardized := centred_normals(self.model)):
-            target = self._target(standardized=standardized)
+        target = None if exploration.target.is_standardized else self._standardized()
+        if target is not None:
+            target = suited(target, rng, budget)
             other = explore(target, rng, budget, len(exploration.draws.values))
             tried = tried.noted("full rank, non-centred", other.best.elbo, other.draws, budget)
-            if other.best.elbo > exploration.best.elbo:
+            if is_better(other, exploration):
                 tried = replace(tried, exploration=other)
+            yield tried
+        conditional = given_parameters(tried.exploration, rng, budget)
+        if conditional is not tried.exploration:
+            tried = replace(tried, exploration=conditional)
+            tried = tried.noted(CONDITIONAL, np.nan, conditional.draws, budget)
             yield tried
         if not tried.exploration.trusted:
             for better in improvements(tried.exploration, rng, budget):
                 tried = replace(tried, exploration=better)
                 yield tried
             exploration = tried.exploration
-            name = "moved particles" if exploration.moved else mixture_name(exploration)
+            name = "chains" if exploration.moved else mixture_name(exploration)
             yield tried.noted(name, np.nan, exploration.draws, budget)
+
+    def _standardized(self) -> Target | None:
+        """Return the target in non-centred coordinates, None if they are of no use."""
+        variables = bent_variables(self.model)
+        if not variables:
+            return None
+        target = self._target(coordinates=Coordinates.non_centred(self.model, variables))
+        return target if np.isfinite(target.logp(target.start[None])[0]) else None
 
     def _enlarged(self, tried: Tried, rng: np.random.Generator, budget: Budget) -> Tried:
         """Return what is known once there are as many draws as a result is made of."""
@@ -312,14 +356,13 @@ class AutoVI(SearchMethod):
 
     def _made_of(self, exploration: Exploration, rng: np.random.Generator) -> Approximation:
         """Return a mixture, if it holds the posterior itself, else draws."""
-        mixture = exploration.mixture
-        if exploration.trusted and not exploration.moved and len(mixture) > 1:
+        mixture, is_own = exploration.mixture, not exploration.target.is_standardized
+        if exploration.trusted and not exploration.moved and len(mixture) > 1 and is_own:
             values = mixture.draw(len(exploration.noise), rng)
             draws = WeightedDraws(
                 values, *smoothed(exploration.target.logp(values) - mixture.logq(values))
             )
             good = draws.khat < GOOD_KHAT and draws.size > 0.5 * len(values)
-            good = good and not exploration.target.is_standardized
             if good and is_close(values, exploration.draws):
                 return self._of_mixture(mixture)
         return self._of_draws(exploration, rng)
@@ -347,6 +390,23 @@ class Tried:
         """Return this with a further attempt."""
         attempt = attempt_of(name, elbo, draws, budget.elapsed)
         return replace(self, attempts=(*self.attempts, attempt))
+
+
+def is_better(new: Exploration, old: Exploration) -> bool:
+    """Tell whether the weights of one exploration are better than those of another.
+
+    By how many draws they are worth and by Pareto k-hat, where these tell them apart: an ELBO
+    hardly sees the tails that it misses, and a k-hat of few effective draws is nothing to go by.
+    """
+    if new.trusted != old.trusted:
+        return new.trusted
+    sizes = new.draws.size / len(new.draws.values), old.draws.size / len(old.draws.values)
+    if max(sizes) > 2 * min(sizes):
+        return sizes[0] > sizes[1]
+    least, difference = min(new.draws.khat, old.draws.khat), new.draws.khat - old.draws.khat
+    if least < 1.0 and abs(difference) > KHAT_ERROR:
+        return difference < 0
+    return new.best.elbo > old.best.elbo
 
 
 def mixture_name(exploration: Exploration) -> str:
@@ -453,8 +513,9 @@ class PathfinderVI(SearchMethod):
             sampler=sampler,
             draws=draws,
             mixture=mixture,
-            trusted=draws.khat < GOOD_KHAT,
         )
+        if draws.khat < GOOD_KHAT:
+            exploration = verified(exploration, rng, budget)
         exploration = enlarge(exploration, rng)
         approx = self._of_draws(exploration, rng)
         reason = f"{len(paths)} paths came to their ends"
@@ -491,6 +552,7 @@ class MixtureVI(SearchMethod):
 
     short_name = "mixture"
 
+    @check_arguments
     def __init__(
         self,
         model: Model | None = None,

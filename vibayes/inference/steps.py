@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ from pytensor.tensor.variable import TensorConstant, TensorVariable
 
 from vibayes import interrupts
 from vibayes.backend.graphs import integer_input
-from vibayes.backend.modes import EVALUATE_MODE, safe_from_signals
+from vibayes.backend.modes import EVALUATE_MODE, evaluate, safe_from_signals
 from vibayes.backend.seeds import new_generator
 from vibayes.inference.numpy_loop import loop_in_numpy
 from vibayes.objectives.base import StepGraph
@@ -114,8 +114,8 @@ class CompiledSteps:
         self.start_values = {
             k: getattr(k.tag, "start_value", k.get_value(borrow=True)).copy() for k in self.numbers
         }
-        self._function: Any = None
-        self._lock = threading.Lock()
+        self.function: Any = None
+        self.lock = threading.Lock()
         self._buffers = [new_generator(0) for _ in self.generators]
 
     # -- state --------------------------------------------------------------------------------
@@ -141,9 +141,13 @@ class CompiledSteps:
         for key, part in self.parts.items():
             value = values.get(key, self.start_values[key])
             vectors[part.vector][part.start : part.stop] = np.ravel(value)
-        states = [generators[k].bit_generator.state for k in self.generators]
+        states = [self.generator_state(generators[k]) for k in self.generators]
         windows = [window.get_value(borrow=True) for window in self.windows]
         return State(tuple(vectors), tuple(states), tuple(windows))
+
+    def generator_state(self, generator: np.random.Generator) -> Mapping[str, Any]:
+        """Return what stands for a random generator in a state."""
+        return generator.bit_generator.state
 
     def value(self, state: State, key: SharedVariable) -> np.ndarray:
         """Return the value of a tensor in a state: a view, not to be written to."""
@@ -156,10 +160,10 @@ class CompiledSteps:
 
     def run(self, state: State, n: int) -> tuple[State, np.ndarray]:
         """Return the state after n steps from a state, and the loss of each step."""
-        with self._lock:
+        with self.lock:
             for generator, at in zip(self._buffers, state.generators, strict=True):
                 generator.bit_generator.state = at
-            outputs = self._function(np.int64(n), *state.vectors, *self._buffers, *state.windows)
+            outputs = self.function(np.int64(n), *state.vectors, *self._buffers, *state.windows)
             # each output vector is new memory: nothing that a caller holds is ever overwritten
             count = len(state.vectors)
             vectors = tuple(outputs[:count])
@@ -168,26 +172,56 @@ class CompiledSteps:
         losses = outputs[-1] if self.has_loss else np.full(n, np.nan)
         return State(vectors, states, state.windows), losses
 
+    def evaluate(
+        self,
+        outputs: Sequence[Variable],
+        givens: Mapping[Variable, np.ndarray],
+        generators: Sequence[SharedVariable],
+        state: State,
+    ) -> list[np.ndarray]:
+        """Return the values of expressions that draw from the generators of a state.
+
+        Parameters
+        ----------
+        outputs
+            Expressions.
+        givens
+            Values of shared variables in them.
+        generators
+            Their random generators, in the order of the fit's own ones in a step.
+        state
+            The state.
+        """
+        values = dict(givens)
+        for generator, at in zip(generators, self.own_states(state), strict=True):
+            values[generator] = new_generator(0)
+            values[generator].bit_generator.state = at
+        inputs = {shared: shared.type() for shared in values}
+        replaced = graph_replace(list(outputs), inputs, strict=False)
+        return evaluate(replaced, {inputs[shared]: value for shared, value in values.items()})
+
+    def own_states(self, state: State) -> list[Mapping[str, Any]]:
+        """Return the states of the generators that belong to the fit, not to the model."""
+        pairs = zip(self.generators, state.generators, strict=True)
+        return [at for key, at in pairs if key in self.own_generators]
+
     def compile(self, state: State) -> None:
         """Compile, unless that is done; ``state`` is used for a first call and not changed."""
-        if self._function is not None or self._graph is None:
+        if self.function is not None or self._graph is None:
             return
         began = time.perf_counter()
-        self._function = self._build(self._graph)
+        self.function = self._build(self._graph)
         try:
             self.run(state, 1)  # linkers that compile lazily do so at the first call
         except BaseException:
-            self._function = None
+            self.function = None
             raise
         self._graph = None
         self.compile_seconds = time.perf_counter() - began
 
     def _build(self, graph: StepGraph) -> Any:
         keys = [*self.numbers, *self.generators]
-        targets = [as_next_value(key, graph.updates[key]) for key in keys]
-        if graph.loss is not None:
-            targets.append(graph.loss)
-        targets = lift_constants(targets)
+        targets = lift_constants(next_values(graph, keys))
         if self.mode is EVALUATE_MODE:
             return self._in_numpy(targets)
 
@@ -287,6 +321,12 @@ def windows_in(graph: StepGraph) -> list[SharedVariable]:
     return [v for v in ancestors(targets) if hasattr(v.tag, "streamed")]
 
 
+def next_values(graph: StepGraph, keys: Sequence[SharedVariable]) -> list[Variable]:
+    """Return what shared variables are after a step, and the loss if there is one."""
+    values = [as_next_value(key, graph.updates[key]) for key in keys]
+    return values if graph.loss is None else [*values, graph.loss]
+
+
 def as_next_value(key: SharedVariable, update: Variable) -> Variable:
     """Return an update as a variable of exactly the type that its shared variable has.
 
@@ -305,8 +345,8 @@ def as_next_value(key: SharedVariable, update: Variable) -> Variable:
     return pt.specify_shape(update, key.get_value(borrow=True).shape)
 
 
-def lift_constants(outputs: Sequence[Variable]) -> list[Variable]:
-    """Return graphs that take their large constants as inputs.
+def lift_constants(outputs: Sequence[Variable], but: Collection[Variable] = ()) -> list[Variable]:
+    """Return graphs that take their large constants as inputs, but for some.
 
     Compiled into machine code, a data set would make compilation slow, and no compilation could
     serve a second data set.
@@ -314,7 +354,9 @@ def lift_constants(outputs: Sequence[Variable]) -> list[Variable]:
     large = {
         v: pytensor.shared(v.data, name=v.name, shape=v.type.shape, borrow=True)
         for v in ancestors(list(outputs))
-        if isinstance(v, TensorConstant) and v.data.size > LARGEST_EMBEDDED_CONSTANT
+        if isinstance(v, TensorConstant)
+        and v.data.size > LARGEST_EMBEDDED_CONSTANT
+        and v not in but
     }
     return graph_replace(list(outputs), large, strict=False) if large else list(outputs)
 

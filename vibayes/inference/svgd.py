@@ -13,7 +13,7 @@ from pytensor.graph.replace import graph_replace, vectorize_graph
 from vibayes.approximations.base import Approximation
 from vibayes.approximations.empirical import Empirical
 from vibayes.approximations.full_rank import FullRank
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_arguments, check_whole, shown
 from vibayes.backend.modes import EVALUATE_MODE
 from vibayes.exceptions import SamplingError
 from vibayes.inference.inference import Inference
@@ -60,6 +60,7 @@ class ImplicitGradient(Inference):
 
     short_name: ClassVar[str] = "implicit_gradient"
 
+    @check_arguments
     def __init__(
         self,
         approx: Approximation | None = None,
@@ -74,7 +75,10 @@ class ImplicitGradient(Inference):
     ) -> None:
         own = dict(model=model, start=start, start_sigma=start_sigma, random_seed=random_seed)
         make: Callable[..., Operator] = estimator  # of Stein's kind, which takes a kernel
-        super().__init__(make(given_or_new(approx, FullRank, **own), kernel, **kwargs))
+        approx = given_or_new(approx, FullRank, **own)
+        if not isinstance(made := make(approx, kernel, **kwargs), Operator):
+            raise TypeError(f"estimator must be a class of objectives, got {shown(estimator)}")
+        super().__init__(made)
 
 
 class ASVGD(ImplicitGradient):
@@ -103,6 +107,7 @@ class ASVGD(ImplicitGradient):
 
     short_name: ClassVar[str] = "asvgd"
 
+    @check_arguments
     def __init__(
         self,
         approx: Approximation | None = None,
@@ -126,6 +131,7 @@ class ASVGD(ImplicitGradient):
             temperature=temperature,
         )
 
+    @check_arguments
     def fit(
         self,
         n: int | None = None,
@@ -204,6 +210,7 @@ class SVGD(ImplicitGradient):
 
     short_name: ClassVar[str] = "svgd"
 
+    @check_arguments
     def __init__(
         self,
         n_particles: int = 100,

@@ -12,10 +12,12 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.modes import resolve_mode
 from vibayes.distributions.base import distribution_of, to_float
 from vibayes.model.density import logp_terms, point_logps, replaced_by_values
 from vibayes.model.display import model_html, model_text
+from vibayes.model.gradients import gradient_of
 from vibayes.model.initial import initial_point
 from vibayes.model.observed import check_observed_shape, whole_shape
 from vibayes.model.registration import Registration
@@ -108,6 +110,7 @@ class Model(Registration):
         """
         return whole_data(self.minibatches)
 
+    @check_arguments
     def sampled_data_replacements(
         self, rows: int, random_seed: Any = None
     ) -> dict[TensorVariable, SharedVariable]:
@@ -149,8 +152,20 @@ class Model(Registration):
                 self.check_lengths(whole_shape(observed), dims, label)
         check_same_rows(self.minibatches)
 
+    @property
+    def graphs(self) -> list[Variable]:
+        """Everything that the model is made of, as the roots of its graphs."""
+        return [
+            *self.basic_RVs,
+            *self.unobserved_RVs,
+            *self.potentials,
+            *self.data_vars,
+            *self.rvs_to_values.values(),
+        ]
+
     # -- density ------------------------------------------------------------------------------
 
+    @check_arguments
     def logp(
         self,
         vars: Variable | Sequence[Variable] | None = None,
@@ -218,6 +233,7 @@ class Model(Registration):
         """Sum of the potentials."""
         return self.logp(self.potentials)
 
+    @check_arguments
     def dlogp(
         self, vars: Variable | Sequence[Variable] | None = None, jacobian: bool = True
     ) -> TensorVariable:
@@ -233,9 +249,12 @@ class Model(Registration):
         chosen = self.free_RVs if vars is None else vars
         chosen = list(chosen) if isinstance(chosen, Sequence) else [chosen]
         wrt = [self.rvs_to_values.get(v, v) for v in chosen]
-        grads = pytensor.grad(self.logp(jacobian=jacobian), wrt, disconnected_inputs="ignore")
+        if unknown := [v for v in wrt if v not in self.value_vars]:
+            raise ValueError(f"vars must be free variables of the model, {unknown[0]} is none")
+        grads = gradient_of(self.logp(jacobian=jacobian), wrt, self)
         return pt.concatenate([g.ravel() for g in grads])
 
+    @check_arguments
     def compile_fn(
         self,
         outs: Variable | Sequence[Variable],
@@ -275,6 +294,7 @@ class Model(Registration):
 
         return of_point
 
+    @check_arguments
     def compile_logp(
         self,
         vars: Variable | Sequence[Variable] | None = None,
@@ -285,6 +305,7 @@ class Model(Registration):
         """Compile :meth:`logp` into a function of a point."""
         return self.compile_fn(self.logp(vars, jacobian, sum), **compile_kwargs)
 
+    @check_arguments
     def compile_dlogp(
         self,
         vars: Variable | Sequence[Variable] | None = None,
@@ -294,6 +315,7 @@ class Model(Registration):
         """Compile :meth:`dlogp` into a function of a point."""
         return self.compile_fn(self.dlogp(vars, jacobian), **compile_kwargs)
 
+    @check_arguments
     def point_logps(
         self, point: Mapping[str, Any] | None = None, round_vals: int | None = 2
     ) -> dict[str, float]:
@@ -306,6 +328,8 @@ class Model(Registration):
         round_vals
             Decimals to round to; None for no rounding.
         """
+        if round_vals is not None:
+            round_vals = check_whole(round_vals, "round_vals", least=-300, most=300)
         point = self.initial_point() if point is None else point
         logps = point_logps(self, point)
         return logps if round_vals is None else {n: round(v, round_vals) for n, v in logps.items()}
@@ -314,6 +338,7 @@ class Model(Registration):
         """Return copies of graphs in which value variables stand for the random variables."""
         return replaced_by_values(self, graphs)
 
+    @check_arguments
     def initial_point(
         self, random_seed: Any = None, start: Mapping[str, Any] | None = None
     ) -> dict[str, np.ndarray]:

@@ -9,15 +9,18 @@ import numpy as np
 import pytensor
 from pytensor.compile.sharedvalue import SharedVariable
 
+from vibayes.arguments import check_arguments
 from vibayes.context import modelcontext
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.model.core import Model
 from vibayes.model.dims import as_labels
-from vibayes.model.observed import numeric_array
+from vibayes.model.variables import check_name
+from vibayes.numeric import numeric_array
 
 __all__ = ["Data", "set_data"]
 
 
+@check_arguments
 def Data(
     name: str,
     value: Any,
@@ -71,6 +74,7 @@ def Data(
     array([1., 2., 3.])
     """
     model = modelcontext(model)
+    check_name(name)
     label = f"Data({name!r})"
     array = as_data_array(value, label)
     dims = model.normalize_dims(dims, array.ndim, label)
@@ -89,6 +93,7 @@ def Data(
     return variable
 
 
+@check_arguments
 def set_data(
     new_data: Mapping[str, Any],
     model: Model | None = None,
@@ -140,7 +145,7 @@ def set_data(
 
 
 def as_data_array(value: Any, label: str) -> np.ndarray:
-    array = numeric_array(value, label)
+    array = numeric_array(value, f"{label}: value")
     return array.astype(pytensor.config.floatX) if array.dtype.kind == "f" else array
 
 
@@ -186,7 +191,7 @@ def check_new_coords(
 ) -> None:
     for dim, values in coords.items():
         if dim not in model.coords:
-            raise ModelError(f"set_data: the model has no dimension {dim!r}")
+            raise ModelError(f"set_data: the model has no dimension {dim!r}, which coords has")
         expected = lengths.get(dim, len(values))
         if len(values) != expected:
             raise ShapeError(

@@ -95,12 +95,12 @@ def total_scale(total_size: Sequence[int | None], value: TensorVariable) -> Tens
 
 def expand_total_size(total_size: Any, ndim: int, label: str) -> tuple[int | None, ...]:
     """Return one entry an axis of an int, or of a sequence with None and at most one Ellipsis."""
-    several = np.iterable(total_size) and not isinstance(total_size, str)
-    entries = list(total_size) if several else [total_size]
-    if entries.count(Ellipsis) > 1:
+    several = isinstance(total_size, Sequence | np.ndarray) and not isinstance(total_size, str)
+    entries = list(total_size) if several and getattr(total_size, "ndim", True) else [total_size]
+    gaps = [i for i, entry in enumerate(entries) if entry is Ellipsis]
+    if len(gaps) > 1:
         raise ValueError(f"{label}: total_size can hold one Ellipsis, got {total_size!r}")
-    if Ellipsis in entries:
-        at = entries.index(Ellipsis)
+    for at in gaps:
         gap = ndim - (len(entries) - 1)
         entries[at : at + 1] = [None] * max(gap, 0)
     name = f"{label}: total_size"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence, Set
 from typing import Any, Self
 
 import numpy as np
 import pytensor
 from pytensor.compile.sharedvalue import SharedVariable
 
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_arguments, check_whole, shown
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.model.variables import ModelVariables, check_name
 
@@ -29,6 +29,7 @@ class ModelDims(ModelVariables):
 
     parent: ModelDims | None
 
+    @check_arguments
     def __init__(
         self, name: str = "", coords: Mapping[str, Sequence[Any] | None] | None = None
     ) -> None:
@@ -71,6 +72,8 @@ class ModelDims(ModelVariables):
             raise ModelError(
                 f"Dimension {name!r}: that name belongs to the axes of posterior draws"
             )
+        if length is not None:
+            length = check_whole(length, f"Dimension {name!r}: length", least=0)
         if values is not None:
             values = as_labels(values, name)
             if length is not None and len(values) != length:
@@ -78,8 +81,6 @@ class ModelDims(ModelVariables):
                     f"Dimension {name!r}: {len(values)} coordinates for length {length}"
                 )
             length = len(values)
-        elif length is not None:
-            length = check_whole(length, f"Dimension {name!r}: length", least=0)
         known, known_length = self._coords.get(name), self.dim_length(name)
         if known is not None and values is not None and known != values:
             raise ModelError(f"Dimension {name!r} already has other coordinates")
@@ -89,6 +90,8 @@ class ModelDims(ModelVariables):
 
     def add_coords(self, coords: Mapping[str, Sequence[Any] | None]) -> None:
         """Register several dimensions with their coordinates."""
+        if not isinstance(coords, Mapping):
+            raise TypeError(f"coords must be a dict of coordinates by name, got {shown(coords)}")
         for name, values in coords.items():
             self.add_coord(name, values)
 
@@ -125,12 +128,15 @@ class ModelDims(ModelVariables):
         """Return dims as a tuple, one entry an axis."""
         if dims is None:
             return (None,) * (ndim or 0)
-        dims = (dims,) if isinstance(dims, str) or not np.iterable(dims) else tuple(dims)
+        try:
+            dims = (dims,) if isinstance(dims, str) or not np.iterable(dims) else tuple(dims)
+        except Exception:  # whatever objects of the user's raise
+            raise TypeError(f"{label}: dims must be names, got {shown(dims)}") from None
         for dim in dims:
             if dim is not None and not isinstance(dim, str):
-                raise TypeError(f"{label}: dims must be names, got {dim!r}")
+                raise TypeError(f"{label}: dims must be names, got {shown(dim)}")
         if ndim is not None and len(dims) != ndim:
-            raise ShapeError(f"{label}: dims {dims} for {ndim} axes")
+            raise ShapeError(f"{label}: dims {dims} for {ndim} axes; give one name an axis")
         return dims
 
     def check_lengths(
@@ -161,10 +167,18 @@ class ModelDims(ModelVariables):
 
 def as_labels(values: Sequence[Any], dim: str) -> tuple[Any, ...]:
     """Return the coordinates of a dimension as a tuple of Python objects, dates as they are."""
+    given = values
     if hasattr(values, "to_numpy"):
         values = values.to_numpy()
     if isinstance(values, np.ndarray) and values.dtype.kind not in "mM":
         values = values.tolist()
-    if not np.iterable(values):
-        raise TypeError(f"Dimension {dim!r}: coordinates must be a sequence, got {values!r}")
-    return tuple(values)
+    if isinstance(values, bytes | Mapping | Set) or not np.iterable(values):
+        raise TypeError(f"Dimension {dim!r}: coordinates must be a sequence, got {shown(given)}")
+    labels = tuple(values)
+    for label in labels:
+        if not isinstance(label, Hashable):
+            raise ModelError(
+                f"Dimension {dim!r}: each coordinate must be one label, such as a text, a number "
+                f"or a tuple, got {shown(label)}"
+            )
+    return labels

@@ -9,13 +9,15 @@ import numpy as np
 import pytensor
 from pytensor.graph.basic import Variable
 
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.modes import EVALUATE_MODE
 from vibayes.backend.seeds import reseeded
+from vibayes.numeric import numeric_value
 
 __all__ = ["draw", "floatX"]
 
 
+@check_arguments
 def draw(
     vars: Variable | Sequence[Variable], draws: int = 1, random_seed: Any = None
 ) -> np.ndarray | list[np.ndarray]:
@@ -70,4 +72,5 @@ def floatX(value: Any) -> Any:
         What to convert.
     """
     dtype = pytensor.config.floatX
+    value = numeric_value(value, "floatX: value")
     return value.astype(dtype) if hasattr(value, "astype") else np.asarray(value, dtype=dtype)

@@ -7,12 +7,14 @@ from typing import Any
 
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import check_arguments
 from vibayes.context import modelcontext
 from vibayes.model.core import Model
 
 __all__ = ["Deterministic", "Potential"]
 
 
+@check_arguments
 def Deterministic(
     name: str,
     var: Any,
@@ -51,6 +53,7 @@ def Deterministic(
     return model.register_expression(name, var, "deterministics", dims, f"Deterministic({name!r})")
 
 
+@check_arguments
 def Potential(
     name: str,
     var: Any,

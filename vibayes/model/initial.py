@@ -8,25 +8,30 @@ from typing import Any
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
+from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.backend.modes import evaluate
-from vibayes.backend.seeds import random_generators, reseeded
+from vibayes.backend.seeds import check_random_seed, random_generators, reseeded
 from vibayes.distributions.base import distribution_of
+from vibayes.distributions.constraints import constant_value
 from vibayes.exceptions import SamplingError, ShapeError
 from vibayes.model.density import point_logps, replaced_by_values
+from vibayes.model.observed import is_in_memory, known_value
 from vibayes.model.variables import ModelVariables
+from vibayes.numeric import checked_tensor, numeric_array
 
 
 def initial_point(
     model: ModelVariables, random_seed: Any = None, start: Mapping[str, Any] | None = None
 ) -> dict[str, np.ndarray]:
     """Return the unconstrained start values by the names of the value variables."""
+    check_random_seed(random_seed)
     start = dict(start or {})
     values = {rv: model.rvs_to_values[rv] for rv in model.free_RVs}
     known = {rv.name for rv in values} | {v.name for v in values.values()}
-    if unknown := sorted(start.keys() - known):
+    if unknown := sorted(start.keys() - known, key=str):
         raise KeyError(
             f"start: the model has no free variable {unknown[0]!r} (it has: "
             f"{', '.join(rv.name for rv in values)})"
@@ -39,7 +44,7 @@ def initial_point(
             continue
         value_var, transform = values[rv], model.rvs_to_transforms[rv]
         if value_var.name in start and (transform is not None or rv.name not in start):
-            z = constant_start(start[value_var.name], value_var.type, value_var.name)
+            z = constant_start(start[value_var.name], value_var.type, start_of(value_var.name))
             x = z if transform is None else transform.backward(z)
             x = graph_replace(x, own_scale, strict=False)
         else:
@@ -81,7 +86,11 @@ def start_expression(rv: TensorVariable, initval: Any) -> TensorVariable:
         return rv
     if isinstance(initval, str) and initval == "support_point":
         return full_shape(dist.support_point(), rv)
-    return constant_start(initval, rv.type, rv.name)
+    return constant_start(initval, rv.type, start_of(rv.name))
+
+
+def start_of(name: str) -> str:
+    return f"the start value of {name!r}"
 
 
 def full_shape(value: TensorVariable, rv: TensorVariable) -> TensorVariable:
@@ -93,23 +102,20 @@ def full_shape(value: TensorVariable, rv: TensorVariable) -> TensorVariable:
     return pt.broadcast_to(value, shape)
 
 
-def constant_start(value: Any, of_type: Any, name: str) -> TensorVariable:
+def constant_start(value: Any, of_type: Any, subject: str) -> TensorVariable:
     """Return a start value that a user gave, as a tensor of the right type and shape."""
-    if hasattr(value, "owner"):
+    if isinstance(value, Variable):
+        value = checked_tensor(value, subject)
         return pt.broadcast_to(value, of_type.shape) if None not in of_type.shape else value
-    array = np.asarray(value)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"the start value of {name!r} must be numbers, got {value!r}")
+    array = numeric_array(value, subject, copy=None)
     if np.isnan(array).any():
-        raise ValueError(f"the start value of {name!r} holds NaN")
+        raise ValueError(f"{subject} holds NaN, it must be numbers")
     shape = of_type.shape
     if None not in shape:
         try:
             array = np.broadcast_to(array, shape)
         except ValueError:
-            raise ShapeError(
-                f"the start value of {name!r} has shape {array.shape}, the variable {shape}"
-            ) from None
+            raise ShapeError(f"{subject} has shape {array.shape}, the variable {shape}") from None
     dtype = of_type.dtype if np.dtype(of_type.dtype).kind != "f" else pytensor.config.floatX
     return pt.constant(array.astype(dtype))
 
@@ -138,6 +144,33 @@ def check_point(model: ModelVariables, point: Mapping[str, np.ndarray]) -> None:
         + "\n".join(lines)
         + "\nCheck those variables' parameters and data, or start elsewhere: initval=, or start=."
     )
+
+
+def check_support(model: ModelVariables) -> None:
+    """Raise if data lie where no parameters allow them, as far as that is seen at a glance.
+
+    Raises
+    ------
+    SamplingError
+        Names the variables, as :func:`check_point` does.
+    """
+    if any(lies_outside(rv, model.rvs_to_values[rv]) for rv in model.observed_RVs):
+        check_point(model, initial_point(model))
+
+
+def lies_outside(rv: TensorVariable, observed: TensorVariable) -> bool:
+    """Tell whether data are beyond constant bounds of their distribution."""
+    bounds = getattr(distribution_of(rv), "bounds", (None, None))
+    value = known_value(observed.shared if is_in_memory(observed) else observed)
+    lower, upper = (None if b is None else constant_value(b) for b in bounds)
+    if value is None or not value.size:
+        return False
+    try:
+        below = lower is not None and (value < lower).any()
+        above = upper is not None and (value > upper).any()
+    except ValueError:  # they do not broadcast, of which others tell
+        return False
+    return bool(below or above)
 
 
 def describe_value(value: Any) -> str:

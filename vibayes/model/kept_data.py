@@ -12,9 +12,10 @@ import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Constant, Variable
 
-from vibayes.arguments import check_whole
-from vibayes.exceptions import ImputationError, ShapeError
+from vibayes.arguments import check_whole, shown
+from vibayes.exceptions import ShapeError
 from vibayes.model.sizes import check_fits, one_per_axis, shape_of
+from vibayes.numeric import numeric_array
 
 __all__ = ["KeptData", "check_axes", "static_slices"]
 
@@ -38,8 +39,8 @@ class KeptData:
     in_memory_size: Any
 
     def __post_init__(self) -> None:
-        if self.dtype is not None and np.dtype(self.dtype).kind not in "iuf":
-            raise TypeError(f"{self.label}: dtype must be one of numbers, got {self.dtype!r}")
+        if self.dtype is not None:
+            check_dtype(self.dtype, self.label)
 
     def shared(self, data: Any) -> SharedVariable:
         """Return data as a shared variable: as it is if it is one, else a copy."""
@@ -84,17 +85,7 @@ class KeptData:
         dtype
             The dtype that earlier data have.
         """
-        if np.ma.isMaskedArray(data) and np.ma.getmaskarray(data).any():
-            raise ImputationError(
-                f"{self.label}: {np.ma.count_masked(data)} of {data.size} values are masked; leave "
-                f"out their rows"
-            )
-        array = np.asarray(data.to_numpy() if hasattr(data, "to_numpy") else data)
-        if array.dtype.kind not in "biuf":
-            raise TypeError(
-                f"{self.label}: data must be numbers, but their dtype is {array.dtype}; cast them "
-                f"first, as in data.astype('float64')"
-            )
+        array = numeric_array(data, f"{self.label}: data", copy=None, objects=False)
         array = array[kept_part(self.in_memory_size, array.shape, self.label)]
         wanted = self.dtype or dtype or default_dtype(array)
         with np.errstate(invalid="ignore"):  # what the cast breaks is told below
@@ -106,6 +97,16 @@ class KeptData:
                 f"the new value {array[result != array][0]}"
             )
         return result
+
+
+def check_dtype(dtype: Any, label: str) -> None:
+    """Raise if something is no dtype of real numbers."""
+    try:
+        of_numbers = np.dtype(dtype).kind in "iuf"
+    except Exception:  # NumPy raises errors of many kinds
+        of_numbers = False
+    if not of_numbers:
+        raise TypeError(f"{label}: dtype must be one of numbers, got {shown(dtype)}")
 
 
 def default_dtype(array: np.ndarray) -> Any:

@@ -11,7 +11,7 @@ import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.arguments import behind_new
+from vibayes.arguments import behind_new, check_arguments
 from vibayes.backend.graphs import view_as
 from vibayes.exceptions import ShapeError
 from vibayes.model.kept_data import KeptData, check_axes, static_slices
@@ -116,6 +116,7 @@ class Minibatch(BatchVariable):
         return cls._several(args[:count], *args[count:], **kwargs)
 
     @behind_new
+    @check_arguments
     def __init__(
         self,
         data: Any,
@@ -139,6 +140,7 @@ class Minibatch(BatchVariable):
         self._assemble(kept, shared, axes, rows, name, broadcastable, update_shared_f)
 
     @classmethod
+    @check_arguments
     def _several(
         cls,
         arrays: Sequence[Any],

@@ -18,11 +18,13 @@ from vibayes.distributions.base import Distribution
 from vibayes.distributions.shapes import fits
 from vibayes.exceptions import ImputationError, ModelError, ShapeError
 from vibayes.model.whole_data import batch_lengths, minibatches_in, whole_lengths
+from vibayes.numeric import as_whole_numbers, checked_tensor, missing_message, numeric_array
 from vibayes.streaming.batch import BatchVariable
 
 __all__ = [
     "as_observed",
     "check_observed_shape",
+    "is_in_memory",
     "known_shape",
     "known_value",
     "warn_of_minibatches",
@@ -56,14 +58,16 @@ def as_observed(data: Any, label: str, discrete: bool) -> TensorVariable:
     ModelError
         If the data are an expression of what has no value, or another one at each evaluation.
     """
-    if isinstance(data, TensorVariable | SharedVariable | Constant):
+    subject = f"{label}: observed data"
+    if isinstance(data, Variable):
+        checked_tensor(data, subject)
         check_is_data(data, label)
         value = known_value(data.shared if is_in_memory(data) else data)
         if value is not None:
-            check_data(value, label, discrete)
+            check_data(value, subject, discrete)
         return data
-    value = numeric_array(data, label)
-    check_data(value, label, discrete)
+    value = numeric_array(data, subject)
+    check_data(value, subject, discrete)
     if discrete:
         value = value.astype("int64")
     elif value.dtype != pytensor.config.floatX:
@@ -108,52 +112,14 @@ def is_in_memory(data: Any) -> bool:
     return isinstance(data, BatchVariable) and data.in_memory
 
 
-def numeric_array(data: Any, label: str) -> np.ndarray:
-    """Return a copy of the data as a numeric array."""
-    if np.ma.isMaskedArray(data) and np.ma.getmaskarray(data).any():
-        raise ImputationError(missing_message(label, np.ma.getmaskarray(data), "masked"))
-    if hasattr(data, "to_numpy"):
-        data = data.to_numpy()
-    try:
-        value = np.array(data)
-    except ValueError as error:
-        raise TypeError(f"{label}: observed data must be an array of numbers: {error}") from None
-    if value.dtype == object:  # pandas columns with None, Decimal, mixed ints and floats
-        try:
-            value = value.astype("float64")
-        except (TypeError, ValueError) as error:
-            raise TypeError(
-                f"{label}: observed data must be numbers, but their dtype is object ({error})"
-            ) from None
-    if value.dtype.kind == "b":
-        return value.astype("int8")
-    if value.dtype.kind not in "iuf":
-        raise TypeError(f"{label}: observed data must be numbers, but their dtype is {value.dtype}")
-    return value
-
-
-def check_data(value: np.ndarray, label: str, discrete: bool) -> None:
+def check_data(value: np.ndarray, subject: str, discrete: bool) -> None:
     """Raise if values are missing, or not whole where they have to be."""
-    if value.dtype.kind != "f":
-        return
-    missing = np.isnan(value)
-    if missing.any():
-        raise ImputationError(missing_message(label, missing, "NaN"))
+    if value.dtype.kind == "f":
+        missing = np.isnan(value)
+        if missing.any():
+            raise ImputationError(missing_message(subject, missing, "NaN"))
     if discrete:
-        broken = value != np.floor(value)
-        if broken.any():
-            raise ValueError(
-                f"{label}: a discrete distribution needs whole numbers, but {broken.sum()} of "
-                f"{value.size} observed values are not, the first of them {value[broken][0]}"
-            )
-
-
-def missing_message(label: str, missing: np.ndarray, kind: str) -> str:
-    first = tuple(int(i) for i in np.argwhere(missing)[0])
-    return (
-        f"{label}: {missing.sum()} of {missing.size} observed values are {kind}, the first at "
-        f"index {first}. Drop those rows, or model them as variables of their own."
-    )
+        as_whole_numbers(value, subject)
 
 
 def known_value(variable: Any) -> np.ndarray | None:

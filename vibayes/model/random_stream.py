@@ -37,7 +37,7 @@ def at_rng(random_seed: Any = None) -> RandomStream:
     (10,)
     """
     if random_seed is not None:
-        random_seed = check_whole(random_seed, "random_seed", least=0)
+        random_seed = check_whole(random_seed, "random_seed", least=0, most=None)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "RandomStream is deprecated", FutureWarning)
         return RandomStream(random_seed)

@@ -10,11 +10,12 @@ import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import shown
 from vibayes.backend.modes import evaluate
 from vibayes.distributions.base import UNSET, Distribution
 from vibayes.distributions.shapes import Shape, known_lengths, same_shape
 from vibayes.distributions.transforms import Transform
-from vibayes.exceptions import ModelError, ShapeError
+from vibayes.exceptions import ShapeError
 from vibayes.model.density import expand_total_size
 from vibayes.model.dims import ModelDims
 from vibayes.model.observed import (
@@ -26,6 +27,7 @@ from vibayes.model.observed import (
 )
 from vibayes.model.variables import check_name
 from vibayes.model.whole_data import minibatches_in
+from vibayes.numeric import as_tensor, numeric_value
 
 __all__ = ["Registration"]
 
@@ -59,8 +61,7 @@ class Registration(ModelDims):
         """
         name = self.name_for(name)
         check_name(name)
-        if name in self.named_vars:
-            raise ModelError(f"The model already has a variable named {name!r}")
+        self.check_new_name(name)
         data = None if observed is None else as_observed(observed, label, dist.discrete)
         dims = self.known_dims(dims, label)
         if shape is None and size is None and dims is not None:
@@ -143,7 +144,7 @@ class Registration(ModelDims):
             What stands for it in messages.
         """
         dims = self.known_dims(dims, label)
-        variable = pt.tensor_copy(pt.as_tensor_variable(var))
+        variable = pt.tensor_copy(as_tensor(var, f"{label or name}: var"))
         if dims is not None:
             dims = self.normalize_dims(dims, variable.type.ndim, label)
             self.check_lengths(variable.type.shape, dims, label)
@@ -210,7 +211,9 @@ class Registration(ModelDims):
     ) -> TensorVariable:
         """Return the variable that stands for a free random variable's unconstrained value."""
         if transform is not None and not isinstance(transform, Transform):
-            raise TypeError(f"{label}: transform must be a Transform or None, got {transform!r}")
+            raise TypeError(
+                f"{label}: transform must be a Transform or None, got {shown(transform)}"
+            )
         shape = rv.type.shape
         if None in shape:
             shape = tuple(int(n) for n in evaluate(tuple(rv.shape)))
@@ -222,7 +225,13 @@ class Registration(ModelDims):
 
 
 def check_initval(initval: Any, label: str) -> None:
-    if isinstance(initval, str) and initval not in ("support_point", "prior"):
-        raise ValueError(
-            f"{label}: initval must be a value, 'support_point' or 'prior', got {initval!r}"
-        )
+    """Raise if something is no value to start from."""
+    if initval is None:
+        return
+    if isinstance(initval, str):
+        if initval not in ("support_point", "prior"):
+            raise ValueError(
+                f"{label}: initval must be a value, 'support_point' or 'prior', got {initval!r}"
+            )
+        return
+    numeric_value(initval, f"{label}: initval")

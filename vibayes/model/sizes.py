@@ -102,7 +102,8 @@ def broadcasting_axes(broadcastable: Sequence[bool], shape: Sequence[int], label
     """Return the axes that are to broadcast."""
     if len(broadcastable) != len(shape):
         raise ShapeError(
-            f"{label}: broadcastable {tuple(broadcastable)} for data with {len(shape)} axes"
+            f"{label}: broadcastable {tuple(broadcastable)} for data with {len(shape)} axes; it "
+            f"must have one entry an axis"
         )
     axes = [axis for axis, wanted in enumerate(broadcastable) if wanted]
     for axis in axes:

@@ -6,29 +6,34 @@ The vectors are in model order; see :mod:`vibayes.model.flat`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from copy import copy
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace, vectorize_graph
-from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes import interrupts
-from vibayes.backend.graphs import compiled_graph
+from vibayes.backend.graphs import Work, compiled_graph, work_of
 from vibayes.backend.modes import AS_IT_IS, EVALUATE_MODE, resolve_mode, safe_from_signals
 from vibayes.backend.seeds import random_generators
-from vibayes.distributions.base import distribution_of
-from vibayes.distributions.continuous import Normal
+from vibayes.model.coordinates import (
+    Coordinates,
+    Standardization,
+    forces_on_variables,
+    values_function,
+)
 from vibayes.model.core import Model
-from vibayes.model.density import constrained_values
 from vibayes.model.flat import FlatLayout
+from vibayes.model.gradients import gradient_of
 from vibayes.model.initial import check_point
 from vibayes.model.observed import whole_shape
 
-__all__ = ["Target", "centred_normals", "data_size", "is_deterministic", "sample_size"]
+__all__ = ["Target", "data_size", "is_deterministic", "sample_size"]
 
 MOST_NUMBERS = 4_000_000  # of an intermediate result: 32 MB
 MOST_ROWS = 256
@@ -50,10 +55,10 @@ class Target:
     replacements : dict, optional
         What to put in the place of parts of the model's graph, minibatches above all; the whole
         data by default.
-    standardized : sequence of TensorVariable
-        Free normal variables x ~ N(loc, scale) in whose place the flat vector has u,
-        x = loc + scale u. The posterior is the same, but where the data say little about x it is
-        close to normal in these coordinates only ("non-centred", Papaspiliopoulos et al. 2007).
+    coordinates : Coordinates, optional
+        Variables in whose place the flat vector has the standard ones of which they are made. The
+        posterior is the same, but that of a hierarchy is close to normal in the right coordinates
+        only. By default the flat vector is the model's own.
     start : dict, optional
         Where to start, by variable name.
     random_seed : int, optional
@@ -65,31 +70,40 @@ class Target:
         Length of the flat vector.
     start : numpy.ndarray
         Where the model starts.
-    is_standardized : bool
-        Whether the flat vector is not the model's own.
+    coordinates : Coordinates, optional
+        See the parameter.
+    standardized_places : numpy.ndarray
+        Where in the flat vector there are standard variables, (d,) of bool.
     evaluations : int
         Number of vectors at which the log density was evaluated.
+    work : Work
+        How many operations an evaluation takes, however many vectors it is of, and how many
+        numbers they make for each vector.
     """
 
     def __init__(
         self,
         model: Model,
         replacements: Mapping[Variable, Variable] | None = None,
-        standardized: Sequence[TensorVariable] = (),
+        coordinates: Coordinates | None = None,
         start: Mapping[str, Any] | None = None,
         random_seed: Any = None,
     ) -> None:
         layout = FlatLayout(model.value_vars)
         self.ddim = layout.size
+        self.coordinates = coordinates
+        self.standardized_places = np.zeros(layout.size, dtype=bool)
         self._point = model.initial_point(random_seed, dict(start or {}))
         self.start = layout.join(self._point).astype("float64")
+        variables = () if coordinates is None else coordinates.variables
         for rv, slot in zip(model.free_RVs, layout.slots, strict=True):
-            if rv in standardized:  # at the centre of the prior
-                self.start[slot.start : slot.stop] = 0.0
+            self.standardized_places[slot.start : slot.stop] = rv in variables
+        self.start[self.standardized_places] = 0.0  # at the centre
         self.evaluations = 0
-        self._functions = compiled(model, layout, replacements, tuple(standardized))
+        self._functions = compiled(model, layout, replacements, variables)
+        self._facts = () if coordinates is None else (coordinates.flat(),)
+        self.work: Work = self._functions["work"]
         self.model = model
-        self.is_standardized = bool(standardized)
         self._rows = rows_at_once(model, self.ddim)
 
     def __call__(self, Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -117,6 +131,44 @@ class Target:
         if not np.isfinite(self(self.start[None])[0][0]):
             check_point(self.model, self._point)
 
+    @property
+    def is_standardized(self) -> bool:
+        """Whether the flat vector is not the model's own."""
+        return self.coordinates is not None
+
+    def with_coordinates(self, coordinates: Coordinates) -> Target:
+        """Return the same posterior in other coordinates of the same variables."""
+        if self.coordinates is None or coordinates.variables != self.coordinates.variables:
+            raise ValueError("these are coordinates of other variables")
+        other = copy(self)
+        other.start, other.evaluations = self.start.copy(), 0
+        other.coordinates, other._facts = coordinates, (coordinates.flat(),)
+        return other
+
+    def forces(self, Z: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return what all but its own prior does to each variable that is made of a standard one.
+
+        Parameters
+        ----------
+        Z
+            Flat vectors, (n, d).
+        shift
+            What to add to the values of these variables, which others follow that depend on them,
+            (n, d).
+
+        Returns
+        -------
+        gradients : numpy.ndarray
+            By the values of these variables, of the log density without their own priors, (n, d);
+            zero in other places.
+        values : numpy.ndarray
+            The model's own flat vectors, (n, d).
+        """
+        if self.coordinates is None:
+            raise ValueError("no variables are made of standard ones")
+        gradients, values = zip(*self._in_parts("forces", Z, shift), strict=True)
+        return np.concatenate(gradients).astype("float64"), np.concatenate(values).astype("float64")
+
     def unstandardized(self, Z: np.ndarray) -> np.ndarray:
         """Return the model's own flat vectors (n, d)."""
         if not self.is_standardized:
@@ -124,14 +176,16 @@ class Target:
         parts = self._in_parts("values", Z)
         return np.concatenate([part for (part,) in parts]).astype("float64")
 
-    def _in_parts(self, name: str, Z: np.ndarray) -> list[list[np.ndarray]]:
-        Z = np.ascontiguousarray(Z, dtype=pytensor.config.floatX)
-        self.evaluations += len(Z)
+    def _in_parts(self, name: str, *stacks: np.ndarray) -> list[list[np.ndarray]]:
+        stacks = tuple(np.ascontiguousarray(Z, dtype=pytensor.config.floatX) for Z in stacks)
+        count = len(stacks[0])
+        self.evaluations += count
         function, results = self._functions[name], []
         with np.errstate(all="ignore"):
-            for at in range(0, len(Z), self._rows):
+            for at in range(0, count, self._rows):
                 interrupts.check()
-                results.append(function(Z[at : at + self._rows]))
+                parts = [Z[at : at + self._rows] for Z in stacks]
+                results.append(function(*parts, *self._facts))
         return results
 
 
@@ -139,121 +193,107 @@ def compiled(
     model: Model,
     layout: FlatLayout,
     replacements: Mapping[Variable, Variable] | None,
-    standardized: tuple[TensorVariable, ...],
-) -> dict[str, Any]:
+    variables: tuple[TensorVariable, ...],
+) -> Mapping[str, Any]:
     """Return functions of a stack of flat vectors; those of the whole data are kept."""
     if replacements is not None:
-        return functions(model, layout, replacements, standardized, many=False)
+        return Functions(model, layout, replacements, variables, many=False)
 
-    def of_whole_data() -> dict[str, Any]:
+    def of_whole_data() -> Functions:
         many = data_size(model) > MANY_NUMBERS
-        return functions(model, layout, model.whole_data_replacements(), standardized, many)
+        return Functions(model, layout, model.whole_data_replacements(), variables, many)
 
-    return model.compiled(("target", standardized), of_whole_data)
+    return model.compiled(("target", variables), of_whole_data)
 
 
-def functions(
-    model: Model,
-    layout: FlatLayout,
-    replacements: Mapping[Variable, Variable],
-    standardized: tuple[TensorVariable, ...],
-    many: bool,
-) -> dict[str, Any]:
-    """Return functions of a stack of flat vectors.
+class Functions(dict[str, Any]):
+    """Functions of a stack of flat vectors, and of facts if variables are made of standard ones.
 
-    Of many data, NumPy's passes over them outweigh a compilation.
+    Of many data, NumPy's passes over them outweigh a compilation. What not every target needs is
+    made when it is first asked for.
     """
-    flat = pt.vector("flat", dtype=pytensor.config.floatX, shape=(layout.size,))
-    values, jacobian = values_of(model, layout, flat, standardized)
-    graph = graph_replace([model.logp()], replacements, strict=False)
-    (logp,) = graph_replace(graph, values, strict=False)
-    logp = logp + jacobian
-    gradient = pytensor.grad(logp, flat, disconnected_inputs="ignore")
-    if many:
-        result = {
-            name: each_row(compiled_vector_function(flat, outputs))
-            for name, outputs in {"logp and gradient": [logp, gradient], "logp": [logp]}.items()
-        }
-    else:
-        both = over_a_stack([logp, gradient], flat, layout.size)
-        result = {"logp and gradient": both, "logp": first_output(both)}
-    if standardized:
-        own = pt.concatenate([values[v].ravel() for v in layout.value_vars])
-        result["values"] = over_a_stack([own], flat, layout.size)
-    return result
+
+    def __init__(
+        self,
+        model: Model,
+        layout: FlatLayout,
+        replacements: Mapping[Variable, Variable],
+        variables: tuple[TensorVariable, ...],
+        many: bool,
+    ) -> None:
+        flat = pt.vector("flat", dtype=pytensor.config.floatX, shape=(layout.size,))
+        made = Standardization(model, layout, flat, variables)
+        (logp,) = graph_replace([model.logp()], made.values, strict=False)
+        (logp,) = graph_replace([logp + made.log_jacobian], replacements, strict=False)
+        gradient = gradient_of(logp, flat, model)
+        others = [made.facts] if variables else []
+        if many:
+            outputs = {"logp and gradient": [logp, gradient], "logp": [logp]}
+            for name, graphs in outputs.items():
+                self[name] = each_row(compiled_vector_function([flat, *others], graphs))
+            self["work"] = work_of([logp, gradient])
+        else:
+            both = over_a_stack([logp, gradient], flat, layout.size, others)
+            self |= {"logp and gradient": both, "logp": first_output(both, 1 + len(others))}
+            self["work"] = work_of(compiled_graph(both)[1])
+        if variables:
+            self["values"] = values_function(model, layout, variables, replacements)
+        self._forces = partial(forces_on_variables, model, layout, replacements, variables)
+
+    def __missing__(self, name: str) -> Any:
+        if name != "forces":
+            raise KeyError(name)
+        self[name] = self._forces()
+        return self[name]
 
 
-def over_a_stack(graphs: Sequence[Variable], flat: TensorVariable, size: int) -> Any:
-    """Return a function of the rows of a matrix, in the place of a flat vector."""
+def over_a_stack(
+    graphs: Sequence[Variable], flat: TensorVariable, size: int, others: Sequence[Variable] = ()
+) -> Any:
+    """Return a function of the rows of a matrix, in the place of a flat vector, and of others."""
     stack = pt.matrix("stack", dtype=flat.dtype, shape=(None, size))
     outputs = vectorize_graph(list(graphs), {flat: stack})
     return pytensor.function(
-        [stack], outputs, mode=EVALUATE_MODE, trust_input=True, on_unused_input="ignore"
+        [stack, *others], outputs, mode=EVALUATE_MODE, trust_input=True, on_unused_input="ignore"
     )
 
 
-def compiled_vector_function(flat: TensorVariable, outputs: Sequence[Variable]) -> Any:
-    """Return a function of a flat vector in machine code."""
+def compiled_vector_function(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> Any:
+    """Return a function of vectors in machine code."""
     mode = resolve_mode()
     with interrupts.interruptible():
-        function = pytensor.function([flat], outputs, mode=mode)
+        function = pytensor.function(list(inputs), outputs, mode=mode)
     return safe_from_signals(function, mode)
 
 
 def each_row(function: Any) -> Any:
     """Return a function of the rows of a matrix that calls one of a vector for each."""
 
-    def stacked(Z: np.ndarray) -> list[np.ndarray]:
+    def stacked(Z: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
         results = []
         for row in Z:
             interrupts.check()
-            results.append(function(row))
+            results.append(function(row, *others))
         return [np.array(parts) for parts in zip(*results, strict=True)]
 
     return stacked
 
 
-def first_output(function: Any) -> Any:
-    """Return a function of the first output alone, without rewriting the graph once more."""
-    inputs, outputs = compiled_graph(function)  # of the stack, and of shared variables
-    return pytensor.function(inputs[:1], outputs[:1], mode=AS_IT_IS, trust_input=True)
+def first_output(function: Any, count: int = 1) -> Any:
+    """Return a function of the first output alone, without rewriting the graph once more.
 
-
-def values_of(
-    model: Model,
-    layout: FlatLayout,
-    flat: TensorVariable,
-    standardized: Sequence[TensorVariable],
-) -> tuple[dict[TensorVariable, TensorVariable], Any]:
-    """Return the value variables in terms of the flat vector, and the log Jacobian of that."""
-    values, jacobian = layout.split(flat), 0.0
-    own = constrained_values(model) if standardized else {}
-    for rv in standardized:  # in the order of their making: a scale may be standardized itself
-        dist, value = cast(Normal, distribution_of(rv)), model.rvs_to_values[rv]
-        parameters = [pt.as_tensor_variable(p) for p in (dist.mu, dist.sigma)]
-        parameters = graph_replace(parameters, own, strict=False)
-        loc, scale = graph_replace(parameters, values, strict=False)
-        jacobian = jacobian + pt.broadcast_to(pt.log(scale), value.type.shape).sum()
-        values = values | {value: loc + scale * values[value]}
-    return values, jacobian
+    Its inputs are the first ``count``; those after them are shared variables.
+    """
+    inputs, outputs = compiled_graph(function)
+    return pytensor.function(
+        inputs[:count], outputs[:1], mode=AS_IT_IS, trust_input=True, on_unused_input="ignore"
+    )
 
 
 def is_deterministic(model: Model) -> bool:
     """Tell whether the log density is the same at each evaluation, given the whole data."""
     data = {} if model.has_streams else model.whole_data_replacements()
     return not random_generators(graph_replace([model.logp()], data, strict=False))
-
-
-def centred_normals(model: Model) -> tuple[TensorVariable, ...]:
-    """Return the normal variables whose scale depends on other free variables."""
-    free = set(model.free_RVs)
-    centred = []
-    for rv in model.free_RVs:
-        dist = distribution_of(rv)
-        if type(dist) is Normal and model.rvs_to_transforms[rv] is None:
-            if free.intersection(ancestors([pt.as_tensor_variable(cast(Normal, dist).sigma)])):
-                centred.append(rv)
-    return tuple(centred)
 
 
 def sample_size(model: Model, numbers: int = SAMPLED_NUMBERS) -> int | None:

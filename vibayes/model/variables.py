@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import shown
 from vibayes.backend.compiled import Compiled
 from vibayes.context import Openable, active_model
 from vibayes.distributions.transforms import Transform
@@ -18,6 +19,8 @@ __all__ = ["ModelVariables", "check_name"]
 T = TypeVar("T")
 
 BAD_CHARACTERS = "/\\\0\n\r\t"
+OF_DRAWS = frozenset({"chain", "draw"})
+"""Names of the axes along which draws lie, in all results."""
 
 
 class ModelVariables(Openable):
@@ -69,20 +72,33 @@ class ModelVariables(Openable):
     ) -> None:
         """Give a variable its name and its place among the named variables."""
         check_name(name)
-        for model in self.lineage():
-            if name in model.named_vars:
-                raise ModelError(f"The model already has a variable named {name!r}")
-        if dims is not None and name in dims:
-            raise ModelError(
-                f"The variable {name!r} has the name of its dimension; results could not tell the "
-                f"two apart"
-            )
+        self.check_new_name(name, dims)
         variable.name = name
         for model in self.lineage():
             model.named_vars[name] = variable
             if dims is not None and any(d is not None for d in dims):
                 model.named_vars_to_dims[name] = tuple(dims)
             model.functions.clear()
+
+    def check_new_name(self, name: str, dims: Sequence[str | None] | None = None) -> None:
+        """Raise if results could not tell a new variable from others, or from an axis."""
+        if name in OF_DRAWS:
+            raise ModelError(
+                f"The variable cannot be named {name!r}: that name belongs to the axes of "
+                f"posterior draws"
+            )
+        used = set(dims or ())
+        for model in self.lineage():
+            if name in model.named_vars:
+                raise ModelError(f"The model already has a variable named {name!r}")
+            used.update(*model.named_vars_to_dims.values())
+        clash = name if name in used else next((d for d in used if d in model.named_vars), None)
+        if clash is not None:
+            whose = "its dimension" if name in (dims or ()) else "a dimension of another variable"
+            raise ModelError(
+                f"The variable {clash!r} has the name of {whose}; results could not tell the two "
+                f"apart"
+            )
 
     def lineage(self) -> list[ModelVariables]:
         """Return the model and those that it is nested in, the outermost last."""
@@ -171,7 +187,7 @@ class ModelVariables(Openable):
 def check_name(name: Any, kind: str = "variable") -> None:
     """Raise if something is no name that results could be told by."""
     if not isinstance(name, str):
-        raise TypeError(f"The name of a {kind} must be a string, got {name!r}")
+        raise TypeError(f"The name of a {kind} must be a string, got {shown(name)}")
     bad = next((c for c in name if c in BAD_CHARACTERS), None)
     if not name or name != name.strip() or bad is not None:
         why = f"contains {bad!r}" if bad else "is empty or begins or ends with a space"

@@ -18,6 +18,7 @@ from vibayes.families.base import check_continuous
 from vibayes.inference.steps import lift_constants
 from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
+from vibayes.model.gradients import gradient_of
 from vibayes.model.target import is_deterministic
 
 __all__ = ["check_model", "compile_density", "density_at"]
@@ -62,7 +63,7 @@ def compile_density(model: Model, backend: str | None) -> Any:
         )
         graph = graph_replace([model.logp()], model.whole_data_replacements(), strict=False)
         (logp,) = graph_replace(graph, layout.split(center + scale * u), strict=False)
-        gradient = pytensor.grad(logp, u, disconnected_inputs="ignore")
+        gradient = gradient_of(logp, u, model)
         mode = resolve_mode(backend)
         with interrupts.interruptible():
             return pytensor.function(

@@ -10,13 +10,13 @@ import numpy as np
 
 from vibayes import interrupts
 from vibayes.approximations.base import Approximation
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.numba import checked_passes
 from vibayes.backend.seeds import as_seed_sequence
 from vibayes.context import modelcontext
 from vibayes.inference.fit import fit
 from vibayes.model.core import Model
-from vibayes.model.initial import check_point
+from vibayes.model.initial import check_point, check_support
 from vibayes.nuts.density import check_model, compile_density, density_at
 from vibayes.nuts.results import as_results, complete_chains, warn_of_problems
 from vibayes.nuts.start import Start, approximate_start, model_start
@@ -30,6 +30,7 @@ LONGEST_DEAFNESS = 0.2  # seconds
 
 
 @interrupts.Deferral(keeps_result=True)
+@check_arguments
 def sample(
     draws: int = 1000,
     tune: int = 1000,
@@ -143,6 +144,7 @@ def sample(
     if not 0 < target_accept < 1:
         raise ValueError(f"target_accept must be between 0 and 1, got {target_accept!r}")
     check_model(model)
+    check_support(model)
     seeds = as_seed_sequence(random_seed).spawn(2)
     start_of_chains, point = choose_start(model, init, start, seeds[0])
     center, scale = start_of_chains.center, start_of_chains.scale
@@ -175,7 +177,7 @@ def sample(
     if not discard_tuned_samples and tune:
         groups["warmup_"] = complete_chains(trace, "warmup_", center, scale)
     if compute_convergence_checks:
-        warn_of_problems(model, *groups[""], stacklevel=3)
+        warn_of_problems(model, *groups[""], stacklevel=4)
     attributes = {
         "sampling_method": "NUTS",
         "sampling_time": time.perf_counter() - began,

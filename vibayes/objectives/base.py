@@ -6,15 +6,16 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import pytensor
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import check_arguments, check_whole, shown
 from vibayes.distributions.base import to_float
 from vibayes.families.draws import Draws
 from vibayes.families.joint import Joint
+from vibayes.model.gradients import gradient_of
 from vibayes.objectives.options import StepOptimizer, StepOptions
 from vibayes.objectives.test_function import TestFunction
 from vibayes.posterior.nodes import fresh_draws
@@ -96,6 +97,9 @@ class Operator:
                 if fact not in own:
                     setattr(cls, fact, vars(Operator)[fact])
 
+    called: ClassVar[str] = "an objective, such as vb.KL(approx)"
+
+    @check_arguments
     def __init__(
         self,
         approx: Joint,
@@ -146,7 +150,7 @@ class Operator:
         """
         draws, updates = self.approx.draw(None if n_mc == 1 else n_mc)
         (loss,) = replace([self.scaled_loss(draws)])
-        return pytensor.grad(loss, params, disconnected_inputs="ignore"), loss, updates
+        return gradient_of(loss, params, self.approx.model), loss, updates
 
     def scaled_loss(self, draws: Draws) -> TensorVariable:
         """Return the loss, of the size of a minibatch if the approximation asks for that."""
@@ -188,6 +192,7 @@ class ObjectiveFunction:
     np.True_
     """
 
+    @check_arguments
     def __init__(self, op: Operator) -> None:
         self.op = op
 
@@ -209,12 +214,14 @@ class ObjectiveFunction:
         n_mc
             Number of draws.
         """
+        n_mc = check_whole(n_mc, "n_mc", least=1)
         return self.op.scaled_loss(fresh_draws(self.approx, None if n_mc == 1 else n_mc, False))
 
     def updates(self, **kwargs: Any) -> dict[Variable, Variable]:
         """Return the updates of one step, as a dictionary; arguments as for :meth:`step`."""
         return self.step(**kwargs).updates
 
+    @check_arguments
     def step(
         self,
         *,
@@ -254,6 +261,7 @@ class ObjectiveFunction:
         score
             Whether to report the loss of each step.
         """
+        self.approx.replaced(more_replacements)
         options = StepOptions.of(
             score=score,
             obj_n_mc=obj_n_mc,
@@ -282,7 +290,7 @@ class ObjectiveFunction:
             grads = grads if sign > 0 else [-g for g in grads]
             if norm is not None:
                 grads = list(total_norm_constraint(grads, norm))
-            return updates | dict(optimizer(grads, params)), loss
+            return updates | updates_by(optimizer, grads, params), loss
 
         params = [*self.approx.params, *options.more_obj_params]
         updates, loss = descend(params, options.obj_n_mc, options.obj_optimizer, 1)
@@ -290,3 +298,16 @@ class ObjectiveFunction:
             updates |= descend(tested, options.tf_n_mc, options.test_optimizer, -1)[0]
         updates |= options.more_updates
         return StepGraph(updates, loss if options.score else None)
+
+
+def updates_by(
+    optimizer: StepOptimizer, grads: Sequence[Variable], params: Sequence[Variable]
+) -> dict[Variable, Variable]:
+    """Return the updates of an optimizer, which may be any function of the user's."""
+    try:
+        return dict(optimizer(grads, params))
+    except TypeError as error:
+        raise TypeError(
+            f"an optimizer (obj_optimizer, test_optimizer) must take gradients and parameters, and "
+            f"return a dict of updates, as vb.adam() does; {shown(optimizer)} does not: {error}"
+        ) from error

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import check_arguments, check_real
 from vibayes.families.draws import Draws
 from vibayes.families.joint import Joint
 from vibayes.objectives.base import Operator
@@ -35,11 +35,10 @@ class KL(Operator):
     is_bound = True
     setting_names: ClassVar[tuple[str, ...]] = "beta", "path_derivative"
 
+    @check_arguments
     def __init__(self, approx: Joint, beta: float = 1.0, path_derivative: bool = False) -> None:
         super().__init__(approx)
-        if not np.isfinite(beta) or beta < 0:
-            raise ValueError(f"beta must be a number of at least 0, got {beta!r}")
-        self.beta: float = float(beta)
+        self.beta: float = check_real(beta, "KL: beta", least=0)
         self.path_derivative: bool = bool(path_derivative)
 
     @property

@@ -14,7 +14,7 @@ from vibayes.backend.fingerprints import fingerprint, is_foreign
 from vibayes.backend.graphs import as_replacements
 from vibayes.settings import Identity, key_of
 from vibayes.storage.calls import describe_argument, describe_graph, marked
-from vibayes.updates import Optimizer, adagrad_window
+from vibayes.updates import Optimizer, adagrad_window, check_hyper
 
 __all__ = ["StepOptimizer", "StepOptions"]
 
@@ -74,6 +74,8 @@ class StepOptions:
     given: frozenset[str] = field(default=frozenset(), repr=False)
 
     def __post_init__(self) -> None:
+        if self.total_grad_norm_constraint is not None:
+            check_hyper(self.total_grad_norm_constraint, "max_norm", "total_grad_norm_constraint")
         check_shared(self.more_updates, "more_updates")
         self.__dict__.update(  # the instance is frozen
             score=bool(self.score),

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import numpy as np
 import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import check_arguments, check_real
 from vibayes.families.draws import Draws
 from vibayes.families.joint import Joint
 from vibayes.objectives.base import Operator
@@ -53,16 +53,17 @@ class Renyi(Operator):
     is_bound = True
     setting_names: ClassVar[tuple[str, ...]] = "alpha", "doubly_reparameterized"
 
+    @check_arguments
     def __init__(
         self, approx: Joint, alpha: float = 0.0, doubly_reparameterized: bool = True
     ) -> None:
         super().__init__(approx)
-        if not np.isfinite(alpha) or alpha == 1:
+        self.alpha: float = check_real(alpha, "Renyi: alpha")
+        if alpha == 1:
             raise ValueError(
-                f"alpha must be a number other than 1 (for which the bound is the ELBO: KL), got "
-                f"{alpha!r}"
+                f"Renyi: alpha must be a number other than 1 (for which the bound is the ELBO: "
+                f"KL), got {alpha!r}"
             )
-        self.alpha: float = float(alpha)
         self.doubly_reparameterized: bool = bool(doubly_reparameterized)
 
     def loss(self, draws: Draws) -> TensorVariable:
@@ -90,5 +91,6 @@ class IWELBO(Renyi):
         As for :class:`Renyi`, of which this is the case ``alpha=0``.
     """
 
+    @check_arguments
     def __init__(self, approx: Joint, doubly_reparameterized: bool = True) -> None:
         super().__init__(approx, 0.0, doubly_reparameterized)

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import check_arguments, check_real
 from vibayes.backend.seeds import new_generator
 from vibayes.families.draws import Draws
 from vibayes.families.joint import Joint
+from vibayes.model.gradients import gradient_of
 from vibayes.objectives.base import Operator
 from vibayes.objectives.kernels import Kernel, as_kernel, rbf
 
@@ -54,6 +55,7 @@ class KSD(Operator):
 
     setting_names: ClassVar[tuple[str, ...]] = "kernel", "temperature"
 
+    @check_arguments
     def __init__(
         self,
         approx: Joint,
@@ -62,9 +64,7 @@ class KSD(Operator):
     ) -> None:
         self.kernel: Kernel = as_kernel(kernel)
         super().__init__(approx, self.kernel)
-        self.temperature: float = float(temperature)
-        if not 0 < self.temperature < np.inf:
-            raise ValueError(f"temperature must be a positive number, got {temperature!r}")
+        self.temperature: float = check_real(temperature, "KSD: temperature", above=0)
 
     def gradients(
         self,
@@ -108,7 +108,7 @@ class KSD(Operator):
         scaled = self.approx.scale_cost_to_minibatch
         logp = draws.logp / draws.normalizing_constant if scaled else draws.logp
         (logp,) = replace([logp])
-        grads = pytensor.grad(logp.sum(), list(roots.values()), disconnected_inputs="ignore")
+        grads = gradient_of(logp.sum(), list(roots.values()), self.approx.model)
         score = pt.concatenate([g.reshape((n, -1)) for g in grads], axis=1)
         return graph_replace(score, {roots[var]: part for var, part in z.items()}, strict=False)
 

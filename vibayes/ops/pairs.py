@@ -17,6 +17,7 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Apply, Variable
 from scipy.spatial.distance import pdist, squareform
 
+from vibayes.backend.jax import jax_version
 from vibayes.backend.numba import NumbaOp, numba_version
 
 __all__ = ["PROFILES", "RadialSums", "median_distance", "pair_distances"]
@@ -312,3 +313,72 @@ def compiled_radial_sums(op: RadialSums, node: Apply, njit: Callable[..., Any]) 
         return np.ascontiguousarray(result.T).astype(X.dtype)
 
     return sums, 5
+
+
+# In JAX the distances are the whole square matrix: each of its elements can be computed at the
+# same time, which is what a GPU is good at. Nothing but the operations of this file sees them.
+
+
+@jax_version(PairDistances)
+def jax_pair_distances(op: PairDistances, node: Apply) -> Callable[..., Any]:
+    import jax.numpy as jnp
+
+    def distances(X: Any) -> Any:
+        return jnp.square(X[:, None, :] - X[None, :, :]).sum(axis=-1)
+
+    return distances
+
+
+@jax_version(MedianDistance)
+def jax_median_distance(op: MedianDistance, node: Apply) -> Callable[..., Any]:
+    import jax
+    import jax.numpy as jnp
+
+    def ranked(values: Any, rank: int) -> Any:
+        """Return the value of a rank: an interval about it shrinks, with a value at either end."""
+
+        def goes_on(carry: Any) -> Any:
+            low, high, *_ = carry
+            return low < high
+
+        def step(carry: Any) -> Any:
+            low, high, n_low, n_high, i = carry
+            share = (rank + 0.5 - n_low) / (n_high - n_low)
+            share = jnp.where(i % 3 == 2, 0.5, jnp.clip(share, 0.01, 0.99))  # no end stays for long
+            middle = low + share.astype(low.dtype) * (high - low)
+            middle = jnp.where(middle < high, middle, low)
+            inside = values <= middle
+            count = inside.sum()
+            below = jnp.where(inside, values, -jnp.inf).max()
+            above = jnp.where(inside, jnp.inf, values).min()
+            is_below = count > rank
+            low, n_low = jnp.where(is_below, low, above), jnp.where(is_below, n_low, count)
+            high, n_high = jnp.where(is_below, below, high), jnp.where(is_below, count, n_high)
+            return low, high, n_low, n_high, i + 1
+
+        begin = values.min(), values.max(), jnp.int64(0), jnp.int64(values.size), jnp.int64(0)
+        return jax.lax.while_loop(goes_on, step, begin)[1]
+
+    def median(distances: Any) -> Any:
+        size = distances.size
+        low = ranked(distances, (size - 1) // 2)
+        is_next = (distances <= low).sum() <= size // 2
+        above = jnp.where(distances > low, distances, jnp.inf).min()
+        middle = (low + jnp.where(is_next, above, low)) / 2
+        return jnp.where(jnp.isfinite(distances.sum()), middle, jnp.nan)
+
+    return median
+
+
+@jax_version(RadialSums)
+def jax_radial_sums(op: RadialSums, node: Apply) -> Callable[..., Any]:
+    import jax.numpy as jnp
+
+    profile = PROFILES[op.profile](jnp.exp)
+
+    def sums(distances: Any, scale: Any, X: Any, score: Any) -> Any:
+        K, weight = profile(distances, scale, op.power)
+        X = X - X.mean(axis=0)  # only differences matter, and these have more digits
+        return K @ score + weight.sum(axis=1)[:, None] * X - weight @ X
+
+    return sums

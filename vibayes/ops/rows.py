@@ -10,6 +10,7 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Apply, Variable
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.backend.jax import jax_version
 from vibayes.backend.numba import NumbaOp, numba_version
 
 __all__ = ["ShuffledRows"]
@@ -160,3 +161,43 @@ def compiled_rows(op: ShuffledRows, node: Apply, njit: Callable[..., Any]) -> tu
         return result
 
     return rows, 1
+
+
+@jax_version(ShuffledRows)
+def jax_rows(op: ShuffledRows, node: Apply) -> Callable[..., Any]:
+    import jax
+    import jax.numpy as jnp
+
+    def u64(value: Any) -> Any:
+        return jnp.asarray(value, dtype="uint64")
+
+    def mixed(z: Any) -> Any:
+        z = (z ^ (z >> u64(30))) * u64(MIX_1)
+        z = (z ^ (z >> u64(27))) * u64(MIX_2)
+        return z ^ (z >> u64(31))
+
+    def rows(order: Any, position: Any, length: Any) -> Any:
+        length = jnp.asarray(length, dtype="int64")
+        place = position + jnp.arange(op.size)
+        epoch, x = place // length, (place % length).astype("uint32")
+        bits = jnp.maximum(64 - jax.lax.clz(length - 1), 2)
+        mask = ((jnp.int64(1) << bits) - 1).astype("uint32")
+        shift = ((bits + 1) // 2).astype("uint32")
+        key, keys = mixed(u64(order) + u64(epoch) * u64(WEYL)), []
+        for _ in range(ROUNDS):
+            key = mixed(key + u64(WEYL))
+            keys.append((key.astype("uint32") | jnp.uint32(1), (key >> u64(32)).astype("uint32")))
+
+        def permuted(x: Any) -> Any:
+            for factor, summand in keys:
+                x = (x * factor + summand) & mask
+                x = x ^ (x >> shift)
+            return x
+
+        def walk(x: Any) -> Any:
+            return jnp.where(x >= length, permuted(x), x)
+
+        x = jax.lax.while_loop(lambda x: (x >= length).any(), walk, permuted(x))
+        return x.astype("int64")
+
+    return rows

@@ -13,6 +13,7 @@ from pytensor.tensor.variable import TensorVariable
 from scipy import linalg
 from scipy.linalg import lapack
 
+from vibayes.backend.jax import jax_version
 from vibayes.backend.numba import NumbaOp, numba_version
 
 __all__ = ["InverseAndLogDet", "inverse_and_log_det"]
@@ -84,3 +85,16 @@ def compiled_inverse(
         return inverse, log_det
 
     return gauss_jordan, 1
+
+
+@jax_version(InverseAndLogDet)
+def jax_inverse(op: InverseAndLogDet, node: Apply) -> Callable[..., Any]:
+    import jax.numpy as jnp
+    from jax.scipy.linalg import cho_solve
+
+    def inverse_and_log_det(matrix: Any) -> tuple[Any, Any]:
+        factor = jnp.linalg.cholesky(matrix)  # NaN if there is none
+        inverse = cho_solve((factor, True), jnp.eye(len(matrix), dtype=matrix.dtype))
+        return inverse, 2 * jnp.log(jnp.diagonal(factor)).sum()
+
+    return inverse_and_log_det

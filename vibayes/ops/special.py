@@ -6,17 +6,27 @@ Each is a function of SciPy, applied to each element.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
+from pytensor.graph.basic import Apply
 from pytensor.scalar import exp, switch
 from pytensor.scalar.basic import BinaryScalarOp, UnaryScalarOp, upgrade_to_float_no_complex
 from pytensor.scalar.math import erfcx, psi
 from pytensor.tensor.elemwise import Elemwise
 from scipy import special
 
+from vibayes.backend.jax import jax_version
+
 __all__ = ["LOG_SQRT_2PI", "SQRT_HALF", "betaln", "i0e", "i1e", "log_ndtr", "ndtri_exp"]
 
 SQRT_HALF = math.sqrt(0.5)
 LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
+NEWTON_STEPS = 6
+
+# Stirling's series of the log of the gamma function, and from where on it has all digits
+STIRLING = 1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156
+LEAST_FOR_STIRLING = 10.0
 
 
 class SpecialFunction:
@@ -101,3 +111,59 @@ i1e = Elemwise(scalar_i1e)
 betaln = Elemwise(BetaLn(upgrade_to_float_no_complex, name="betaln"))
 log_ndtr = Elemwise(LogNdtr(upgrade_to_float_no_complex, name="log_ndtr"))
 ndtri_exp = Elemwise(NdtriExp(upgrade_to_float_no_complex, name="ndtri_exp"))
+
+
+@jax_version(NdtriExp)
+def jax_ndtri_exp(op: NdtriExp, node: Apply) -> Callable[..., Any]:
+    """Invert by Newton's method what JAX computes well, from the inverse where it has digits."""
+    import jax.numpy as jnp
+    from jax.scipy.special import log_ndtr as jax_log_ndtr
+    from jax.scipy.special import ndtri
+
+    def inverse(y: Any) -> Any:
+        y = jnp.asarray(y, dtype=node.outputs[0].type.dtype)
+        far = jnp.minimum(y, -2.0)
+        tail = -jnp.sqrt(-2 * far - jnp.log(-2 * far) - 2 * LOG_SQRT_2PI + math.log(2) / far)
+        for _ in range(NEWTON_STEPS):
+            logcdf, square = jax_log_ndtr(tail), tail**2
+            # distribution function over density; far out by its series, where both are tiny
+            exact = jnp.exp(logcdf + 0.5 * square + LOG_SQRT_2PI)
+            series = (1 - (1 - 3 / square) / square) / -tail
+            tail -= (logcdf - far) * jnp.where(tail > -10, exact, series)
+        near = jnp.where(y < -1, ndtri(jnp.exp(y)), -ndtri(-jnp.expm1(y)))
+        return jnp.where(y < -2, jnp.where(jnp.isneginf(y), -jnp.inf, tail), near)
+
+    return inverse
+
+
+@jax_version(BetaLn)
+def jax_betaln(op: BetaLn, node: Apply) -> Callable[..., Any]:
+    """Put in Stirling's series where it has all digits, before what is large cancels."""
+    import jax.numpy as jnp
+    from jax.scipy.special import gammaln
+
+    def correction(x: Any) -> Any:
+        x = jnp.maximum(x, LEAST_FOR_STIRLING)
+        total = 0.0
+        for coefficient in reversed(STIRLING):
+            total = total / (x * x) + coefficient
+        return total / x
+
+    def betaln(a: Any, b: Any) -> Any:
+        a, b = jnp.minimum(a, b), jnp.maximum(a, b)
+        total = a + b
+        log_share = jnp.log1p(-a / total)  # of b
+        rest = correction(b) - correction(total) + (b - 0.5) * log_share
+        one_large = gammaln(a) + rest - a * jnp.log(total) + a
+        both_large = (
+            LOG_SQRT_2PI
+            + correction(a)
+            + rest
+            + (a - 0.5) * jnp.log(a / total)
+            - 0.5 * jnp.log(total)
+        )
+        small = gammaln(a) + gammaln(b) - gammaln(total)
+        large = jnp.where(a < LEAST_FOR_STIRLING, one_large, both_large)
+        return jnp.where(b < LEAST_FOR_STIRLING, small, large)
+
+    return betaln

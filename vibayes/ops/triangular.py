@@ -19,6 +19,7 @@ from pytensor.tensor.type import tensor
 from pytensor.tensor.variable import TensorVariable
 from scipy import linalg
 
+from vibayes.backend.jax import jax_version
 from vibayes.backend.numba import NumbaOp, numba_version
 
 __all__ = [
@@ -269,3 +270,45 @@ def compiled_outer_product(
         return packed
 
     return product, 1
+
+
+def jax_matrix(packed: Any, n: int) -> Any:
+    """Return the lower triangular matrix of a packed triangle, in JAX."""
+    import jax.numpy as jnp
+
+    inside = np.tri(n, dtype=bool)
+    position = np.zeros((n, n), dtype="int64")
+    position[inside] = np.arange(triangle_size(n))
+    return jnp.where(inside, jnp.take(packed, position, mode="clip"), 0)
+
+
+@jax_version(PackedTriangularProduct)
+def jax_triangular_product(op: PackedTriangularProduct, node: Apply) -> Callable[..., Any]:
+    def product(packed: Any, x: Any) -> Any:
+        L = jax_matrix(packed, x.shape[-1])
+        return x @ (L if op.transpose else L.T)
+
+    return product
+
+
+@jax_version(PackedTriangularSolve)
+def jax_triangular_solve(op: PackedTriangularSolve, node: Apply) -> Callable[..., Any]:
+    from jax.scipy.linalg import solve_triangular
+
+    def solve(packed: Any, x: Any) -> Any:
+        L = jax_matrix(packed, x.shape[-1])
+        return solve_triangular(L, x.T, trans="T" if op.transpose else "N", lower=True).T
+
+    return solve
+
+
+@jax_version(PackedOuterProduct)
+def jax_outer_product(op: PackedOuterProduct, node: Apply) -> Callable[..., Any]:
+    import jax.numpy as jnp
+
+    def product(x: Any, y: Any) -> Any:
+        n = x.shape[-1]
+        whole = jnp.outer(x, y) if x.ndim == 1 else x.T @ y
+        return jnp.take(whole.ravel(), np.flatnonzero(np.tri(n, dtype=bool)), mode="clip")
+
+    return product

@@ -9,6 +9,7 @@ from typing import Any
 from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import walk
 
+from vibayes.arguments import check_arguments
 from vibayes.context import modelcontext
 from vibayes.distributions.base import distribution_of
 from vibayes.model.core import Model
@@ -25,10 +26,11 @@ STYLES = {
 }
 
 
+@check_arguments
 def model_to_graphviz(
     model: Model | None = None,
     *,
-    var_names: Sequence[str] | None = None,
+    var_names: str | Sequence[str] | None = None,
     save: str | Path | None = None,
     include_dim_lengths: bool = True,
     graph_attr: dict[str, str] | None = None,
@@ -130,7 +132,7 @@ def nearest(roots: Sequence[Variable], named: dict[Variable, str]) -> Iterator[V
     return (variable for variable in walk(roots, inputs, bfs=True) if variable in named)
 
 
-def shown_names(edges: dict[str, list[str]], var_names: Sequence[str] | None) -> list[str]:
+def shown_names(edges: dict[str, list[str]], var_names: str | Sequence[str] | None) -> list[str]:
     """Return the names of the variables to show, in the order of the model."""
     if var_names is None:
         return list(edges)

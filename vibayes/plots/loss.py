@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_arguments, check_whole, shown
 from vibayes.html import binned, limits
+from vibayes.numeric import numeric_array
 
 __all__ = ["plot_loss"]
 
 MOST_POINTS = 5000
 
 
+@check_arguments
 def plot_loss(approx: Any, ax: Any = None, start: int = 0) -> Any:
     """Draw the loss of each iteration of a fit, and its course.
 
@@ -52,12 +54,18 @@ def plot_loss(approx: Any, ax: Any = None, start: int = 0) -> Any:
     >>> axes.get_xlabel()
     'iteration'
     """
-    losses = np.atleast_1d(np.asarray(getattr(approx, "hist", approx), dtype="float64"))
+    hist = numeric_array(getattr(approx, "hist", approx), "plot_loss: approx, or its hist,")
+    losses = np.atleast_1d(hist.astype("float64"))
+    if ax is not None and not hasattr(ax, "set_ylim"):
+        raise TypeError(f"plot_loss: ax must be axes of Matplotlib, got {shown(ax)}")
     start = check_whole(start, "start", least=0)
     if losses.ndim != 1 or len(losses) <= start:
         raise ValueError(
-            f"there are no losses to draw from iteration {start} on: hist has shape {losses.shape}"
+            f"plot_loss: approx has no losses to draw from iteration {start} on: hist has shape "
+            f"{losses.shape}"
         )
+    if not np.isfinite(losses).all():
+        raise ValueError(f"plot_loss: approx must have finite losses, got {shown(losses)}")
     ax = new_axes() if ax is None else ax
     losses = losses[start:]
     step = -(-len(losses) // MOST_POINTS)

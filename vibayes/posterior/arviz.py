@@ -75,14 +75,23 @@ def dataset(
         variables[name] = ((*sample_dims, *dims), value)
         for dim, length in zip((*sample_dims, *dims), (*lead, *shape), strict=True):
             labels = model.coords.get(dim)
-            usable = labels is not None and len(labels) == length
-            coords[dim] = np.asarray(labels) if usable else np.arange(length)
+            known = labels is not None and len(labels) == length
+            coords[dim] = label_array(labels or ()) if known else np.arange(length)
     stamp = {
         "created_at": datetime.now(UTC).isoformat(),
         "inference_library": "vibayes",
         "inference_library_version": __version__,
     }
     return Dataset(variables, coords=coords, attrs=stamp | dict(attrs or {}))
+
+
+def label_array(labels: Sequence[Any]) -> np.ndarray:
+    """Return the coordinates of a dimension as an array with one axis, tuples as they are."""
+    if not any(isinstance(label, tuple) for label in labels):
+        return np.asarray(labels)
+    array = np.empty(len(labels), dtype=object)
+    array[:] = labels
+    return array
 
 
 def axis_names(model: Model, name: str, shape: Sequence[int]) -> list[str]:

@@ -19,7 +19,15 @@ from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
 from vibayes.model.target import Target, is_deterministic, sample_size
 
-__all__ = ["FlatDraws", "draw_values", "flat_draws", "importance_draws", "values_at"]
+__all__ = [
+    "FlatDraws",
+    "draw_values",
+    "flat_draws",
+    "flat_values",
+    "importance_draws",
+    "transformed_values",
+    "values_at",
+]
 
 
 class FlatDraws(NamedTuple):
@@ -53,9 +61,15 @@ def flat_draws(approx: Joint, draws: int, random_seed: Any = None) -> FlatDraws:
         raise NotImplementedError("it has variables of which only a minibatch exists at a time")
     if not is_deterministic(approx.model):
         raise NotImplementedError("the model's log density is another at each evaluation")
+    values, logq = flat_values(approx, draws, random_seed)
+    return FlatDraws(values, target_logp(approx.model, values, random_seed), logq)
+
+
+def flat_values(approx: Joint, draws: int, random_seed: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return draws of the flat vector and their log density under the approximation."""
     function = approx.compiled("flat draws", lambda: compile_flat_draws(approx))
     values, logq = call_with_draws(approx, function, draws, random_seed)
-    return FlatDraws(values, target_logp(approx.model, values, random_seed), logq)
+    return values, logq
 
 
 def target_logp(model: Model, values: np.ndarray, random_seed: Any) -> np.ndarray:
@@ -98,6 +112,19 @@ def values_at(model: Model, flat: np.ndarray, include_transformed: bool) -> dict
     names, graphs = posterior_graphs(model, include_transformed)
     function = model.compiled(("values at", *names), lambda: compile_values_at(model, graphs))
     return named_draws(names, graphs, function(flat), len(flat))
+
+
+def transformed_values(model: Model, flat: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the variables that have a transform, on their own scale, at flat vectors, by name."""
+    variables = [rv for rv in model.free_RVs if model.rvs_to_transforms[rv] is not None]
+    if not variables:
+        return {}
+    names = [rv.name for rv in variables]
+    graphs = model.replace_rvs_by_values(variables)
+    function = model.compiled(("values at", *names), lambda: compile_values_at(model, graphs))
+    with np.errstate(all="ignore"):
+        values = function(flat.astype(pytensor.config.floatX))
+    return {name: value.astype("float64") for name, value in zip(names, values, strict=True)}
 
 
 def compile_values_at(model: Model, graphs: Sequence[Variable]) -> Any:

@@ -15,8 +15,7 @@ from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.arguments import check_whole
-from vibayes.backend.graphs import as_replacements
+from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.seeds import random_generators
 from vibayes.distributions.base import to_float
 from vibayes.exceptions import ModelError
@@ -31,6 +30,7 @@ Nodes: TypeAlias = Variable | Sequence[Variable]
 class PosteriorNodes(Joint):
     """A joint distribution, and what it can do with expressions of its model's variables."""
 
+    @check_arguments
     def sample_node(
         self,
         node: Nodes,
@@ -80,7 +80,7 @@ class PosteriorNodes(Joint):
         >>> approx.sample_node(x**2, size=100).eval(mode="FAST_COMPILE").shape
         (100,)
         """
-        swap = as_replacements(more_replacements)
+        swap = self.replaced(more_replacements, as_nodes(node))
 
         def of_values(graphs: Sequence[Variable]) -> list[Variable]:
             values = self.model.replace_rvs_by_values(swapped(graphs, swap))
@@ -94,6 +94,7 @@ class PosteriorNodes(Joint):
             )
         return like(node, at_draws(self, draws, as_nodes(node), of_values))
 
+    @check_arguments
     def apply_replacements(
         self,
         node: Nodes,
@@ -113,6 +114,7 @@ class PosteriorNodes(Joint):
             for i, group in enumerate(self.groups)
         ]
 
+    @check_arguments
     def to_flat_input(
         self, node: Nodes, more_replacements: Mapping[Variable, Any] | None = None
     ) -> Any:
@@ -125,7 +127,8 @@ class PosteriorNodes(Joint):
         more_replacements : dict, optional
             What to put in the place of parts of ``node`` first.
         """
-        nodes = swapped(as_nodes(node), as_replacements(more_replacements))
+        nodes = as_nodes(node)
+        nodes = swapped(nodes, self.replaced(more_replacements, nodes))
         values = self.model.replace_rvs_by_values(nodes)
         parts: dict[Variable, Variable] = {}
         for group, flat in zip(self.groups, self.inputs, strict=True):
@@ -151,6 +154,7 @@ class PosteriorNodes(Joint):
         """
         return pt.concatenate(self.symbolic_randoms)
 
+    @check_arguments
     def rslice(self, name: str) -> TensorVariable:
         """Return a variable at the draw of :attr:`symbolic_random`.
 
@@ -169,6 +173,7 @@ class PosteriorNodes(Joint):
             raise KeyError(f"no free variable {name!r}; there are {', '.join(named)}")
         return self._one_draw.of(self.model.replace_rvs_by_values([named[name]]))[0]
 
+    @check_arguments
     def set_size_and_deterministic(
         self,
         node: Nodes,
@@ -189,7 +194,7 @@ class PosteriorNodes(Joint):
         more_replacements : dict, optional
             What to put in the place of parts of ``node`` first.
         """
-        swap = as_replacements(more_replacements)
+        swap = self.replaced(more_replacements, as_nodes(node))
         one, new = self._one_draw, fresh_draws(self, s, d)
         pairs = zip(chain(*one.drawn), chain(*new.drawn), strict=True)
         draws = replace(new, z=dict(pairs))  # for graphs of the one draw, in place of values

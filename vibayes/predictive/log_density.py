@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from vibayes.arguments import check_arguments
 from vibayes.backend.seeds import as_seed_sequence
 from vibayes.model.core import Model
 from vibayes.predictive.densities import density_group
@@ -16,9 +17,10 @@ from vibayes.predictive.whole import groups_of_data
 __all__ = ["compute_log_likelihood", "compute_log_prior"]
 
 
+@check_arguments
 def compute_log_likelihood(
     idata: Any,
-    var_names: Collection[str] | None = None,
+    var_names: str | Collection[str] | None = None,
     extend_inferencedata: bool = True,
     model: Model | None = None,
     sample_dims: Sequence[str] | None = None,
@@ -74,7 +76,7 @@ def compute_log_likelihood(
     """
     label = "compute_log_likelihood"
     trace, model, _ = drawn_trace(idata, model, draws, as_seed_sequence(random_seed), label)
-    posterior = posterior_of(trace, sample_dims)
+    posterior = posterior_of(trace, sample_dims, "idata")
     variables = named_variables(model, var_names, model.observed_RVs, "observed variables")
     model.check_shapes()
     warn_of_potentials(model, "log likelihoods")
@@ -85,9 +87,10 @@ def compute_log_likelihood(
     return in_place_or_new(trace, posterior.posterior, {"log_likelihood": group}, data, True)
 
 
+@check_arguments
 def compute_log_prior(
     idata: Any,
-    var_names: Collection[str] | None = None,
+    var_names: str | Collection[str] | None = None,
     extend_inferencedata: bool = True,
     model: Model | None = None,
     sample_dims: Sequence[str] | None = None,
@@ -122,7 +125,7 @@ def compute_log_prior(
     """
     label = "compute_log_prior"
     trace, model, _ = drawn_trace(idata, model, draws, as_seed_sequence(random_seed), label)
-    posterior = posterior_of(trace, sample_dims)
+    posterior = posterior_of(trace, sample_dims, "idata")
     variables = named_variables(model, var_names, model.free_RVs, "free variables")
     warn_of_potentials(model, "log priors")
     group = density_group(model, variables, posterior, label)

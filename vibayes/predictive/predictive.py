@@ -9,7 +9,7 @@ from typing import Any
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.seeds import as_seed_sequence
 from vibayes.context import modelcontext
 from vibayes.exceptions import ModelError
@@ -26,10 +26,11 @@ from vibayes.predictive.whole import groups_of_data, resized_variables, whole_da
 __all__ = ["sample_posterior_predictive", "sample_prior_predictive"]
 
 
+@check_arguments
 def sample_prior_predictive(
     draws: int = 500,
     model: Model | None = None,
-    var_names: Collection[str] | None = None,
+    var_names: str | Collection[str] | None = None,
     random_seed: Any = None,
 ) -> Any:
     """Draw from the prior, and data from what it says of them.
@@ -91,10 +92,11 @@ def sample_prior_predictive(
     return inference_data({**sets, **groups_of_data(model, "sample_prior_predictive")})
 
 
+@check_arguments
 def sample_posterior_predictive(
     trace: Any,
     model: Model | None = None,
-    var_names: Collection[str] | None = None,
+    var_names: str | Collection[str] | None = None,
     predictions: bool = False,
     extend_inferencedata: bool = True,
     random_seed: Any = None,
@@ -188,6 +190,7 @@ def drawn_trace(
     trace: Any, model: Model | None, draws: int, seed: Any, label: str
 ) -> tuple[Any, Model, Any]:
     """Return draws of an approximation in its place, the model, and the seed of what follows."""
+    draws = check_whole(draws, "draws", least=1)
     if not isinstance(trace, Joint):
         return trace, modelcontext(model), seed
     local = [rv.name for group in trace.groups if group.local for rv in group.variables]
@@ -198,12 +201,12 @@ def drawn_trace(
         )
     first, second = seed.spawn(2)
     model = trace.model if model is None else model
-    return samples_of(trace, check_whole(draws, "draws", least=1), first), model, second
+    return samples_of(trace, draws, first), model, second
 
 
 def named_variables(
     model: Model,
-    names: Collection[str] | None,
+    names: str | Collection[str] | None,
     known: Sequence[TensorVariable],
     kind: str,
     default: Sequence[TensorVariable] | None = None,
@@ -230,7 +233,7 @@ def named_variables(
             raise KeyError(f"var_names: no variable {name!r}; there are {', '.join(by_name)}")
         chosen.add(full)
     if not chosen:
-        raise ValueError("var_names names no variable")
+        raise ValueError("var_names names no variable; give at least one, or None for all")
     return [v for name, v in by_name.items() if name in chosen]
 
 
@@ -293,5 +296,5 @@ def warn_of_potentials(model: Model, what: str) -> None:
         warnings.warn(
             f"the model has potentials ({names}): {what} leave them out",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vibayes.model.core import Model
-from vibayes.posterior.arviz import dataset, inference_data
+from vibayes.posterior.arviz import dataset, inference_data, label_array
 from vibayes.predictive.trace import Trace
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def with_batch_dims(
             result = result.rename({f"{name}_dim_{axis}": dim})
             labels = model.coords.get(dim)
             if labels is not None and len(labels) == result.sizes[dim]:
-                result = result.assign_coords({dim: np.asarray(labels)})
+                result = result.assign_coords({dim: label_array(labels)})
     return result
 
 

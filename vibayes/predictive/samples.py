@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from vibayes.arguments import check_whole
 from vibayes.families.joint import Joint
 from vibayes.posterior.arviz import data_groups, dataset, inference_data
 from vibayes.posterior.draws import draw_values, importance_draws, values_at
 from vibayes.predictive.densities import small_log_likelihood
 
 __all__ = ["samples_of"]
+
+LEAST_WEIGHTED = 7  # as few draws tell nothing of the tail of weights
 
 
 def samples_of(
@@ -22,6 +25,7 @@ def samples_of(
     """Return draws in the form of ArviZ; see :meth:`vibayes.Approximation.sample`."""
     attributes: dict[str, Any] = {"sampling_method": repr(approx)}
     if importance:
+        draws = check_whole(draws, "draws (with importance=True)", least=LEAST_WEIGHTED)
         flat, attributes["pareto_k"] = importance_draws(approx, draws, random_seed)
         values = values_at(approx.model, flat, include_transformed)
     else:

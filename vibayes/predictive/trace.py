@@ -12,7 +12,7 @@ from pytensor.tensor.variable import TensorVariable
 from vibayes.backend.modes import evaluate
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.model.core import Model
-from vibayes.posterior.arviz import axis_names
+from vibayes.posterior.arviz import axis_names, label_array
 from vibayes.records.stacked import sample_dims_in
 
 if TYPE_CHECKING:
@@ -88,8 +88,12 @@ class Trace:
         return checked_cast(values, rv)
 
 
-def posterior_of(trace: Any, sample_dims: Sequence[str] | None = None) -> Trace:
+def posterior_of(
+    trace: Any, sample_dims: Sequence[str] | None = None, name: str = "trace"
+) -> Trace:
     """Return the posterior that ArviZ objects of either generation, or a Dataset, hold.
+
+    Messages call the argument by its ``name``.
 
     Raises
     ------
@@ -98,20 +102,20 @@ def posterior_of(trace: Any, sample_dims: Sequence[str] | None = None) -> Trace:
     ModelError
         If there is no posterior, or none of the dimensions of draws.
     """
-    posterior = posterior_dataset(trace)
+    posterior = posterior_dataset(trace, name)
     if sample_dims is None:
         sample_dims = sample_dims_in(posterior)
     missing = [dim for dim in sample_dims if dim not in posterior.dims]
     if missing or not sample_dims:
         wanted = ", ".join(map(repr, missing or ("chain", "draw")))
         raise ModelError(
-            f"the posterior has no dimension {wanted} along which draws lie; it has "
-            f"{', '.join(map(repr, posterior.sizes)) or 'none'}"
+            f"{name}: the posterior has no dimension {wanted} along which draws lie (sample_dims); "
+            f"it has {', '.join(map(repr, posterior.sizes)) or 'none'}"
         )
     return Trace(posterior, tuple(sample_dims))
 
 
-def posterior_dataset(trace: Any) -> xarray.Dataset:
+def posterior_dataset(trace: Any, name: str) -> xarray.Dataset:
     """Return the posterior as a Dataset."""
     from xarray import Dataset, DataTree
 
@@ -126,8 +130,8 @@ def posterior_dataset(trace: Any) -> xarray.Dataset:
         return trace.posterior
     elif not hasattr(trace, "groups"):
         raise TypeError(
-            "expected an approximation, or draws as arviz.InferenceData, xarray.DataTree or a "
-            f"Dataset of a posterior, got {type(trace).__name__}"
+            f"{name}: expected an approximation, or draws as arviz.InferenceData, xarray.DataTree "
+            f"or a Dataset of a posterior, got {type(trace).__name__}"
         )
     raise ModelError(f"the {type(trace).__name__} has no group 'posterior'")
 
@@ -155,7 +159,7 @@ def in_order_of_labels(
     """
     if labels is None or dim not in array.coords:
         return array
-    own, wanted = array.coords[dim].values, np.asarray(labels)
+    own, wanted = array.coords[dim].values, label_array(labels)
     if np.array_equal(own, wanted) or np.array_equal(own, np.arange(len(own))):
         return array
     if len(set(own.tolist())) == len(own) and set(own.tolist()) == set(wanted.tolist()):

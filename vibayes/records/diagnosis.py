@@ -13,12 +13,16 @@ from vibayes.html import html_table
 from vibayes.importance import GOOD_KHAT, NEARLY_EVEN, has_good_tail
 from vibayes.records.findings import Attempt
 
-__all__ = ["LARGEST_SHIFT", "Diagnosis", "VariableCheck", "is_reliable"]
+__all__ = ["LARGEST_SHIFT", "TAIL", "Diagnosis", "VariableCheck", "is_reliable"]
 
 LARGEST_SHIFT = 0.15
 """Largest difference of means, in posterior standard deviations, that passes unmentioned."""
 WIDTHS = 0.88, 1.14
 """Ratios of standard deviations that pass unmentioned."""
+TAIL = 0.05
+"""Share of draws beyond a 5 % or 95 % point."""
+TAILS = 0.022, 0.09
+"""Shares beyond a 5 % or 95 % point that pass unmentioned."""
 FEWEST = 100
 """Smallest effective size by which importance weights can correct anything."""
 SHOWN = 8
@@ -26,47 +30,75 @@ SHOWN = 8
 
 @dataclass(frozen=True)
 class VariableCheck:
-    """What better draws say about one scalar of the unconstrained space.
+    """What better draws say about one scalar, of the unconstrained space or on its own scale.
 
     Attributes
     ----------
     name : str
-        Such as ``beta[2]``, or ``sigma_log__[0]`` for a transformed variable.
+        Such as ``beta[2]``, ``sigma_log__`` for the logarithm of a transformed variable, or
+        ``sigma`` for the variable itself.
     shift : float
         Mean of the approximation minus that of the better draws, in their standard deviations.
     ratio : float
         Standard deviation of the approximation over theirs.
     noise : float
         About the largest shift that the number of the better draws explains.
+    ratio_noise : float, optional
+        About the largest logarithm of ``ratio`` that it explains; that of normal draws by default.
+    below, above : float
+        Shares of the better draws below the 5 % point of the approximation, and above its 95 %
+        point: 0.05 if it is right.
+    tail_noise : float
+        About the largest difference from 0.05 that the number of draws explains.
     """
 
     name: str
     shift: float
     ratio: float
     noise: float = 0.0
+    ratio_noise: float | None = None
+    below: float = TAIL
+    above: float = TAIL
+    tail_noise: float = 0.0
 
     @property
     def good(self) -> bool:
-        """Whether mean and width agree."""
-        return not (self.is_shifted or self.is_narrow or self.is_wide)
+        """Whether mean, width and tails agree."""
+        return not (self.is_shifted or self.is_narrow or self.is_wide or self.is_off_in_a_tail)
 
     @property
     def is_shifted(self) -> bool:
         """Whether the mean is off."""
-        return abs(self.shift) > max(LARGEST_SHIFT, self.noise)
+        return not abs(self.shift) <= max(LARGEST_SHIFT, self.noise)
 
     @property
     def is_narrow(self) -> bool:
         """Whether it is too narrow."""
-        return self.ratio < min(WIDTHS[0], np.exp(-self.noise / np.sqrt(2)))
+        return self.ratio < min(WIDTHS[0], np.exp(-self._ratio_noise))
 
     @property
     def is_wide(self) -> bool:
         """Whether it is too wide."""
-        return self.ratio > max(WIDTHS[1], np.exp(self.noise / np.sqrt(2)))
+        return self.ratio > max(WIDTHS[1], np.exp(self._ratio_noise))
+
+    @property
+    def is_off_in_a_tail(self) -> bool:
+        """Whether its 5 % or its 95 % point is off."""
+        fewest, most = TAILS
+        return bool(
+            max(self.below, self.above) > max(most, TAIL + self.tail_noise)
+            or min(self.below, self.above) < min(fewest, TAIL - self.tail_noise)
+        )
+
+    @property
+    def _ratio_noise(self) -> float:
+        return self.noise / np.sqrt(2) if self.ratio_noise is None else self.ratio_noise
 
     def __str__(self) -> str:
-        return f"{self.name}: mean {self.shift:+.2f} sd off, width {self.ratio:.2f} of what it is"
+        text = f"{self.name}: mean {self.shift:+.2f} sd off, width {self.ratio:.2f} of what it is"
+        if self.is_off_in_a_tail:
+            text += f", {self.below:.1%} and {self.above:.1%} beyond its 5 % and 95 % points"
+        return text
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,7 +126,8 @@ class Diagnosis:
     checked_by : str
         What the single variables were compared with; empty if with nothing.
     variables : tuple of VariableCheck
-        Each scalar of the unconstrained space; empty if there was nothing to compare with.
+        Each scalar of the unconstrained space, then those of transformed variables on their own
+        scale; empty if there was nothing to compare with.
     modes : int
         Number of modes that hold mass, as far as the fit found them.
     places : int
@@ -200,6 +233,8 @@ class Diagnosis:
         return "Good: nothing speaks against this approximation."
 
     def _weakness(self) -> str:
+        if self.reliable:
+            return "chains that began near it did not mix, so that it cannot be compared"
         if self.khat < GOOD_KHAT:
             return f"only {self.ess:.0f} of {self.draws} weighted draws count"
         return f"Pareto k is {self.khat:.2f}, and more than {GOOD_KHAT} is too much"
@@ -209,9 +244,12 @@ class Diagnosis:
             [check.name for check in self.at_fault if getattr(check, kind)]
             for kind in ("is_shifted", "is_narrow", "is_wide")
         )
+        named = {*shifted, *narrow, *wide}
+        tails = [check.name for check in self.at_fault if check.name not in named]
         faults = [f"the mean of {first_names(shifted)} is off"] if shifted else []
         faults += [f"{first_names(narrow)}: too narrow"] if narrow else []
         faults += [f"{first_names(wide)}: too wide"] if wide else []
+        faults += [f"{first_names(tails)}: 5 % or 95 % point off"] if tails else []
         agree = "" if shifted else " (means agree)"
         return "; ".join(faults) + agree
 
@@ -274,7 +312,7 @@ class Diagnosis:
         lines = [self.verdict, ""]
         lines += [f"  {name:{width}}  {value}" for name, value in self._facts()]
         if self.at_fault:
-            lines += ["", "  off by more than a little (unconstrained space):"]
+            lines += ["", "  off by more than a little:"]
             lines += [f"    {check}" for check in self.at_fault[:SHOWN]]
             if len(self.at_fault) > SHOWN:
                 lines.append(f"    … and {len(self.at_fault) - SHOWN} more")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 
-__all__ = ["Attempt", "Findings"]
+__all__ = ["PROBABILITIES", "Attempt", "Findings", "Summary"]
+
+PROBABILITIES: tuple[float, ...] = 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.09, 0.12, 0.25, 0.5
+PROBABILITIES = (*PROBABILITIES, *(1 - p for p in PROBABILITIES[-2::-1]))
+"""At which quantiles are kept: many about 5 % and 95 %."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +42,52 @@ class Attempt:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Findings:
-    """What is known of a posterior beside an approximation of it.
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What draws say about each scalar, on both scales.
 
     Attributes
     ----------
     mean, sd : numpy.ndarray
-        Moments of the flat unconstrained vector, by the best draws there are, (d,).
+        Moments of the flat unconstrained vector, (d,).
+    points : numpy.ndarray
+        Its quantiles at :data:`PROBABILITIES`, (len(PROBABILITIES), d). They are those of the
+        variables' own scale, too, as transforms of single scalars keep the order.
+    own_names : tuple of str
+        The scalars of the transformed variables, such as ``sigma``.
+    own_mean, own_sd : numpy.ndarray
+        Their moments on their own scale, (D,).
+    own_error : numpy.ndarray
+        Standard error of the logarithm of ``own_sd``, (D,): large where few draws in the tail
+        decide.
+    """
+
+    mean: np.ndarray
+    sd: np.ndarray
+    points: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    own_names: tuple[str, ...] = ()
+    own_mean: np.ndarray = field(default_factory=lambda: np.empty(0))
+    own_sd: np.ndarray = field(default_factory=lambda: np.empty(0))
+    own_error: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+    def below(self, points: np.ndarray) -> np.ndarray:
+        """Return which share of the draws is below a point of each scalar, (d,).
+
+        Between the quantiles that are known it is interpolated, as a normal score.
+        """
+        scores = ndtri(PROBABILITIES)
+        columns = zip(points, self.points.T, strict=True)
+        return ndtr([np.interp(x, known, scores) for x, known in columns])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings(Summary):
+    """What is known of a posterior beside an approximation of it: the best draws there are.
+
+    Attributes
+    ----------
     khat : float
-        Pareto k-hat of these draws; NaN if they were made by Hamiltonian moves.
+        Pareto k-hat of these draws; NaN if they were made by chains.
     ess : float
         Effective number of these draws.
     draws : int
@@ -64,8 +105,6 @@ class Findings:
         What was tried.
     """
 
-    mean: np.ndarray
-    sd: np.ndarray
     khat: float
     ess: float
     draws: int

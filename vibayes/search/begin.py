@@ -8,7 +8,7 @@ import pytensor
 from vibayes.families.joint import Joint
 from vibayes.model.target import Target, sample_size
 from vibayes.search.budget import Budget
-from vibayes.search.explore import explore
+from vibayes.search.explore import glance
 from vibayes.search.modes import approach
 from vibayes.search.normals import FittedNormal
 
@@ -29,7 +29,7 @@ def find_normal(approx: Joint, budget: Budget) -> FittedNormal:
     sample = None if rows is None else approx.model.sampled_data_replacements(rows, rng)
     target = Target(approx.model, sample, start=current_center(approx))
     if target.ddim <= MOST_DENSE:
-        return explore(target, rng, budget, draws=100).best
+        return glance(target, rng, budget, draws=100).best
     target.check_start()
     (search,) = approach(target, target.start[None], budget)
     return FittedNormal(search.z, 1 / np.sqrt(probed_curvature(target, search.z, rng)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_real, check_whole
 
 __all__ = ["Budget"]
 
@@ -21,9 +21,8 @@ class Budget:
     """
 
     def __init__(self, seconds: float, steps: int) -> None:
-        if isinstance(seconds, bool) or not seconds > 0:
-            raise ValueError(f"max_seconds must be positive, got {seconds!r}")
-        self.seconds, self.steps = seconds, check_whole(steps, "max_steps", least=1)
+        self.seconds = check_real(seconds, "max_seconds", above=0, finite=False)
+        self.steps = check_whole(steps, "max_steps", least=1)
         self.begun = time.perf_counter()
         self.taken = 0
 

@@ -2,7 +2,8 @@
 
 From cheap to dear: a search for modes, normals that maximize the ELBO, importance sampling from
 these. Where the weights are no good, adaptive importance sampling by mixtures, in turns with
-Hamiltonian moves; and where that does not help either, moves alone.
+chains; and where that does not help either, chains alone. Draws are trusted if chains that begin
+at them have mixed: those of the chains, or the weighted ones if they agree.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vibayes.importance import GOOD_KHAT, NEARLY_EVEN, has_good_tail, resampled
+from vibayes.importance import NEARLY_EVEN, has_good_tail, resampled
 from vibayes.model.target import Target
 from vibayes.search.budget import Budget
 from vibayes.search.mixtures import (
@@ -29,9 +30,9 @@ from vibayes.search.modes import (
     find_modes,
     screened_starts,
 )
-from vibayes.search.moves import move, settle
 from vibayes.search.normals import (
     FittedNormal,
+    apart,
     fit_diagonal,
     fit_full_rank,
     fit_large,
@@ -40,6 +41,7 @@ from vibayes.search.normals import (
     mirrored_normals,
     stratified_normals,
 )
+from vibayes.search.trust import CHECK, FINAL, Effort, Trial, all_draws, can_be_tried, tried
 
 __all__ = [
     "LARGE",
@@ -48,19 +50,24 @@ __all__ = [
     "distinct_paths",
     "enlarge",
     "explore",
+    "glance",
     "improve",
     "improvements",
     "proposal",
     "searched",
+    "verified",
 ]
 
 LARGE = 100
 """Dimensions from which a covariance is no longer fitted, but taken from the curvature."""
 DRAWS = 1000
+CURVATURES = 8  # draws at which curvatures are computed, for their mean
 FEW_NOISE = 16  # draws for a first, rough fit in many dimensions
 MEDIUM_NOISE = 32  # draws for the last steps on many data
 ENOUGH = 3.0  # times as many effective draws as an exploration makes are what a result is made of
-FEWEST = 200.0  # effective draws that tell anything
+SOME, MOST_OF = 0.2, 0.5  # shares of effective draws
+MOST_STARTS, MOST_PARAMETERS = 10, 2000  # of further starts in many dimensions, and of all of them
+LATEST = 512  # states of chains to which a mixture is fitted
 SEPARATE = 1.0  # in sds: how far apart normals have to be to count as two
 NEGLIGIBLE = 7.0  # in ELBO: less than a thousandth of the mass
 
@@ -90,7 +97,7 @@ class Exploration:
     trusted : bool
         Whether the draws can be relied on.
     moved : bool
-        Whether they were made by Hamiltonian moves, for want of good weights.
+        Whether they were made by chains, for want of good weights.
     """
 
     target: Target
@@ -129,6 +136,8 @@ def explore(
 ) -> Exploration:
     """Search for modes, fit normals there, and weigh draws of these.
 
+    The draws are trusted if their weights are good, and chains agree.
+
     Parameters
     ----------
     target
@@ -144,6 +153,19 @@ def explore(
     begin
         A normal that is close already, so that nothing needs to be searched for.
     """
+    found = glance(target, rng, budget, draws, observe, begin)
+    return verified(found, rng, budget) if is_promising(found) else found
+
+
+def glance(
+    target: Target,
+    rng: np.random.Generator,
+    budget: Budget,
+    draws: int = DRAWS,
+    observe: Callable[[FittedNormal], None] | None = None,
+    begin: FittedNormal | None = None,
+) -> Exploration:
+    """Do what :func:`explore` does, without chains: nothing is trusted."""
     if begin is not None:
         noise = mirrored_normals(MEDIUM_NOISE, target.ddim, rng)
         fits = [fit_large(target, begin, noise, budget, observe=observe)]
@@ -153,8 +175,7 @@ def explore(
     normals, dropped = separate(sorted(fits, key=lambda q: -q.elbo))
     mixture = FittedMixture.of_normals(normals)
     sampler = ImportanceSampler.empty(target, draws).with_draws(proposal(mixture), rng)
-    result = Exploration(target, normals, dropped, noise, sampler, sampler.draws, mixture)
-    return replace(result, trusted=is_good(result, share=0.5))
+    return Exploration(target, normals, dropped, noise, sampler, sampler.draws, mixture)
 
 
 def proposal(mixture: FittedMixture) -> FittedMixture:
@@ -166,14 +187,55 @@ def proposal(mixture: FittedMixture) -> FittedMixture:
     return mixture if mixture.means.shape[1] > LARGE else mixture.widened()
 
 
-def is_good(exploration: Exploration, share: float) -> bool:
-    """Tell whether the weights of draws of one normal are good."""
+def is_promising(exploration: Exploration) -> bool:
+    """Tell whether the weights of draws of one normal look good."""
     draws = exploration.draws
-    size = draws.size / len(draws.values)
-    good = (draws.khat < GOOD_KHAT and size > share) or size > NEARLY_EVEN
-    if exploration.target.ddim > LARGE:  # where few draws count even of a good normal
-        good |= draws.khat < 0.5 and draws.size > FEWEST
+    count = len(draws.values)
+    good = has_good_tail(draws.khat, draws.size, count) and draws.size > SOME * count
     return good and len(exploration.normals) == 1 and exploration.best.converged
+
+
+def verified(
+    exploration: Exploration, rng: np.random.Generator, budget: Budget, effort: Effort = CHECK
+) -> Exploration:
+    """Return an exploration of weighted draws that is trusted if chains speak for it.
+
+    Where the chains have mixed, and the weighted draws are different, it has those of the chains.
+    Weights that are nearly even need no proof; and very many data leave no time for one, so that
+    the weights have to be good by themselves.
+    """
+    if is_nearly_even(exploration):
+        return replace(exploration, trusted=True)
+    if not can_be_tried(exploration.target):
+        enough = exploration.draws.size > MOST_OF * len(exploration.draws.values)
+        return replace(exploration, trusted=is_promising(exploration) and enough)
+    return concluded(exploration, trial_of(exploration, rng, budget, effort))
+
+
+def is_nearly_even(exploration: Exploration) -> bool:
+    """Tell whether draws of one normal all have about the same weight."""
+    draws = exploration.draws
+    return len(exploration.normals) == 1 and draws.size > NEARLY_EVEN * len(draws.values)
+
+
+def trial_of(
+    exploration: Exploration, rng: np.random.Generator, budget: Budget, effort: Effort
+) -> Trial:
+    """Let chains begin at the draws of an exploration."""
+    target, draws, sampler = exploration.target, exploration.draws, exploration.sampler
+    known = draws.values is sampler.values
+    logp = sampler.logp if known else target.logp(draws.values)
+    return tried(target, draws, logp, exploration.normals, rng, budget, effort)
+
+
+def concluded(exploration: Exploration, trial: Trial) -> Exploration:
+    """Return what is known of the posterior after chains have begun at weighted draws."""
+    draws = exploration.draws
+    if trial.agrees and has_good_tail(draws.khat, draws.size, len(draws.values)):
+        return replace(exploration, trusted=True)
+    if trial.draws is not None:
+        return replace(exploration, draws=trial.draws, trusted=True, moved=True)
+    return exploration
 
 
 def separate(
@@ -184,10 +246,10 @@ def separate(
     dropped: list[FittedNormal] = []
     for q in fits:
         known = [*kept, *dropped]
-        apart = all(np.abs(o.whitened(q.mean[None])).max() > SEPARATE for o in known)
-        if not known or (apart and q.elbo > known[0].elbo - NEGLIGIBLE):
+        differs = all(np.abs(o.whitened(q.mean[None])).max() > SEPARATE for o in known)
+        if not known or (differs and q.elbo > known[0].elbo - NEGLIGIBLE):
             kept.append(q)
-        elif apart and q.converged:
+        elif differs and q.converged:
             dropped.append(q)
     return tuple(kept), tuple(dropped)
 
@@ -259,17 +321,39 @@ def large_normals(
     budget: Budget,
     observe: Callable[[FittedNormal], None] | None,
 ) -> tuple[list[FittedNormal], np.ndarray]:
-    """Return the best normal that was found from one start, and the noise it was fitted to.
+    """Return the best normals that were found from a few starts, and their noise.
 
     The mode of a hierarchy may be a pole of the density, far from the mass. So the best
-    independent normals come first, and correlations are those of the curvature at their mean.
+    independent normals come first, and correlations are those of the mean curvature about there,
+    if that makes them better.
     """
     target.check_start()
-    diagonal = fit_diagonal(target, stratified_normals(FEW_NOISE, target.ddim, rng), budget)
-    curvature = curvature_at(target, diagonal.mean, diagonal.root)
+    rough = stratified_normals(FEW_NOISE, target.ddim, rng)
+    count = min(MOST_STARTS, MOST_PARAMETERS // target.ddim)
+    starts = screened_starts(target, rng, count=8 * MOST_STARTS, best=MOST_STARTS, peaks=0)
+    diagonals = [fit_diagonal(target, rough, budget)]
+    diagonals += [
+        fit_diagonal(target, rough, budget, start=start) for start in starts[1 : 1 + count]
+    ]
+    high, _ = separate(sorted(diagonals, key=lambda q: -q.elbo))
     noise = mirrored_normals(256, target.ddim, rng)
-    begin = from_curvature(diagonal.mean, curvature)
-    return [fit_large(target, begin, noise, budget, observe=observe)], noise
+    fits = []
+    for diagonal in high:
+        bent = from_curvature(diagonal.mean, mean_curvature(target, diagonal, rng))
+        scored = (q.scored(target, noise)[0] for q in (diagonal, bent))
+        begin = max(scored, key=lambda q: q.elbo)
+        fits.append(fit_large(target, begin, noise, budget, observe=observe))
+    return fits, noise
+
+
+def mean_curvature(target: Target, q: FittedNormal, rng: np.random.Generator) -> np.ndarray:
+    """Return the mean of the negative Hessian at a few draws of a normal.
+
+    At its mean alone, the curvature of a skewed posterior may be next to none.
+    """
+    points = q.at(mirrored_normals(CURVATURES, target.ddim, rng))
+    curvatures = (curvature_at(target, z, q.sd) for z in points)
+    return sum(curvatures, np.zeros((target.ddim, target.ddim))) / CURVATURES
 
 
 # -- better draws ---------------------------------------------------------------------------------
@@ -287,38 +371,37 @@ def improvements(
 ) -> Iterator[Exploration]:
     """Yield better and better explorations: whoever is interrupted keeps the last.
 
-    From cheap to dear: more draws, other proposals, and moves. It ends with the first one whose
+    From cheap to dear: more draws, other proposals, and chains. It ends with the first one whose
     draws can be relied on.
     """
     large = exploration.target.ddim > LARGE
     if not exploration.trusted and len(exploration.normals) == 1 and not large:
         draws = exploration.draws
-        if draws.khat < 1.0 and draws.size > 0.3 * len(draws.values):
+        near = draws.khat < 1.0 and draws.size > 0.3 * len(draws.values)
+        if near and not is_promising(exploration):
             # k-hat is uncertain by 0.1 and more
             exploration = add_draws(exploration, 3 * exploration.count, rng)
-            exploration = replace(exploration, trusted=is_good(exploration, share=0.4))
+            if is_promising(exploration):
+                exploration = verified(exploration, rng, budget)
             yield exploration
     if not exploration.trusted and not large:
         for better in refinements(exploration, rng, budget):
             exploration = better
             yield better
     if not exploration.trusted and not budget.exhausted:
-        yield move_draws(exploration, rng, budget)
+        yield settled(exploration, rng, budget)
 
 
-def move_draws(exploration: Exploration, rng: np.random.Generator, budget: Budget) -> Exploration:
-    """Move draws until they have settled; in many dimensions fewer, which begin close."""
-    draws, target = exploration.draws, exploration.target
-    begin = draws.tempered(min(100.0, 0.05 * len(draws.values)))
-    if target.ddim <= LARGE:
-        values = begin.values[resampled(begin.log_weights, 512, rng)]
-        settled, fine = settle(target, values, rng, budget)
-    else:
-        values = begin.values[resampled(begin.log_weights, 128, rng)]
-        settled, fine = settle(
-            target, values, rng, budget, root=exploration.best.full_root, rounds=2, size=1.5
-        )
-    return replace(exploration, draws=settled, trusted=True, moved=True) if fine else exploration
+def settled(exploration: Exploration, rng: np.random.Generator, budget: Budget) -> Exploration:
+    """Return what chains make of draws, if they may take their time.
+
+    Even chains that have not mixed are closer to the posterior than draws with bad weights.
+    """
+    trial = trial_of(exploration, rng, budget, FINAL)
+    found = concluded(exploration, trial)
+    if found.trusted or trial.run is None or len(apart(exploration.normals)) > 1:
+        return found
+    return replace(exploration, draws=all_draws(trial.run), moved=True)
 
 
 def add_draws(exploration: Exploration, count: int, rng: np.random.Generator) -> Exploration:
@@ -347,36 +430,22 @@ def enlarge(exploration: Exploration, rng: np.random.Generator) -> Exploration:
 def refinements(
     exploration: Exploration, rng: np.random.Generator, budget: Budget, cycles: int = 2
 ) -> Iterator[Exploration]:
-    """Adapt a mixture in turns with Hamiltonian moves, until the two agree.
-
-    Weights see only where the proposals go. The moves start from the weighted draws, but do not
-    come from the weights: where the moments of both agree, the draws are trusted.
-    """
+    """Adapt a mixture in turns with chains, until the two agree, or the chains have mixed."""
     target = exploration.target
     for cycle in range(cycles):
-        sampler, mixture, fine = adapt(exploration.sampler, exploration.mixture, rng, budget)
+        sampler, mixture, _ = adapt(exploration.sampler, exploration.mixture, rng, budget)
         if not len(sampler.values):  # the budget was used up: the former draws stay
             return
         draws = sampler.draws
         exploration = replace(exploration, sampler=sampler, mixture=mixture, draws=draws)
         yield exploration
-        start = draws.tempered(min(40.0, 0.05 * len(draws.values)))
-        rows = resampled(start.log_weights, 512, rng)
-        moved, _ = move(target, start.values[rows], start.root, rng, rounds=12)
-        if fine and draws.khat < GOOD_KHAT and agree(moved, draws):
-            yield replace(exploration, trusted=True)
+        trial = trial_of(exploration, rng, budget, CHECK)
+        found = concluded(exploration, trial)
+        if found.trusted:
+            yield found
             return
-        if cycle < cycles - 1:
-            exploration = replace(
-                exploration,
-                sampler=ImportanceSampler.empty(target, exploration.count),
-                mixture=fitted_mixture(moved, rng),
-            )
+        if cycle < cycles - 1 and trial.run is not None:
+            moved = all_draws(trial.run).values[-LATEST:]
+            empty = ImportanceSampler.empty(target, exploration.count)
+            exploration = replace(exploration, sampler=empty, mixture=fitted_mixture(moved, rng))
             yield exploration
-
-
-def agree(moved: np.ndarray, draws: WeightedDraws) -> bool:
-    """Tell whether moved draws have the moments of weighted ones."""
-    shift = np.abs(moved.mean(axis=0) - draws.mean) / draws.sd
-    ratio = np.abs(np.log(moved.std(axis=0) / draws.sd))
-    return bool(shift.max() < 0.2 and ratio.max() < 0.15)

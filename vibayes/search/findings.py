@@ -2,57 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from vibayes.records.findings import Attempt, Findings
+from vibayes.model.core import Model
+from vibayes.model.flat import Slot
+from vibayes.posterior.draws import transformed_values
+from vibayes.records.findings import PROBABILITIES, Attempt, Findings, Summary
 from vibayes.search.explore import Exploration
 from vibayes.search.mixtures import WeightedDraws
-from vibayes.search.normals import FittedNormal
+from vibayes.search.normals import apart
 
-__all__ = ["attempt_of", "count_places", "findings_of"]
-
-APART = 3.0  # in standard deviations
+__all__ = ["attempt_of", "findings_of", "summary_of"]
 
 
 def findings_of(exploration: Exploration, attempts: tuple[Attempt, ...] = ()) -> Findings:
     """Return what an exploration has found."""
-    draws, best = exploration.draws, exploration.best.elbo
-    values = exploration.target.unstandardized(draws.values)
-    weights = np.exp(draws.log_weights)
-    mean = weights @ values
+    target, draws, best = exploration.target, exploration.draws, exploration.best.elbo
+    values = target.unstandardized(draws.values)
+    summary = summary_of(target.model, replace(draws, values=values))
     return Findings(
-        mean=mean,
-        sd=np.sqrt(weights @ (values - mean) ** 2),
+        **vars(summary),
         khat=draws.khat,
         ess=draws.size,
         draws=len(values),
         trusted=exploration.trusted,
-        modes=max(1, count_places([q for q in exploration.normals if q.converged])),
-        places=count_places(exploration.normals),
+        modes=max(1, len(apart([q for q in exploration.normals if q.converged]))),
+        places=len(apart(exploration.normals)),
         dropped=tuple(best - q.elbo for q in exploration.dropped),
         attempts=attempts,
     )
 
 
+def summary_of(model: Model, draws: WeightedDraws) -> Summary:
+    """Return what draws of the flat vector say about each scalar, on both scales."""
+    names, own = own_scalars(model, draws.values)
+    weights = np.exp(draws.log_weights)
+    mean = weights @ own
+    squares = (own - mean) ** 2
+    variance = np.maximum(weights @ squares, np.finfo("float64").tiny)
+    kurtosis = weights @ (squares / variance) ** 2
+    return Summary(
+        mean=draws.mean,
+        sd=draws.sd,
+        points=draws.quantiles(PROBABILITIES),
+        own_names=names,
+        own_mean=mean,
+        own_sd=np.sqrt(variance),
+        own_error=np.sqrt(np.maximum(kurtosis - 1, 0.0) / (4 * draws.size)),
+    )
+
+
+def own_scalars(model: Model, flat: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return the scalars of all transformed variables: their names, and their values (n, D)."""
+    names, columns = [], [np.empty((len(flat), 0))]
+    for name, values in transformed_values(model, flat).items():
+        column = values.reshape(len(flat), -1)
+        slot = Slot(name, 0, column.shape[1], values.shape[1:])
+        names += [slot.element(i) for i in range(slot.stop)]
+        columns.append(column)
+    return tuple(names), np.concatenate(columns, axis=1)
+
+
 def attempt_of(name: str, elbo: float, draws: WeightedDraws, seconds: float) -> Attempt:
     """Return how good weighted draws of a family are, and when they were made."""
     return Attempt(name, elbo, draws.khat, draws.size, len(draws.values), seconds)
-
-
-def count_places(normals: Sequence[FittedNormal]) -> int:
-    """Return how many normals lie apart, as seen from either of two.
-
-    Several normals may have been fitted along the bends of one mode.
-    """
-    kept: list[FittedNormal] = []
-    for q in normals:
-        if all(min(distance(q, o), distance(o, q)) > APART for o in kept):
-            kept.append(q)
-    return len(kept)
-
-
-def distance(q: FittedNormal, other: FittedNormal) -> float:
-    """Return how far the mean of another normal is, in standard deviations."""
-    return float(np.abs(q.whitened(other.mean[None])).max())

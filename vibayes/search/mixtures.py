@@ -177,16 +177,21 @@ class WeightedDraws:
         Normalized, (n,).
     khat : float
         Pareto k-hat of the weights before smoothing; NaN if the draws were not weighted.
+    independent : float, optional
+        How many independent draws they would be worth if their weights were even; all of them by
+        default.
     """
 
     values: np.ndarray
     log_weights: np.ndarray
     khat: float
+    independent: float | None = None
 
     @property
     def size(self) -> float:
         """How many independent draws they are worth."""
-        return effective_size(self.log_weights)
+        share = 1.0 if self.independent is None else self.independent / len(self.values)
+        return share * effective_size(self.log_weights)
 
     @property
     def mean(self) -> np.ndarray:
@@ -198,13 +203,17 @@ class WeightedDraws:
         """Weighted standard deviation, (d,)."""
         return np.sqrt(np.exp(self.log_weights) @ (self.values - self.mean) ** 2)
 
-    def width(self, probabilities: tuple[float, float]) -> np.ndarray:
-        """Return the distance of two weighted quantiles, (d,)."""
+    def quantiles(self, probabilities: Sequence[float]) -> np.ndarray:
+        """Return weighted quantiles, (len(probabilities), d)."""
         order = np.argsort(self.values, axis=0)
         ordered = np.take_along_axis(self.values, order, axis=0)
         below = np.cumsum(np.exp(self.log_weights)[order], axis=0)
         rows = [(below < p).sum(axis=0).clip(max=len(order) - 1) for p in probabilities]
-        low, high = (ordered[row, np.arange(ordered.shape[1])] for row in rows)
+        return np.array([ordered[row, np.arange(ordered.shape[1])] for row in rows])
+
+    def width(self, probabilities: tuple[float, float]) -> np.ndarray:
+        """Return the distance of two weighted quantiles, (d,)."""
+        low, high = self.quantiles(probabilities)
         return high - low
 
     @property
@@ -215,7 +224,7 @@ class WeightedDraws:
 
     def tempered(self, size: float) -> WeightedDraws:
         """Return the draws with weights flattened until they are worth a number of draws."""
-        return WeightedDraws(self.values, tempered(self.log_weights, size), self.khat)
+        return replace(self, log_weights=tempered(self.log_weights, size))
 
 
 @dataclass(frozen=True)

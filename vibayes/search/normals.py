@@ -7,7 +7,7 @@ moments are exact, so that a normal posterior is found without any error from th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +21,7 @@ from vibayes.search.budget import Budget
 
 __all__ = [
     "FittedNormal",
+    "apart",
     "fit_diagonal",
     "fit_full_rank",
     "fit_large",
@@ -33,6 +34,7 @@ __all__ = [
 
 MOST_SOBOL = 64  # dimensions up to which a Sobol sequence is better than random numbers
 LARGEST_FACTOR = 10.0  # by which a step may change a variance
+APART = 3.0  # how far places lie from each other, in standard deviations
 LARGEST_LOG = 3.0  # by which a round of L-BFGS may change a log standard deviation
 
 Observer = Callable[["FittedNormal"], None]
@@ -108,6 +110,23 @@ class FittedNormal:
         logp, gradients = target(self.at(noise))
         elbo = float(logp.mean()) + self.entropy if np.isfinite(logp).all() else -np.inf
         return replace(self, elbo=elbo), gradients
+
+
+def apart(normals: Sequence[FittedNormal]) -> list[FittedNormal]:
+    """Return those normals that lie apart, as seen from either of two.
+
+    Several normals may have been fitted along the bends of one mode.
+    """
+    kept: list[FittedNormal] = []
+    for q in normals:
+        if all(min(distance(q, o), distance(o, q)) > APART for o in kept):
+            kept.append(q)
+    return kept
+
+
+def distance(q: FittedNormal, other: FittedNormal) -> float:
+    """Return how far the mean of another normal is, in standard deviations."""
+    return float(np.abs(q.whitened(other.mean[None])).max())
 
 
 def matched_normals(count: int, d: int, rng: np.random.Generator) -> np.ndarray:
@@ -326,6 +345,7 @@ def fit_diagonal(
     iterations: int = 40,
     tolerance: float = 0.1,
     observe: Observer | None = None,
+    start: np.ndarray | None = None,
 ) -> FittedNormal:
     """Return the best independent normals, found by L-BFGS from where the target starts.
 
@@ -334,7 +354,7 @@ def fit_diagonal(
     not matter; it ends when a round gains less than ``tolerance`` in ELBO.
     """
     d = target.ddim
-    q = FittedNormal(target.start, np.full(d, 0.1))
+    q = FittedNormal(target.start if start is None else start, np.full(d, 0.1))
     q, _ = shrunk_until_finite(target, q, noise)
     for round_ in range(rounds):
         if observe is not None:

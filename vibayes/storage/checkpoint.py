@@ -78,7 +78,7 @@ class Checkpoint:
     """
 
     def __init__(self, path: Any, every: int | None) -> None:
-        self.path = check_path(path)
+        self.path = check_path(path, "checkpoint")
         if self.path.suffix != ".nc":
             raise ValueError(
                 f"checkpoint {str(path)!r} must be one file, which can be exchanged at once: its "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vibayes.arguments import check_whole
+from vibayes.arguments import check_whole, shown
 from vibayes.exceptions import StorageError
 from vibayes.interrupts import Deferral
 from vibayes.records.kept_values import NUMBERS
@@ -42,7 +43,20 @@ class Contents(NamedTuple):
 # -- writing --------------------------------------------------------------------------------------
 
 
-def check_path(path: Any) -> Path:
+def as_path(path: Any, name: str = "path") -> Path:
+    """Return the name of a file as a path; the argument has a ``name``.
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"{name} must be the name of a file, got {shown(path)}")
+    return Path(path)
+
+
+def check_path(path: Any, name: str = "path") -> Path:
     """Return where to write to, as a path.
 
     Raises
@@ -52,11 +66,13 @@ def check_path(path: Any) -> Path:
     FileNotFoundError
         If the folder does not exist.
     """
-    path = Path(path)
+    path = as_path(path, name)
     if path.suffix not in (".nc", ".zarr"):
-        raise ValueError(f"the name of {str(path)!r} must end with .nc (netCDF) or .zarr")
+        raise ValueError(f"{name}: the name of {str(path)!r} must end with .nc (netCDF) or .zarr")
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"the folder {str(path.parent)!r} of {path.name!r} does not exist")
+        raise FileNotFoundError(
+            f"{name}: the folder {str(path.parent)!r} of {path.name!r} does not exist"
+        )
     return path
 
 
@@ -148,7 +164,7 @@ def read_file(
     StorageError
         If it is none of vibayes, or it is not whole, or too long.
     """
-    path = Path(path)
+    path = as_path(path)
     if path.suffix == ".zarr":
         recover_folder(path)
     if not path.exists():

@@ -115,7 +115,11 @@ def ending_from(record: Mapping[str, Any]) -> Ending:
     found = known_fields(Ending, record)
     if found.get("findings") is not None:
         findings = known_fields(Findings, found["findings"])
-        arrays = {name: np.array(findings[name], dtype="float64") for name in ("mean", "sd")}
+        arrays = {
+            name: np.array(findings[name], dtype="float64")
+            for name in ("mean", "sd", "points", "own_mean", "own_sd", "own_error")
+            if name in findings
+        }
         attempts = tuple(typed(Attempt, known_fields(Attempt, a)) for a in findings["attempts"])
         found["findings"] = typed(Findings, findings | arrays | {"attempts": attempts})
     return typed(Ending, found)

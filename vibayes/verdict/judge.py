@@ -6,27 +6,31 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtri
 
 from vibayes.backend.modes import evaluate
-from vibayes.backend.seeds import as_seed_sequence
+from vibayes.backend.seeds import as_seed_sequence, derived_seed
 from vibayes.families.joint import Joint
-from vibayes.importance import effective_size, smoothed
+from vibayes.importance import smoothed
 from vibayes.model.target import Target, data_size
-from vibayes.posterior.draws import flat_draws
-from vibayes.records.diagnosis import LARGEST_SHIFT, Diagnosis, VariableCheck, is_reliable
+from vibayes.posterior.draws import flat_draws, flat_values
+from vibayes.records.diagnosis import LARGEST_SHIFT, TAIL, Diagnosis, VariableCheck, is_reliable
 from vibayes.records.ending import Ending
-from vibayes.records.findings import Findings
+from vibayes.records.findings import PROBABILITIES, Findings, Summary
 from vibayes.search.explore import LARGE
+from vibayes.search.findings import summary_of
 from vibayes.search.mixtures import FittedMixture, ImportanceSampler, WeightedDraws
 
-__all__ = ["diagnose", "draws_to_judge"]
+__all__ = ["agrees", "diagnose", "draws_to_judge"]
 
 ARRIVED = 0.8, 1.25
 """Widths, of the best ones of a family, around which the noise of an optimizer may leave them."""
 NEARLY_EXACT = 0.9
 """Share of effective draws at which weights of the own draws tell more than any others."""
 OWN_DRAWS = "its own draws, importance weighted"
+UNKNOWN = 0.15  # standard error of a log width that a few draws in a tail decide
 FEWEST_DRAWS = 100
+MOST_DRAWS, MOST_NUMBERS = 10_000, 2_000_000  # of an approximation, for its moments
 MOST_OBSERVATIONS = 400_000_000  # whose log density is evaluated for a judgement
 
 
@@ -57,31 +61,9 @@ def diagnose(approx: Joint, ending: Ending, draws: int, random_seed: Any) -> Dia
         return without_density(common, findings, str(error))
     log_ratios = logp - logq
     finite = np.isfinite(log_ratios)
-    log_weights, khat = smoothed(np.where(finite, log_ratios, -np.inf))
-    ess = effective_size(log_weights)
-    checked_by = ""
-    checks: tuple[VariableCheck, ...] = ()
-    reliable = is_reliable(khat, ess, draws)
-    nearly_exact = reliable and ess > NEARLY_EXACT * draws
-    if findings is not None and findings.trusted and not nearly_exact:
-        checked_by = origin_of(findings)
-        moments: tuple[np.ndarray, np.ndarray]
-        moments = exact_moments(approx) or (flat.mean(axis=0), flat.std(axis=0))
-        noise = largest_of(len(findings.mean), findings.ess)
-        checks = compared(approx, moments[0], moments[1], findings.mean, findings.sd, noise)
-    elif reliable:
-        better, checked_by = WeightedDraws(flat, log_weights, khat), OWN_DRAWS
-        noise = largest_of(flat.shape[1], ess) * np.sqrt(1 - ess / (draws + 1))
-        if findings is None and (wide := heavy_tailed(approx, draws, random_seed)) is not None:
-            better, checked_by = wide, "draws with heavier tails, importance weighted"
-            noise = largest_of(flat.shape[1], wide.size)
-        if is_reliable(better.khat, better.size, draws):
-            moments = flat.mean(axis=0), flat.std(axis=0)
-            if checked_by != OWN_DRAWS:
-                moments = exact_moments(approx) or moments
-            checks = compared(approx, moments[0], moments[1], better.mean, better.sd, noise)
-        else:
-            checked_by, khat, ess = "", better.khat, better.size
+    own = WeightedDraws(flat, *smoothed(np.where(finite, log_ratios, -np.inf)))
+    checked_by, checks, weighted = checked(approx, findings, own, random_seed)
+    khat, ess = (own.khat, own.size) if weighted is None else (weighted.khat, weighted.size)
     if not finite.all() and not checks:
         khat = np.inf
     result = Diagnosis(
@@ -100,6 +82,68 @@ def diagnose(approx: Joint, ending: Ending, draws: int, random_seed: Any) -> Dia
     if ending.converged is None and findings is None:
         result = replace(result, moving=unfinished(approx, flat))
     return replace(result, converged=False) if ending.unsettled or result.moving else result
+
+
+def checked(
+    approx: Joint, findings: Findings | None, own: WeightedDraws, random_seed: Any
+) -> tuple[str, tuple[VariableCheck, ...], WeightedDraws | None]:
+    """Compare each scalar with better draws, if there are any.
+
+    Those that the fit has found, if they are trusted; the own draws with their weights, if these
+    are good, and the fit has not found that they are not to be trusted; and where nothing else is
+    known of a normal, draws with heavier tails.
+
+    Returns
+    -------
+    str
+        What was compared with; empty if with nothing.
+    tuple of VariableCheck
+        What that has shown.
+    WeightedDraws or None
+        Draws whose weights are no good, though those of the own draws are.
+    """
+    draws = len(own.values)
+    reliable = is_reliable(own.khat, own.size, draws)
+    nearly_exact = reliable and own.size > NEARLY_EXACT * draws
+    if findings is not None and not nearly_exact:
+        if not findings.trusted:
+            return "", (), None
+        summary = own_summary(approx, random_seed)
+        return origin_of(findings), compared(approx, summary, findings, findings.ess), None
+    if not reliable:
+        return "", (), None
+    if findings is None and (wide := heavy_tailed(approx, draws, random_seed)) is not None:
+        if not is_reliable(wide.khat, wide.size, draws):
+            return "", (), wide
+        better = summary_of(approx.model, wide)
+        checks = compared(approx, own_summary(approx, random_seed), better, wide.size)
+        return "draws with heavier tails, importance weighted", checks, None
+    even = replace(own, log_weights=np.full(draws, -np.log(draws)))
+    summary, better = summary_of(approx.model, even), summary_of(approx.model, own)
+    same = 1 - own.size / (draws + 1)  # of the noise, as the draws are the same
+    return OWN_DRAWS, compared(approx, summary, better, own.size / same, own.size), None
+
+
+def agrees(approx: Joint, findings: Findings) -> bool:
+    """Tell whether better draws agree with an approximation, on both scales."""
+    summary = own_summary(approx, derived_seed(approx.noise_seeds))
+    return all(check.good for check in compared(approx, summary, findings, findings.ess))
+
+
+def own_summary(approx: Joint, random_seed: Any) -> Summary:
+    """Return what an approximation says about each scalar, exactly where it knows that."""
+    count = int(np.clip(MOST_NUMBERS // max(approx.ddim, 1), FEWEST_DRAWS, MOST_DRAWS))
+    flat, _ = flat_values(approx, count, random_seed)
+    even = np.full(count, -np.log(count))
+    summary = summary_of(approx.model, WeightedDraws(flat, even, np.nan))
+    moments = exact_moments(approx)
+    if moments is None:
+        return summary
+    mean, sd = moments
+    if not approx.is_normal:
+        return replace(summary, mean=mean, sd=sd)
+    points = mean + ndtri(PROBABILITIES)[:, None] * sd
+    return replace(summary, mean=mean, sd=sd, points=points)
 
 
 def heavy_tailed(approx: Joint, draws: int, random_seed: Any) -> WeightedDraws | None:
@@ -197,7 +241,7 @@ def without_density(common: dict[str, Any], findings: Findings | None, why: str)
 def origin_of(findings: Findings) -> str:
     """Return what draws of an exploration are."""
     if np.isnan(findings.khat):
-        return f"{findings.draws} draws by Hamiltonian moves, which had settled"
+        return f"{findings.draws} draws of chains, worth {findings.ess:.0f}, which had mixed"
     return f"{findings.draws} weighted draws, Pareto k {findings.khat:.2f}"
 
 
@@ -209,17 +253,54 @@ def places_of(findings: Findings | None, approx: Joint) -> dict[str, Any]:
 
 
 def compared(
-    approx: Joint,
-    mean: np.ndarray,
-    sd: np.ndarray,
-    true_mean: np.ndarray,
-    true_sd: np.ndarray,
-    noise: float,
+    approx: Joint, own: Summary, better: Summary, size: float, tail_size: float | None = None
 ) -> tuple[VariableCheck, ...]:
-    """Compare the mean and the width of each scalar with better ones."""
-    true_sd = np.maximum(true_sd, np.finfo("float64").tiny)
-    rows = zip(approx.element_names(), (mean - true_mean) / true_sd, sd / true_sd, strict=True)
-    return tuple(VariableCheck(name, float(z), float(ratio), noise) for name, z, ratio in rows)
+    """Compare mean, width and tails of each scalar with better ones, on both scales.
+
+    Parameters
+    ----------
+    approx
+        What is judged.
+    own, better
+        What it says, and what better draws say.
+    size
+        How many independent draws the better ones are worth.
+    tail_size
+        The same, for shares in the tails, if it is another number.
+    """
+    names = approx.element_names()
+    count = len(names) + len(better.own_names)
+    noise, spread = largest_of(count, size), largest_of(count, 1.0)
+    tails = np.full((2, len(names)), TAIL)
+    if better.points.size:
+        low, high = (own.points[PROBABILITIES.index(p)] for p in (TAIL, 1 - TAIL))
+        tails = np.stack([better.below(low), 1 - better.below(high)])
+    tail_noise = largest_of(2 * count, tail_size or size) * np.sqrt(TAIL * (1 - TAIL))
+    sd = np.maximum(better.sd, np.finfo("float64").tiny)
+    rows = zip(names, (own.mean - better.mean) / sd, own.sd / sd, *tails, strict=True)
+    checks = [
+        VariableCheck(
+            name,
+            float(shift),
+            float(ratio),
+            noise,
+            below=float(below),
+            above=float(above),
+            tail_noise=tail_noise,
+        )
+        for name, shift, ratio, below, above in rows
+    ]
+    if not better.own_names:
+        return tuple(checks)
+    errors = np.hypot(own.own_error, better.own_error)
+    errors = np.where(errors > UNKNOWN, np.inf, spread * errors)
+    shifts = (own.own_mean - better.own_mean) / better.own_sd
+    own_rows = zip(better.own_names, shifts, own.own_sd / better.own_sd, errors, strict=True)
+    checks += [
+        VariableCheck(name, float(shift), float(ratio), noise, float(error))
+        for name, shift, ratio, error in own_rows
+    ]
+    return tuple(checks)
 
 
 def exact_moments(approx: Joint) -> tuple[np.ndarray, np.ndarray] | None:

@@ -1,0 +1,147 @@
+"""What the data say of the variables of a hierarchy, and coordinates made of it."""
+
+import numpy as np
+import pytensor.tensor as pt
+import pytest
+from helpers.posteriors import ample, seeds
+from scipy import stats
+
+import vibayes as vb
+from vibayes.model.coordinates import Coordinates, bent_variables
+from vibayes.model.target import Target
+from vibayes.search.centring import informed, suited
+from vibayes.search.explore import explore
+from vibayes.search.normals import FittedNormal
+
+# of groups with many, few and no data
+SD = np.array([0.05, 0.1, 1.0, 3.0, np.inf, np.inf])
+Y = np.array([1.0, -0.5, 2.0, 0.0, 0.0, 0.0])
+
+
+def non_centred(model):
+    return Target(model, coordinates=Coordinates.non_centred(model, bent_variables(model)))
+
+
+def groups():
+    with vb.Model() as model:
+        mu, tau = vb.Normal("mu", 0, 1), vb.HalfNormal("tau", 2)
+        x = vb.Normal("x", mu, tau, shape=len(SD))
+        seen = np.isfinite(SD)
+        vb.Normal("y", x[seen], SD[seen], observed=Y[seen])
+    return model
+
+
+def about(target, sd=0.3):
+    return FittedNormal(target.start, np.full(target.ddim, sd))
+
+
+def test_each_element_has_the_information_of_its_own_data(rng):
+    target = non_centred(groups())
+    found = informed(target, about(target), rng)
+    np.testing.assert_allclose(found.information[0], 1 / SD**2, atol=1e-6)
+    np.testing.assert_allclose(found.pull[0], Y / SD**2, atol=1e-6)
+
+
+def test_an_event_has_a_matrix_of_information(rng):
+    design = rng.normal(size=(3, 5, 2))  # of three events, five values each
+    y = rng.normal(size=(3, 5))
+    with vb.Model() as model:
+        s = vb.HalfNormal("s", 1)
+        x = vb.MvNormal("x", [0.5, 0], chol=s * np.array([[1.0, 0.0], [0.3, 0.5]]), shape=(3, 2))
+        vb.Normal("y", (design * x[:, None, :]).sum(axis=-1), 0.5, observed=y)
+    target = non_centred(model)
+    found = informed(target, about(target), rng)
+    expected = design.mT @ design / 0.5**2
+    np.testing.assert_allclose(found.information[0], expected, rtol=1e-6)
+    np.testing.assert_allclose(found.pull[0], (design * y[..., None]).sum(axis=1) / 0.5**2, 1e-6)
+
+
+def test_elements_that_meet_are_told_apart_but_for_noise(rng):
+    X = rng.normal(size=(200, 10))
+    with vb.Model() as model:
+        tau = vb.HalfNormal("tau", 1)
+        b = vb.Normal("b", 0, tau, shape=10)
+        vb.Normal("y", X @ b, 1, observed=rng.normal(size=200))
+    target = non_centred(model)
+    found = informed(target, about(target), rng)
+    np.testing.assert_allclose(found.information[0], (X**2).sum(axis=0), rtol=0.2)
+
+
+def test_information_goes_down_with_the_noise_of_the_data(rng):
+    """It is one over its square; given it, whatever the noise, the variable is standard normal."""
+    y = rng.normal(size=12)
+    with vb.Model() as model:
+        tau = vb.HalfNormal("tau", 1)
+        x = vb.Normal("x", 0, tau, shape=12)
+        noise = vb.HalfNormal("noise", 1)  # made later
+        vb.Normal("y", x, noise, observed=y)
+    target = non_centred(model)
+    found = informed(target, about(target), rng)
+    expected = np.zeros(14)
+    expected[-1] = -2
+    np.testing.assert_allclose(found.slopes[0], expected, atol=1e-5)
+    Z = np.column_stack([np.zeros(2), rng.normal(size=(2, 12)), [0.7, 0.7]])
+    information = np.exp(Z[0] @ found.slopes[0] + found.offsets[0]) * found.information[0]
+    np.testing.assert_allclose(information, np.exp(-1.4), rtol=1e-5)
+    logp = target.with_coordinates(found).logp(Z) - stats.norm.logpdf(Z[:, 1:13]).sum(axis=1)
+    np.testing.assert_allclose(logp[0], logp[1], rtol=1e-5)
+
+
+def test_information_that_does_not_change_has_no_trend(rng):
+    target = non_centred(groups())
+    found = informed(target, about(target), rng)
+    assert not found.slopes.any()
+    assert not found.offsets.any()
+
+
+def test_curvature_of_the_wrong_sign_is_none(rng):
+    with vb.Model() as model:
+        tau = vb.HalfNormal("tau", 1)
+        x = vb.Normal("x", 0, tau, shape=2)
+        vb.Potential("hill", (0.1 * x**2).sum())
+    target = non_centred(model)
+    assert not informed(target, about(target), rng).information[0].any()
+
+
+def test_where_nothing_is_finite_coordinates_stay(rng):
+    with vb.Model() as model:
+        tau = vb.HalfNormal("tau", 1)
+        x = vb.Normal("x", 0, tau)
+        vb.Potential("nowhere", pt.sqrt(x - 1e6))
+    target = non_centred(model)
+    assert informed(target, about(target), rng) is target.coordinates
+
+
+@pytest.mark.parametrize("seed", seeds(3))
+def test_a_hierarchy_of_unequal_groups_is_nearly_normal(seed):
+    """The moments of tau by quadrature; neither centred nor non-centred coordinates would do."""
+    rng = np.random.default_rng(seed)
+    target = suited(non_centred(groups()), rng, ample())
+    found = explore(target, rng, ample())
+    assert found.draws.khat < 0.7
+    assert found.draws.size > 0.5 * len(found.draws.values)
+    grid = np.linspace(1e-3, 15, 6000)
+    seen = np.isfinite(SD)
+    log_p = [
+        stats.halfnorm(scale=2).logpdf(t)
+        + stats.multivariate_normal(np.zeros(4), np.diag(SD[seen] ** 2 + t**2) + 1).logpdf(Y[seen])
+        for t in grid
+    ]
+    p = np.exp(np.array(log_p) - max(log_p))
+    mean = p @ grid / p.sum()
+    sd = np.sqrt(p @ (grid - mean) ** 2 / p.sum())
+    tau = np.exp(found.draws.values[:, 1])
+    w = np.exp(found.draws.log_weights)
+    assert abs(w @ tau - mean) < 0.15 * sd
+    own = found.resampled(4000, rng)
+    tau = np.exp(own[:, 1])
+    assert abs(tau.mean() - mean) < 0.15 * sd
+    assert abs(tau.std() / sd - 1) < 0.2
+    np.testing.assert_allclose(own[:, 2:4].mean(axis=0), Y[:2], atol=0.05)  # many data
+
+
+def test_it_starts_where_the_mass_is(rng):
+    target = suited(non_centred(groups()), rng, ample())
+    at = target.unstandardized(target.start[None])[0]
+    np.testing.assert_allclose(at[2:4], Y[:2], atol=0.1)
+    assert abs(target.start[target.standardized_places]).max() < 0.5

@@ -1,0 +1,230 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers.posteriors import ample, covariance, funnel, normal, seeds, two_modes
+from scipy import stats
+
+import vibayes as vb
+from vibayes.model.target import Target
+from vibayes.search.budget import Budget
+from vibayes.search.chains import (
+    CHAINS_EACH,
+    POINTS,
+    Ensemble,
+    LengthSlope,
+    Mixing,
+    mixing_of,
+    run_chains,
+)
+
+MEAN = np.array([3.0, -2.0, 1e3])
+COV = covariance(3, correlation=0.9, scales=[0.1, 1.0, 50.0])
+ROOT = np.linalg.cholesky(COV)
+LEAPS = 4000
+
+
+@pytest.fixture(scope="module")
+def target():
+    return Target(normal(MEAN, COV))
+
+
+def points(rng, spread=1.0, shift=0.0):
+    return MEAN + (spread * rng.normal(size=(POINTS, 3)) + shift) @ ROOT.T
+
+
+def ensemble(target, Z, root, rng):
+    return Ensemble(target, Z, root, rng, np.zeros(len(Z), dtype="int64"))
+
+
+def whitened(Z):
+    return np.linalg.solve(ROOT, (Z.reshape(-1, 3) - MEAN).T).T
+
+
+class TestMoves:
+    @pytest.mark.parametrize("metric", [ROOT, 2 * np.diag([0.1, 1.0, 50.0])])
+    def test_draws_of_the_posterior_stay_such(self, target, rng, metric):
+        chains = ensemble(target, MEAN + rng.normal(size=(2000, 3)) @ ROOT.T, metric, rng)
+        acceptance = np.mean([chains.move().acceptance.mean() for _ in range(5)])
+        assert 0.05 < acceptance < 1
+        for column in whitened(chains.Z).T:
+            assert stats.kstest(column, "norm").pvalue > 1e-3
+
+    def test_what_is_not_accepted_stays(self, target, rng):
+        Z = points(rng)
+        chains = ensemble(target, Z, 1e6 * ROOT, rng)
+        assert chains.move().acceptance.max() == 0
+        np.testing.assert_array_equal(chains.Z, Z)
+
+    def test_draws_never_leave_the_support(self, rng):
+        with vb.Model() as model:
+            x = vb.Flat("x", initval=1.0)
+            vb.Potential("truncated", vb.math.switch(x > 0, -x, -np.inf))
+        chains = ensemble(Target(model), np.ones((500, 1)), np.eye(1), rng)
+        for _ in range(30):
+            chains.move()
+        assert (chains.Z > 0).all()
+        assert stats.kstest(chains.Z[:, 0], "expon").pvalue > 1e-3
+
+    def test_log_density_and_gradient_are_those_of_the_states(self, target, rng):
+        chains = ensemble(target, points(rng), ROOT, rng)
+        chains.move()
+        logp, gradient = target(chains.Z)
+        np.testing.assert_allclose(chains.logp, logp)
+        np.testing.assert_allclose(chains.gradient, gradient)
+
+
+class TestTuning:
+    def test_steps_and_mass_matrix(self, target, rng):
+        """From independent units, and steps that are far too long."""
+        chains = ensemble(target, points(rng).repeat(4, axis=0), np.diag(np.diag(ROOT)), rng)
+        chains.step = 10.0
+        assert chains.tune(60, ample(), 10**6)
+        acceptance = np.mean([chains.move().acceptance.mean() for _ in range(20)])
+        assert acceptance == pytest.approx(0.75, abs=0.12)
+        np.testing.assert_allclose(chains.root @ chains.root.T / COV, 1, atol=0.5)
+
+    def test_trajectories_grow_where_they_are_short_and_shrink_where_they_are_long(self, rng):
+        """Of a normal, sin²(t) / t is largest at 1.17."""
+        target = Target(normal(np.zeros(5), np.eye(5)))
+        found = []
+        for length in (0.2, 3.0):
+            chains = ensemble(target, rng.normal(size=(500, 5)), np.eye(5), rng)
+            chains.step, chains.length, slope = 0.1, length, LengthSlope()
+            found.append([slope.after(chains.move(), chains.root, chains.labels) for _ in range(9)])
+        assert found[0][-1] > 0.3
+        assert found[1][-1] < -0.3
+
+
+class TestRuns:
+    @pytest.mark.parametrize("seed", seeds(5))
+    def test_a_normal(self, target, seed):
+        """From points that are far too narrow, and in the wrong place."""
+        rng = np.random.default_rng(seed)
+        run = run_chains(target, points(rng, 0.3, 1.0), ROOT, rng, ample(), 3, LEAPS)
+        assert run.mixing.good
+        assert run.within is run.mixing
+        assert run.values.shape[1:] == (POINTS * CHAINS_EACH, 3)
+        assert run.logp.shape == run.values.shape[:2]
+        found = whitened(run.values)
+        np.testing.assert_allclose(found.mean(axis=0), 0, atol=0.15)
+        np.testing.assert_allclose(np.cov(found.T), np.eye(3), atol=0.15)
+
+    def test_same_seed_same_numbers(self, target):
+        first, again = (
+            run_chains(target, points(rng), ROOT, rng, ample(), 1, LEAPS)
+            for rng in map(np.random.default_rng, (1, 1))
+        )
+        np.testing.assert_array_equal(first.values, again.values)
+        assert first.mixing == again.mixing
+
+    def test_no_time(self, target, rng):
+        assert run_chains(target, points(rng), ROOT, rng, Budget(600.0, 10), 3, LEAPS) is None
+        assert run_chains(target, points(rng), ROOT, rng, ample(), 3, 20) is None
+
+    @pytest.mark.parametrize("seed", seeds(5))
+    def test_two_modes_that_no_chain_leaves(self, seed):
+        rng = np.random.default_rng(seed)
+        labels = np.arange(POINTS) % 2
+        begin = np.where(labels == 0, -8.0, 8.0)[:, None] + rng.normal(size=(POINTS, 1))
+        target = Target(two_modes(means=(-8.0, 8.0)))
+        run = run_chains(target, begin, np.eye(1), rng, ample(), 3, LEAPS, labels)
+        assert not run.mixing.good
+        assert run.mixing.memory > 0.1
+        assert run.mixing.rhat > 1.5
+        assert run.within.good
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("seed", range(3))
+    def test_a_funnel(self, seed):
+        """Its neck is too narrow: either the width is right, or they have not mixed."""
+        rng = np.random.default_rng(seed)
+        begin = 0.1 * rng.normal(size=(POINTS, 3))
+        run = run_chains(Target(funnel()), begin, np.eye(3), rng, ample(), 5, 10_000)
+        assert not run.mixing.good or run.values[:, :, 0].std() == pytest.approx(3, rel=0.2)
+
+
+class TestMixing:
+    """Of independent draws, and of draws with each of the faults that there are."""
+
+    times, chains, d = 40, POINTS * CHAINS_EACH, 5
+
+    def independent(self, rng):
+        return rng.normal(size=(self.times, self.chains, self.d))
+
+    def of(self, values, begin=None, acceptance=0.8):
+        begin = np.random.default_rng(9).normal(size=(POINTS, self.d)) if begin is None else begin
+        logp, begin_logp = (-0.5 * (Z**2).sum(axis=-1) for Z in (values, begin))
+        rates = np.full(self.chains, acceptance)
+        return mixing_of(values, logp, rates, begin, begin_logp)
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_independent_draws(self, seed):
+        found = self.of(self.independent(np.random.default_rng(seed)))
+        assert found.good
+        assert 1000 < found.size <= self.times * self.chains
+        assert found.rhat < 1.02
+
+    def test_scales_make_no_difference(self, rng):
+        values = self.independent(rng)
+        logp, begin = values.sum(axis=2), rng.normal(size=(POINTS, self.d))
+        rates = np.ones(self.chains)
+        first = mixing_of(values, logp, rates, begin, begin.sum(axis=1))
+        other = mixing_of(
+            np.exp(5 * values), np.exp(logp), rates, np.exp(5 * begin), np.exp(begin.sum(axis=1))
+        )
+        assert other.size == pytest.approx(first.size, rel=1e-9)
+        assert other.memory == pytest.approx(first.memory, rel=1e-9)
+
+    def test_chains_that_stand_still(self, rng):
+        begin = rng.normal(size=(POINTS, self.d))
+        found = self.of(np.tile(begin.repeat(CHAINS_EACH, axis=0), (self.times, 1, 1)), begin)
+        assert found.size < 100
+        assert found.memory > 0.5
+        assert not found.good
+
+    def test_a_coordinate_that_remembers(self, rng):
+        values, begin = self.independent(rng), rng.normal(size=(POINTS, self.d))
+        values[:, :, 3] += 0.4 * begin.repeat(CHAINS_EACH, axis=0)[:, 3]
+        found = self.of(values, begin)
+        assert found.memory == pytest.approx(0.3, abs=0.12)
+        assert not found.good
+
+    def test_only_the_squares_remember(self, rng):
+        values, begin = self.independent(rng), rng.normal(size=(POINTS, self.d))
+        values[:, :, 0] *= np.where(np.abs(begin[:, 0]) > 0.7, 1.5, 0.7).repeat(CHAINS_EACH)
+        found = self.of(values, begin)
+        assert not found.good
+
+    def test_rare_visits_to_a_tail(self, rng):
+        """A few chains hold a tail for the whole time: bulk and squares hardly feel it."""
+        values = np.clip(self.independent(rng), -1.5, 1.5)
+        values[:, :3, 2] = 4.0
+        assert self.of(values).size < 0.5 * self.of(self.independent(rng)).size
+
+    def test_a_drift(self, rng):
+        values = self.independent(rng)
+        values[self.times // 2 :, :, 1] += 0.5
+        found = self.of(values)
+        assert found.drift > 0.2
+        assert not found.good
+
+    def test_chains_that_are_stuck(self, rng):
+        values = self.independent(rng)
+        assert self.of(values, acceptance=0.05).stuck == 1
+        assert not self.of(values, acceptance=0.05).good
+
+    def test_many_columns_are_looked_at_in_parts(self, rng):
+        values = rng.normal(size=(self.times, self.chains, 150))
+        values[:, :, 149] += np.linspace(-1, 1, POINTS).repeat(CHAINS_EACH)
+        begin = rng.normal(size=(POINTS, 150))
+        logp, begin_logp = rng.normal(size=(self.times, self.chains)), rng.normal(size=POINTS)
+        assert mixing_of(values, logp, np.ones(self.chains), begin, begin_logp).size < 200
+
+    @pytest.mark.parametrize(
+        "fault", [{"size": 300.0}, {"memory": 0.2}, {"drift": 0.3}, {"stuck": 0.1}]
+    )
+    def test_each_fault_counts(self, fault):
+        fine = Mixing(rhat=1.01, size=2000.0, memory=0.0, drift=0.0, stuck=0.0)
+        assert fine.good
+        assert not replace(fine, **fault).good

@@ -1,0 +1,121 @@
+"""Draws of few parameters, and of many variables given these."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers.posteriors import ample, covariance, seeds
+from scipy import stats
+
+import vibayes as vb
+from vibayes.model.coordinates import Coordinates, bent_variables
+from vibayes.model.target import Target
+from vibayes.search.centring import suited
+from vibayes.search.conditional import (
+    ConditionalMixture,
+    ConditionalNormal,
+    given_parameters,
+    of_many,
+)
+from vibayes.search.explore import enlarge
+from vibayes.search.mixtures import FittedMixture
+from vibayes.search.normals import FittedNormal
+
+FEW = np.array([False, True, False, True])
+COV = covariance(4, scales=[1.0, 0.5, 2.0, 1.0])
+MEAN = np.array([1.0, -2.0, 0.0, 3.0])
+GROUPS = 60
+NORMALS = [
+    FittedNormal(MEAN, np.linalg.cholesky(COV)),
+    FittedNormal(MEAN, np.sqrt(COV.diagonal())),
+]
+
+
+@pytest.fixture(scope="module")
+def target():
+    """A hierarchy whose spread is not told from zero, in coordinates that suit it."""
+    rng = np.random.default_rng(11)
+    sd = rng.uniform(0.8, 1.5, GROUPS)
+    y = rng.normal(0.5, sd)
+    with vb.Model() as model:
+        mu, tau = vb.Normal("mu", 0, 5), vb.HalfNormal("tau", 1)
+        theta = vb.Normal("theta", mu, tau, shape=GROUPS)
+        vb.Normal("y", theta, sd, observed=y)
+    coordinates = Coordinates.non_centred(model, bent_variables(model))
+    target = suited(Target(model, coordinates=coordinates), np.random.default_rng(1), ample())
+    grid = np.linspace(1e-3, 3, 3000)
+    variance = sd**2 + grid[:, None] ** 2
+    precision = 1 / 25 + (1 / variance).sum(axis=1)
+    mean = (y / variance).sum(axis=1) / precision
+    log_p = stats.halfnorm.logpdf(grid) - 0.5 * (np.log(variance) + y**2 / variance).sum(axis=1)
+    log_p += 0.5 * mean**2 * precision - 0.5 * np.log(precision)
+    p = np.exp(log_p - log_p.max())
+    p /= p.sum()
+    return target, p @ grid, np.sqrt(p @ (grid - p @ grid) ** 2)
+
+
+@pytest.mark.parametrize("q", NORMALS, ids=["full", "diagonal"])
+def test_a_normal_distribution_in_two_parts_is_the_same(q, rng):
+    others = ConditionalNormal.of(q, FEW)
+    Z = q.at(rng.normal(size=(5, 4)))
+    first = stats.multivariate_normal(MEAN[FEW], others.root @ others.root.T).logpdf(Z[:, FEW])
+    np.testing.assert_allclose(first + others.logq(Z), q.logq(Z))
+    theta = MEAN[FEW] + rng.normal(size=(20_000, 2)) @ others.root.T
+    drawn = others.completed(theta, rng)
+    np.testing.assert_array_equal(drawn[:, FEW], theta)
+    cov = q.full_root @ q.full_root.T
+    np.testing.assert_allclose(drawn.mean(axis=0), MEAN, atol=0.05)
+    np.testing.assert_allclose(np.cov(drawn.T), cov, atol=0.08)
+
+
+def test_a_mixture_for_some_dimensions_is_one_of_all(rng):
+    """If its components have the same distribution of the others, and slopes of the means."""
+    others = ConditionalNormal.of(NORMALS[0], FEW)
+    means = np.array([[-2.0, 3.0], [0.0, 1.0]])
+    few = FittedMixture.make([0.0, 1.0], means, [others.root, 2 * others.root])
+    q = ConditionalMixture.given(few, others)
+    Z = q.draw(4000, rng)
+    np.testing.assert_allclose(q.logq(Z), few.logq(Z[:, FEW]) + others.logq(Z))
+    narrow = FittedNormal(MEAN, 0.8 * np.linalg.cholesky(COV))
+    wide = q.widened().draw(20_000, rng)
+    total = np.exp(narrow.logq(wide) - q.widened().logq(wide)).mean()  # of a density: one
+    assert total == pytest.approx(1, abs=0.03)
+    even = np.full(len(Z), -np.log(len(Z)))
+    again = q.maximized(Z, even, np.ones(4))
+    assert isinstance(again, ConditionalMixture)
+    assert again.logq(Z).mean() > q.logq(Z).mean()
+    larger = q.with_component(0.2, MEAN, np.linalg.cholesky(COV))
+    assert len(larger) == 3
+    np.testing.assert_allclose(larger.roots[2] @ larger.roots[2].T, COV[np.ix_(FEW, FEW)])
+
+
+@pytest.mark.parametrize("seed", seeds(4))
+def test_many_variables_given_few_parameters(target, seed):
+    target, mean, sd = target
+    rng = np.random.default_rng(seed)
+    found = of_many(target, rng, ample(), 1000)
+    assert found.trusted
+    found = enlarge(found, rng)
+    assert found.trusted
+    assert found.draws.size > 0.5 * len(found.draws.values)
+    tau = np.exp(found.resampled(4000, rng)[:, 1])
+    assert abs(tau.mean() - mean) < 0.1 * sd
+    assert abs(tau.std() / sd - 1) < 0.1
+
+
+def test_what_is_right_already_or_has_other_coordinates_stays(target, rng):
+    target = target[0]
+    found = of_many(target, rng, ample(), 1000)
+    assert given_parameters(found, rng, ample()) is found
+    again = replace(found, trusted=False)
+    assert given_parameters(again, rng, ample()) is not again
+    own = replace(again, target=Target(target.model))
+    assert given_parameters(own, rng, ample()) is own
+
+
+def test_it_is_for_few_parameters(rng):
+    with vb.Model() as model:
+        a = vb.Normal("a", 0, 1, shape=50)
+        vb.Normal("x", 0, np.exp(0.5) * (1 + a**2), shape=50)
+    target = Target(model, coordinates=Coordinates.non_centred(model, bent_variables(model)))
+    assert of_many(target, rng, ample(), 100) is None

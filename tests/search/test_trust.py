@@ -1,0 +1,166 @@
+import numpy as np
+import pytest
+from helpers.posteriors import ample, covariance, normal, seeds, two_modes
+
+import vibayes as vb
+from vibayes.model.target import Target
+from vibayes.search.budget import Budget
+from vibayes.search.mixtures import WeightedDraws
+from vibayes.search.normals import FittedNormal
+from vibayes.search.trust import (
+    CHECK,
+    Effort,
+    affordable_leaps,
+    can_be_tried,
+    discrepancy,
+    starting_rows,
+    tried,
+)
+
+MEAN = np.array([3.0, -2.0, 1e3])
+COV = covariance(3, correlation=0.9, scales=[0.1, 1.0, 50.0])
+ROOT = np.linalg.cholesky(COV)
+NORMAL = FittedNormal(MEAN, ROOT, 0.0, True)
+
+
+@pytest.fixture(scope="module")
+def target():
+    return Target(normal(MEAN, COV))
+
+
+def even(Z):
+    return WeightedDraws(Z, np.full(len(Z), -np.log(len(Z))), 0.1)
+
+
+def trial(target, Z, rng, normals=(NORMAL,), budget=None, effort=CHECK):
+    return tried(target, even(Z), target.logp(Z), normals, rng, budget or ample(), effort)
+
+
+@pytest.mark.parametrize("seed", seeds(10))
+def test_right_draws_are_trusted(target, seed):
+    rng = np.random.default_rng(seed)
+    found = trial(target, MEAN + rng.normal(size=(2000, 3)) @ ROOT.T, rng)
+    assert found.draws is not None
+    assert found.agrees
+    assert 800 <= found.draws.size <= len(found.draws.values)
+    assert np.isnan(found.draws.khat)
+
+
+@pytest.mark.parametrize("fault", ["shift", "narrow", "one wide"])
+@pytest.mark.parametrize("seed", seeds(5))
+def test_wrong_draws_are_found_out(target, fault, seed):
+    """Where the chains have mixed, theirs are right."""
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(size=(2000, 3))
+    noise = {"shift": noise + 0.4, "narrow": 0.7 * noise, "one wide": noise * [1, 1, 1.6]}[fault]
+    found = trial(target, MEAN + noise @ ROOT.T, rng)
+    assert found.draws is not None
+    assert not found.agrees
+    np.testing.assert_allclose((found.draws.mean - MEAN) / np.sqrt(COV.diagonal()), 0, atol=0.15)
+    np.testing.assert_allclose(found.draws.sd / np.sqrt(COV.diagonal()), 1, atol=0.12)
+
+
+def test_no_time(target, rng):
+    Z = MEAN + rng.normal(size=(500, 3)) @ ROOT.T
+    for found in (
+        trial(target, Z, rng, budget=Budget(600.0, 5)),
+        trial(target, Z, rng, effort=Effort(1, 3)),
+    ):
+        assert found.run is None
+        assert found.draws is None
+        assert not found.agrees
+
+
+class TestPlaces:
+    """Modes between which no chain goes: weights tell their shares, chains what is within."""
+
+    normals = (
+        FittedNormal(np.array([8.0]), np.array([[0.8]]), -0.4, True),
+        FittedNormal(np.array([-8.0]), np.array([[0.5]]), -1.2, True),
+    )
+
+    def draws(self, rng, width=0.8):
+        first = rng.random(2000) < 0.3
+        return np.where(first, -8 + 0.5 * rng.normal(size=2000), 8 + width * rng.normal(size=2000))
+
+    @pytest.mark.parametrize("seed", seeds(5))
+    def test_right_ones(self, seed):
+        rng = np.random.default_rng(seed)
+        target = Target(two_modes(means=(-8.0, 8.0)))
+        found = trial(target, self.draws(rng)[:, None], rng, self.normals)
+        assert found.agrees
+        self.check(found.draws)
+
+    @pytest.mark.parametrize("seed", seeds(5))
+    def test_one_is_too_wide(self, seed):
+        rng = np.random.default_rng(seed)
+        target = Target(two_modes(means=(-8.0, 8.0)))
+        found = trial(target, self.draws(rng, width=1.2)[:, None], rng, self.normals)
+        assert not found.agrees
+        self.check(found.draws)
+
+    def check(self, draws):
+        """What chains and bridges say is right, whatever the weights say."""
+        x, weights = draws.values[:, 0], np.exp(draws.log_weights)
+        assert weights[x > 0].sum() == pytest.approx(0.7, abs=0.05)
+        assert x[x > 0].std() == pytest.approx(0.8, rel=0.1)
+        assert x[x < 0].std() == pytest.approx(0.5, rel=0.1)
+
+    def test_a_place_in_which_there_are_no_draws_is_not_forgotten(self, rng):
+        """Then chains have to mix as a whole, or nothing is trusted."""
+        Z = np.concatenate([8 + 0.8 * rng.normal(size=500), [-8.0]])[:, None]
+        target = Target(two_modes(means=(-8.0, 8.0)))
+        found = trial(target, Z, rng, self.normals, effort=Effort(2, 1000))
+        assert not found.agrees
+
+
+def test_starting_points_are_distinct_and_of_every_place(rng):
+    weights = np.full(1000, -20.0)
+    weights[0] = 0.0  # one draw has nearly all the weight
+    draws = WeightedDraws(rng.normal(size=(1000, 2)), weights - np.logaddexp.reduce(weights), 2.0)
+    rows = starting_rows(draws, np.zeros(1000, dtype="int64"), rng)
+    assert len(rows) == len(np.unique(rows)) == 32
+    labels = (np.arange(1000) < 30).astype("int64")
+    rows = starting_rows(draws, labels, rng)
+    assert np.bincount(labels[rows]).tolist() == [16, 16]
+
+
+class TestDiscrepancy:
+    @pytest.mark.parametrize("seed", range(5))
+    def test_of_the_same_distribution(self, seed):
+        rng = np.random.default_rng(seed)
+        first, other = rng.normal(size=(2, 2000, 4))
+        assert discrepancy(first, 2000, other, even(other).log_weights) < 0.05
+
+    def test_its_unit(self, rng):
+        """About 0.1 for a tenth of a standard deviation."""
+        first, other = rng.normal(size=(2, 200_000, 1))
+        weights = even(other).log_weights
+        assert discrepancy(first + 0.2, 2e5, other, weights) == pytest.approx(0.16, abs=0.02)
+        assert discrepancy(first * 1.2, 2e5, other, weights) == pytest.approx(0.16, abs=0.03)
+
+    def test_weights_count(self, rng):
+        Z = rng.normal(size=(20_000, 1))
+        log_weights = Z[:, 0] - 0.5  # of draws whose mean is 1
+        assert discrepancy(rng.normal(1, 1, size=(5000, 1)), 5000, Z, log_weights) < 0.1
+        assert discrepancy(rng.normal(0, 1, size=(5000, 1)), 5000, Z, log_weights) > 0.5
+
+    def test_noise_is_allowed_for(self, rng):
+        first, other = rng.normal(size=(60, 1)), rng.normal(size=(2000, 1))
+        weights = even(other).log_weights
+        assert discrepancy(first, 10**9, other, weights) > discrepancy(first, 60, other, weights)
+
+
+@pytest.mark.parametrize("by_potential", [False, True])
+def test_very_many_data_leave_no_time(by_potential):
+    """Whichever way they come into the model."""
+    y = np.random.default_rng(1).normal(size=100_000)
+    with vb.Model() as model:
+        mu = vb.Normal("mu", 0, 10)
+        if by_potential:
+            vb.Potential("y", vb.logp(vb.Normal.dist(mu, 1), y).sum())
+        else:
+            vb.Normal("y", mu, 1, observed=y)
+    assert not can_be_tried(Target(model))
+    assert can_be_tried(Target(two_modes()))
+    assert affordable_leaps(Target(two_modes())) > 10_000

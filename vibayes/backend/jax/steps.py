@@ -1,0 +1,189 @@
+"""A step, repeated any number of times in one compiled call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.basic import Variable
+from pytensor.graph.traversal import ancestors
+
+from vibayes import interrupts
+from vibayes.backend.jax.convert import jax_function
+from vibayes.backend.jax.devices import JaxDevices, double_precision, import_jax
+from vibayes.backend.jax.keys import as_key
+
+__all__ = ["RepeatedStep"]
+
+MOST_STEPS = 4096  # of one call, whose losses have memory of this length whatever their number
+
+
+class RepeatedStep:
+    """A graph of one step as a compiled function of n steps.
+
+    The number of steps is an input: one compilation serves all. Data stay on the devices as long
+    as their shared variables hold the same arrays; data of other shapes are compiled for anew.
+
+    Parameters
+    ----------
+    numbers
+        Tensors that a step changes.
+    generators
+        Random generators that it advances.
+    windows
+        Tensors that it reads, other ones at each call.
+    targets
+        The values of ``numbers`` and ``generators`` after a step, and the loss if there is one.
+    parts : dict
+        For each of ``numbers`` an object whose method ``of`` takes it from the vectors of a state.
+    dtypes
+        Dtypes of these vectors.
+    devices : JaxDevices
+        Where it runs.
+    rows : collection of int
+        Lengths of the arrays whose rows several devices share.
+
+    Attributes
+    ----------
+    data : list of SharedVariable
+        What a step reads beside.
+    compiled : dict
+        For the shapes of windows and data the function that JAX has compiled.
+    """
+
+    def __init__(
+        self,
+        numbers: Sequence[SharedVariable],
+        generators: Sequence[SharedVariable],
+        windows: Sequence[SharedVariable],
+        targets: Sequence[Variable],
+        parts: Mapping[SharedVariable, Any],
+        dtypes: Sequence[str],
+        devices: JaxDevices,
+        rows: Collection[int] = (),
+    ) -> None:
+        self.numbers = list(numbers)
+        self.generators = list(generators)
+        self.windows = list(windows)
+        self.targets = list(targets)
+        self.parts = parts
+        self.dtypes = list(dtypes)
+        self.devices = devices
+        self.rows = frozenset(rows)
+        known = {*numbers, *generators, *windows}
+        self.data = [
+            v for v in ancestors(self.targets) if isinstance(v, SharedVariable) and v not in known
+        ]
+        self._placed: dict[SharedVariable, tuple[Any, Any]] = {}
+        self.compiled: dict[tuple[tuple[int, ...], ...], Any] = {}
+        self._used: set[Any] = set()  # those that are compiled indeed, which no signal may end
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether a step has a loss."""
+        return len(self.targets) > len(self.numbers) + len(self.generators)
+
+    def __call__(
+        self,
+        n: int,
+        vectors: Sequence[np.ndarray],
+        keys: Sequence[np.ndarray],
+        windows: Sequence[np.ndarray],
+    ) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray | None]:
+        """Return the state after n steps, the keys, and the loss of each step if there is one."""
+        with double_precision():
+            data = [self._on_devices(v) for v in self.data]
+            shown = [self.devices.place(window) for window in windows]
+            run = self._run_for([*self.windows, *self.data], [*windows, *map(held, self.data)])
+            state = [[self.devices.place(v) for v in part] for part in (vectors, keys)]
+            with interrupts.shut() if run in self._used else nullcontext():
+                after, losses = in_parts(run, n, state, shown, data)
+            self._used.add(run)
+        return after[0], after[1], losses if self.has_loss else None
+
+    def _on_devices(self, variable: SharedVariable) -> Any:
+        """Return the value of a shared variable on the devices; it is moved there once."""
+        value = held(variable)
+        if variable not in self._placed or self._placed[variable][0] is not value:
+            self._placed[variable] = value, self.devices.place(value, self.rows)
+        return self._placed[variable][1]
+
+    def _run_for(self, inputs: Sequence[Variable], values: Sequence[np.ndarray]) -> Any:
+        """Return the compiled function for arrays of the shapes that there are."""
+        shapes = tuple(value.shape for value in values)
+        if shapes not in self.compiled:
+            own = [self.parts[key].shape for key in self.numbers]
+            with interrupts.interruptible():
+                step = jax_function(
+                    [*self.numbers, *self.generators, *inputs],
+                    self.targets,
+                    [*own, *[None] * len(self.generators), *shapes],
+                )
+            self.compiled[shapes] = import_jax().jit(self._repeated(step, shapes))
+        return self.compiled[shapes]
+
+    def _repeated(
+        self, step: Callable[..., list[Any]], shapes: Sequence[tuple[int, ...]]
+    ) -> Callable[..., Any]:
+        """Return a function of n and the state that takes n steps, for JAX to compile."""
+        import jax
+        import jax.numpy as jnp
+
+        count, n_keys = len(self.numbers), len(self.generators)
+        types = [key.type.dtype for key in self.numbers]
+        n_windows = len(self.windows)
+
+        def repeated(n: Any, vectors: Any, keys: Any, windows: Any, data: Any) -> Any:
+            whole = [
+                self.devices.whole(value, shape, self.rows)
+                for value, shape in zip(data, shapes[n_windows:], strict=True)
+            ]
+            first = [self.parts[key].of(vectors) for key in self.numbers]
+            first += [as_key(key) for key in keys]
+
+            def body(carry: Any) -> Any:
+                i, state, losses = carry
+                results = step(*state, *windows, *whole)
+                after = [
+                    jnp.asarray(value, dtype=dtype)
+                    for value, dtype in zip(results[:count], types, strict=True)
+                ]
+                after += results[count : count + n_keys]
+                if self.has_loss:
+                    losses = losses.at[i].set(results[-1].astype(losses.dtype))
+                return i + 1, after, losses
+
+            kind = self.targets[-1].type.dtype if self.has_loss else "float64"
+            losses = jnp.zeros(MOST_STEPS if self.has_loss else 0, dtype=kind)
+            begin = jnp.int64(0), first, losses
+            _, last, losses = jax.lax.while_loop(lambda carry: carry[0] < n, body, begin)
+            after = [
+                jnp.concatenate([v.ravel() for v, t in zip(last, types, strict=False) if t == d])
+                for d in self.dtypes
+            ]
+            return after, [jax.random.key_data(key) for key in last[count:]], losses
+
+        return repeated
+
+
+def in_parts(
+    run: Callable[..., Any], n: int, state: Any, windows: Any, data: Any
+) -> tuple[list[list[np.ndarray]], np.ndarray]:
+    """Return the state after n steps, and their losses, by calls of a compiled function."""
+    losses, done = [], 0
+    while True:
+        count = min(n - done, MOST_STEPS)
+        *state, some = run(np.int64(count), *state, windows, data)
+        losses.append(np.asarray(some)[:count])
+        done += count
+        if done == n:
+            # arrays of their own: those of JAX may lie in memory that it uses again
+            return [[np.array(v) for v in part] for part in state], np.concatenate(losses)
+
+
+def held(variable: SharedVariable) -> np.ndarray:
+    """Return the array that a shared variable holds."""
+    return np.asarray(variable.get_value(borrow=True))

@@ -1,0 +1,86 @@
+"""Compiled steps on JAX: the graph of one step, in a loop that JAX compiles.
+
+They do what :class:`~vibayes.inference.steps.CompiledSteps` does, to the same states: vectors of
+numbers, and the states of random generators, which here are the keys of JAX's. The numbers that a
+key gives are others than those of a NumPy generator of the same seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.basic import Variable
+
+from vibayes.backend.jax import (
+    KEY_KIND,
+    JaxDevices,
+    RepeatedStep,
+    as_key,
+    double_precision,
+    jax_function,
+    key_of,
+    key_state,
+    lengths_of_parts,
+)
+from vibayes.inference.steps import CompiledSteps, State, lift_constants, next_values
+from vibayes.objectives.base import StepGraph
+
+__all__ = ["JaxSteps"]
+
+
+class JaxSteps(CompiledSteps):
+    """A function of n steps, compiled by JAX.
+
+    Parameters
+    ----------
+    graph : StepGraph
+        What changes in a step, and the loss.
+    mode : JaxDevices
+        The devices.
+    rows : collection of int
+        Numbers of rows of the data, which several devices share.
+    """
+
+    def __init__(self, graph: StepGraph, mode: JaxDevices, rows: Collection[int] = ()) -> None:
+        super().__init__(graph, mode)
+        self.rows = rows
+
+    def generator_state(self, generator: np.random.Generator) -> Mapping[str, Any]:
+        return key_state(generator)
+
+    def run(self, state: State, n: int) -> tuple[State, np.ndarray]:
+        keys = [key_of(at) for at in state.generators]
+        with self.lock:
+            vectors, keys, losses = self.function(n, state.vectors, keys, state.windows)
+        states = tuple({"bit_generator": KEY_KIND, "key": key.tolist()} for key in keys)
+        after = State(tuple(vectors), states, state.windows)
+        return after, np.full(n, np.nan) if losses is None else losses
+
+    def evaluate(
+        self,
+        outputs: Sequence[Variable],
+        givens: Mapping[Variable, np.ndarray],
+        generators: Sequence[SharedVariable],
+        state: State,
+    ) -> list[np.ndarray]:
+        shapes = [*(np.shape(value) for value in givens.values()), *[None] * len(generators)]
+        function = jax_function([*givens, *generators], outputs, shapes)
+        with double_precision():
+            keys = [as_key(key_of(at)) for at in self.own_states(state)]
+            return [np.asarray(value) for value in function(*givens.values(), *keys)]
+
+    def _build(self, graph: StepGraph) -> Any:
+        targets = next_values(graph, [*self.numbers, *self.generators])
+        return RepeatedStep(
+            self.numbers,
+            self.generators,
+            self.windows,
+            lift_constants(targets, but=lengths_of_parts(targets)),
+            self.parts,
+            self.dtypes,
+            self.mode,
+            self.rows,
+        )

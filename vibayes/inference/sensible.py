@@ -1,0 +1,58 @@
+"""Which losses of a fit are sensible: those before it began to run away."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["Level", "last_sensible"]
+
+STRETCH = 100  # losses that tell a level and its noise
+FAR = 10.0  # as many times its noise may a loss be above a level
+LEAST_NOISE = 1e-3  # share of the level
+LEAST_NOISE_OF_FEW = 0.1  # the same where few losses tell the noise, and in nats
+
+
+def highest_of(stretch: np.ndarray) -> tuple[float, float]:
+    """Return the level of a stretch of losses, and the highest loss that is sensible beside it."""
+    low, level, high = np.quantile(stretch, (0.1, 0.5, 0.9))
+    least = LEAST_NOISE * abs(level)
+    if len(stretch) < STRETCH:
+        least = LEAST_NOISE_OF_FEW * (abs(level) + 1)
+    return float(level), float(level + FAR * max(high - low, least))
+
+
+def last_sensible(losses: np.ndarray) -> int:
+    """Return the index of the last loss that is no farther than noise above the best level.
+
+    The best level is the lowest median of successive stretches of losses. A fit that runs away
+    leaves it, and does not come back.
+
+    Parameters
+    ----------
+    losses
+        Finite losses, at least one.
+    """
+    length = min(STRETCH, max(1, len(losses) // 10))
+    count = len(losses) // length
+    stretches = losses[: count * length].reshape(count, length)
+    best = stretches[np.argmin(np.median(stretches, axis=1))]
+    return int(np.flatnonzero(losses <= highest_of(best)[1])[-1])
+
+
+class Level:
+    """The best level of the losses so far, kept up to date from chunk to chunk of a fit."""
+
+    def __init__(self) -> None:
+        self._level = self._highest = np.inf
+        self._seen = 0
+
+    def is_sensible(self, losses: np.ndarray) -> bool:
+        """Tell whether the latest of all losses is sensible; False between two looks at them."""
+        if len(losses) < self._seen + STRETCH:
+            return False
+        self._seen = len(losses)
+        stretch = np.asarray(losses[-STRETCH:])
+        level, highest = highest_of(stretch)
+        if level < self._level:
+            self._level, self._highest = level, highest
+        return bool(losses[-1] <= self._highest)

@@ -1,0 +1,270 @@
+"""Coordinates of a posterior in which variables are made of standard ones.
+
+See :mod:`vibayes.distributions.standard_forms` for the maps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from pytensor.graph.basic import Variable
+from pytensor.graph.replace import graph_replace, vectorize_graph
+from pytensor.graph.traversal import ancestors
+from pytensor.tensor.variable import TensorVariable
+
+from vibayes.backend.modes import EVALUATE_MODE
+from vibayes.distributions.base import distribution_of
+from vibayes.distributions.standard_forms import StandardForm
+from vibayes.model.core import Model
+from vibayes.model.density import constrained_values
+from vibayes.model.flat import FlatLayout
+
+__all__ = [
+    "Coordinates",
+    "Standardization",
+    "bent_variables",
+    "forces_on_variables",
+    "values_function",
+]
+
+PROBES = 16
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """Which variables are made of standard ones, and what is known of them.
+
+    Attributes
+    ----------
+    variables : tuple of TensorVariable
+        Free variables with a standard form, in the order of their making.
+    information, pull : tuple of numpy.ndarray
+        For each, what the data say of it: a precision, and that times a mean; zeros for
+        non-centred coordinates. See :class:`vibayes.distributions.standard_forms.StandardForm`.
+    slopes : numpy.ndarray
+        How the logarithm of both changes with the flat vector z, (number of variables, d): what
+        data say depends on their noise. It is zero where there are standard variables.
+    offsets : numpy.ndarray
+        What is added to ``slopes @ z``, (number of variables,).
+    """
+
+    variables: tuple[TensorVariable, ...]
+    information: tuple[np.ndarray, ...]
+    pull: tuple[np.ndarray, ...]
+    slopes: np.ndarray
+    offsets: np.ndarray
+
+    @classmethod
+    def non_centred(cls, model: Model, variables: Sequence[TensorVariable]) -> Coordinates:
+        """Return the coordinates in which standard variables are so a priori."""
+        shapes = [model.rvs_to_values[rv].type.shape for rv in variables]
+        information = [
+            np.zeros(form_of(rv).information_shape(shape))
+            for rv, shape in zip(variables, shapes, strict=True)
+        ]
+        return cls.fixed(model, variables, information, [np.zeros(s) for s in shapes])
+
+    @classmethod
+    def fixed(
+        cls,
+        model: Model,
+        variables: Sequence[TensorVariable],
+        information: Sequence[np.ndarray],
+        pull: Sequence[np.ndarray],
+    ) -> Coordinates:
+        """Return coordinates in which what the data say does not depend on anything."""
+        count, d = len(variables), FlatLayout(model.value_vars).size
+        slopes, offsets = np.zeros((count, d)), np.zeros(count)
+        return cls(tuple(variables), tuple(information), tuple(pull), slopes, offsets)
+
+    def flat(self) -> np.ndarray:
+        """Return what is known as one vector, as compiled functions take it."""
+        parts = [x.ravel() for x in (*self.information, *self.pull, self.slopes, self.offsets)]
+        return np.concatenate(parts).astype(pytensor.config.floatX)
+
+
+class Standardization:
+    """The map from a symbolic flat vector of standard variables to values of a model.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    layout : FlatLayout
+        Its flat vector.
+    flat : TensorVariable
+        The vector, with standard variables in the places of ``variables``.
+    variables : sequence of TensorVariable
+        As of :class:`Coordinates`.
+    shift : TensorVariable, optional
+        A flat vector that is added to the values of these variables, which those that are made
+        of them follow.
+
+    Attributes
+    ----------
+    facts : TensorVariable
+        What is known, as :meth:`Coordinates.flat`.
+    values : dict of TensorVariable to TensorVariable
+        Expressions of the model's value variables.
+    log_jacobian : TensorVariable
+        Log determinant of the derivative of the values by the vector.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        layout: FlatLayout,
+        flat: TensorVariable,
+        variables: Sequence[TensorVariable],
+        shift: TensorVariable | None = None,
+    ) -> None:
+        self.values = layout.split(flat)
+        shifts = {} if shift is None else layout.split(shift)
+        self.log_jacobian = pt.zeros((), dtype=flat.dtype)
+        known = [model.rvs_to_values[rv].type.shape for rv in variables]
+        shapes = [form_of(rv).information_shape(s) for rv, s in zip(variables, known, strict=True)]
+        count = len(shapes)
+        self.facts, parts = split_vector([*shapes, *known, (count, layout.size), (count,)])
+        *parts, slopes, offsets = parts
+        factors = pt.exp((slopes * flat).sum(axis=-1) + offsets)
+        own = constrained_values(model) if variables else {}
+        # in the order of their making: a scale may be standardized itself
+        for i, rv in enumerate(variables):
+            about, pull = factors[i] * parts[i], factors[i] * parts[count + i]
+            value = model.rvs_to_values[rv]
+            stand_in = value.type()  # not the value: that is to be replaced in parameters alone
+            known_about, known_pull = about.type(), pull.type()  # nor in what depends on z itself
+            outputs = list(form_of(rv).conditional(stand_in, known_about, known_pull))
+            outputs = graph_replace(outputs, own, strict=False)
+            u = self.values[value]
+            replace = self.values | {stand_in: u, known_about: about, known_pull: pull}
+            x, log_det = graph_replace(outputs, replace, strict=False)
+            x = pt.specify_shape(x, value.type.shape).astype(value.dtype)
+            self.log_jacobian = self.log_jacobian + log_det
+            self.values = self.values | {value: x + shifts[value] if shifts else x}
+
+    def joined(self, layout: FlatLayout) -> TensorVariable:
+        """Return the model's own flat vector."""
+        return pt.concatenate([self.values[v].ravel() for v in layout.value_vars])
+
+
+def split_vector(
+    shapes: Sequence[tuple[int, ...]],
+) -> tuple[TensorVariable, list[TensorVariable]]:
+    """Return a symbolic vector, and its parts of some shapes, one after the other."""
+    sizes = [int(np.prod(shape, dtype=int)) for shape in shapes]
+    vector = pt.vector("facts", dtype=pytensor.config.floatX, shape=(sum(sizes),))
+    ends = np.cumsum(sizes, dtype=int)
+    parts = [
+        vector[int(end) - size : int(end)].reshape(shape)
+        for end, size, shape in zip(ends, sizes, shapes, strict=True)
+    ]
+    return vector, parts
+
+
+def form_of(rv: TensorVariable) -> StandardForm:
+    """Return the standard form of a variable that has one."""
+    return cast(StandardForm, distribution_of(rv).standard_form())
+
+
+def has_form(model: Model, rv: TensorVariable) -> bool:
+    """Tell whether a free variable has a standard form, which depends on other free variables."""
+    dist = distribution_of(rv)
+    if rv in model.rvs_to_total_sizes or model.rvs_to_values[rv].type.shape.count(0):
+        return False
+    if model.rvs_to_transforms[rv] is not dist.default_transform or dist.standard_form() is None:
+        return False
+    parameters = [*dist.params.values(), *(p for part in dist.parts for p in part.params.values())]
+    return bool(set(model.free_RVs).intersection(ancestors(parameters)))
+
+
+def bent_variables(model: Model) -> tuple[TensorVariable, ...]:
+    """Return the variables whose standard form is no affine function of the flat vector.
+
+    Where it is one, a posterior is as close to a normal distribution in the one coordinates as in
+    the other.
+    """
+    variables = [rv for rv in model.free_RVs if has_form(model, rv)]
+    if not variables:
+        return ()
+    layout = FlatLayout(model.value_vars)
+    facts = Coordinates.non_centred(model, variables).flat()
+    function = values_function(model, layout, variables, model.whole_data_replacements())
+    rng = np.random.default_rng(0)
+    start = layout.join(model.initial_point())
+    with np.errstate(all="ignore"):
+        z = start + 0.5 * rng.standard_normal((2, PROBES, layout.size))
+        first, second, middle = (
+            function(p.astype(pytensor.config.floatX), facts)[0] for p in (*z, z.mean(axis=0))
+        )
+        size = np.abs(first) + np.abs(second)
+        error = np.abs(first + second - 2 * middle)
+    bent = ~(error <= np.sqrt(np.finfo(first.dtype).eps) * (1 + size)).all(axis=0)
+    places = dict(zip(layout.value_vars, layout.slots, strict=True))
+    slots = [places[model.rvs_to_values[rv]] for rv in variables]
+    return tuple(
+        rv for rv, slot in zip(variables, slots, strict=True) if bent[slot.start : slot.stop].any()
+    )
+
+
+def values_function(
+    model: Model,
+    layout: FlatLayout,
+    variables: Sequence[TensorVariable],
+    replacements: Mapping[Variable, Variable],
+) -> Any:
+    """Return a function of stacks of flat vectors, and of facts, to the model's own vectors."""
+    flat = pt.vector("flat", dtype=pytensor.config.floatX, shape=(layout.size,))
+    made = Standardization(model, layout, flat, variables)
+    stack = pt.matrix("stack", dtype=flat.dtype, shape=(None, layout.size))
+    (own,) = vectorize_graph([made.joined(layout)], {flat: stack})
+    (own,) = graph_replace([own], replacements, strict=False)
+    return pytensor.function(
+        [stack, made.facts], [own], mode=EVALUATE_MODE, trust_input=True, on_unused_input="ignore"
+    )
+
+
+def forces_on_variables(
+    model: Model,
+    layout: FlatLayout,
+    replacements: Mapping[Variable, Variable],
+    variables: Sequence[TensorVariable],
+) -> Any:
+    """Return a function that tells how all but its own prior pulls at each variable.
+
+    Of stacks of flat vectors, and of shifts of the values there, and of facts. Its results have
+    the length of the flat vector, and are zero elsewhere: the gradients by the values of the
+    log density without the variables' own priors, and the values. Variables that are made of
+    others follow these.
+    """
+    flat, shift = (
+        pt.vector(name, dtype=pytensor.config.floatX, shape=(layout.size,))
+        for name in ("flat", "shift")
+    )
+    made = Standardization(model, layout, flat, variables, shift)
+    priors = model.logp(list(variables), sum=False)
+    values = [model.rvs_to_values[rv] for rv in variables]
+    own = [pytensor.grad(prior.sum(), value) for prior, value in zip(priors, values, strict=True)]
+    total, *own = graph_replace([model.logp(), *own], made.values, strict=False)
+    gradient = pytensor.grad(total + made.log_jacobian, shift, disconnected_inputs="ignore")
+    by_value = dict(zip(values, own, strict=True))
+    # vectorized, parts are joined at once only if all of them have the axes of draws
+    parts = [by_value.get(v, 0.0) + pt.zeros_like(x) for v, x in made.values.items()]
+    prior_gradient = pt.concatenate([part.ravel() for part in parts])
+    is_made = np.concatenate([np.full(v.type.shape, v in by_value).ravel() for v in made.values])
+    outputs = [pt.switch(is_made, gradient - prior_gradient, 0.0), made.joined(layout)]
+    outputs = graph_replace(outputs, replacements, strict=False)
+    stacks = [pt.matrix(v.name, dtype=v.dtype, shape=(None, layout.size)) for v in (flat, shift)]
+    stacked = vectorize_graph(outputs, dict(zip((flat, shift), stacks, strict=True)))
+    return pytensor.function(
+        [*stacks, made.facts],
+        stacked,
+        mode=EVALUATE_MODE,
+        trust_input=True,
+        on_unused_input="ignore",
+    )

@@ -1,0 +1,457 @@
+"""Many short chains of Hamiltonian Monte Carlo, side by side.
+
+All chains take a step at once, so that a step costs one evaluation of a stack of vectors. They are
+tuned together and then left alone: from there on their draws are exact once they have forgotten
+where they began (Hoffman, Radul & Sountsov 2021, ChEES-HMC). Whether they have is measured.
+Several chains begin at each of a number of points: as long as chains of one point are more alike
+than others, they remember it (Margossian et al. 2024, nested R-hat).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import solve_triangular
+from scipy.special import ndtri
+
+from vibayes.model.target import Target
+from vibayes.search.budget import Budget
+
+__all__ = ["CHAINS_EACH", "POINTS", "ChainRun", "Mixing", "mixing_of", "run_chains"]
+
+POINTS = 32
+"""Number of points at which chains begin, at the least."""
+CHAINS_EACH = 4
+"""Number of chains that begin at one point."""
+WANTED_ACCEPTANCE = 0.75
+SHORTEST = 0.3  # length of the shortest step, in units of the longest: all chains differ
+MOST_LEAPS = 128
+TUNING, BLOCKS, BLOCK = 24, 3, 20  # moves of the first round; each round is twice as long
+LENGTH_RATE = 0.1  # by which a move changes the logarithm of the length of trajectories
+
+WANTED_SIZE = 800.0  # effective draws of chains that have mixed
+LARGEST_DRIFT = 0.1  # in standard deviations
+LARGEST_MEMORY = 0.1
+STUCK = 0.1  # acceptance of a chain that does not move
+MOST_STUCK = 0.015  # share of chains
+TAIL = 0.05
+SURE = 3.5  # standard errors
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """How well chains have mixed: the worst of all coordinates and of the log density.
+
+    Each of these is replaced by normal scores of its ranks, so that it makes no difference on
+    which scale it is measured, and infinite variances do no harm (Vehtari et al. 2021). Looked at
+    are the scores, their squares, and whether they are in either tail.
+
+    Attributes
+    ----------
+    rhat : float
+        Nested R-hat: the standard deviation of all draws over that within starting points.
+    size : float
+        Effective number of draws, as the means of starting points vary.
+    memory : float
+        Slope of these means on the starting points themselves, beyond its error.
+    drift : float
+        Change of the mean from the first half of the draws to the second, in standard deviations,
+        beyond its error.
+    stuck : float
+        Share of chains that hardly ever accept a move.
+    """
+
+    rhat: float
+    size: float
+    memory: float
+    drift: float
+    stuck: float
+
+    @property
+    def good(self) -> bool:
+        """Whether the draws stand for the posterior, as far as chains can tell."""
+        return (
+            self.size >= WANTED_SIZE
+            and self.memory < LARGEST_MEMORY
+            and self.drift < LARGEST_DRIFT
+            and self.stuck < MOST_STUCK
+        )
+
+
+@dataclass(frozen=True)
+class ChainRun:
+    """Draws of chains with settings that did not change meanwhile.
+
+    Attributes
+    ----------
+    values : numpy.ndarray
+        States of all chains at a number of times, (times, chains, d).
+    logp : numpy.ndarray
+        Log density of the target there, (times, chains).
+    mixing : Mixing
+        How well they have mixed.
+    within : Mixing
+        How well they have mixed within places.
+    """
+
+    values: np.ndarray
+    logp: np.ndarray
+    mixing: Mixing
+    within: Mixing
+
+
+class Ensemble:
+    """Chains that move together.
+
+    Parameters
+    ----------
+    target : Target
+        What to sample.
+    Z : numpy.ndarray
+        Where they stand, (n, d).
+    root : numpy.ndarray
+        Cholesky factor of about the covariance: the inverse of its square is the mass matrix.
+    rng : numpy.random.Generator
+        Where randomness comes from.
+    labels : numpy.ndarray
+        The place of each chain, (n,): spread is measured within places.
+
+    Attributes
+    ----------
+    step : float
+        Length of the longest leapfrog step, in posterior standard deviations.
+    length : float
+        Length of the longest trajectory.
+    leaps : int
+        Number of leapfrog steps taken so far.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        Z: np.ndarray,
+        root: np.ndarray,
+        rng: np.random.Generator,
+        labels: np.ndarray,
+    ) -> None:
+        self.target, self.Z, self.root, self.rng = target, Z, root, rng
+        self.labels = labels
+        self.logp, self.gradient = target(Z)
+        self.step = Z.shape[1] ** -0.25
+        self.length = 0.5 * np.pi / np.sqrt(SHORTEST)
+        self.leaps = 0
+
+    def move(self) -> Move:
+        """Take a trajectory from each state, and its end if that is accepted."""
+        n, d = self.Z.shape
+        factor = np.exp(self.rng.uniform(np.log(SHORTEST), 0.0, (n, 1)))
+        step = self.step * factor
+        momentum = self.rng.standard_normal((n, d))
+        energy = self.logp - 0.5 * (momentum**2).sum(axis=1)
+        x, logp, gradient = self.Z, self.logp, self.gradient
+        leaps = int(np.clip(np.ceil(self.length / self.step), 1, MOST_LEAPS))
+        with np.errstate(all="ignore"):
+            for _ in range(leaps):
+                momentum = momentum + 0.5 * step * (gradient @ self.root)
+                x = x + step * (momentum @ self.root.T)
+                logp, gradient = self.target(x)
+                momentum = momentum + 0.5 * step * (gradient @ self.root)
+            gain = logp - 0.5 * (momentum**2).sum(axis=1) - energy
+            acceptance = np.exp(np.minimum(np.where(np.isfinite(gain), gain, -np.inf), 0.0))
+        self.leaps += leaps
+        done = Move(self.Z, x, momentum, leaps * step[:, 0], acceptance)
+        taken = self.rng.random(n) < acceptance
+        self.Z = np.where(taken[:, None], x, self.Z)
+        self.gradient = np.where(taken[:, None], gradient, self.gradient)
+        self.logp = np.where(taken, logp, self.logp)
+        return done
+
+    def tune(self, moves: int, budget: Budget, most_leaps: int) -> bool:
+        """Choose the mass matrix, then steps and trajectories; tell whether that was done."""
+        seen = self._adapt(moves, budget, most_leaps)
+        if seen is None:
+            return False
+        self._set_root(seen[moves // 2 :])
+        return self._adapt(moves // 2, budget, most_leaps) is not None
+
+    def _adapt(self, moves: int, budget: Budget, most_leaps: int) -> list[np.ndarray] | None:
+        """Move, while steps come to the wanted acceptance, and trajectories to their best length.
+
+        Returns where all chains stood after each move; None if there were not to be so many.
+        """
+        seen, steps, slope = [], [], LengthSlope()
+        for i in range(moves):
+            if self.leaps >= most_leaps or not budget.step():
+                return None
+            done = self.move()
+            error = float(done.acceptance.mean()) - WANTED_ACCEPTANCE
+            self.step *= np.exp(error / np.sqrt(1 + i / 3))
+            change = LENGTH_RATE * np.clip(slope.after(done, self.root, self.labels), -1.0, 1.0)
+            longest = MOST_LEAPS * self.step
+            self.length = float(np.clip(self.length * np.exp(change), self.step, longest))
+            seen.append(self.Z)
+            steps.append(np.log(self.step))
+        self.step = float(np.exp(np.mean(steps[moves // 2 :])))
+        return seen
+
+    def snapshot(self, moves: int, budget: Budget, most_leaps: int) -> Snapshot | None:
+        """Move a number of times, and return where all stand; None if they may not."""
+        acceptance = np.zeros(len(self.Z))
+        for _ in range(moves):
+            if self.leaps >= most_leaps or not budget.step():
+                return None
+            acceptance = acceptance + self.move().acceptance / moves
+        return Snapshot(self.Z, self.logp, acceptance)
+
+    def _set_root(self, seen: list[np.ndarray]) -> None:
+        """Take the covariance of draws, as far as so many chains determine it."""
+        n, d = self.Z.shape
+        centred = np.concatenate([Z - centers(Z, self.labels) for Z in seen])
+        X = solve_triangular(self.root, centred.T, lower=True, check_finite=False)
+        cov = (n * (X @ X.T) / X.shape[1] + d * np.eye(d)) / (n + d)
+        self.root = self.root @ np.linalg.cholesky(cov)
+
+
+@dataclass(frozen=True)
+class Move:
+    """A trajectory of each chain.
+
+    Attributes
+    ----------
+    begin, end : numpy.ndarray
+        Where it began and ended, (n, d).
+    momentum : numpy.ndarray
+        At its end, (n, d).
+    length : numpy.ndarray
+        Its length, (n,).
+    acceptance : numpy.ndarray
+        Probability that its end was accepted, (n,).
+    """
+
+    begin: np.ndarray
+    end: np.ndarray
+    momentum: np.ndarray
+    length: np.ndarray
+    acceptance: np.ndarray
+
+
+class Snapshot(NamedTuple):
+    """States of all chains (n, d), their log density, and how often they have moved lately."""
+
+    values: np.ndarray
+    logp: np.ndarray
+    acceptance: np.ndarray
+
+
+class LengthSlope:
+    """Slope of the logarithm of what a trajectory achieves for its length, in log length.
+
+    That is the expected squared change of the squared distance from the mean, by which neither
+    coordinates nor squares remember much (ChEES, Hoffman, Radul & Sountsov 2021, eq. 11), per unit
+    of length (Sountsov & Hoffman 2022). Both parts are averaged over the last few moves.
+    """
+
+    def __init__(self) -> None:
+        self.gain, self.square = 0.0, 0.0
+
+    def after(self, done: Move, root: np.ndarray, labels: np.ndarray) -> float:
+        """Return the slope after one more move."""
+        moved = done.acceptance > 0
+        weights = done.acceptance[moved]
+        center = centers(done.begin, labels)
+        before, after = (
+            solve_triangular(root, (Z - center)[moved].T, lower=True, check_finite=False)
+            for Z in (done.begin, done.end)
+        )
+        change = (after**2).sum(axis=0) - (before**2).sum(axis=0)
+        along = (after.T * done.momentum[moved]).sum(axis=1)
+        self.gain = 0.8 * self.gain + float(weights @ (done.length[moved] * change * along))
+        self.square = 0.8 * self.square + float(weights @ (0.25 * change**2))
+        return self.gain / max(self.square, 1e-300) - 1
+
+
+def centers(Z: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return for each row the mean of all rows of its place."""
+    kinds, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    shares = (labels == kinds[:, None]) / counts[:, None]
+    return (shares @ Z)[inverse]
+
+
+def run_chains(
+    target: Target,
+    starts: np.ndarray,
+    root: np.ndarray,
+    rng: np.random.Generator,
+    budget: Budget,
+    rounds: int,
+    most_leaps: int,
+    labels: np.ndarray | None = None,
+) -> ChainRun | None:
+    """Move chains until they have mixed, or as long as they may.
+
+    Each round tunes, and then moves with settings that stay the same; it is twice as long as the
+    one before.
+
+    Parameters
+    ----------
+    target
+        What to sample.
+    starts
+        Where they begin, (points, d): several chains at each point.
+    root
+        Cholesky factor of about the covariance, (d, d).
+    rng
+        Where randomness comes from.
+    budget
+        Time and steps: each move is a step.
+    rounds
+        Number of rounds.
+    most_leaps
+        Number of leapfrog steps after which no move begins.
+    labels
+        The place to which each starting point belongs, (points,): it is enough if chains mix
+        within places. All are one place by default.
+
+    Returns
+    -------
+    ChainRun or None
+        The draws of the last round that has any; None if there is none.
+    """
+    labels = np.zeros(len(starts), dtype="int64") if labels is None else labels
+    Z, places = np.repeat(starts, CHAINS_EACH, axis=0), np.repeat(labels, CHAINS_EACH)
+    ensemble, run = Ensemble(target, Z, root, rng, places), None
+    starts_logp = ensemble.logp[::CHAINS_EACH]
+    for round_ in range(rounds):
+        every = 2**round_
+        if not ensemble.tune(TUNING * every, budget, most_leaps):
+            return run
+        snapshots: list[Snapshot] = []
+        for _ in range(BLOCKS):
+            for _ in range(BLOCK):
+                snapshot = ensemble.snapshot(every, budget, most_leaps)
+                if snapshot is None:
+                    return run
+                snapshots.append(snapshot)
+            values, logp, acceptance = (np.array(part) for part in zip(*snapshots, strict=True))
+            facts = values, logp, acceptance.mean(axis=0), starts, starts_logp
+            mixing = mixing_of(*facts)
+            within = mixing if len(np.unique(labels)) == 1 else mixing_of(*facts, labels)
+            run = ChainRun(values, logp, mixing, within)
+            if mixing.good or within.good:
+                return run
+    return run
+
+
+def mixing_of(
+    values: np.ndarray,
+    logp: np.ndarray,
+    acceptance: np.ndarray,
+    starts: np.ndarray,
+    starts_logp: np.ndarray,
+    labels: np.ndarray | None = None,
+) -> Mixing:
+    """Tell how well chains have mixed.
+
+    Parameters
+    ----------
+    values, logp
+        States at a number of times, (times, chains, d), and their log density; as many chains in
+        turn as there are of each starting point.
+    acceptance
+        Mean acceptance of each chain, (chains,).
+    starts, starts_logp
+        Where they began, (points, d).
+    labels
+        The place of each starting point: the mixing is the worst of all places.
+    """
+    labels = np.zeros(len(starts), dtype="int64") if labels is None else labels
+    kinds = [labels == label for label in np.unique(labels)]
+    each = values.shape[1] // len(starts)
+    stuck = float((acceptance < STUCK).mean())
+    found = []
+    for points in kinds:
+        chains = np.repeat(points, each)
+        draws = np.concatenate([values[:, chains], logp[:, chains, None]], axis=2)
+        begin = np.column_stack([starts[points], starts_logp[points]])
+        found.append(mixing_of_place(draws, begin, stuck))
+    return worst_of(found)
+
+
+def mixing_of_place(
+    draws: np.ndarray, begin: np.ndarray, stuck: float, columns: int = 64
+) -> Mixing:
+    """Tell how well chains have mixed, (times, chains, q), that began at some points, (points, q).
+
+    A number of columns at a time, for want of memory.
+    """
+    q = draws.shape[2]
+    parts = [slice(at, at + columns) for at in range(0, q, columns)]
+    return worst_of([mixing_of_columns(draws[:, :, p], begin[:, p], stuck) for p in parts])
+
+
+def worst_of(found: Sequence[Mixing]) -> Mixing:
+    """Return the worst of each measure."""
+    return Mixing(
+        rhat=max(m.rhat for m in found),
+        size=min(m.size for m in found),
+        memory=max(m.memory for m in found),
+        drift=max(m.drift for m in found),
+        stuck=max(m.stuck for m in found),
+    )
+
+
+def mixing_of_columns(draws: np.ndarray, begin: np.ndarray, stuck: float) -> Mixing:
+    """Tell how well chains have mixed in some of the columns."""
+    points, (times, chains, _) = len(begin), draws.shape
+    scores, begin = (features(part) for part in normal_scores(draws, begin))
+    means = scores.mean(axis=0).reshape(points, chains // points, -1)
+    within = means.var(axis=1, ddof=1).mean(axis=0) + scores.var(axis=0, ddof=1).mean(axis=0)
+    centers = means.mean(axis=1)
+    worst = float((centers.var(axis=0, ddof=1) / within).max())
+    half = times // 2
+    halves = (part.mean(axis=0) for part in (scores[:half], scores[half:]))
+    early, late = (part.reshape(points, chains // points, -1).mean(axis=1) for part in halves)
+    return Mixing(
+        rhat=float(np.sqrt(1 + worst)),
+        size=float(min(points / max(worst, 1e-300), times * chains)),
+        memory=remembered(begin, centers),
+        drift=float(beyond_error((late - early) / np.sqrt(within)).max()),
+        stuck=stuck,
+    )
+
+
+def features(scores: np.ndarray) -> np.ndarray:
+    """Return normal scores, their squares, and whether they are in either tail."""
+    tails = [scores < ndtri(TAIL), scores > -ndtri(TAIL)]
+    return np.concatenate([scores, scores**2, *(tail.astype("float64") for tail in tails)], axis=-1)
+
+
+def normal_scores(draws: np.ndarray, begin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return normal scores of the ranks of draws, and those of further values among them."""
+    rows = np.ascontiguousarray(draws.reshape(-1, draws.shape[-1]).T)
+    count = rows.shape[1]
+    order = np.argsort(rows, axis=1, kind="stable")
+    scores = np.empty(rows.shape)
+    np.put_along_axis(scores, order, ndtri((np.arange(count) + 0.5) / count)[None], axis=1)
+    ordered = np.take_along_axis(rows, order, axis=1)
+    places = [np.searchsorted(known, x) for known, x in zip(ordered, begin.T, strict=True)]
+    among = np.clip(np.column_stack(places), 0, count - 1)
+    return scores.T.reshape(draws.shape), ndtri((among + 0.5) / count)
+
+
+def beyond_error(differences: np.ndarray) -> np.ndarray:
+    """Return how far from zero the means (q,) of independent rows are, less their error."""
+    error = differences.std(axis=0, ddof=1) / np.sqrt(len(differences))
+    return np.abs(differences.mean(axis=0)) - SURE * error
+
+
+def remembered(begin: np.ndarray, centers: np.ndarray) -> float:
+    """Return the largest slope of means on starting points, (points, q), less its error."""
+    begin, centers = begin - begin.mean(axis=0), centers - centers.mean(axis=0)
+    square = np.maximum((begin**2).sum(axis=0), 1e-12)
+    slope = (begin * centers).sum(axis=0) / square
+    rest = ((centers - slope * begin) ** 2).sum(axis=0) / (len(begin) - 2)
+    return float((np.abs(slope) - SURE * np.sqrt(rest / square)).max())

@@ -1,0 +1,254 @@
+"""Whether weighted draws can be relied on: chains that begin at them have to agree.
+
+Weights see only where their proposal goes, and k-hat of a few hundred draws is itself uncertain by
+0.1 and more. Chains know nothing of the proposal once they have forgotten where they began.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vibayes.importance import tempered
+from vibayes.model.target import Target
+from vibayes.search.budget import Budget
+from vibayes.search.chains import CHAINS_EACH, POINTS, ChainRun, run_chains
+from vibayes.search.mixtures import WeightedDraws
+from vibayes.search.normals import FittedNormal, apart
+from vibayes.search.shares import bridged
+
+__all__ = ["CHECK", "FINAL", "Effort", "Trial", "all_draws", "can_be_tried", "discrepancy", "tried"]
+
+POINTS_OF_PLACE = 12
+FEWEST_POINTS = 4
+SPREAD = 50.0  # effective draws among which starting points are chosen, of thousands
+MOST_SECONDS = 30.0  # of a run of chains, about
+PER_OPERATION, PER_NUMBER = 1e-5, 4e-9  # seconds
+ROWS = POINTS * CHAINS_EACH
+FEWEST_LEAPS = 1000
+PROBABILITIES = 0.05, 0.25, 0.5, 0.75, 0.95
+LARGEST_DISCREPANCY = 0.15
+BRIDGE = 1000  # draws of each normal
+LARGEST_ERROR = 0.1  # of the logarithm of what a place holds
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long chains may take to mix.
+
+    Attributes
+    ----------
+    rounds : int
+        Number of rounds, each twice as long as the one before.
+    leaps : int
+        Number of leapfrog steps, and fewer where the log density is dear.
+    """
+
+    rounds: int
+    leaps: int
+
+
+CHECK = Effort(3, 2000)
+"""Of chains that begin where weights look good."""
+FINAL = Effort(7, 24_000)
+"""Of chains as the last resort."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What chains that began at weighted draws have shown.
+
+    Attributes
+    ----------
+    run : ChainRun, optional
+        The chains, if there was time for any.
+    draws : WeightedDraws, optional
+        Their draws, if these stand for the posterior: the chains have mixed, or have mixed within
+        each place, and it is known how much each one holds.
+    agrees : bool
+        Whether they have mixed at least within each place, and the weighted draws agree with them.
+    """
+
+    run: ChainRun | None = None
+    draws: WeightedDraws | None = None
+    agrees: bool = False
+
+
+def all_draws(run: ChainRun) -> WeightedDraws:
+    """Return the draws of chains, all of the same weight."""
+    values = run.values.reshape(-1, run.values.shape[-1])
+    even = np.full(len(values), -np.log(len(values)))
+    return WeightedDraws(values, even, np.nan, min(run.mixing.size, len(values)))
+
+
+def affordable_leaps(target: Target) -> int:
+    """Return how many leapfrog steps of all chains may be taken.
+
+    A fixed rule, and no clock: about what takes half a minute of one core.
+    """
+    operations, numbers = target.work
+    return int(MOST_SECONDS / (PER_OPERATION * operations + PER_NUMBER * numbers * ROWS))
+
+
+def can_be_tried(target: Target) -> bool:
+    """Tell whether there is time for chains to check what looks good already.
+
+    Of very many data, or of long loops, weights alone have to do.
+    """
+    return affordable_leaps(target) >= FEWEST_LEAPS
+
+
+def tried(
+    target: Target,
+    draws: WeightedDraws,
+    logp: np.ndarray,
+    normals: Sequence[FittedNormal],
+    rng: np.random.Generator,
+    budget: Budget,
+    effort: Effort,
+) -> Trial:
+    """Let chains begin at weighted draws, and compare.
+
+    Parameters
+    ----------
+    target
+        The posterior.
+    draws
+        The weighted draws, (n, d).
+    logp
+        Log density of the target there, (n,).
+    normals
+        Normals at the places where there is mass. Between places that lie apart chains need not
+        go, if the weights tell how much each one holds.
+    rng
+        Where randomness comes from.
+    budget
+        Time and steps.
+    effort
+        How long it may take.
+    """
+    places = apart(normals)
+    labels = nearest(places, draws.values)
+    rows = starting_rows(draws, labels, rng)
+    begun = np.bincount(labels[rows], minlength=len(places))
+    leaps = min(effort.leaps, affordable_leaps(target))
+    points = labels[rows] if begun.min() >= FEWEST_POINTS else None
+    run = run_chains(
+        target,
+        draws.values[rows],
+        normals[0].full_root,
+        rng,
+        budget,
+        effort.rounds,
+        leaps,
+        points,
+    )
+    if run is None or not (run.mixing.good or run.within.good):
+        return Trial(run)
+    if run.mixing.good or points is None:
+        points, labels = np.zeros(len(rows), dtype="int64"), np.zeros_like(labels)
+        moved: WeightedDraws | None = all_draws(run)
+    else:
+        moved = draws_of_places(target, run, np.repeat(points, CHAINS_EACH), places, rng)
+    return Trial(run, moved, agree(run, points, draws, logp, labels))
+
+
+def draws_of_places(
+    target: Target,
+    run: ChainRun,
+    chains: np.ndarray,
+    places: Sequence[FittedNormal],
+    rng: np.random.Generator,
+) -> WeightedDraws | None:
+    """Return the draws of chains, weighted by how much their places hold.
+
+    None if that cannot be told well enough.
+    """
+    parts, evidence = [], []
+    for place, q in enumerate(places):
+        values = run.values[:, chains == place].reshape(-1, target.ddim)
+        logp = run.logp[:, chains == place].ravel()
+        own = nearest(places, values) == place
+        parts.append(values[own])
+        drawn = q.at(rng.standard_normal((BRIDGE, target.ddim)))
+        inside = nearest(places, drawn) == place
+        ratios = np.where(inside, target.logp(drawn) - q.logq(drawn), -np.inf)
+        size = min(run.within.size, len(values))
+        evidence.append(bridged((logp - q.logq(values))[own], size, ratios))
+    if max(e.error for e in evidence) > LARGEST_ERROR:
+        return None
+    mass = np.array([e.log_mass for e in evidence])
+    log_weights = np.concatenate(
+        [np.full(len(v), m - np.log(len(v))) for m, v in zip(mass, parts, strict=True)]
+    )
+    log_weights -= np.logaddexp.reduce(log_weights)
+    values = np.concatenate(parts)
+    return WeightedDraws(
+        values, log_weights, np.nan, min(run.within.size * len(places), len(values))
+    )
+
+
+def agree(
+    run: ChainRun, points: np.ndarray, draws: WeightedDraws, logp: np.ndarray, labels: np.ndarray
+) -> bool:
+    """Tell whether chains and weighted draws are alike, in each place."""
+    chains = np.repeat(points, CHAINS_EACH)
+    moved = np.concatenate([run.values, run.logp[:, :, None]], axis=2)
+    weighted = np.column_stack([draws.values, logp])
+    worst = max(
+        discrepancy(
+            moved[:, chains == place].reshape(-1, moved.shape[2]),
+            run.within.size,
+            weighted[labels == place],
+            draws.log_weights[labels == place],
+        )
+        for place in np.unique(points)
+    )
+    return bool(worst < LARGEST_DISCREPANCY)
+
+
+def nearest(places: Sequence[FittedNormal], Z: np.ndarray) -> np.ndarray:
+    """Return for each row the place whose normal has the highest density there."""
+    return np.argmax([q.logq(Z) for q in places], axis=0)
+
+
+def starting_rows(draws: WeightedDraws, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return rows of draws to begin at, none twice: spread out, and as many of each place."""
+    kinds = np.unique(labels)
+    count = POINTS if len(kinds) == 1 else max(POINTS_OF_PLACE, POINTS // len(kinds))
+    chosen = []
+    for kind in kinds:
+        rows = np.flatnonzero(labels == kind)
+        weights = draws.log_weights[rows] - np.logaddexp.reduce(draws.log_weights[rows])
+        flat = tempered(weights, min(SPREAD, 0.5 * len(rows)))
+        chosen.append(rows[np.argsort(-(flat + rng.gumbel(size=len(rows))))[:count]])
+    return np.concatenate(chosen)
+
+
+def discrepancy(
+    moved: np.ndarray, size: float, reference: np.ndarray, log_weights: np.ndarray
+) -> float:
+    """Return how differently draws and weighted draws are distributed, beyond their noise.
+
+    The largest difference of the probabilities to be below a number of quantiles, in units of
+    sqrt(p (1 - p)): about 0.1 for means a tenth of a standard deviation apart, or widths that
+    differ by a tenth.
+
+    Parameters
+    ----------
+    moved
+        Draws of equal weight, (n, q).
+    size
+        How many independent ones they are worth.
+    reference, log_weights
+        Weighted draws, (m, q) and (m,).
+    """
+    log_weights = log_weights - np.logaddexp.reduce(log_weights)
+    weighted = WeightedDraws(reference, log_weights, np.nan)
+    worst = 0.0
+    for p, quantiles in zip(PROBABILITIES, weighted.quantiles(PROBABILITIES), strict=True):
+        below = (moved <= quantiles).mean(axis=0)
+        worst = max(worst, float(np.abs(below - p).max()) / np.sqrt(p * (1 - p)))
+    return worst - 2 * np.sqrt(1 / size + 1 / weighted.size)
