@@ -108,6 +108,18 @@ def test_a_fit_that_is_done_is_not_repeated(model, path, monkeypatch):
     assert second.ending == first.ending
 
 
+def test_callbacks_of_a_fit_that_is_done_have_their_memory(model, path):
+    def tracker():
+        check = vb.callbacks.CheckParametersConvergence(every=5, tolerance=1e-12)
+        return [vb.callbacks.Tracker(i=lambda approx, losses, i: i, every=3), check]
+
+    first, second = tracker(), tracker()
+    fit(model, checkpoint=path, callbacks=first)
+    fit(model, checkpoint=path, callbacks=second)
+    assert second[0]["i"] == first[0]["i"] == list(range(3, 41, 3))
+    fit(model, checkpoint=path)  # nothing goes on that would need them
+
+
 @pytest.mark.parametrize("kind", ["callback", "schedule"])
 def test_a_fit_that_a_callback_has_ended_is_done(model, path, kind, monkeypatch):
     def run(checkpoint):
@@ -431,6 +443,20 @@ def test_a_fit_that_broke_down_leaves_what_was_written(model, path, monkeypatch)
         fit(model, checkpoint=path, checkpoint_every=1, callbacks=[look])
     assert 0 < iteration(path) < 13
     assert_same(fit(model, checkpoint=path, callbacks=[look]), fit(model))
+
+
+def test_a_kill_between_the_last_step_and_the_end(model, path, monkeypatch):
+    monkeypatch.setattr(storage, "LARGEST_SHARE", np.inf)
+    whole = fit(model, 300)
+    assert "300 iterations were done; the loss" in whole.ending.reason
+    options = dict(checkpoint=path, checkpoint_every=1, callbacks=[each_step])
+    with monkeypatch.context() as patch:
+        patch.setattr("vibayes.inference.checkpoints.Keeping.finish", lambda *args: None)
+        fit(model, 300, **options)
+    assert iteration(path) == 300
+    again = fit(model, 300, **options)
+    assert again.ending == whole.ending
+    assert_same(again, whole)
 
 
 def test_an_unfinished_fit_can_be_loaded(model, path, monkeypatch):

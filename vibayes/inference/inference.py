@@ -24,13 +24,14 @@ from vibayes.backend.modes import (
 from vibayes.inference.base import Method, budget_if
 from vibayes.inference.checkpoints import describe_fit
 from vibayes.inference.few_steps import FEW_STEPS, are_too_few
-from vibayes.inference.loop import FitLoop
+from vibayes.inference.loop import FitLoop, restore_callbacks, start_callbacks
 from vibayes.inference.normal_fit import fit_normal_family, is_normal_fit
 from vibayes.inference.runs import (
     Run,
     Start,
     approximation_of,
     begin_run,
+    ending_after,
     ending_of,
     fit_steps,
     start_loop,
@@ -310,6 +311,11 @@ class Inference(Method):
         if not saved.vectors:
             self.last_run = replace(self.last_run, is_search=True)
             return
+        if not saved.ended:  # the last that was written may be from before the end was known
+            losses = self.approx.hist[saved.earlier :]
+            self.approx.ending = ending_after(saved.iteration, losses)
+        start_callbacks(self.last_run.callbacks, self.approx)
+        restore_callbacks(self.last_run.callbacks, saved, is_done=True)
         if budget is not None:
             options = options_at_end(self.approx, saved, budget, options)
         self.last_run = replace(self.last_run, make_loop=partial(start, options, saved))

@@ -21,7 +21,7 @@ from vibayes.progress import Progress, logger, loss_text
 from vibayes.records.fit_state import FitState
 from vibayes.streaming.feed import Feeds
 
-__all__ = ["Ended", "FitLoop"]
+__all__ = ["Ended", "FitLoop", "restore_callbacks", "start_callbacks"]
 
 CHUNK_SECONDS = 0.2  # well below the half second that Ctrl-C may have to wait
 GROWTH = 4
@@ -172,10 +172,7 @@ class FitLoop:
         try:
             self._take_changes()
             self.sync()
-            for callback in callbacks:
-                if isinstance(callback, Callback):
-                    with calling(callback):
-                        callback.start(self.approx)
+            start_callbacks(callbacks, self.approx)
             if saved is not None:
                 restore_callbacks(callbacks, saved)
             self._seen = self.iteration
@@ -422,6 +419,14 @@ class FitLoop:
         return "; ".join(f for f in found if f) or "the optimizer's state is not finite any more"
 
 
+def start_callbacks(callbacks: Sequence[Callable[..., None]], approx: Approximation) -> None:
+    """Tell callbacks that a fit begins, or goes on."""
+    for callback in callbacks:
+        if isinstance(callback, Callback):
+            with calling(callback):
+                callback.start(approx)
+
+
 def callback_states(
     callbacks: Sequence[Callable[..., None]],
 ) -> tuple[tuple[str, dict[str, Any]], ...]:
@@ -448,8 +453,19 @@ def callback_states(
     return tuple(found)
 
 
-def restore_callbacks(callbacks: Sequence[Callable[..., None]], saved: FitState) -> None:
+def restore_callbacks(
+    callbacks: Sequence[Callable[..., None]], saved: FitState, is_done: bool = False
+) -> None:
     """Give callbacks their states back: those of one class in their order.
+
+    Parameters
+    ----------
+    callbacks
+        Those of the fit, which have been told that it begins.
+    saved
+        Where it stands.
+    is_done
+        Whether it does not go on, so that none is needed.
 
     Raises
     ------
@@ -459,6 +475,8 @@ def restore_callbacks(callbacks: Sequence[Callable[..., None]], saved: FitState)
     todo = [c for c in callbacks if isinstance(c, Callback)]
     for name, state in saved.callbacks:
         match = next((c for c in todo if type(c).__qualname__ == name), None)
+        if match is None and is_done:
+            continue
         if match is None:
             raise saved.unfit(
                 f"the fit that is to go on had a callback {name}, which is missing now: pass the "

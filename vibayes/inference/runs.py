@@ -35,7 +35,16 @@ from vibayes.storage.records import seeds_from, seeds_record
 from vibayes.streaming.feed import Feeds
 from vibayes.streaming.shuffle import ReadingPlace
 
-__all__ = ["Run", "Start", "approximation_of", "begin_run", "ending_of", "fit_steps", "start_loop"]
+__all__ = [
+    "Run",
+    "Start",
+    "approximation_of",
+    "begin_run",
+    "ending_after",
+    "ending_of",
+    "fit_steps",
+    "start_loop",
+]
 
 
 Start = Callable[[StepOptions, FitState | None], FitLoop]
@@ -264,10 +273,15 @@ def identity(generator: SharedVariable) -> tuple[int, ...]:
 
 def ending_of(loop: FitLoop) -> Ending:
     """Return why a fit ended that was told when to stop."""
-    reason = f"{loop.iteration:,} iterations were done"
     if loop.interrupted:
-        return Ending(None, f"{INTERRUPTED}: {reason}")
-    if not loop.steps.has_loss or len(loop.losses) < FEWEST_LOSSES:
+        return Ending(None, f"{INTERRUPTED}: {loop.iteration:,} iterations were done")
+    return ending_after(loop.iteration, loop.losses if loop.steps.has_loss else loop.losses[:0])
+
+
+def ending_after(iterations: int, losses: np.ndarray) -> Ending:
+    """Return the ending of a fit that has done all its iterations; losses may be missing."""
+    reason = f"{iterations:,} iterations were done"
+    if len(losses) < FEWEST_LOSSES:
         return Ending(None, reason)
-    trend = loss_trend(loop.losses)
+    trend = loss_trend(losses)
     return Ending(None, f"{reason}; {trend}", unsettled=not trend.settled)

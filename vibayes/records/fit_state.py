@@ -153,12 +153,15 @@ def what_no_fit_has(state: FitState) -> str:
         return f"vectors {found} for tensors of {lengths!s:.200} numbers"
     if state.iteration and not all(np.isfinite(v).all() for v in state.vectors):
         return "numbers that are not finite"
-    if bad := [g for g in state.generators if not is_generator_state(g)]:
-        return f"a random generator in the state {bad[0]!s:.200}"
-    if bad := [p for p in state.feed_places if len(p) != 3 or not all(map(is_count, p))]:
-        return f"a place {bad[0]!s:.60} in a stream"
-    if bad := [name for name, _ in state.callbacks if not isinstance(name, str)]:
-        return f"a callback {bad[0]!s:.60}"
+    for generator in state.generators:
+        if not is_generator_state(generator):
+            return f"a random generator in the state {generator!s:.200}"
+    for place in state.feed_places:
+        if len(place) != 3 or not all(map(is_count, place)):
+            return f"a place {place!s:.60} in a stream"
+    for name, _ in state.callbacks:
+        if not isinstance(name, str):
+            return f"a callback {name!s:.60}"
     return ""
 
 
