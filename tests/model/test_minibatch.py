@@ -210,7 +210,7 @@ def test_other_bad_arguments():
         Minibatch(data, data, batch_size=11)
     with pytest.raises(TypeError, match="dtype must be one of numbers, got 'bool'"):
         Minibatch(data, 2, dtype="bool")
-    with pytest.raises(TypeError, match="update_shared_f must be callable, got 3"):
+    with pytest.raises(TypeError, match="update_shared_f must be a callable or None, got 3"):
         Minibatch(data, 2, update_shared_f=3)
     with pytest.raises(ValueError, match=r"random_seed must be .* got 1\.5"):
         Minibatch(data, 2, random_seed=1.5)
@@ -349,7 +349,7 @@ def test_missing_values_and_fractions_are_told():
     data[4] = np.nan
     with pytest.raises(ImputationError, match="1 of 30 observed values are NaN"):
         normal_model(Minibatch(data, 5), 30)
-    with vb.Model(), pytest.raises(ValueError, match="needs whole numbers"):
+    with vb.Model(), pytest.raises(ValueError, match="observed data must be whole numbers"):
         vb.Poisson("n", 2.0, observed=Minibatch(numbered(30) / 2, 5), total_size=30)
 
 
