@@ -216,9 +216,11 @@ def test_init_of_another_model(known, scales):
         vb.sample(model=model, init=scales[1])
 
 
-@pytest.mark.parametrize("init", ["nuts", 3])
-def test_unknown_init(known, init):
-    with pytest.raises(ValueError, match="init must be an approximation"):
+@pytest.mark.parametrize(
+    ("init", "error", "what"), [("nuts", ValueError, "an"), (3, TypeError, "a string or an")]
+)
+def test_unknown_init(known, init, error, what):
+    with pytest.raises(error, match=f"init must be {what} approximation"):
         vb.sample(model=known[0], init=init)
 
 
