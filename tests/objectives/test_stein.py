@@ -143,5 +143,5 @@ def test_key_and_errors(gaussian):
     assert KSD(approx).key != KSD(approx, rbf(h=1.0)).key
     assert KSD(approx).key != KSD(approx, temperature=2).key
     for bad in (0, -1, np.nan, np.inf):
-        with pytest.raises(ValueError, match="temperature must be a positive (finite )?number"):
+        with pytest.raises(ValueError, match=r"temperature must be a positive (finite )?number"):
             KSD(approx, temperature=bad)
