@@ -97,7 +97,7 @@ def check_real(
     ValueError
         If it is NaN, not finite, or not within the limits.
     """
-    if not is_real(value):
+    if isinstance(value, bool | np.bool_) or not is_real(value):
         raise TypeError(f"{name} must be a number, got {shown(value)}")
     try:
         number = float(value)

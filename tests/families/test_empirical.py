@@ -237,7 +237,7 @@ def test_errors(pair):
     for size in (0, 2.5):
         with pytest.raises(ValueError, match="size must be a whole number"):
             make(size=size)
-    with pytest.raises(ValueError, match="jitter must be zero or more, got -1"):
+    with pytest.raises(ValueError, match="jitter must be a number of at least 0, got -1"):
         make(size=2, jitter=-1)
     with pytest.raises(KeyError, match="the trace lacks 's'; it has 'x', 'z'"):
         make(trace={"x": x, "z": s})

@@ -41,7 +41,7 @@ class CAR(VectorValued, Continuous):
     .. math:: f(x \mid \mu, W, \alpha, \tau) =
         \frac{|\tau (D - \alpha W)|^{1/2}}{(2\pi)^{d/2}}
         \exp\left(-\tfrac\tau2 (x - \mu)^\top (D - \alpha W) (x - \mu)\right), \qquad
-        D = \operatorname{diag}\Big(\sum_j W_{ij}\Big)
+        D = \operatorname{diag}\left(\sum_j W_{ij}\right)
 
     Parameters
     ----------
@@ -115,8 +115,8 @@ class ICAR(VectorValued, Continuous):
 
     .. math:: f(x \mid W, \sigma, s) =
         \sqrt{d} \, \left(\frac{|L|_+}{(2\pi\sigma^2)^{d-c}}\right)^{1/2}
-        \exp\Big(-\frac{1}{2\sigma^2} \sum_{i \sim j} (x_i - x_j)^2\Big)
-        \; N\Big(\sum_i x_i \Bigm| 0, s d\Big)
+        \exp\left(-\frac{1}{2\sigma^2} \sum_{i \sim j} (x_i - x_j)^2\right)
+        \; N\left(\sum_i x_i \mid 0, s d\right)
 
     :math:`i \sim j` are the pairs of neighbours, c is the number of connected parts of their graph,
     and :math:`|L|_+` the product of the positive eigenvalues of :math:`L = D - W`, where D holds

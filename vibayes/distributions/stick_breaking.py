@@ -25,7 +25,7 @@ class StickBreakingWeights(VectorValued, Continuous):
         x_{K+1} = 1 - \sum_{k \le K} x_k, \qquad v_k \sim \operatorname{Beta}(1, \alpha)
 
     .. math:: f(x \mid \alpha, K) = \alpha^K x_{K+1}^{\alpha - 1}
-        \prod_{k=2}^{K} \Big(\sum_{l=k}^{K+1} x_l\Big)^{-1}
+        \prod_{k=2}^{K} \left(\sum_{l=k}^{K+1} x_l\right)^{-1}
 
     The density is one with respect to all weights but the last.
 

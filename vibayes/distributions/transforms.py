@@ -430,7 +430,7 @@ class CholeskyCorr(Transform):
     r"""Cholesky factors of correlation matrices: triangular, with rows of length one.
 
     .. math:: L_{ij} = v_{ij} L_{ii} \; (i > j), \qquad
-        L_{ii} = \Big(1 + \sum_{j < i} v_{ij}^2\Big)^{-1/2}, \qquad
+        L_{ii} = \left(1 + \sum_{j < i} v_{ij}^2\right)^{-1/2}, \qquad
         \log|J| = \sum_{i=1}^n (i + 1) \log L_{ii}
 
     The unconstrained value is what is below the diagonal, row after row. The Jacobian is with
