@@ -390,7 +390,6 @@ EXEMPT = {
     "RandomWalk": "its graph, rule or parts are checked by the distribution itself",
     "MvGaussianRandomWalk": "its graph, rule or parts are checked by the distribution itself",
     "MvStudentTRandomWalk": "its graph, rule or parts are checked by the distribution itself",
-    "DensityDist": "its graph, rule or parts are checked by the distribution itself",
     "Continuous": "a base class",
     "Discrete": "a base class",
     "Distribution": "a base class",
