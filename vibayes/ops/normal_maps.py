@@ -205,15 +205,8 @@ def banded_cholesky(bands: np.ndarray) -> np.ndarray:
     if bands.shape[-2] == 2 and is_small(bands.shape[:-2], bands.shape[-1]):
         return each_bidiagonal_factor(bands)
     C = rows_first(bands, 2)  # (p + 1, n, ...)
-    p, n = len(C) - 1, C.shape[1]
     with np.errstate(all="ignore"):
-        for j in range(n):
-            for i in range(1, min(p, j) + 1):
-                for k in range(min(p - i, n - 1 - j) + 1):
-                    C[k, j] -= C[k + i, j - i] * C[i, j - i]
-            C[0, j] = np.sqrt(C[0, j])
-            for k in range(1, p + 1):
-                C[k, j] = C[k, j] / C[0, j] if j + k < n else 0.0
+        factorize(C)
     return rows_last(C, 2)
 
 
@@ -223,19 +216,8 @@ def banded_cholesky_pullback(factor: np.ndarray, cotangent: np.ndarray) -> np.nd
     if factor.shape[-2] == 2:
         return bidiagonal_pullback(factor, cotangent)
     C, G = rows_first(factor, 2), rows_first(cotangent, 2)
-    p, n = len(C) - 1, C.shape[1]
     with np.errstate(all="ignore"):
-        for j in range(n - 1, -1, -1):
-            for k in range(1, p + 1):
-                G[k, j] = G[k, j] / C[0, j] if j + k < n else 0.0
-                G[0, j] -= G[k, j] * C[k, j]
-            G[0, j] *= 0.5 / C[0, j]
-            for i in range(1, min(p, j) + 1):
-                G[i, j - i] -= G[0, j] * C[i, j - i]
-                for k in range(min(p - i, n - 1 - j) + 1):
-                    G[i, j - i] -= G[k, j] * C[k + i, j - i]
-                    if k:
-                        G[k + i, j - i] -= G[k, j] * C[i, j - i]
+        pull_back(C, G)
     return rows_last(G, 2)
 
 
@@ -266,10 +248,7 @@ def banded_solve(bands: np.ndarray, b: np.ndarray, transposed: bool = False) -> 
         return each_solution(np.broadcast_to(bands, (*stack, p + 1, n)), b, transposed)
     L, x = rows_first(bands, 2), rows_first(b, 1)
     with np.errstate(all="ignore"):
-        for j in range(n - 1, -1, -1) if transposed else range(n):
-            for i in range(1, min(p, n - 1 - j if transposed else j) + 1):
-                x[j] -= L[i, j] * x[j + i] if transposed else L[i, j - i] * x[j - i]
-            x[j] /= L[0, j]
+        solve(L, x, transposed)
     return rows_last(x, 1)
 
 
@@ -312,82 +291,104 @@ def each_bidiagonal_factor(bands: np.ndarray) -> np.ndarray:
     return C
 
 
+# -- loops over rows, in place: of stacks in NumPy, of single matrices in Numba -------------------
+
+
+def factorize(C: np.ndarray) -> None:
+    """Turn the bands of a matrix into those of its lower Cholesky factor."""
+    p, n = C.shape[0] - 1, C.shape[1]
+    for j in range(n):
+        for i in range(1, min(p, j) + 1):
+            for k in range(min(p - i, n - 1 - j) + 1):
+                C[k, j] -= C[k + i, j - i] * C[i, j - i]
+        C[0, j] = np.sqrt(C[0, j])
+        for k in range(1, p + 1):
+            C[k, j] = C[k, j] / C[0, j] if j + k < n else 0.0
+
+
+def solve(L: np.ndarray, x: np.ndarray, transposed: bool) -> None:
+    """Turn the right-hand side of equations with a banded triangle, or its transpose, into x."""
+    p, n = L.shape[0] - 1, L.shape[1]
+    for step in range(n):
+        j = n - 1 - step if transposed else step
+        for i in range(1, min(p, step) + 1):
+            x[j] -= L[i, j] * x[j + i] if transposed else L[i, j - i] * x[j - i]
+        x[j] /= L[0, j]
+
+
+def pull_back(C: np.ndarray, G: np.ndarray) -> None:
+    """Turn derivatives by the bands of a factor into those by the bands of the matrix."""
+    p, n = C.shape[0] - 1, C.shape[1]
+    for j in range(n - 1, -1, -1):
+        for k in range(1, p + 1):
+            G[k, j] = G[k, j] / C[0, j] if j + k < n else 0.0
+            G[0, j] -= G[k, j] * C[k, j]
+        G[0, j] *= 0.5 / C[0, j]
+        for i in range(1, min(p, j) + 1):
+            G[i, j - i] -= G[0, j] * C[i, j - i]
+            for k in range(min(p - i, n - 1 - j) + 1):
+                G[i, j - i] -= G[k, j] * C[k + i, j - i]
+                if k:
+                    G[k + i, j - i] -= G[k, j] * C[i, j - i]
+
+
 # -- Numba ----------------------------------------------------------------------------------------
 
 
-def banded_functions(njit: Any) -> tuple[Any, Any]:
+def compiled_factor_and_solution(njit: Any) -> tuple[Any, Any]:
     """Return compiled functions: the bands of a factor, and the solution of equations with it."""
+    compile_loop = njit(error_model="numpy")
+    factorize_bands, solve_bands = compile_loop(factorize), compile_loop(solve)
 
     @njit(error_model="numpy")
-    def factorize(bands):
-        p, n = bands.shape[0] - 1, bands.shape[1]
+    def factor_of(bands):
         C = bands.copy()
-        for j in range(n):
-            for i in range(1, min(p, j) + 1):
-                for k in range(min(p - i, n - 1 - j) + 1):
-                    C[k, j] -= C[k + i, j - i] * C[i, j - i]
-            C[0, j] = np.sqrt(C[0, j])
-            for k in range(1, p + 1):
-                C[k, j] = C[k, j] / C[0, j] if j + k < n else 0.0
+        factorize_bands(C)
         return C
 
     @njit(error_model="numpy")
-    def solve(L, b, transposed):
-        p, n = L.shape[0] - 1, L.shape[1]
+    def solution(L, b, transposed):
         x = b.astype(L.dtype)
-        for step in range(n):
-            j = n - 1 - step if transposed else step
-            for i in range(1, min(p, step) + 1):
-                x[j] -= L[i, j] * x[j + i] if transposed else L[i, j - i] * x[j - i]
-            x[j] /= L[0, j]
+        solve_bands(L, x, transposed)
         return x
 
-    return factorize, solve
+    return factor_of, solution
 
 
 @numba_version(BandedNormalMap)
 def compiled_banded_map(op: BandedNormalMap, node: Apply, njit: Any) -> tuple[Any, int]:
-    factorize, solve = banded_functions(njit)
+    factor_of, solution = compiled_factor_and_solution(njit)
 
     @njit(error_model="numpy")
     def banded_map(bands, b, u):
-        C = factorize(bands)
-        x = solve(C, solve(C, b, False) + u, True)
+        C = factor_of(bands)
+        x = solution(C, solution(C, b, False) + u, True)
         return x, np.asarray(np.log(C[0]).sum())
 
-    return banded_map, 1
+    return banded_map, 2
 
 
 @numba_version(BandedPullback)
 def compiled_banded_pullback(op: BandedPullback, node: Apply, njit: Any) -> tuple[Any, int]:
-    factorize, solve = banded_functions(njit)
+    factor_of, solution = compiled_factor_and_solution(njit)
+    pull_back_bands = njit(error_model="numpy")(pull_back)
 
     @njit(error_model="numpy")
     def pullback(bands, b, u, gx, g_log_det):
         p, n = bands.shape[0] - 1, bands.shape[1]
-        C = factorize(bands)
-        half = solve(C, b, False)
-        x, gu = solve(C, half + u, True), solve(C, gx, False)
-        gb = solve(C, gu, True)
+        C = factor_of(bands)
+        half = solution(C, b, False)
+        x, gu = solution(C, half + u, True), solution(C, gx, False)
+        gb = solution(C, gu, True)
         G = np.zeros_like(C)
         for k in range(p + 1):
             for j in range(n - k):
                 G[k, j] = -x[j + k] * gu[j] - gb[j + k] * half[j]
         G[0] += g_log_det.item() / C[0]
-        for j in range(n - 1, -1, -1):
-            for k in range(1, p + 1):
-                G[k, j] = G[k, j] / C[0, j] if j + k < n else 0.0
-                G[0, j] -= G[k, j] * C[k, j]
-            G[0, j] *= 0.5 / C[0, j]
-            for i in range(1, min(p, j) + 1):
-                G[i, j - i] -= G[0, j] * C[i, j - i]
-                for k in range(min(p - i, n - 1 - j) + 1):
-                    G[i, j - i] -= G[k, j] * C[k + i, j - i]
-                    if k:
-                        G[k + i, j - i] -= G[k, j] * C[i, j - i]
+        pull_back_bands(C, G)
         return G, gb, gu
 
-    return pullback, 1
+    return pullback, 2
 
 
 def dense_functions(njit: Any) -> Any:
