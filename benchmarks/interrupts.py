@@ -11,16 +11,12 @@ the handler of before is back. The exit status is 1 if anything was lost.
 
 from __future__ import annotations
 
-import argparse
-import logging
 import os
 import signal
 import sys
 import tempfile
 import threading
 import time
-import warnings
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
@@ -29,6 +25,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import pytensor
+from harm import run_cases
 
 import vibayes as vb
 from vibayes.inference import loop
@@ -606,30 +603,17 @@ def run_case(name: str, count: int, rng: np.random.Generator) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=300, help="number of signals")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--cases", help=f"of {'; '.join([*CASES, 'notebook'])}, with ; between")
-    arguments = parser.parse_args()
-    names = arguments.cases.split(";") if arguments.cases else [*CASES, "notebook"]
-    logging.getLogger("vibayes").setLevel(logging.CRITICAL)
-    warnings.simplefilter("ignore")
     checkpoint.LARGEST_SHARE = np.inf  # as often as is asked for
     loop.CHUNK_SECONDS = 0.05
-    rng = np.random.default_rng(arguments.seed)
-    shares = np.full(len(names), arguments.count // len(names))
-    shares[: arguments.count % len(names)] += 1
-    total: Counter[str] = Counter()
-    print("| case | signals | what came of them |")
-    print("| --- | ---: | --- |", flush=True)
-    for name, share in zip(names, shares, strict=True):
-        counts = Counter(run_case(name, int(share), rng))
-        total += counts
-        words = ", ".join(f"{what} {count}" for what, count in sorted(counts.items()))
-        print(f"| {name} | {share} | {words} |", flush=True)
-    words = ", ".join(f"{what} {count}" for what, count in sorted(total.items()))
-    print(f"| all | {total.total()} | {words} |")
-    return int(any(what not in GOOD for what in total))
+    return run_cases(
+        __doc__,
+        [*CASES, "notebook"],
+        "signals",
+        300,
+        "what came of them",
+        run_case,
+        lambda what: what not in GOOD,
+    )
 
 
 if __name__ == "__main__":

@@ -12,8 +12,6 @@ lost.
 
 from __future__ import annotations
 
-import argparse
-import logging
 import os
 import re
 import shutil
@@ -22,7 +20,6 @@ import sys
 import tempfile
 import time
 import traceback
-import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +29,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import pytensor
+from harm import run_cases
 
 import vibayes as vb
 from vibayes.inference import loop
@@ -288,7 +286,7 @@ def run_case(name: str, count: int, rng: np.random.Generator) -> Counter[str]:
         case = CASES[name]()
         case.prepare(folder)
         path = place / f"killed.{case.ending}"
-        while found.total() - found["to the end"] < count:
+        while found.total() < count:
             place.mkdir()
             began = time.perf_counter()
             try:
@@ -298,10 +296,8 @@ def run_case(name: str, count: int, rng: np.random.Generator) -> Counter[str]:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
                 while what := kill(case, path, rng.uniform(0, SHARE * seconds)):
                     found[what] += 1
-                    if found.total() - found["to the end"] >= count:
+                    if found.total() >= count:
                         break
-                else:
-                    found["to the end"] += 1
                 expect(done(forked(case.act, path)) == 0, "going on failed")
                 case.check_end(path)
                 names = sorted(p.name for p in place.iterdir())
@@ -313,33 +309,11 @@ def run_case(name: str, count: int, rng: np.random.Generator) -> Counter[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=200, help="number of kills")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--cases", help=f"of {'; '.join(CASES)}, with ; between")
-    arguments = parser.parse_args()
-    names = arguments.cases.split(";") if arguments.cases else list(CASES)
-    logging.getLogger("vibayes").setLevel(logging.CRITICAL)
-    warnings.simplefilter("ignore")
     checkpoint.LARGEST_SHARE = np.inf  # as often as is asked for: a short fit would have hardly any
     loop.CHUNK_SECONDS = 0.02
-    rng = np.random.default_rng(arguments.seed)
-    shares = np.full(len(names), arguments.count // len(names))
-    shares[: arguments.count % len(names)] += 1
-    total: Counter[str] = Counter()
-    print("| case | kills | while |")
-    print("| --- | ---: | --- |", flush=True)
-    for name, share in zip(names, shares, strict=True):
-        found = run_case(name, int(share), rng)
-        found.pop("to the end", None)
-        total += found
-        print(f"| {name} | {share} | {in_words(found)} |", flush=True)
-    print(f"| all | {total.total()} | {in_words(total)} |")
-    return int(any(what.startswith("lost") for what in total))
-
-
-def in_words(counts: Counter[str]) -> str:
-    return ", ".join(f"{what} {count}" for what, count in sorted(counts.items()))
+    return run_cases(
+        __doc__, CASES, "kills", 200, "while", run_case, lambda what: what.startswith("lost")
+    )
 
 
 if __name__ == "__main__":
