@@ -1,18 +1,7 @@
 import numpy as np
 import pytensor.tensor as pt
 import pytest
-from helpers.checks import (
-    Case,
-    check_draws,
-    check_extremes,
-    check_float32,
-    check_gradients,
-    check_logcdf,
-    check_logp,
-    check_outside,
-    check_support_point,
-    draws,
-)
+from helpers.checks import ALL_CHECKS, Case, draws
 from scipy import stats
 
 from vibayes.backend.modes import evaluate
@@ -21,16 +10,6 @@ from vibayes.distributions.interpolated import Interpolated
 from vibayes.exceptions import ParameterError, ShapeError
 from vibayes.model.core import Model
 
-CHECKS = (
-    check_draws,
-    check_extremes,
-    check_float32,
-    check_gradients,
-    check_logcdf,
-    check_logp,
-    check_outside,
-    check_support_point,
-)
 X, PDF = [-1.0, 0.0, 0.5, 3.0], [0.2, 1.0, 1.0, 0.1]
 
 
@@ -80,7 +59,7 @@ for points, support in (((X, PDF), (-1.0, 3.0)), (([0.0, 2.0], [0.5, 1.0]), (0.0
 
 
 @pytest.mark.parametrize("case", CASES, ids=["four points", "two points"])
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("check", ALL_CHECKS)
 def test_density(case, check):
     with np.errstate(all="ignore"):
         check(case)
