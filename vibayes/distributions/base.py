@@ -568,8 +568,7 @@ def logp(rv: TensorVariable, value: Any) -> TensorVariable:
     >>> vb.logp(vb.Poisson.dist(3.0), [0, 1]).eval()
     array([-3.        , -1.90138771])
     """
-    dist = distribution_of(checked_rv(rv, "logp"))
-    return dist.logp(as_value(dist, as_tensor(value, "logp: value")))
+    return at_value(rv, value, "logp")
 
 
 def logcdf(rv: TensorVariable, value: Any) -> TensorVariable:
@@ -596,8 +595,7 @@ def logcdf(rv: TensorVariable, value: Any) -> TensorVariable:
     >>> np.exp(vb.logcdf(vb.Normal.dist(0, 1), 1.96).eval()).round(3)
     np.float64(0.975)
     """
-    dist = distribution_of(checked_rv(rv, "logcdf"))
-    return dist.logcdf(as_value(dist, as_tensor(value, "logcdf: value")))
+    return at_value(rv, value, "logcdf")
 
 
 def logccdf(rv: TensorVariable, value: Any) -> TensorVariable:
@@ -623,8 +621,16 @@ def logccdf(rv: TensorVariable, value: Any) -> TensorVariable:
     >>> vb.logccdf(vb.Normal.dist(0, 1), 40.0).eval().round(2)
     np.float64(-804.61)
     """
-    dist = distribution_of(checked_rv(rv, "logccdf"))
-    return dist.logccdf(as_value(dist, as_tensor(value, "logccdf: value")))
+    return at_value(rv, value, "logccdf")
+
+
+def at_value(rv: Any, value: Any, function: str) -> TensorVariable:
+    """Return what a method of a variable's distribution says of a value."""
+    dist = distribution_of(checked_rv(rv, function))
+    result: TensorVariable = getattr(dist, function)(
+        as_value(dist, as_tensor(value, f"{function}: value"))
+    )
+    return result
 
 
 def checked_rv(rv: Any, owner: str) -> TensorVariable:
