@@ -1,5 +1,6 @@
 import logging
 import os
+import signal
 
 # Before NumPy and SciPy are imported: small matrices only wait for threads of a BLAS library,
 # the longer the more processes run tests beside each other.
@@ -10,10 +11,23 @@ import numpy as np  # noqa: E402
 import pytensor  # noqa: E402
 import pytest  # noqa: E402
 
+# Which lines of code have made a node of a graph is of no use in tests, and takes a tenth of the
+# time of making it.
+pytensor.config.traceback__limit = 0
+
 
 @pytest.fixture(autouse=True)
 def _quiet():
     logging.getLogger("vibayes").setLevel(logging.WARNING)
+
+
+@pytest.fixture
+def ctrl_c():
+    """Python's own handler of SIGINT, which a shell has left out in what runs in its background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    found = signal.signal(signal.SIGINT, before)
+    assert found is signal.default_int_handler
 
 
 @pytest.fixture

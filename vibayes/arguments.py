@@ -232,6 +232,8 @@ def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
 ABSTRACT: dict[Any, str] = {
     collections.abc.Mapping: "a dict",
     dict: "a dict",
+    list: "a list",
+    tuple: "a tuple",
     collections.abc.Sequence: "a list",
     collections.abc.Collection: "a list",
     collections.abc.Iterable: "a list",

@@ -249,7 +249,7 @@ def test_draws_of_a_wrong_shape():
 @pytest.mark.parametrize(
     ("kwargs", "error", "match"),
     [
-        ({"logp": 3}, TypeError, "3 is given for a function"),
+        ({"logp": 3}, TypeError, "logp must be a callable or None, got 3"),
         ({"random": max, "dist": max}, ValueError, "either dist or random"),
         ({"dist": lambda mu, size: 3.0}, TypeError, "dist must return a PyTensor variable"),
         ({"signature": "(n)"}, ValueError, "a signature looks like"),

@@ -199,7 +199,7 @@ def test_wrong_arguments():
         GARCH11.dist(**PARAMS)
     with pytest.raises(ShapeError, match="steps make a series of length 4"):
         GARCH11.dist(**PARAMS, steps=3, shape=9)
-    with pytest.raises(TypeError, match="sde_fn must be a function"):
+    with pytest.raises(TypeError, match="sde_fn must be a callable"):
         EulerMaruyama.dist(0.1, 3.0, (), steps=3)
     with pytest.raises(TypeError, match="must return a pair"):
         EulerMaruyama.dist(0.1, lambda x: x, (), steps=3)

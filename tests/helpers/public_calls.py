@@ -116,6 +116,7 @@ FIT = {"n": 2, "model": model, "backend": "py", "progressbar": False, "diagnose"
 OF_MODEL = {"model": model}
 OF_APPROX = {"approx": approx}
 MATRIX = np.eye(2)
+GRAPH = [[0.0, 1.0], [1.0, 0.0]]
 PARAMETERS = {
     "AR": [{"rho": [0.5], "sigma": 1.0, "steps": 3}, {"rho": [0.5], "tau": 1.0, "steps": 3}],
     "AsymmetricLaplace": [{"kappa": 1.0, "mu": 0.0, "b": 1.0}, {"q": 0.5}],
@@ -153,9 +154,32 @@ PARAMETERS = {
     "Mixture": [{"w": [0.5, 0.5], "comp_dists": lambda: [vb.Normal.dist(), vb.Normal.dist()]}],
     "Moyal": [{"mu": 0.0, "sigma": 1.0}],
     "Multinomial": [{"n": 3, "p": [0.5, 0.5]}],
+    "CAR": [{"mu": [0.0, 0.0], "W": GRAPH, "alpha": 0.5, "tau": 1.0}],
+    "ICAR": [{"W": GRAPH}],
+    "EulerMaruyama": [
+        {"dt": 0.1, "sde_fn": lambda: lambda x, *a: (-x, 1.0), "sde_pars": [0.5], "steps": 3}
+    ],
+    "RandomWalk": [
+        {
+            "init_dist": lambda: vb.Normal.dist(),
+            "innovation_dist": lambda: vb.Normal.dist(),
+            "steps": 3,
+        }
+    ],
+    "MvGaussianRandomWalk": [
+        {"mu": [0.0, 0.0], "cov": MATRIX, "steps": 3},
+        {"mu": [0.0, 0.0], "tau": MATRIX, "steps": 3},
+        {"mu": [0.0, 0.0], "chol": MATRIX, "steps": 3},
+    ],
+    "MvStudentTRandomWalk": [
+        {"nu": 5.0, "mu": [0.0, 0.0], "scale": MATRIX, "steps": 3},
+        {"nu": 5.0, "mu": [0.0, 0.0], "cov": MATRIX, "steps": 3},
+        {"nu": 5.0, "mu": [0.0, 0.0], "tau": MATRIX, "steps": 3},
+        {"nu": 5.0, "mu": [0.0, 0.0], "chol": MATRIX, "steps": 3},
+    ],
     "DiracDelta": [{"c": 1.0}],
     "DiscreteWeibull": [{"q": 0.5, "beta": 1.0}],
-    "GARCH11": [{"omega": 1.0, "alpha_1": 0.1, "beta_1": 0.1, "initial_vol": 1.0, "shape": 3}],
+    "GARCH11": [{"omega": 1.0, "alpha_1": 0.1, "beta_1": 0.1, "initial_vol": 1.0, "steps": 2}],
     "HurdleGamma": [{"psi": 0.5, "alpha": 1.0, "beta": 1.0}],
     "HurdleLogNormal": [{"psi": 0.5, "mu": 0.0, "sigma": 1.0}],
     "HurdleNegativeBinomial": [{"psi": 0.5, "mu": 1.0, "alpha": 1.0}],
@@ -384,12 +408,6 @@ OF_TWO = [
 OF_MATRICES = "cholesky det diag eigh logdet matrix_inverse norm slogdet trace transpose tril triu"
 
 EXEMPT = {
-    "CAR": "its graph, rule or parts are checked by the distribution itself",
-    "ICAR": "its graph, rule or parts are checked by the distribution itself",
-    "EulerMaruyama": "its graph, rule or parts are checked by the distribution itself",
-    "RandomWalk": "its graph, rule or parts are checked by the distribution itself",
-    "MvGaussianRandomWalk": "its graph, rule or parts are checked by the distribution itself",
-    "MvStudentTRandomWalk": "its graph, rule or parts are checked by the distribution itself",
     "Continuous": "a base class",
     "Discrete": "a base class",
     "Distribution": "a base class",
@@ -451,6 +469,7 @@ SEED = "seed"
 FREE = "anything"
 PATH = "path"
 BY_NAME = {
+    "W": FREE,
     "random_seed": SEED,
     "value": NUMBERS,
     "var": NUMBERS,

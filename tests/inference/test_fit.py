@@ -25,7 +25,7 @@ def model():
 @pytest.mark.parametrize("method", [*METHODS, "nfvi=scale-planar*2-loc", "ADVI"])
 def test_every_method(model, method):
     searches = method in METHODS and not METHODS[method].takes_steps
-    options = {"max_steps": 300} if searches else {"n": 20}
+    options = {"max_steps": 300} if searches else {"n": 20, "backend": "py"}
     approx = vb.fit(
         method=method, model=model, random_seed=1, diagnose=False, progressbar=False, **options
     )
@@ -216,7 +216,7 @@ def test_the_verdict_of_a_seed_is_always_the_same(method):
     assert first.diagnosis.khat == second.diagnosis.khat
     assert first.diagnosis.verdict == second.diagnosis.verdict
     assert first.diagnosis.variables == second.diagnosis.variables
-    other = first.diagnose(random_seed=5)
-    assert other.khat != second.diagnosis.khat  # draws of which others would say otherwise
+    if isinstance(first, vb.MeanField):  # it is judged by draws, of which others say otherwise
+        assert first.diagnose(random_seed=5).khat != second.diagnosis.khat
     later = [approx.spawn_generator().integers(2**62) for approx in (second, fit(diagnose=False))]
     assert later[0] == later[1]

@@ -309,11 +309,12 @@ def test_missing_nutpie(monkeypatch, known):
         vb.sample(model=known[0])
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interruption_returns_the_draws_so_far(known):
     model, mean, sd = known
     options = dict(model=model, random_seed=1, progressbar=False, tune=100, chains=2, cores=2)
     vb.sample(10, **options, compute_convergence_checks=False)
-    timer = threading.Timer(5.0, signal.raise_signal, [signal.SIGINT])
+    timer = threading.Timer(3.0, signal.raise_signal, [signal.SIGINT])
     timer.start()
     trace = vb.sample(1_000_000, **options, compute_convergence_checks=False)
     timer.cancel()

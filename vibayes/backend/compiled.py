@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import pytensor
 
+from vibayes.backend.settings import WITHOUT_TRACES
+
 __all__ = ["Compiled"]
 
 T = TypeVar("T")
@@ -42,7 +44,8 @@ class Compiled:
             if full in self._made:
                 self._made[full] = self._made.pop(full)
                 return self._made[full]
-        made = make()
+        with WITHOUT_TRACES:
+            made = make()
         with self._lock:
             result = self._made.setdefault(full, made)  # of two threads the first one's is kept
             while len(self._made) > MOST_KEPT:

@@ -21,12 +21,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import numpy as np
-import pytensor
 from pytensor.compile.mode import Mode, get_mode
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.op import Op
@@ -37,6 +36,7 @@ from pytensor.tensor.math import Dot
 from pytensor.tensor.type import tensor
 
 from vibayes import interrupts
+from vibayes.backend.settings import EXACT_ARITHMETIC
 
 __all__ = ["NumbaOp", "checked_passes", "numba_mode", "numba_version"]
 
@@ -102,7 +102,7 @@ class FixedArityNumbaLinker(NumbaLinker):
 
     def fgraph_convert(self, fgraph: Any, **kwargs: Any) -> Any:
         """Turn a graph into a function that Numba can compile."""
-        with exact_arithmetic():
+        with EXACT_ARITHMETIC:
             return super().fgraph_convert(fgraph, **kwargs)
 
     def jit_compile(self, fn_and_cache: tuple[Any, str | None]) -> Any:
@@ -112,7 +112,7 @@ class FixedArityNumbaLinker(NumbaLinker):
 
         inner, cache_key = fn_and_cache
         if cache_key is None:
-            with exact_arithmetic():
+            with EXACT_ARITHMETIC:
                 return super().jit_compile(fn_and_cache)
         arguments = ", ".join(f"x{i}" for i in range(len(self.fgraph.inputs)))
         function = compile_numba_function_src(
@@ -123,11 +123,6 @@ class FixedArityNumbaLinker(NumbaLinker):
             cache_key=f"{cache_key}_fixed_arity_nogil_exact_{__name__}",
         )
         return numba_njit(function, fastmath=False, final_function=True, cache=True, nogil=True)
-
-
-def exact_arithmetic() -> AbstractContextManager[None]:
-    """Return a block in which PyTensor asks Numba for exact arithmetic."""
-    return pytensor.config.change_flags(numba__fastmath=False)
 
 
 @contextmanager

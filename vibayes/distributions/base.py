@@ -175,8 +175,8 @@ class Distribution:
                     value = numeric_value(value, f"{label}: {parameter}")
                     cls.constraints[parameter].check(label, parameter, value)
                     bound.arguments[parameter] = value
-            elif hints.get(parameter) in (bool, str, str | None):
-                check_annotated(label, cls.__init__, parameter, value)
+            elif hints.get(parameter) not in (TensorVariable, TensorVariable | None):
+                check_annotated(label, cls.__init__, parameter, value)  # `unnamed` does the others
         try:
             cls.__init__(*bound.args, **bound.kwargs)
         except (TypeError, ValueError) as error:
@@ -271,9 +271,8 @@ class Distribution:
     @property
     def static_batch_shape(self) -> tuple[int | None, ...]:
         """The batch shape, None for the lengths that are known only at run time."""
-        return broadcast_static(
-            *(tuple(n if isinstance(n, int) else None for n in s) for s in self.batch_shapes)
-        )
+        shapes = (tuple(n if isinstance(n, int) else None for n in s) for s in self.batch_shapes)
+        return broadcast_static(*shapes, names=list(self.params))
 
     @property
     def rv_batch_shape(self) -> tuple[Any, ...]:

@@ -112,9 +112,6 @@ class CustomDist(Distribution):
         if dist is not None and random is not None:
             raise ValueError("give either dist or random, not both")
         self.functions = {"logp": logp, "logcdf": logcdf, "support_point": support_point}
-        for name, function in {"dist": dist, "random": random, **self.functions}.items():
-            if function is not None and not callable(function):
-                raise TypeError(f"{name}: {shown(function)} is given for a function, but is none")
         self.numpy_random, self.symbolic_random = random, dist
         self.class_name = class_name
         self.arguments = [as_param(v, f"parameter {i}") for i, v in enumerate(dist_params)]

@@ -107,7 +107,8 @@ class MatrixNormal(MatrixValued):
         colchol = factor_of(colcov=colcov, colchol=colchol)
         mu = pt.atleast_Nd(to_float(mu), n=2)
         self.event = (rowchol.type.shape[-1], colchol.type.shape[-1])
-        if broadcast_static(mu.type.shape[-2:], self.event) != self.event:
+        names = "mu", "the factors"
+        if broadcast_static(mu.type.shape[-2:], self.event, names=names) != self.event:
             raise ShapeError(f"mu has shape {mu.type.shape}, it must broadcast to {self.event}")
         self.set_params(mu=mu, rowchol=rowchol, colchol=colchol)
 
@@ -370,7 +371,9 @@ class KroneckerNormal(VectorValued, Continuous):
         self.length = None if None in lengths else math.prod(lengths)
         mu = pt.atleast_1d(to_float(mu))
         if self.length is not None and mu.type.shape[-1] not in (None, 1, self.length):
-            raise ShapeError(f"mu has length {mu.type.shape[-1]}, the product has {self.length}")
+            raise ShapeError(
+                f"mu has length {mu.type.shape[-1]}, the product of {name} {self.length}"
+            )
         self.set_params(mu=mu, sigma=sigma)
 
     def random(self, rng: Any, size: Any) -> tuple[Any, TensorVariable]:

@@ -42,6 +42,7 @@ from vibayes.distributions.transforms import (
     simplex,
 )
 from vibayes.exceptions import ParameterError, ShapeError
+from vibayes.numeric import numeric_value
 from vibayes.ops.cholesky import robust_cholesky
 from vibayes.ops.triangular import triangular_matrix
 
@@ -105,7 +106,7 @@ class Elliptical(VectorValued, Continuous):
         if name == "chol" and not lower:
             matrix = matrix.mT
         mu = pt.atleast_1d(to_float(mu))
-        broadcast_static(mu.type.shape[-1:], matrix.type.shape[-1:])
+        broadcast_static(mu.type.shape[-1:], matrix.type.shape[-1:], names=("mu", name))
         self.set_params(mu=mu, **params, **{name: matrix})
         self.of_precision = name == "tau"
         self.factor = matrix if name == "chol" else robust_cholesky(matrix)
@@ -243,11 +244,7 @@ class MvStudentT(Elliptical):
         chol: Any = None,
         lower: bool = True,
     ) -> None:
-        if Sigma is not None and scale is not None:
-            raise ValueError("give either Sigma or scale, not both")
-        if Sigma is not None:
-            check_matrix("Sigma", Sigma, lower)
-            scale = Sigma
+        scale = under_one_name(Sigma=Sigma, scale=scale)
         self.set_location_and_scale(mu, lower, {"scale": scale, "tau": tau, "chol": chol}, nu=nu)
 
     def random(self, rng: Any, size: Any) -> tuple[Any, TensorVariable]:
@@ -725,6 +722,16 @@ def sum_to_one(p: Any) -> Any:
             f"p sums to {total.squeeze(-1)}, not to 1, and is rescaled", UserWarning, stacklevel=2
         )
     return constant / total
+
+
+def under_one_name(**names: Any) -> Any:
+    """Return the scale matrix, given under one of its names or none, checked under that name."""
+    given = [(name, matrix) for name, matrix in names.items() if matrix is not None]
+    if len(given) > 1:
+        raise ValueError(f"give either {' or '.join(names)}, not both")
+    for name, matrix in given:
+        check_matrix(name, numeric_value(matrix, name), lower=True)
+    return given[0][1] if given else None
 
 
 def check_matrix(name: str, matrix: Any, lower: bool) -> None:

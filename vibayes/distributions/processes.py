@@ -5,7 +5,7 @@ Time runs along the last axis, and a whole series is one event.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -196,15 +196,13 @@ class EulerMaruyama(TimeSeries):
         self,
         dt: Any,
         sde_fn: Callable[..., Any],
-        sde_pars: Sequence[Any],
+        sde_pars: list[Any] | tuple[Any, ...],
         *,
         init_dist: TensorVariable | None = None,
         steps: Any = None,
     ) -> None:
-        if not callable(sde_fn):
-            raise TypeError(f"sde_fn must be a function, got {sde_fn!r}")
         self.sde_fn = sde_fn
-        self.names = [f"sde_par_{i}" for i in range(len(sde_pars))]
+        self.names = [f"sde_pars[{i}]" for i in range(len(sde_pars))]
         self.set_params(dt=dt, **dict(zip(self.names, sde_pars, strict=True)))
         self.set_steps(steps)
         start = Normal.dist(0.0, 100.0) if init_dist is None else init_dist

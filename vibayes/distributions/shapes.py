@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -40,8 +41,17 @@ def known_lengths(value: TensorVariable, ndim: int) -> tuple[Any, ...]:
     return tuple(value.shape[axis] if n is None else n for axis, n in enumerate(static))
 
 
-def broadcast_static(*shapes: tuple[int | None, ...]) -> tuple[int | None, ...]:
+def broadcast_static(
+    *shapes: tuple[int | None, ...], names: Sequence[str] = ()
+) -> tuple[int | None, ...]:
     """Return the broadcast of static shapes, in which None stands for an unknown length.
+
+    Parameters
+    ----------
+    *shapes
+        The shapes.
+    names
+        Whose shapes these are, for the message.
 
     Raises
     ------
@@ -54,7 +64,9 @@ def broadcast_static(*shapes: tuple[int | None, ...]) -> tuple[int | None, ...]:
         lengths = {shape[axis] for shape in shapes if len(shape) >= -axis}
         known = lengths - {1, None}
         if len(known) > 1:
-            raise ShapeError(f"the parameters' shapes {list(shapes)} do not broadcast")
+            parts = zip_longest(names[: len(shapes)], shapes, fillvalue="")
+            each = ", ".join(f"{name} {shape}".strip() for name, shape in parts)
+            raise ShapeError(f"the parameters' shapes do not broadcast: {each}")
         result.append(known.pop() if known else (None if None in lengths else 1))
     return tuple(result)
 

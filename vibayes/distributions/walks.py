@@ -16,7 +16,7 @@ from pytensor.tensor.variable import TensorVariable
 from vibayes.arguments import behind_new
 from vibayes.distributions.base import to_float, unnamed
 from vibayes.distributions.constraints import Constraints
-from vibayes.distributions.multivariate import MvNormal, MvStudentT
+from vibayes.distributions.multivariate import MvNormal, MvStudentT, under_one_name
 from vibayes.distributions.shapes import broadcast_static
 from vibayes.distributions.timeseries import TimeSeries
 from vibayes.exceptions import ShapeError
@@ -238,9 +238,7 @@ class MvStudentTRandomWalk(RandomWalk):
         init_dist: TensorVariable | None = None,
         steps: Any = None,
     ) -> None:
-        if scale is not None and cov is not None:
-            raise ValueError("give either scale or cov, not both")
-        scale = cov if scale is None else scale
+        scale = under_one_name(scale=scale, cov=cov)
         innovation = MvStudentT.dist(nu, mu=mu, scale=scale, tau=tau, chol=chol, lower=lower)
         super().__init__(start_of(innovation, init_dist), innovation, steps)
 

@@ -8,7 +8,7 @@ at them have mixed: those of the chains, or the weighted ones if they agree.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,6 +41,7 @@ from vibayes.search.normals import (
     mirrored_normals,
     stratified_normals,
 )
+from vibayes.search.scan import unexplained
 from vibayes.search.trust import CHECK, FINAL, Effort, Trial, all_draws, can_be_tried, tried
 
 __all__ = [
@@ -154,7 +155,8 @@ def explore(
         A normal that is close already, so that nothing needs to be searched for.
     """
     found = glance(target, rng, budget, draws, observe, begin)
-    return verified(found, rng, budget) if is_promising(found) else found
+    worth_a_look = is_promising(found) or is_nearly_even(found)
+    return verified(found, rng, budget) if worth_a_look else found
 
 
 def glance(
@@ -213,9 +215,9 @@ def verified(
 
 
 def is_nearly_even(exploration: Exploration) -> bool:
-    """Tell whether draws of one normal all have about the same weight."""
-    draws = exploration.draws
-    return len(exploration.normals) == 1 and draws.size > NEARLY_EVEN * len(draws.values)
+    """Tell whether draws of the normals all have about the same weight."""
+    draws, own = exploration.draws, exploration.sampler.values
+    return draws.values is own and draws.size > NEARLY_EVEN * len(own)
 
 
 def trial_of(
@@ -273,25 +275,36 @@ def small_normals(
     observe: Callable[[FittedNormal], None] | None,
 ) -> tuple[list[FittedNormal], np.ndarray]:
     """Return the best normal at each mode, and the noise they were fitted to."""
-    paths = searched(target, rng, budget)
+    paths = distinct_paths(searched(target, rng, budget))
     noise = matched_normals(max(128, 6 * target.ddim), target.ddim, rng)
-    fits = []
-    for path in distinct_paths(paths):
+
+    def fitted(path: SearchPath) -> FittedNormal:
         begin = best_along(target, path, rng)
-        fits.append(fit_full_rank(target, begin, noise, budget, observe=observe))
+        return fit_full_rank(target, begin, noise, budget, observe=observe)
+
+    fits = [fitted(path) for path in paths]
+    points = unexplained(target, fits, rng)
+    if len(points) and not budget.exhausted:
+        further = [path for path in find_modes(target, points, budget) if path.converged]
+        fits += [fitted(path) for path in distinct_paths(further, paths)]
     return fits, noise
 
 
-def distinct_paths(paths: list[SearchPath]) -> list[SearchPath]:
-    """Return paths that end at different modes, best first; those astray only if they are high."""
-    best = max(path.logp for path in paths)
+def distinct_paths(
+    paths: Sequence[SearchPath], known: Sequence[SearchPath] = ()
+) -> list[SearchPath]:
+    """Return paths that end at different modes, best first; those astray only if they are high.
+
+    Those that end at the modes of ``known`` paths are left out.
+    """
+    best = max((path.logp for path in [*paths, *known]), default=-np.inf)
     chosen: list[SearchPath] = []
     for path in sorted(paths, key=lambda p: -p.logp):
         if not path.trail or (not path.converged and path.logp < best - 50 - 5 * len(path.z)):
             continue
         same = (
             np.abs(np.linalg.solve(other.trail[-1][1], path.z - other.z)).max() < 0.1
-            for other in chosen
+            for other in [*known, *chosen]
             if other.converged
         )
         if not any(same):

@@ -17,7 +17,7 @@ from vibayes.model.target import Target
 from vibayes.search.budget import Budget
 from vibayes.search.prior import prior_draws
 
-__all__ = ["SearchPath", "approach", "find_modes", "screened_starts"]
+__all__ = ["SearchPath", "approach", "find_modes", "peaks_of", "screened_starts"]
 
 STEPS = np.array([1.0, 2.0, 0.5, 0.2, 0.05, 0.01, 1e-3, 1e-5])
 FIRST_STEPS = 10.0 ** -np.arange(6)
