@@ -111,7 +111,8 @@ class TestAuto:
         assert "mean field" in str(found)
         assert "mean field" in found._repr_html_()
 
-    @pytest.mark.parametrize("seed", seeds(3))
+    @pytest.mark.slow
+    @pytest.mark.parametrize("seed", range(3))
     def test_a_random_walk_seen_through_noise(self, seed):
         """A local level, whose standard deviations are known by a Kalman filter on a grid."""
         rng = np.random.default_rng(2)
