@@ -71,7 +71,7 @@ def test_a_stack_is_split_at_once(monkeypatch):
     monkeypatch.setattr(np, "split", counted)
     x = pt.tensor("x", shape=(None, 6, 2))
     one = pt.matrix("one", shape=(6, 2))
-    parts = vectorize_graph(pt.split(one, [1, 2, 3], 3), {one: x})
+    parts = vectorize_graph(pt.split(one, [1, 2, 3]), {one: x})
     values = np.arange(60.0).reshape(5, 6, 2)
     results = function([x], parts)(values)
     assert len(calls) == 1
