@@ -177,6 +177,8 @@ class WithOwnHandler(Steps):
 class InThread(Steps):
     """A fit in a thread: it goes on, and the main thread is interrupted."""
 
+    thread = None
+
     def act(self):
         done = []
         self.thread = threading.Thread(target=lambda: done.append(super(InThread, self).act()))
@@ -186,6 +188,8 @@ class InThread(Steps):
         return done[0]
 
     def check(self, result):
+        if self.thread is None or self.thread.ident is None:
+            return "KeyboardInterrupt"  # it came before the thread began
         self.thread.join()
         approx = self.inference.approx
         expect(np.array_equal(approx.hist, self.whole[0]), "other losses")

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import logsumexp
 
-from vibayes.model.target import Target, data_size
+from vibayes.model.target import Target
 from vibayes.search.mixtures import FittedMixture
 from vibayes.search.modes import peaks_of
 from vibayes.search.normals import FittedNormal
@@ -21,7 +21,8 @@ __all__ = ["unexplained"]
 
 MOST_DIMENSIONS = 10  # in more, next to no point would come close to a narrow mode
 MOST_POINTS = 300_000
-MOST_NUMBERS = 3_000_000  # of all evaluations together, some tenths of a second
+MOST_NUMBERS = 10**8  # that all evaluations together make, some tenths of a second
+FEWEST_POINTS = 1000
 WIDENING, DF = 2.0, 3.0  # of the normals, to draw points about them
 EXCESS = 3.0  # in log density, above what normals explain
 NEGLIGIBLE = 14.0  # in log weight, below the highest one
@@ -48,12 +49,12 @@ def unexplained(
     rng
         Where the points come from.
     """
-    if target.ddim > MOST_DIMENSIONS or not normals:
+    count = min(MOST_POINTS, MOST_NUMBERS // target.work.numbers)
+    if target.ddim > MOST_DIMENSIONS or count < FEWEST_POINTS or not normals:
         return np.empty((0, target.ddim))
     found = FittedMixture.of_normals(normals)
     wide = replace(found, roots=WIDENING * found.roots, df=np.full(len(found), DF))
-    numbers = target.ddim + data_size(target.model)
-    points = wide.draw(min(MOST_POINTS, MOST_NUMBERS // numbers), rng)
+    points = wide.draw(count, rng)
     logp = target.logp(points)
     weights = logp - wide.logq(points)
     explained = found.logq(points) + logsumexp([q.elbo for q in normals])
