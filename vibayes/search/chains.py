@@ -11,16 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import ndtri
 
-from vibayes.model.target import Target
 from vibayes.search.budget import Budget
 
-__all__ = ["CHAINS_EACH", "POINTS", "ChainRun", "Mixing", "mixing_of", "run_chains"]
+__all__ = ["CHAINS_EACH", "POINTS", "ChainRun", "Density", "Mixing", "mixing_of", "run_chains"]
 
 POINTS = 32
 """Number of points at which chains begin, at the least."""
@@ -39,6 +38,14 @@ STUCK = 0.1  # acceptance of a chain that does not move
 MOST_STUCK = 0.015  # share of chains
 TAIL = 0.05
 SURE = 3.5  # standard errors
+
+
+class Density(Protocol):
+    """What chains move on, such as a :class:`vibayes.model.target.Target`."""
+
+    def __call__(self, Z: np.ndarray, /) -> tuple[np.ndarray, np.ndarray]:
+        """Return the log density (n,) and its gradient (n, d) at the rows of a matrix."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,7 @@ class Ensemble:
 
     Parameters
     ----------
-    target : Target
+    target : Density
         What to sample.
     Z : numpy.ndarray
         Where they stand, (n, d).
@@ -131,7 +138,7 @@ class Ensemble:
 
     def __init__(
         self,
-        target: Target,
+        target: Density,
         Z: np.ndarray,
         root: np.ndarray,
         rng: np.random.Generator,
@@ -281,7 +288,7 @@ def centers(Z: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def run_chains(
-    target: Target,
+    target: Density,
     starts: np.ndarray,
     root: np.ndarray,
     rng: np.random.Generator,

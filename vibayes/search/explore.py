@@ -42,6 +42,7 @@ from vibayes.search.normals import (
     stratified_normals,
 )
 from vibayes.search.scan import unexplained
+from vibayes.search.stretched import Stretch
 from vibayes.search.trust import CHECK, FINAL, Effort, Trial, all_draws, can_be_tried, tried
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "improvements",
     "proposal",
     "searched",
+    "settled",
     "verified",
 ]
 
@@ -221,13 +223,17 @@ def is_nearly_even(exploration: Exploration) -> bool:
 
 
 def trial_of(
-    exploration: Exploration, rng: np.random.Generator, budget: Budget, effort: Effort
+    exploration: Exploration,
+    rng: np.random.Generator,
+    budget: Budget,
+    effort: Effort,
+    stretch: Stretch | None = None,
 ) -> Trial:
     """Let chains begin at the draws of an exploration."""
     target, draws, sampler = exploration.target, exploration.draws, exploration.sampler
     known = draws.values is sampler.values
     logp = sampler.logp if known else target.logp(draws.values)
-    return tried(target, draws, logp, exploration.normals, rng, budget, effort)
+    return tried(target, draws, logp, exploration.normals, rng, budget, effort, stretch)
 
 
 def concluded(exploration: Exploration, trial: Trial) -> Exploration:
@@ -408,13 +414,18 @@ def improvements(
 def settled(exploration: Exploration, rng: np.random.Generator, budget: Budget) -> Exploration:
     """Return what chains make of draws, if they may take their time.
 
-    Even chains that have not mixed are closer to the posterior than draws with bad weights.
+    Even chains that have not mixed are closer to the posterior than draws with bad weights. If they
+    have heavy tails, others begin at them in coordinates where tails are short.
     """
     trial = trial_of(exploration, rng, budget, FINAL)
     found = concluded(exploration, trial)
     if found.trusted or trial.run is None or len(apart(exploration.normals)) > 1:
         return found
-    return replace(exploration, draws=all_draws(trial.run), moved=True)
+    moved = replace(exploration, draws=all_draws(trial.run), moved=True)
+    stretch = Stretch.of(moved.draws.values)
+    if not stretch.is_heavy:
+        return moved
+    return concluded(moved, trial_of(moved, rng, budget, FINAL, stretch))
 
 
 def add_draws(exploration: Exploration, count: int, rng: np.random.Generator) -> Exploration:

@@ -7,7 +7,8 @@ Weights see only where their proposal goes, and k-hat of a few hundred draws is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from vibayes.search.chains import CHAINS_EACH, POINTS, ChainRun, run_chains
 from vibayes.search.mixtures import WeightedDraws
 from vibayes.search.normals import FittedNormal, apart
 from vibayes.search.shares import bridged
+from vibayes.search.stretched import Stretch, StretchedTarget
 
 __all__ = ["CHECK", "FINAL", "Effort", "Trial", "all_draws", "can_be_tried", "discrepancy", "tried"]
 
@@ -108,6 +110,7 @@ def tried(
     rng: np.random.Generator,
     budget: Budget,
     effort: Effort,
+    stretch: Stretch | None = None,
 ) -> Trial:
     """Let chains begin at weighted draws, and compare.
 
@@ -128,6 +131,8 @@ def tried(
         Time and steps.
     effort
         How long it may take.
+    stretch
+        Of what variables those of the target are made, if chains are to move in these.
     """
     places = apart(normals)
     labels = nearest(places, draws.values)
@@ -135,16 +140,11 @@ def tried(
     begun = np.bincount(labels[rows], minlength=len(places))
     leaps = min(effort.leaps, affordable_leaps(target))
     points = labels[rows] if begun.min() >= FEWEST_POINTS else None
-    run = run_chains(
-        target,
-        draws.values[rows],
-        normals[0].full_root,
-        rng,
-        budget,
-        effort.rounds,
-        leaps,
-        points,
-    )
+    limits = budget, effort.rounds, leaps, points
+    if stretch is None:
+        run = run_chains(target, draws.values[rows], normals[0].full_root, rng, *limits)
+    else:
+        run = run_stretched(target, draws, rows, stretch, rng, *limits)
     if run is None or not (run.mixing.good or run.within.good):
         return Trial(run)
     if run.mixing.good or points is None:
@@ -153,6 +153,24 @@ def tried(
     else:
         moved = draws_of_places(target, run, np.repeat(points, CHAINS_EACH), places, rng)
     return Trial(run, moved, agree(run, points, draws, logp, labels))
+
+
+def run_stretched(
+    target: Target,
+    draws: WeightedDraws,
+    rows: np.ndarray,
+    stretch: Stretch,
+    rng: np.random.Generator,
+    *limits: Any,
+) -> ChainRun | None:
+    """Let chains move where tails are short, and return them as draws of the target."""
+    begin = replace(draws, values=stretch.backward(draws.values))
+    stretched = StretchedTarget(target, stretch)
+    run = run_chains(stretched, begin.values[rows], begin.root, rng, *limits)
+    if run is None:
+        return None
+    logp = run.logp - stretch.log_slope(run.values)
+    return replace(run, values=stretch.forward(run.values), logp=logp)
 
 
 def draws_of_places(
