@@ -16,6 +16,7 @@ def test_a_mode_without_mass_is_dropped(rng):
     target = Target(two_modes(weights=(3e-4, 1 - 3e-4)), start={"x": -3.0})
     found = explore(target, rng, ample())
     assert len(found.normals) == len(found.dropped) == 1
+    assert findings_of(found).normals == 1
     lower = findings_of(found).dropped[0]
     assert lower == pytest.approx(-np.log(3e-4), abs=0.1)
 

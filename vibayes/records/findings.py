@@ -103,6 +103,9 @@ class Findings(Summary):
         For each mode of negligible mass that was found: by how much its ELBO is lower.
     attempts : tuple of Attempt
         What was tried.
+    normals : int
+        Number of normals that hold mass, however close to each other: a narrow one may lie within
+        a wide one.
     """
 
     khat: float
@@ -113,3 +116,4 @@ class Findings(Summary):
     places: int
     dropped: tuple[float, ...]
     attempts: tuple[Attempt, ...] = ()
+    normals: int = 1

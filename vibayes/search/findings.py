@@ -32,6 +32,7 @@ def findings_of(exploration: Exploration, attempts: tuple[Attempt, ...] = ()) ->
         places=len(apart(exploration.normals)),
         dropped=tuple(best - q.elbo for q in exploration.dropped),
         attempts=attempts,
+        normals=len(exploration.normals),
     )
 
 
