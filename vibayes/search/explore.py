@@ -43,7 +43,18 @@ from vibayes.search.normals import (
 )
 from vibayes.search.scan import unexplained
 from vibayes.search.stretched import Stretch
-from vibayes.search.trust import CHECK, FINAL, Effort, Trial, all_draws, can_be_tried, tried
+from vibayes.search.trust import (
+    CHECK,
+    FINAL,
+    JUMPING,
+    MOST_JUMPING,
+    STRETCHED,
+    Effort,
+    Trial,
+    all_draws,
+    can_be_tried,
+    tried,
+)
 
 __all__ = [
     "LARGE",
@@ -414,8 +425,9 @@ def improvements(
 def settled(exploration: Exploration, rng: np.random.Generator, budget: Budget) -> Exploration:
     """Return what chains make of draws, if they may take their time.
 
-    Even chains that have not mixed are closer to the posterior than draws with bad weights. If they
-    have heavy tails, others begin at them in coordinates where tails are short.
+    Even chains that have not mixed are closer to the posterior than draws with bad weights. Others
+    begin at them: in coordinates in which tails are short, if theirs are heavy; and with jumps,
+    that need no gradient, in few dimensions.
     """
     trial = trial_of(exploration, rng, budget, FINAL)
     found = concluded(exploration, trial)
@@ -423,9 +435,11 @@ def settled(exploration: Exploration, rng: np.random.Generator, budget: Budget) 
         return found
     moved = replace(exploration, draws=all_draws(trial.run), moved=True)
     stretch = Stretch.of(moved.draws.values)
-    if not stretch.is_heavy:
-        return moved
-    return concluded(moved, trial_of(moved, rng, budget, FINAL, stretch))
+    if stretch.is_heavy:
+        found = concluded(moved, trial_of(moved, rng, budget, STRETCHED, stretch))
+    if not found.trusted and exploration.target.ddim <= MOST_JUMPING:
+        found = concluded(moved, trial_of(moved, rng, budget, JUMPING))
+    return found if found.trusted else moved
 
 
 def add_draws(exploration: Exploration, count: int, rng: np.random.Generator) -> Exploration:

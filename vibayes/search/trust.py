@@ -21,7 +21,19 @@ from vibayes.search.normals import FittedNormal, apart
 from vibayes.search.shares import bridged
 from vibayes.search.stretched import Stretch, StretchedTarget
 
-__all__ = ["CHECK", "FINAL", "Effort", "Trial", "all_draws", "can_be_tried", "discrepancy", "tried"]
+__all__ = [
+    "CHECK",
+    "FINAL",
+    "JUMPING",
+    "MOST_JUMPING",
+    "STRETCHED",
+    "Effort",
+    "Trial",
+    "all_draws",
+    "can_be_tried",
+    "discrepancy",
+    "tried",
+]
 
 POINTS_OF_PLACE = 12
 FEWEST_POINTS = 4
@@ -46,16 +58,25 @@ class Effort:
         Number of rounds, each twice as long as the one before.
     leaps : int
         Number of leapfrog steps, and fewer where the log density is dear.
+    jumps : int, default 0
+        How often chains jump after each trajectory, for which they need no gradient.
     """
 
     rounds: int
     leaps: int
+    jumps: int = 0
 
 
 CHECK = Effort(3, 2000)
 """Of chains that begin where weights look good."""
 FINAL = Effort(7, 24_000)
 """Of chains as the last resort."""
+STRETCHED = Effort(6, 6000)
+"""Of chains in coordinates in which tails are short: if these help, they help soon."""
+JUMPING = Effort(6, 12_000, jumps=8)
+"""Of chains whose trajectories alone have not mixed."""
+MOST_JUMPING = 10
+"""Dimensions up to which jumps are often accepted."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +161,7 @@ def tried(
     begun = np.bincount(labels[rows], minlength=len(places))
     leaps = min(effort.leaps, affordable_leaps(target))
     points = labels[rows] if begun.min() >= FEWEST_POINTS else None
-    limits = budget, effort.rounds, leaps, points
+    limits = budget, effort.rounds, leaps, points, effort.jumps
     if stretch is None:
         run = run_chains(target, draws.values[rows], normals[0].full_root, rng, *limits)
     else:
