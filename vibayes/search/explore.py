@@ -15,6 +15,7 @@ import numpy as np
 
 from vibayes.importance import NEARLY_EVEN, has_good_tail, resampled
 from vibayes.model.target import Target
+from vibayes.records.findings import Search
 from vibayes.search.budget import Budget
 from vibayes.search.mixtures import (
     FittedMixture,
@@ -41,7 +42,7 @@ from vibayes.search.normals import (
     mirrored_normals,
     stratified_normals,
 )
-from vibayes.search.scan import unexplained
+from vibayes.search.scan import scanned_points, unexplained
 from vibayes.search.stretched import Stretch
 from vibayes.search.trust import (
     CHECK,
@@ -112,6 +113,8 @@ class Exploration:
         Whether the draws can be relied on.
     moved : bool
         Whether they were made by chains, for want of good weights.
+    search : Search, optional
+        How hard was looked for modes; None if a normal close by was known.
     """
 
     target: Target
@@ -123,6 +126,7 @@ class Exploration:
     mixture: FittedMixture
     trusted: bool = False
     moved: bool = False
+    search: Search | None = None
 
     @property
     def count(self) -> int:
@@ -183,14 +187,16 @@ def glance(
     """Do what :func:`explore` does, without chains: nothing is trusted."""
     if begin is not None:
         noise = mirrored_normals(MEDIUM_NOISE, target.ddim, rng)
-        fits = [fit_large(target, begin, noise, budget, observe=observe)]
+        fits, search = [fit_large(target, begin, noise, budget, observe=observe)], None
     else:
         find = large_normals if target.ddim > LARGE else small_normals
-        fits, noise = find(target, rng, budget, observe)
+        fits, noise, search = find(target, rng, budget, observe)
     normals, dropped = separate(sorted(fits, key=lambda q: -q.elbo))
     mixture = FittedMixture.of_normals(normals)
     sampler = ImportanceSampler.empty(target, draws).with_draws(proposal(mixture), rng)
-    return Exploration(target, normals, dropped, noise, sampler, sampler.draws, mixture)
+    return Exploration(
+        target, normals, dropped, noise, sampler, sampler.draws, mixture, search=search
+    )
 
 
 def proposal(mixture: FittedMixture) -> FittedMixture:
@@ -280,7 +286,7 @@ def searched(target: Target, rng: np.random.Generator, budget: Budget) -> list[S
     """Return the ends of searches for modes: of many, or in many dimensions of one."""
     target.check_start()
     if target.ddim <= LARGE:
-        return find_modes(target, screened_starts(target, rng), budget)
+        return find_modes(target, screened_starts(target, rng).starts, budget)
     search = approach(target, target.start[None], budget)[0]
     return find_modes(target, search.z[None], budget, iterations=4, tolerance=1e-2)
 
@@ -290,9 +296,11 @@ def small_normals(
     rng: np.random.Generator,
     budget: Budget,
     observe: Callable[[FittedNormal], None] | None,
-) -> tuple[list[FittedNormal], np.ndarray]:
-    """Return the best normal at each mode, and the noise they were fitted to."""
-    paths = distinct_paths(searched(target, rng, budget))
+) -> tuple[list[FittedNormal], np.ndarray, Search]:
+    """Return the best normal at each mode, the noise they were fitted to, and the search."""
+    target.check_start()
+    screening = screened_starts(target, rng)
+    paths = distinct_paths(find_modes(target, screening.starts, budget))
     noise = matched_normals(max(128, 6 * target.ddim), target.ddim, rng)
 
     def fitted(path: SearchPath) -> FittedNormal:
@@ -304,7 +312,9 @@ def small_normals(
     if len(points) and not budget.exhausted:
         further = [path for path in find_modes(target, points, budget) if path.converged]
         fits += [fitted(path) for path in distinct_paths(further, paths)]
-    return fits, noise
+    starts = len(screening.starts) + len(points)
+    search = Search(starts, screening.points, screening.prior, scanned_points(target))
+    return fits, noise, search
 
 
 def distinct_paths(
@@ -350,8 +360,8 @@ def large_normals(
     rng: np.random.Generator,
     budget: Budget,
     observe: Callable[[FittedNormal], None] | None,
-) -> tuple[list[FittedNormal], np.ndarray]:
-    """Return the best normals that were found from a few starts, and their noise.
+) -> tuple[list[FittedNormal], np.ndarray, Search]:
+    """Return the best normals that were found from a few starts, their noise, and how.
 
     The mode of a hierarchy may be a pole of the density, far from the mass. So the best
     independent normals come first, and correlations are those of the mean curvature about there,
@@ -360,7 +370,8 @@ def large_normals(
     target.check_start()
     rough = stratified_normals(FEW_NOISE, target.ddim, rng)
     count = min(MOST_STARTS, MOST_PARAMETERS // target.ddim)
-    starts = screened_starts(target, rng, count=8 * MOST_STARTS, best=MOST_STARTS, peaks=0)
+    screening = screened_starts(target, rng, count=8 * MOST_STARTS, best=MOST_STARTS, peaks=0)
+    starts = screening.starts
     diagonals = [fit_diagonal(target, rough, budget)]
     diagonals += [
         fit_diagonal(target, rough, budget, start=start) for start in starts[1 : 1 + count]
@@ -373,7 +384,7 @@ def large_normals(
         scored = (q.scored(target, noise)[0] for q in (diagonal, bent))
         begin = max(scored, key=lambda q: q.elbo)
         fits.append(fit_large(target, begin, noise, budget, observe=observe))
-    return fits, noise
+    return fits, noise, Search(len(diagonals), screening.points, screening.prior)
 
 
 def mean_curvature(target: Target, q: FittedNormal, rng: np.random.Generator) -> np.ndarray:

@@ -17,7 +17,7 @@ from vibayes.search.mixtures import FittedMixture
 from vibayes.search.modes import peaks_of
 from vibayes.search.normals import FittedNormal
 
-__all__ = ["unexplained"]
+__all__ = ["scanned_points", "unexplained"]
 
 MOST_DIMENSIONS = 10  # in more, next to no point would come close to a narrow mode
 MOST_POINTS = 300_000
@@ -27,6 +27,12 @@ EXCESS = 3.0  # in log density, above what normals explain
 NEGLIGIBLE = 14.0  # in log weight, below the highest one
 POOLS = 200, 2000  # points of highest weight, and any
 STARTS = 4  # from each pool
+
+
+def scanned_points(target: Target) -> int:
+    """Return at how many points a scan looks: none in more than a few dimensions."""
+    numbers = target.ddim + data_size(target.model)
+    return min(MOST_POINTS, MOST_NUMBERS // numbers) if target.ddim <= MOST_DIMENSIONS else 0
 
 
 def unexplained(
@@ -48,12 +54,12 @@ def unexplained(
     rng
         Where the points come from.
     """
-    if target.ddim > MOST_DIMENSIONS or not normals:
+    count = scanned_points(target)
+    if not count or not normals:
         return np.empty((0, target.ddim))
     found = FittedMixture.of_normals(normals)
     wide = replace(found, roots=WIDENING * found.roots, df=np.full(len(found), DF))
-    numbers = target.ddim + data_size(target.model)
-    points = wide.draw(min(MOST_POINTS, MOST_NUMBERS // numbers), rng)
+    points = wide.draw(count, rng)
     logp = target.logp(points)
     weights = logp - wide.logq(points)
     explained = found.logq(points) + logsumexp([q.elbo for q in normals])

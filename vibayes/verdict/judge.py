@@ -222,6 +222,7 @@ def common_facts(approx: Joint, ending: Ending) -> dict[str, Any]:
         stopped=ending.reason,
         dropped=() if findings is None else findings.dropped,
         attempts=() if findings is None else findings.attempts,
+        search=None if findings is None else findings.search,
     )
 
 
