@@ -1,3 +1,4 @@
+import gc
 import logging
 import os
 import signal
@@ -14,6 +15,8 @@ import pytest  # noqa: E402
 # Which lines of code have made a node of a graph is of no use in tests, and takes a tenth of the
 # time of making it.
 pytensor.config.traceback__limit = 0
+# Graphs are millions of small objects that live long: to look through them often is in vain.
+gc.set_threshold(100_000, 50, 1000)
 
 
 @pytest.fixture(autouse=True)

@@ -77,6 +77,10 @@ SLOW = [
     "MvNormal of a long precision",
     "MvStudentT",
     "MvNormal of an upper factor",
+    "MvNormal of long vectors",
+    "Normal of a precision",
+    "ZeroSumNormal along two axes",
+    "AR without steps",
 ]  # to rewrite
 SD = 0.7  # of the data of x
 

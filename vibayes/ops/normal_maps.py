@@ -182,9 +182,8 @@ def banded_pullback(
 ) -> tuple[np.ndarray, ...]:
     """Return derivatives by bands, b and u."""
     C = banded_cholesky(bands)
-    half = banded_solve(C, b)
-    x, gu = banded_solve(C, half + u, transposed=True), banded_solve(C, gx)
-    gb = banded_solve(C, gu, transposed=True)
+    half, gu = solutions(C, b, gx)
+    x, gb = solutions(C, half + u, gu, transposed=True)
     gC = -banded_product(x, gu, bands.shape[-2]) - banded_product(gb, half, bands.shape[-2])
     with np.errstate(all="ignore"):
         gC[..., 0, :] += g_log_det[..., None] / C[..., 0, :]
@@ -250,6 +249,11 @@ def banded_solve(bands: np.ndarray, b: np.ndarray, transposed: bool = False) -> 
     with np.errstate(all="ignore"):
         solve(L, x, transposed)
     return rows_last(x, 1)
+
+
+def solutions(bands: np.ndarray, *b: np.ndarray, transposed: bool = False) -> np.ndarray:
+    """Solve equations with the same matrices and several right-hand sides, row by row together."""
+    return banded_solve(bands, np.stack(np.broadcast_arrays(*b)), transposed)
 
 
 def rows_first(x: np.ndarray, axes: int) -> np.ndarray:

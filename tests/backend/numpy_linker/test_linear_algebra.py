@@ -2,6 +2,7 @@ import numpy as np
 import pytensor.tensor as pt
 import pytest
 from helpers.numpy_functions import numpy_function as function
+from pytensor.graph.replace import vectorize_graph
 from pytensor.tensor.linalg import cholesky, det, inv, slogdet, solve_triangular
 
 
@@ -57,3 +58,22 @@ def test_matrices_without_a_factor_are_nan():
     singular = np.stack([np.eye(2), np.zeros((2, 2)), np.eye(2)])
     result = function([a], solve_triangular(a, np.ones(2), b_ndim=1))(singular)
     np.testing.assert_array_equal(result, [[1, 1], [np.nan, np.nan], [1, 1]])
+
+
+def test_a_stack_is_split_at_once(monkeypatch):
+    """Of rows one by one, each would cost as much as all of them together."""
+    calls, split = [], np.split
+
+    def counted(*args, **kwargs):
+        calls.append(args)
+        return split(*args, **kwargs)
+
+    monkeypatch.setattr(np, "split", counted)
+    x = pt.tensor("x", shape=(None, 6, 2))
+    one = pt.matrix("one", shape=(6, 2))
+    parts = vectorize_graph(pt.split(one, [1, 2, 3]), {one: x})
+    values = np.arange(60.0).reshape(5, 6, 2)
+    results = function([x], parts)(values)
+    assert len(calls) == 1
+    for got, want in zip(results, split(values, [1, 3], axis=1), strict=True):
+        np.testing.assert_array_equal(got, want)

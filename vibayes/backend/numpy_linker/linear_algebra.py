@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
+from pytensor.tensor.basic import Split
 from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.linalg import Cholesky, SolveTriangular
 from pytensor.tensor.math import Dot
@@ -31,6 +32,8 @@ def blockwise(op: Blockwise, node: Apply) -> Callable[..., Any]:
         return triangular_solver(core, batch_ndim, rows)
     if isinstance(core, Reshape) and not any_batched(node.inputs[1], batch_ndim):
         return stacked_reshape(batch_ndim)
+    if isinstance(core, Split) and not any_batched(node.inputs[1], batch_ndim):
+        return stacked_split(batch_ndim + core.axis)
     if op.gufunc_spec or getattr(core, "gufunc_spec", None):
         return convert.dispatch(Op)(op, node)
     return rows
@@ -73,6 +76,14 @@ def stacked_reshape(batch_ndim: int) -> Callable[..., Any]:
         return np.reshape(x, (*x.shape[:batch_ndim], *shape.ravel()))
 
     return reshape
+
+
+def stacked_split(axis: int) -> Callable[..., Any]:
+    def split(x: Any, lengths: Any) -> Any:
+        parts = np.split(x, np.cumsum(lengths.ravel()[:-1]), axis=axis)
+        return parts[0] if len(parts) == 1 else tuple(parts)
+
+    return split
 
 
 def stacked_cholesky(core: Cholesky, rows: Callable[..., Any]) -> Callable[..., Any]:
