@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vibayes.records.findings import PROBABILITIES, Summary
+from vibayes.records.findings import PROBABILITIES, Search, Summary
 
 
 def test_shares_below_points():
@@ -20,3 +20,12 @@ def test_five_and_ninety_five_percent_are_among_the_probabilities():
     assert 0.05 in PROBABILITIES
     assert 0.95 in PROBABILITIES
     assert list(PROBABILITIES) == sorted(PROBABILITIES)
+
+
+def test_how_modes_were_looked_for():
+    first, second = Search(13, 500, 100, 300_000), Search(9, 400, 0, modes=2)
+    assert (
+        str(first) == "13 starts of 500 points, 100 from the prior; 300,000 points scanned: 1 mode"
+    )
+    assert str(second) == "9 starts of 400 points, none from the prior: 2 modes"
+    assert first + second == Search(22, 900, 100, 300_000, 2)

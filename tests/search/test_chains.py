@@ -228,3 +228,41 @@ class TestMixing:
         fine = Mixing(rhat=1.01, size=2000.0, memory=0.0, drift=0.0, stuck=0.0)
         assert fine.good
         assert not replace(fine, **fault).good
+
+
+class TestJumps:
+    def test_they_leave_the_posterior_as_it_is(self, target, rng):
+        """Of exact draws, after as many jumps as move each chain several times."""
+        ensemble = Ensemble(
+            target, MEAN + rng.normal(size=(4000, 3)) @ ROOT.T, ROOT, rng, np.zeros(4000, int)
+        )
+        before = ensemble.Z
+        for _ in range(20):
+            ensemble.jump()
+        assert (before != ensemble.Z).any(axis=1).mean() > 0.95
+        whitened = np.linalg.solve(ROOT, (ensemble.Z - MEAN).T)
+        np.testing.assert_allclose(whitened.mean(axis=1), 0, atol=0.08)
+        np.testing.assert_allclose(np.cov(whitened), np.eye(3), atol=0.12)
+        logp, gradient = target(ensemble.Z)
+        np.testing.assert_allclose(ensemble.logp, logp)
+        np.testing.assert_allclose(ensemble.gradient, gradient)
+
+    def test_they_pass_walls_and_stairs(self, rng):
+        """Ordered variables, on a density of stairs: trajectories know of neither."""
+        with vb.Model() as model:
+            x = vb.Normal("x", 0, 1, shape=3, initval=[-1.0, 0.0, 1.0])
+            vb.Potential("order", vb.math.switch(vb.math.all(x[1:] > x[:-1]), 0.0, -np.inf))
+        target = Target(model)
+        exact = np.sort(rng.normal(size=(20_000, 3)), axis=1)
+        found = run_chains(target, exact[:POINTS], np.eye(3), rng, ample(), 5, 12_000, jumps=8)
+        assert found.mixing.good
+        values = found.values.reshape(-1, 3)
+        np.testing.assert_allclose(values.mean(axis=0), exact.mean(axis=0), atol=0.1)
+        np.testing.assert_allclose(values.std(axis=0), exact.std(axis=0), rtol=0.1)
+
+    def test_from_mode_to_mode(self, rng):
+        target = Target(two_modes())
+        starts = np.where(np.arange(POINTS) < POINTS // 2, -3.0, 3.0)[:, None]
+        found = run_chains(target, starts, np.eye(1), rng, ample(), 5, 3000, jumps=8)
+        assert found.mixing.good
+        assert (found.values < 0).mean() == pytest.approx(0.3, abs=0.06)

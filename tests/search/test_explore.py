@@ -27,10 +27,12 @@ from vibayes.search.explore import (
     improvements,
     searched,
     separate,
+    settled,
     verified,
 )
 from vibayes.search.mixtures import WeightedDraws
 from vibayes.search.normals import FittedNormal
+from vibayes.search.trust import Effort
 
 SCALES = np.array([1e-4, 1.0, 1e5])
 MEAN = np.array([2e-4, -3.0, 4e5])
@@ -179,6 +181,20 @@ def test_chains_take_the_place_of_draws_with_bad_weights(rng):
     mean, sd = digamma(2), np.sqrt(polygamma(1, 2))
     np.testing.assert_allclose((found.draws.mean - mean) / sd, 0, atol=0.17)
     np.testing.assert_allclose(found.draws.sd / sd, 1, atol=0.15)
+
+
+def test_chains_go_on_where_heavy_tails_are_short(rng, monkeypatch):
+    """Within steps that are too few for chains that cross the tails at full length."""
+    with vb.Model() as model:
+        vb.Cauchy("x", 0, 1, shape=4)
+    monkeypatch.setattr("vibayes.search.explore.FINAL", Effort(4, 4000))
+    monkeypatch.setattr("vibayes.search.explore.MOST_JUMPING", 0)
+    found = settled(explore(Target(model), rng, ample()), rng, ample())
+    assert found.trusted
+    assert found.moved
+    quartiles = np.quantile(found.draws.values, [0.05, 0.25, 0.75, 0.95], axis=0)
+    expected = stats.cauchy.ppf([0.05, 0.25, 0.75, 0.95])[:, None]
+    np.testing.assert_allclose(np.arcsinh(quartiles) - np.arcsinh(expected), 0, atol=0.25)
 
 
 def test_observe_sees_the_normals(rng):

@@ -10,14 +10,34 @@ from vibayes.records.findings import PROBABILITIES
 from vibayes.search.explore import explore
 from vibayes.search.findings import attempt_of, findings_of, summary_of
 from vibayes.search.mixtures import WeightedDraws
+from vibayes.search.normals import FittedNormal
 
 
 def test_a_mode_without_mass_is_dropped(rng):
     target = Target(two_modes(weights=(3e-4, 1 - 3e-4)), start={"x": -3.0})
     found = explore(target, rng, ample())
     assert len(found.normals) == len(found.dropped) == 1
+    assert findings_of(found).normals == 1
     lower = findings_of(found).dropped[0]
     assert lower == pytest.approx(-np.log(3e-4), abs=0.1)
+
+
+def test_how_modes_were_looked_for(rng):
+    target = Target(two_modes())  # a density that is no distribution: there is no prior
+    found = findings_of(explore(target, rng, ample()))
+    assert found.search.modes == found.modes == 2
+    assert found.search.prior == 0
+    assert found.search.points == 400
+    assert found.search.scanned > 1000
+    assert found.search.starts >= 9
+    with vb.Model() as model:
+        vb.Normal("x", shape=120)
+    many = findings_of(explore(Target(model), rng, ample())).search
+    assert 1 < many.starts < 13
+    assert many.prior == 20
+    assert many.scanned == 0
+    begin = FittedNormal(np.zeros(120), np.ones(120))
+    assert findings_of(explore(Target(model), rng, ample(), begin=begin)).search is None
 
 
 def test_draws_are_of_the_models_own_coordinates(rng):

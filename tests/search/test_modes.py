@@ -142,7 +142,8 @@ def test_curvature(rng):
 
 
 def test_screened_starts(scaled, rng):
-    starts = screened_starts(scaled, rng)
+    starts, points, prior = screened_starts(scaled, rng)
+    assert prior == 0 or prior == points - 400
     np.testing.assert_array_equal(starts[0], scaled.start)
     assert len(np.unique(starts, axis=0)) >= 8
     at_random = scaled.start + rng.uniform(-4, 4, (200, 5))
@@ -165,7 +166,8 @@ def test_starts_lead_to_both_modes(weights, mu, seed):
     with vb.Model() as model:
         vb.NormalMixture("x", w=weights, mu=mu, sigma=1.0)
     target = Target(model)
-    starts = screened_starts(target, np.random.default_rng(seed))
+    starts, points, prior = screened_starts(target, np.random.default_rng(seed))
+    assert (points, prior) == (500, 100)
     ends = [path.z[0] for path in find_modes(target, starts, ample()) if path.converged]
     assert min(ends) == pytest.approx(mu[0], abs=0.1)
     assert max(ends) == pytest.approx(mu[1], abs=0.1)

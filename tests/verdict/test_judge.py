@@ -2,7 +2,7 @@ import warnings
 
 import numpy as np
 import pytest
-from helpers.posteriors import covariance, funnel, normal, two_modes
+from helpers.posteriors import covariance, funnel, normal, seeds, two_modes
 from scipy.special import digamma, ndtri, polygamma
 
 import vibayes as vb
@@ -442,3 +442,31 @@ def test_what_cannot_be_judged_costs_nobody_the_fit(model):
     with pytest.warns(vb.ApproximationWarning, match="RuntimeError: the roof is on fire") as caught:
         judge(Broken(), stacklevel=1)
     assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_even_weights_at_one_of_several_normals_are_no_proof(model, trusted):
+    """The weights of a normal in a narrow mode know nothing of the wide one around it."""
+    beside = findings(mean=MEAN + 2 * np.sqrt(COV.diagonal()), trusted=trusted, normals=2)
+    found = full_rank(model, ending=Ending(True, "it was done", beside)).diagnose(random_seed=1)
+    assert found.ess > 950
+    assert not found.good
+    alone = Ending(True, "it was done", findings(trusted=trusted))
+    assert full_rank(model, ending=alone).diagnose(random_seed=1).good
+
+
+@pytest.mark.parametrize("seed", seeds(3))
+def test_a_narrow_mode_inside_of_a_wide_one(seed):
+    approx = vb.fit(model=nested_modes(), random_seed=seed, diagnose=False)
+    assert not approx.diagnose().good
+
+
+def nested_modes():
+    with vb.Model() as model:
+        x = vb.Flat("x", shape=2)
+        parts = [
+            -0.5 * ((x - mean) ** 2).sum() / sd**2 - 2 * np.log(sd)
+            for mean, sd in [(0.0, 1.0), (1.8, 0.03)]
+        ]
+        vb.Potential("mixture", vb.math.logsumexp(vb.math.stack(parts)))
+    return model

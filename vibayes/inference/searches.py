@@ -319,6 +319,8 @@ class AutoVI(SearchMethod):
             target = suited(target, rng, budget)
             other = explore(target, rng, budget, len(exploration.draws.values))
             tried = tried.noted("full rank, non-centred", other.best.elbo, other.draws, budget)
+            if exploration.search is not None and other.search is not None:
+                other = replace(other, search=exploration.search + other.search)
             if is_better(other, exploration):
                 tried = replace(tried, exploration=other)
             yield tried

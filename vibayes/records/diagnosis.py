@@ -11,7 +11,7 @@ import numpy as np
 from vibayes.exceptions import ApproximationWarning, ConvergenceWarning
 from vibayes.html import html_table
 from vibayes.importance import GOOD_KHAT, NEARLY_EVEN, has_good_tail
-from vibayes.records.findings import Attempt
+from vibayes.records.findings import Attempt, Search
 
 __all__ = ["LARGEST_SHIFT", "TAIL", "Diagnosis", "VariableCheck", "is_reliable"]
 
@@ -140,6 +140,8 @@ class Diagnosis:
         Why there is no judgement, if there is none.
     moving : tuple of str
         Scalars whose mean or width is not yet where the ELBO is largest.
+    search : Search or None
+        How hard the fit has looked for modes; None if it has not, or begun at a known place.
 
     Examples
     --------
@@ -171,6 +173,7 @@ class Diagnosis:
     attempts: tuple[Attempt, ...] = ()
     why_not: str = ""
     moving: tuple[str, ...] = ()
+    search: Search | None = None
 
     @property
     def judged(self) -> bool:
@@ -286,6 +289,8 @@ class Diagnosis:
         facts.append(("why it ended", self.stopped))
         if self.checked_by:
             facts.append(("compared with", self.checked_by))
+        if self.search is not None:
+            facts.append(("modes looked for", str(self.search)))
         if self.dropped:
             lower = ", ".join(f"{difference:.1f}" for difference in sorted(self.dropped)[:3])
             facts.append(("modes left out", f"{len(self.dropped)}, their ELBO lower by {lower}"))

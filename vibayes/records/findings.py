@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-__all__ = ["PROBABILITIES", "Attempt", "Findings", "Summary"]
+__all__ = ["PROBABILITIES", "Attempt", "Findings", "Search", "Summary"]
 
 PROBABILITIES: tuple[float, ...] = 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.09, 0.12, 0.25, 0.5
 PROBABILITIES = (*PROBABILITIES, *(1 - p for p in PROBABILITIES[-2::-1]))
@@ -80,6 +80,47 @@ class Summary:
         return ndtr([np.interp(x, known, scores) for x, known in columns])
 
 
+@dataclass(frozen=True)
+class Search:
+    """How hard was looked for modes.
+
+    Attributes
+    ----------
+    starts : int
+        Number of points at which a search began.
+    points : int
+        Number of points among which these were chosen.
+    prior : int
+        How many of the points are draws of the prior: none where that cannot be drawn from.
+    scanned : int
+        Number of points in a further, wide scan for narrow modes.
+    modes : int
+        Number of modes found that hold mass and lie apart.
+    """
+
+    starts: int
+    points: int
+    prior: int
+    scanned: int = 0
+    modes: int = 1
+
+    def __add__(self, other: Search) -> Search:
+        """Return what two searches are together, with the modes of the second."""
+        return Search(
+            self.starts + other.starts,
+            self.points + other.points,
+            self.prior + other.prior,
+            self.scanned + other.scanned,
+            other.modes,
+        )
+
+    def __str__(self) -> str:
+        of_prior = f"{self.prior:,}" if self.prior else "none"
+        text = f"{self.starts} starts of {self.points:,} points, {of_prior} from the prior"
+        scanned = f"; {self.scanned:,} points scanned" if self.scanned else ""
+        return f"{text}{scanned}: {self.modes or 'no'} mode{'s' if self.modes != 1 else ''}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Findings(Summary):
     """What is known of a posterior beside an approximation of it: the best draws there are.
@@ -103,6 +144,11 @@ class Findings(Summary):
         For each mode of negligible mass that was found: by how much its ELBO is lower.
     attempts : tuple of Attempt
         What was tried.
+    normals : int
+        Number of normals that hold mass, however close to each other: a narrow one may lie within
+        a wide one.
+    search : Search, optional
+        How hard was looked for modes; None if a normal close by was known.
     """
 
     khat: float
@@ -113,3 +159,5 @@ class Findings(Summary):
     places: int
     dropped: tuple[float, ...]
     attempts: tuple[Attempt, ...] = ()
+    normals: int = 1
+    search: Search | None = None

@@ -11,16 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import ndtri
 
-from vibayes.model.target import Target
 from vibayes.search.budget import Budget
 
-__all__ = ["CHAINS_EACH", "POINTS", "ChainRun", "Mixing", "mixing_of", "run_chains"]
+__all__ = ["CHAINS_EACH", "POINTS", "ChainRun", "Density", "Mixing", "mixing_of", "run_chains"]
 
 POINTS = 32
 """Number of points at which chains begin, at the least."""
@@ -30,6 +29,8 @@ WANTED_ACCEPTANCE = 0.75
 SHORTEST = 0.3  # length of the shortest step, in units of the longest: all chains differ
 MOST_LEAPS = 128
 TUNING, BLOCKS, BLOCK = 24, 3, 20  # moves of the first round; each round is twice as long
+JUMP = 2.38  # times the square root of half the number of dimensions: the best for a normal
+WHOLE_JUMPS = 0.1  # share of jumps by a whole difference: from one mode to another
 LENGTH_RATE = 0.1  # by which a move changes the logarithm of the length of trajectories
 
 WANTED_SIZE = 800.0  # effective draws of chains that have mixed
@@ -39,6 +40,14 @@ STUCK = 0.1  # acceptance of a chain that does not move
 MOST_STUCK = 0.015  # share of chains
 TAIL = 0.05
 SURE = 3.5  # standard errors
+
+
+class Density(Protocol):
+    """What chains move on, such as a :class:`vibayes.model.target.Target`."""
+
+    def __call__(self, Z: np.ndarray, /) -> tuple[np.ndarray, np.ndarray]:
+        """Return the log density (n,) and its gradient (n, d) at the rows of a matrix."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -108,7 +117,7 @@ class Ensemble:
 
     Parameters
     ----------
-    target : Target
+    target : Density
         What to sample.
     Z : numpy.ndarray
         Where they stand, (n, d).
@@ -118,6 +127,8 @@ class Ensemble:
         Where randomness comes from.
     labels : numpy.ndarray
         The place of each chain, (n,): spread is measured within places.
+    jumps : int
+        How often chains jump after each trajectory.
 
     Attributes
     ----------
@@ -131,14 +142,15 @@ class Ensemble:
 
     def __init__(
         self,
-        target: Target,
+        target: Density,
         Z: np.ndarray,
         root: np.ndarray,
         rng: np.random.Generator,
         labels: np.ndarray,
+        jumps: int = 0,
     ) -> None:
         self.target, self.Z, self.root, self.rng = target, Z, root, rng
-        self.labels = labels
+        self.labels, self.jumps = labels, jumps
         self.logp, self.gradient = target(Z)
         self.step = Z.shape[1] ** -0.25
         self.length = 0.5 * np.pi / np.sqrt(SHORTEST)
@@ -167,7 +179,33 @@ class Ensemble:
         self.Z = np.where(taken[:, None], x, self.Z)
         self.gradient = np.where(taken[:, None], gradient, self.gradient)
         self.logp = np.where(taken, logp, self.logp)
+        for _ in range(self.jumps):
+            self.jump()
         return done
+
+    def jump(self) -> None:
+        """Move each chain by a multiple of the difference of two others, if that is accepted.
+
+        No gradient is needed, so that steps and walls of the density do no harm. Half of the chains
+        move at a time, by differences of the other half, so that each move is reversible
+        (ter Braak 2006; Foreman-Mackey et al. 2013).
+        """
+        n, d = self.Z.shape
+        order = self.rng.permutation(n)
+        halves = order[: n // 2], order[n // 2 :]
+        for own, other in (halves, halves[::-1]):
+            first = self.rng.integers(len(other), size=len(own))
+            second = (first + self.rng.integers(1, len(other), size=len(own))) % len(other)
+            factor = JUMP / np.sqrt(2 * d) * self.rng.uniform(SHORTEST, 1.0, len(own))
+            factor = np.where(self.rng.random(len(own)) < WHOLE_JUMPS, 1.0, factor)
+            difference = self.Z[other[first]] - self.Z[other[second]]
+            x = self.Z[own] + factor[:, None] * difference
+            logp, gradient = self.target(x)
+            taken = np.log(self.rng.random(len(own))) < logp - self.logp[own]
+            self.Z = replaced(self.Z, own[taken], x[taken])
+            self.gradient = replaced(self.gradient, own[taken], gradient[taken])
+            self.logp = replaced(self.logp, own[taken], logp[taken])
+        self.leaps += 1
 
     def tune(self, moves: int, budget: Budget, most_leaps: int) -> bool:
         """Choose the mass matrix, then steps and trajectories; tell whether that was done."""
@@ -213,6 +251,13 @@ class Ensemble:
         X = solve_triangular(self.root, centred.T, lower=True, check_finite=False)
         cov = (n * (X @ X.T) / X.shape[1] + d * np.eye(d)) / (n + d)
         self.root = self.root @ np.linalg.cholesky(cov)
+
+
+def replaced(values: np.ndarray, rows: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Return an array with other rows in the places of some."""
+    values = values.copy()
+    values[rows] = new
+    return values
 
 
 @dataclass(frozen=True)
@@ -281,7 +326,7 @@ def centers(Z: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def run_chains(
-    target: Target,
+    target: Density,
     starts: np.ndarray,
     root: np.ndarray,
     rng: np.random.Generator,
@@ -289,6 +334,7 @@ def run_chains(
     rounds: int,
     most_leaps: int,
     labels: np.ndarray | None = None,
+    jumps: int = 0,
 ) -> ChainRun | None:
     """Move chains until they have mixed, or as long as they may.
 
@@ -314,6 +360,8 @@ def run_chains(
     labels
         The place to which each starting point belongs, (points,): it is enough if chains mix
         within places. All are one place by default.
+    jumps
+        How often chains jump after each trajectory, by differences of others.
 
     Returns
     -------
@@ -322,7 +370,7 @@ def run_chains(
     """
     labels = np.zeros(len(starts), dtype="int64") if labels is None else labels
     Z, places = np.repeat(starts, CHAINS_EACH, axis=0), np.repeat(labels, CHAINS_EACH)
-    ensemble, run = Ensemble(target, Z, root, rng, places), None
+    ensemble, run = Ensemble(target, Z, root, rng, places, jumps), None
     starts_logp = ensemble.logp[::CHAINS_EACH]
     for round_ in range(rounds):
         every = 2**round_

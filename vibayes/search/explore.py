@@ -15,6 +15,7 @@ import numpy as np
 
 from vibayes.importance import NEARLY_EVEN, has_good_tail, resampled
 from vibayes.model.target import Target
+from vibayes.records.findings import Search
 from vibayes.search.budget import Budget
 from vibayes.search.mixtures import (
     FittedMixture,
@@ -41,8 +42,20 @@ from vibayes.search.normals import (
     mirrored_normals,
     stratified_normals,
 )
-from vibayes.search.scan import unexplained
-from vibayes.search.trust import CHECK, FINAL, Effort, Trial, all_draws, can_be_tried, tried
+from vibayes.search.scan import scanned_points, unexplained
+from vibayes.search.stretched import Stretch
+from vibayes.search.trust import (
+    CHECK,
+    FINAL,
+    JUMPING,
+    MOST_JUMPING,
+    STRETCHED,
+    Effort,
+    Trial,
+    all_draws,
+    can_be_tried,
+    tried,
+)
 
 __all__ = [
     "LARGE",
@@ -56,6 +69,7 @@ __all__ = [
     "improvements",
     "proposal",
     "searched",
+    "settled",
     "verified",
 ]
 
@@ -99,6 +113,8 @@ class Exploration:
         Whether the draws can be relied on.
     moved : bool
         Whether they were made by chains, for want of good weights.
+    search : Search, optional
+        How hard was looked for modes; None if a normal close by was known.
     """
 
     target: Target
@@ -110,6 +126,7 @@ class Exploration:
     mixture: FittedMixture
     trusted: bool = False
     moved: bool = False
+    search: Search | None = None
 
     @property
     def count(self) -> int:
@@ -170,14 +187,16 @@ def glance(
     """Do what :func:`explore` does, without chains: nothing is trusted."""
     if begin is not None:
         noise = mirrored_normals(MEDIUM_NOISE, target.ddim, rng)
-        fits = [fit_large(target, begin, noise, budget, observe=observe)]
+        fits, search = [fit_large(target, begin, noise, budget, observe=observe)], None
     else:
         find = large_normals if target.ddim > LARGE else small_normals
-        fits, noise = find(target, rng, budget, observe)
+        fits, noise, search = find(target, rng, budget, observe)
     normals, dropped = separate(sorted(fits, key=lambda q: -q.elbo))
     mixture = FittedMixture.of_normals(normals)
     sampler = ImportanceSampler.empty(target, draws).with_draws(proposal(mixture), rng)
-    return Exploration(target, normals, dropped, noise, sampler, sampler.draws, mixture)
+    return Exploration(
+        target, normals, dropped, noise, sampler, sampler.draws, mixture, search=search
+    )
 
 
 def proposal(mixture: FittedMixture) -> FittedMixture:
@@ -229,13 +248,17 @@ def is_nearly_even(exploration: Exploration) -> bool:
 
 
 def trial_of(
-    exploration: Exploration, rng: np.random.Generator, budget: Budget, effort: Effort
+    exploration: Exploration,
+    rng: np.random.Generator,
+    budget: Budget,
+    effort: Effort,
+    stretch: Stretch | None = None,
 ) -> Trial:
     """Let chains begin at the draws of an exploration."""
     target, draws, sampler = exploration.target, exploration.draws, exploration.sampler
     known = draws.values is sampler.values
     logp = sampler.logp if known else target.logp(draws.values)
-    return tried(target, draws, logp, exploration.normals, rng, budget, effort)
+    return tried(target, draws, logp, exploration.normals, rng, budget, effort, stretch)
 
 
 def concluded(exploration: Exploration, trial: Trial) -> Exploration:
@@ -271,7 +294,7 @@ def searched(target: Target, rng: np.random.Generator, budget: Budget) -> list[S
     """Return the ends of searches for modes: of many, or in many dimensions of one."""
     target.check_start()
     if target.ddim <= LARGE:
-        return find_modes(target, screened_starts(target, rng), budget)
+        return find_modes(target, screened_starts(target, rng).starts, budget)
     search = approach(target, target.start[None], budget)[0]
     return find_modes(target, search.z[None], budget, iterations=4, tolerance=1e-2)
 
@@ -281,9 +304,11 @@ def small_normals(
     rng: np.random.Generator,
     budget: Budget,
     observe: Callable[[FittedNormal], None] | None,
-) -> tuple[list[FittedNormal], np.ndarray]:
-    """Return the best normal at each mode, and the noise they were fitted to."""
-    paths = distinct_paths(searched(target, rng, budget))
+) -> tuple[list[FittedNormal], np.ndarray, Search]:
+    """Return the best normal at each mode, the noise they were fitted to, and the search."""
+    target.check_start()
+    screening = screened_starts(target, rng)
+    paths = distinct_paths(find_modes(target, screening.starts, budget))
     noise = matched_normals(max(128, 6 * target.ddim), target.ddim, rng)
 
     def fitted(path: SearchPath) -> FittedNormal:
@@ -295,7 +320,9 @@ def small_normals(
     if len(points) and not budget.exhausted:
         further = [path for path in find_modes(target, points, budget) if path.converged]
         fits += [fitted(path) for path in distinct_paths(further, paths)]
-    return fits, noise
+    starts = len(screening.starts) + len(points)
+    search = Search(starts, screening.points, screening.prior, scanned_points(target))
+    return fits, noise, search
 
 
 def distinct_paths(
@@ -341,8 +368,8 @@ def large_normals(
     rng: np.random.Generator,
     budget: Budget,
     observe: Callable[[FittedNormal], None] | None,
-) -> tuple[list[FittedNormal], np.ndarray]:
-    """Return the best normals that were found from a few starts, and their noise.
+) -> tuple[list[FittedNormal], np.ndarray, Search]:
+    """Return the best normals that were found from a few starts, their noise, and how.
 
     The mode of a hierarchy may be a pole of the density, far from the mass. So the best
     independent normals come first, and correlations are those of the mean curvature about there,
@@ -351,7 +378,8 @@ def large_normals(
     target.check_start()
     rough = stratified_normals(FEW_NOISE, target.ddim, rng)
     count = min(MOST_STARTS, MOST_PARAMETERS // target.ddim)
-    starts = screened_starts(target, rng, count=8 * MOST_STARTS, best=MOST_STARTS, peaks=0)
+    screening = screened_starts(target, rng, count=8 * MOST_STARTS, best=MOST_STARTS, peaks=0)
+    starts = screening.starts
     diagonals = [fit_diagonal(target, rough, budget)]
     diagonals += [
         fit_diagonal(target, rough, budget, start=start) for start in starts[1 : 1 + count]
@@ -364,7 +392,7 @@ def large_normals(
         scored = (q.scored(target, noise)[0] for q in (diagonal, bent))
         begin = max(scored, key=lambda q: q.elbo)
         fits.append(fit_large(target, begin, noise, budget, observe=observe))
-    return fits, noise
+    return fits, noise, Search(len(diagonals), screening.points, screening.prior)
 
 
 def mean_curvature(target: Target, q: FittedNormal, rng: np.random.Generator) -> np.ndarray:
@@ -416,13 +444,21 @@ def improvements(
 def settled(exploration: Exploration, rng: np.random.Generator, budget: Budget) -> Exploration:
     """Return what chains make of draws, if they may take their time.
 
-    Even chains that have not mixed are closer to the posterior than draws with bad weights.
+    Even chains that have not mixed are closer to the posterior than draws with bad weights. Others
+    begin at them: in coordinates in which tails are short, if theirs are heavy; and with jumps,
+    that need no gradient, in few dimensions.
     """
     trial = trial_of(exploration, rng, budget, FINAL)
     found = concluded(exploration, trial)
     if found.trusted or trial.run is None or len(apart(exploration.normals)) > 1:
         return found
-    return replace(exploration, draws=all_draws(trial.run), moved=True)
+    moved = replace(exploration, draws=all_draws(trial.run), moved=True)
+    stretch = Stretch.of(moved.draws.values)
+    if stretch.is_heavy:
+        found = concluded(moved, trial_of(moved, rng, budget, STRETCHED, stretch))
+    if not found.trusted and exploration.target.ddim <= MOST_JUMPING:
+        found = concluded(moved, trial_of(moved, rng, budget, JUMPING))
+    return found if found.trusted else moved
 
 
 def add_draws(exploration: Exploration, count: int, rng: np.random.Generator) -> Exploration:

@@ -21,6 +21,8 @@ def findings_of(exploration: Exploration, attempts: tuple[Attempt, ...] = ()) ->
     """Return what an exploration has found."""
     target, draws, best = exploration.target, exploration.draws, exploration.best.elbo
     values = target.unstandardized(draws.values)
+    modes = max(1, len(apart([q for q in exploration.normals if q.converged])))
+    search = exploration.search
     summary = summary_of(target.model, replace(draws, values=values))
     return Findings(
         **vars(summary),
@@ -28,10 +30,12 @@ def findings_of(exploration: Exploration, attempts: tuple[Attempt, ...] = ()) ->
         ess=draws.size,
         draws=len(values),
         trusted=exploration.trusted,
-        modes=max(1, len(apart([q for q in exploration.normals if q.converged]))),
+        modes=modes,
         places=len(apart(exploration.normals)),
         dropped=tuple(best - q.elbo for q in exploration.dropped),
         attempts=attempts,
+        normals=len(exploration.normals),
+        search=None if search is None else replace(search, modes=modes),
     )
 
 

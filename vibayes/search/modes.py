@@ -9,6 +9,7 @@ as many steps.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import pytensor
@@ -17,7 +18,7 @@ from vibayes.model.target import Target
 from vibayes.search.budget import Budget
 from vibayes.search.prior import prior_draws
 
-__all__ = ["SearchPath", "approach", "find_modes", "peaks_of", "screened_starts"]
+__all__ = ["Screening", "SearchPath", "approach", "find_modes", "peaks_of", "screened_starts"]
 
 STEPS = np.array([1.0, 2.0, 0.5, 0.2, 0.05, 0.01, 1e-3, 1e-5])
 FIRST_STEPS = 10.0 ** -np.arange(6)
@@ -75,9 +76,17 @@ class SearchPath:
         return not (self.converged or self.given_up)
 
 
+class Screening(NamedTuple):
+    """Points at which searches begin (n, d), of how many chosen, and how many of the prior."""
+
+    starts: np.ndarray
+    points: int
+    prior: int
+
+
 def screened_starts(
     target: Target, rng: np.random.Generator, count: int = 400, best: int = 8, peaks: int = 4
-) -> np.ndarray:
+) -> Screening:
     """Return the model's own start, and random points of high log density that lie far apart.
 
     Half of the points are uniform in a cube of ±4 about the start, half normal about it with
@@ -87,9 +96,10 @@ def screened_starts(
     half, d = count // 2, target.ddim
     widths = np.exp(rng.uniform(np.log(0.5), np.log(4.0), (half, 1)))
     offsets = [rng.uniform(-4.0, 4.0, (half, d)), widths * rng.standard_normal((half, d))]
-    points = target.start + np.concatenate(offsets)
+    points, prior = target.start + np.concatenate(offsets), np.empty((0, d))
     if not target.is_standardized:
-        points = np.concatenate([points, prior_draws(target.model, count // 4, rng)])
+        prior = prior_draws(target.model, count // 4, rng)
+    points = np.concatenate([points, prior])
     logp = target.logp(points)
     ranked = points[np.argsort(-logp, kind="stable")]
     high = max(half, int((logp > logp.max() - VISIBLE).sum()))
@@ -98,7 +108,8 @@ def screened_starts(
         for _ in range(best // 2 - 1):
             distance = ((pool[:, None] - chosen) ** 2).sum(axis=2).min(axis=1)
             chosen = np.concatenate([chosen, pool[[np.argmax(distance)]]])
-    return np.concatenate([target.start[None], chosen, peaks_of(ranked[:high], peaks)])
+    starts = np.concatenate([target.start[None], chosen, peaks_of(ranked[:high], peaks)])
+    return Screening(starts, len(points), len(prior))
 
 
 def peaks_of(ranked: np.ndarray, count: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from vibayes.search.mixtures import FittedMixture
 from vibayes.search.modes import peaks_of
 from vibayes.search.normals import FittedNormal
 
-__all__ = ["unexplained"]
+__all__ = ["scanned_points", "unexplained"]
 
 MOST_DIMENSIONS = 10  # in more, next to no point would come close to a narrow mode
 MOST_POINTS = 300_000
@@ -28,6 +28,15 @@ EXCESS = 3.0  # in log density, above what normals explain
 NEGLIGIBLE = 14.0  # in log weight, below the highest one
 POOLS = 200, 2000  # points of highest weight, and any
 STARTS = 4  # from each pool
+
+
+def scanned_points(target: Target) -> int:
+    """Return at how many points a scan looks.
+
+    None in more than a few dimensions, and none where an evaluation is dear.
+    """
+    count = min(MOST_POINTS, MOST_NUMBERS // target.work.numbers)
+    return count if target.ddim <= MOST_DIMENSIONS and count >= FEWEST_POINTS else 0
 
 
 def unexplained(
@@ -49,8 +58,8 @@ def unexplained(
     rng
         Where the points come from.
     """
-    count = min(MOST_POINTS, MOST_NUMBERS // target.work.numbers)
-    if target.ddim > MOST_DIMENSIONS or count < FEWEST_POINTS or not normals:
+    count = scanned_points(target)
+    if not count or not normals:
         return np.empty((0, target.ddim))
     found = FittedMixture.of_normals(normals)
     wide = replace(found, roots=WIDENING * found.roots, df=np.full(len(found), DF))

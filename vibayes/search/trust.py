@@ -7,7 +7,8 @@ Weights see only where their proposal goes, and k-hat of a few hundred draws is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +19,21 @@ from vibayes.search.chains import CHAINS_EACH, POINTS, ChainRun, run_chains
 from vibayes.search.mixtures import WeightedDraws
 from vibayes.search.normals import FittedNormal, apart
 from vibayes.search.shares import bridged
+from vibayes.search.stretched import Stretch, StretchedTarget
 
-__all__ = ["CHECK", "FINAL", "Effort", "Trial", "all_draws", "can_be_tried", "discrepancy", "tried"]
+__all__ = [
+    "CHECK",
+    "FINAL",
+    "JUMPING",
+    "MOST_JUMPING",
+    "STRETCHED",
+    "Effort",
+    "Trial",
+    "all_draws",
+    "can_be_tried",
+    "discrepancy",
+    "tried",
+]
 
 POINTS_OF_PLACE = 12
 FEWEST_POINTS = 4
@@ -44,16 +58,25 @@ class Effort:
         Number of rounds, each twice as long as the one before.
     leaps : int
         Number of leapfrog steps, and fewer where the log density is dear.
+    jumps : int, default 0
+        How often chains jump after each trajectory, for which they need no gradient.
     """
 
     rounds: int
     leaps: int
+    jumps: int = 0
 
 
 CHECK = Effort(3, 2000)
 """Of chains that begin where weights look good."""
 FINAL = Effort(7, 24_000)
 """Of chains as the last resort."""
+STRETCHED = Effort(6, 6000)
+"""Of chains in coordinates in which tails are short: if these help, they help soon."""
+JUMPING = Effort(6, 12_000, jumps=8)
+"""Of chains whose trajectories alone have not mixed."""
+MOST_JUMPING = 10
+"""Dimensions up to which jumps are often accepted."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +131,7 @@ def tried(
     rng: np.random.Generator,
     budget: Budget,
     effort: Effort,
+    stretch: Stretch | None = None,
 ) -> Trial:
     """Let chains begin at weighted draws, and compare.
 
@@ -128,6 +152,8 @@ def tried(
         Time and steps.
     effort
         How long it may take.
+    stretch
+        Of what variables those of the target are made, if chains are to move in these.
     """
     places = apart(normals)
     labels = nearest(places, draws.values)
@@ -135,16 +161,11 @@ def tried(
     begun = np.bincount(labels[rows], minlength=len(places))
     leaps = min(effort.leaps, affordable_leaps(target))
     points = labels[rows] if begun.min() >= FEWEST_POINTS else None
-    run = run_chains(
-        target,
-        draws.values[rows],
-        normals[0].full_root,
-        rng,
-        budget,
-        effort.rounds,
-        leaps,
-        points,
-    )
+    limits = budget, effort.rounds, leaps, points, effort.jumps
+    if stretch is None:
+        run = run_chains(target, draws.values[rows], normals[0].full_root, rng, *limits)
+    else:
+        run = run_stretched(target, draws, rows, stretch, rng, *limits)
     if run is None or not (run.mixing.good or run.within.good):
         return Trial(run)
     if run.mixing.good or points is None:
@@ -153,6 +174,24 @@ def tried(
     else:
         moved = draws_of_places(target, run, np.repeat(points, CHAINS_EACH), places, rng)
     return Trial(run, moved, agree(run, points, draws, logp, labels))
+
+
+def run_stretched(
+    target: Target,
+    draws: WeightedDraws,
+    rows: np.ndarray,
+    stretch: Stretch,
+    rng: np.random.Generator,
+    *limits: Any,
+) -> ChainRun | None:
+    """Let chains move where tails are short, and return them as draws of the target."""
+    begin = replace(draws, values=stretch.backward(draws.values))
+    stretched = StretchedTarget(target, stretch)
+    run = run_chains(stretched, begin.values[rows], begin.root, rng, *limits)
+    if run is None:
+        return None
+    logp = run.logp - stretch.log_slope(run.values)
+    return replace(run, values=stretch.forward(run.values), logp=logp)
 
 
 def draws_of_places(

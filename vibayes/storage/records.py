@@ -15,7 +15,7 @@ import pytensor
 from vibayes.exceptions import StorageError
 from vibayes.records.diagnosis import Diagnosis, VariableCheck
 from vibayes.records.ending import Ending
-from vibayes.records.findings import Attempt, Findings
+from vibayes.records.findings import Attempt, Findings, Search
 from vibayes.version import __version__
 
 __all__ = [
@@ -121,8 +121,15 @@ def ending_from(record: Mapping[str, Any]) -> Ending:
             if name in findings
         }
         attempts = tuple(typed(Attempt, known_fields(Attempt, a)) for a in findings["attempts"])
-        found["findings"] = typed(Findings, findings | arrays | {"attempts": attempts})
+        others = {"attempts": attempts, "search": search_from(findings)}
+        found["findings"] = typed(Findings, findings | arrays | others)
     return typed(Ending, found)
+
+
+def search_from(record: Mapping[str, Any]) -> Search | None:
+    """Return how a record says that modes were looked for; None if it says nothing."""
+    found = record.get("search")
+    return None if found is None else typed(Search, known_fields(Search, found))
 
 
 def diagnosis_record(diagnosis: Diagnosis | None) -> dict[str, Any] | None:
@@ -139,6 +146,7 @@ def diagnosis_from(record: Mapping[str, Any] | None) -> Diagnosis | None:
         typed(VariableCheck, known_fields(VariableCheck, v)) for v in found["variables"]
     )
     found["attempts"] = tuple(typed(Attempt, known_fields(Attempt, a)) for a in found["attempts"])
+    found["search"] = search_from(found)
     return typed(Diagnosis, found)
 
 

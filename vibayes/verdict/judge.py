@@ -91,7 +91,8 @@ def checked(
 
     Those that the fit has found, if they are trusted; the own draws with their weights, if these
     are good, and the fit has not found that they are not to be trusted; and where nothing else is
-    known of a normal, draws with heavier tails.
+    known of a normal, draws with heavier tails. Weights of the own draws know nothing of mass
+    elsewhere: they may be even at one of several normals.
 
     Returns
     -------
@@ -105,7 +106,8 @@ def checked(
     draws = len(own.values)
     reliable = is_reliable(own.khat, own.size, draws)
     nearly_exact = reliable and own.size > NEARLY_EXACT * draws
-    if findings is not None and not nearly_exact:
+    alone = findings is None or findings.normals == 1 or approx.several_modes
+    if findings is not None and not (nearly_exact and alone):
         if not findings.trusted:
             return "", (), None
         summary = own_summary(approx, random_seed)
@@ -220,6 +222,7 @@ def common_facts(approx: Joint, ending: Ending) -> dict[str, Any]:
         stopped=ending.reason,
         dropped=() if findings is None else findings.dropped,
         attempts=() if findings is None else findings.attempts,
+        search=None if findings is None else findings.search,
     )
 
 
