@@ -129,7 +129,8 @@ class Approximation(PosteriorNodes):
         draws
             Number of draws.
         random_seed
-            Seed of the draws.
+            Seed of the draws. True or False in its place is ``include_transformed``, as in PyMC3's
+            order of arguments.
         include_transformed
             Whether to add the unconstrained values, under names such as ``sigma_log__``.
         importance
@@ -146,6 +147,8 @@ class Approximation(PosteriorNodes):
             for models with minibatches, there is :func:`vibayes.compute_log_likelihood`.
         """
         draws = check_whole(draws, "draws", least=1)
+        if isinstance(random_seed, bool | np.bool_):
+            random_seed, include_transformed = None, bool(random_seed)
         return samples_of(self, draws, random_seed, include_transformed, importance)
 
     @check_arguments

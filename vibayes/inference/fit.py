@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any
 
 from vibayes.approximations.base import Approximation
 from vibayes.arguments import check_arguments, shown
+from vibayes.context import modelcontext
 from vibayes.families.known import FAMILIES
 from vibayes.inference.base import METHODS, Method
 from vibayes.inference.methods import FamilyInference
@@ -50,7 +52,8 @@ def fit(
         Where to start, by variable name: on the variable's own scale, or unconstrained under the
         name of its value variable.
     start_sigma
-        Standard deviations to start from, by variable name, in the unconstrained space.
+        Standard deviations to start from, by variable name, in the unconstrained space. A dict of
+        arguments of the inference class in its place is ``inf_kwargs``, as in PyMC3's order.
     inf_kwargs
         Further arguments of the inference class.
     diagnose
@@ -102,11 +105,28 @@ def fit(
     if isinstance(method, str):
         method, of_name = named_method(method)
         options = of_name | options
+    if start_sigma and inf_kwargs is None and are_options(start_sigma, method, modelcontext(model)):
+        start_sigma, options = None, options | dict(start_sigma)
     for name, value in {"start": start, "start_sigma": start_sigma}.items():
         if value is not None:
             options.setdefault(name, value)
     inference = made_method(method, model, random_seed, options)
     return inference.fit(n, diagnose=diagnose, **kwargs)
+
+
+def are_options(given: Mapping[str, Any], method: Any, model: Model) -> bool:
+    """Tell whether a dict holds arguments of a method, and nothing of the model's variables."""
+    variables = {v.name for v in (*model.free_RVs, *model.value_vars)}
+    makers = [method, getattr(method, "approximation", method)]
+    classes = [cls for maker in makers for cls in getattr(maker, "__mro__", ())]
+    known = {
+        name
+        for cls in classes
+        if "__init__" in vars(cls)
+        for name, p in signature(vars(cls)["__init__"]).parameters.items()
+        if p.kind is not p.VAR_KEYWORD
+    }
+    return given.keys() <= known - variables
 
 
 def named_method(name: str) -> tuple[type[Method], dict[str, Any]]:

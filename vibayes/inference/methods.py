@@ -275,7 +275,8 @@ class NFVI(FamilyInference):
     ----------
     flow : str, Flow or sequence of Flow
         Flows, as a formula such as ``"planar*8"`` or as objects; see
-        :class:`vibayes.NormalizingFlow`.
+        :class:`vibayes.NormalizingFlow`. After it, ``model`` and ``random_seed`` are taken by
+        position too.
     local_rv, model, cost_part_grad_scale, scale_cost_to_minibatch, random_seed, start, \
 start_sigma, beta, path_derivative
         As for :class:`ADVI`.
@@ -293,8 +294,22 @@ start_sigma, beta, path_derivative
     def __init__(
         self,
         flow: str | Flow | Sequence[Flow] = DEFAULT_FLOW,
-        local_rv: Mapping[TensorVariable, Any] | None = None,
+        local_rv: Mapping[TensorVariable, Any] | Model | None = None,
         model: Model | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(local_rv, model, flow=flow, **kwargs)
+        local, model, kwargs = in_either_order(local_rv, model, kwargs)
+        super().__init__(local, model, flow=flow, **kwargs)
+
+
+def in_either_order(
+    local_rv: Any, model: Any, options: dict[str, Any]
+) -> tuple[Mapping[TensorVariable, Any] | None, Any, dict[str, Any]]:
+    """Return arguments after the flow: local_rv, model; or a model, and then a seed."""
+    if local_rv is not None and not isinstance(local_rv, Mapping):
+        if model is not None:
+            if "random_seed" in options:
+                raise TypeError(f"NFVI: model is given twice, as {local_rv!r} and as {model!r}")
+            options = options | {"random_seed": model}
+        return None, local_rv, options
+    return local_rv, model, options
