@@ -102,6 +102,7 @@ from vibayes.distributions import (
 from vibayes.exceptions import (
     ApproximationWarning,
     ConvergenceWarning,
+    ImplicitFreezeWarning,
     StorageError,
     StorageWarning,
 )
@@ -206,6 +207,7 @@ __all__ = [
     "HurdleNegativeBinomial",
     "HurdlePoisson",
     "HyperGeometric",
+    "ImplicitFreezeWarning",
     "ImplicitGradient",
     "Inference",
     "Interpolated",
