@@ -108,8 +108,9 @@ class FamilyInference(KLqp):
         The model; by default the one of the ``with`` block.
     cost_part_grad_scale : float or scalar variable, default 1
         Factor of that part of the gradient whose expectation is zero: 0 is the path derivative.
-    scale_cost_to_minibatch : bool, default False
-        Whether the loss is of the size of a minibatch, and not of the whole data.
+    scale_cost_to_minibatch : bool, default True
+        Whether the loss is of the size of a minibatch, and not of the whole data; see
+        :class:`vibayes.Approximation`.
     random_seed : int, optional
         Seed of everything random in the fit.
     start : dict, optional
@@ -158,7 +159,7 @@ class FamilyInference(KLqp):
         local_rv: Mapping[TensorVariable, Any] | None = None,
         model: Model | None = None,
         cost_part_grad_scale: Any = 1.0,
-        scale_cost_to_minibatch: bool = False,
+        scale_cost_to_minibatch: bool = True,
         random_seed: Any = None,
         start: Mapping[str, Any] | None = None,
         start_sigma: Mapping[str, Any] | None = None,
