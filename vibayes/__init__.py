@@ -111,7 +111,7 @@ from vibayes.inference.fit import fit
 from vibayes.inference.inference import Inference
 from vibayes.inference.methods import ADVI, NFVI, FullRankADVI, KLqp, LowRankADVI
 from vibayes.inference.searches import AutoVI, LaplaceVI, MixtureVI, PathfinderVI
-from vibayes.inference.svgd import ASVGD, SVGD, ImplicitGradient
+from vibayes.inference.svgd import ASVGD, SVGD, ImplicitGradient, Stein
 from vibayes.loading import load
 from vibayes.model.core import Model
 from vibayes.model.data import Data, set_data
@@ -123,9 +123,9 @@ from vibayes.nuts.sampling import sample
 from vibayes.objectives.base import ObjectiveFunction, Operator
 from vibayes.objectives.kl import KL
 from vibayes.objectives.renyi import IWELBO, Renyi
-from vibayes.objectives.stein import KSD, Stein
+from vibayes.objectives.stein import KSD
 from vibayes.objectives.test_function import TestFunction
-from vibayes.plots import model_to_graphviz, plot_loss
+from vibayes.plots import model_to_graphviz, plot_loss, plot_posterior
 from vibayes.predictive.log_density import compute_log_likelihood, compute_log_prior
 from vibayes.predictive.predictive import sample_posterior_predictive, sample_prior_predictive
 from vibayes.pymc_models.convert import from_pymc
@@ -303,6 +303,7 @@ __all__ = [
     "nesterov_momentum",
     "norm_constraint",
     "plot_loss",
+    "plot_posterior",
     "rmsprop",
     "sample",
     "sample_approx",

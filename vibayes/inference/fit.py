@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from inspect import signature
 from typing import Any
 
+from pytensor.tensor.variable import TensorVariable
+
 from vibayes.approximations.base import Approximation
 from vibayes.arguments import check_arguments, shown
 from vibayes.context import modelcontext
@@ -27,6 +29,8 @@ def fit(
     start_sigma: Mapping[str, Any] | None = None,
     inf_kwargs: Mapping[str, Any] | None = None,
     diagnose: bool = True,
+    *,
+    local_rv: Mapping[TensorVariable, Any] | None = None,
     **kwargs: Any,
 ) -> Approximation:
     """Fit an approximate posterior, and judge it.
@@ -59,6 +63,9 @@ def fit(
     diagnose
         Whether to judge the result by :meth:`Approximation.diagnose`, and to warn if it is not
         good.
+    local_rv
+        Variables that belong to the observations of a minibatch; see
+        :class:`vibayes.SingleGroupApproximation`.
     **kwargs
         Arguments of :meth:`vibayes.Inference.fit`.
 
@@ -95,7 +102,12 @@ def fit(
     """
     options = dict(inf_kwargs or {})
     if isinstance(method, Method):
-        given = {"start": start, "start_sigma": start_sigma, "random_seed": random_seed}
+        given = {
+            "start": start,
+            "start_sigma": start_sigma,
+            "random_seed": random_seed,
+            "local_rv": local_rv,
+        }
         if extra := [name for name, v in given.items() if v is not None] + list(options):
             raise TypeError(
                 f"{extra[0]} has no effect on an inference object that is made already; "
@@ -107,7 +119,8 @@ def fit(
         options = of_name | options
     if start_sigma and inf_kwargs is None and are_options(start_sigma, method, modelcontext(model)):
         start_sigma, options = None, options | dict(start_sigma)
-    for name, value in {"start": start, "start_sigma": start_sigma}.items():
+    named = {"start": start, "start_sigma": start_sigma, "local_rv": local_rv}
+    for name, value in named.items():
         if value is not None:
             options.setdefault(name, value)
     inference = made_method(method, model, random_seed, options)

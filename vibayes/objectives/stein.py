@@ -19,7 +19,7 @@ from vibayes.model.gradients import gradient_of
 from vibayes.objectives.base import Operator
 from vibayes.objectives.kernels import Kernel, as_kernel, rbf
 
-__all__ = ["KSD", "Stein"]
+__all__ = ["KSD"]
 
 
 class KSD(Operator):
@@ -119,6 +119,3 @@ class KSD(Operator):
         grads = gradient_of(logp.sum(), list(roots.values()), self.approx.model)
         score = pt.concatenate([g.reshape((n, -1)) for g in grads], axis=1)
         return graph_replace(score, {roots[var]: part for var, part in z.items()}, strict=False)
-
-
-Stein = KSD

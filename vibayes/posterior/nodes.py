@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import chain
 from typing import Any, TypeAlias
 
 import pytensor
@@ -200,7 +199,7 @@ class PosteriorNodes(Joint):
         """
         swap = self.replaced(more_replacements, as_nodes(node))
         one, new = self._one_draw, fresh_draws(self, s, d)
-        pairs = zip(chain(*one.drawn), chain(*new.drawn), strict=True)
+        pairs = zip(variables_of(one), variables_of(new), strict=True)
         draws = replace(new, z=dict(pairs))  # for graphs of the one draw, in place of values
         return like(
             node, at_draws(self, draws, as_nodes(node), lambda graphs: swapped(graphs, swap))
@@ -253,6 +252,14 @@ def as_nodes(node: Nodes) -> list[Variable]:
         if not isinstance(entry, Variable):
             raise TypeError(f"expected an expression of the model's variables, got {entry!r}")
     return nodes
+
+
+def variables_of(draws: Draws) -> list[Variable]:
+    """Return what draws consist of, in a fixed order: noise may have several parts."""
+    parts = [
+        part for pair in draws.drawn for x in pair for part in (x if isinstance(x, tuple) else [x])
+    ]
+    return [*parts, *draws.z.values()]
 
 
 def in_either_order(
