@@ -118,7 +118,8 @@ def fit(
         method, of_name = named_method(method)
         options = of_name | options
     if start_sigma and inf_kwargs is None and are_options(start_sigma, method, modelcontext(model)):
-        start_sigma, options = None, options | dict(start_sigma)
+        options |= start_sigma
+        start_sigma = None
     named = {"start": start, "start_sigma": start_sigma, "local_rv": local_rv}
     for name, value in named.items():
         if value is not None:
