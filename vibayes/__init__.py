@@ -8,6 +8,7 @@ from vibayes.approximations.gaussian_mixture import GaussianMixture
 from vibayes.approximations.low_rank import LowRank
 from vibayes.approximations.mean_field import MeanField
 from vibayes.approximations.normalizing_flow import NormalizingFlow
+from vibayes.backend.tables import accept_tables
 from vibayes.context import modelcontext
 from vibayes.distributions import (
     AR,
@@ -146,6 +147,8 @@ from vibayes.updates import (
     total_norm_constraint,
 )
 from vibayes.version import __version__
+
+accept_tables()
 
 __all__ = [
     "ADVI",
