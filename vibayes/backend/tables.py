@@ -33,7 +33,7 @@ def accept_tables() -> None:
 def of_table(x: Any, name: str | None, ndim: int | None, **kwargs: Any) -> TensorVariable:
     """Return a table or a column as a constant; leave anything else to PyTensor."""
     if type(x).__module__.partition(".")[0] not in LIBRARIES:
-        return of_table.unknown(x, name, ndim, **kwargs)  # type: ignore[attr-defined, no-any-return]
+        return of_table.unknown(x, name, ndim, **kwargs)  # type: ignore[attr-defined]
     array = np.asarray(x.to_numpy() if hasattr(x, "to_numpy") else x)
     if array.dtype != bool:  # which chooses elements, as an index
         array = numeric_array(x, f"the {type(x).__name__} in an expression")

@@ -300,7 +300,7 @@ class Model(Registration):
             allow_input_downcast=True,
         )
         if not point_fn:
-            return function  # type: ignore[no-any-return]
+            return function
         names = [i.name for i in inputs]
 
         def of_point(point: Mapping[str, Any]) -> Any:
