@@ -184,3 +184,31 @@ def test_a_callback_that_cannot_say_what_it_remembers_costs_nobody_the_fit(tmp_p
 def test_the_order_of_a_norm_is_checked(ord):
     with pytest.raises(ValueError, match="ord must be a number"):
         CheckParametersConvergence(ord=ord)
+
+
+def test_a_check_inside_a_callback_of_ones_own_looks_at_its_own_times():
+    with vb.Model():
+        vb.Normal("x", shape=2)
+        approx = vb.MeanField()
+    check = CheckParametersConvergence(every=50, diff="absolute")
+    for i in range(1, 50):
+        check(approx, None, i)  # the first look is remembered; the others are between two times
+    with pytest.raises(StopIteration, match="achieved at 50"):
+        check(approx, None, 50)
+
+
+def test_a_check_that_is_handed_another_fit_begins_again():
+    check = CheckParametersConvergence(every=10, diff="absolute")
+    for size in (1, 2):
+        with vb.Model():
+            vb.Normal("x", shape=size)
+            check(vb.MeanField(), None, 10)
+
+
+def test_a_tracker_inside_a_callback_of_ones_own_looks_at_its_own_times():
+    tracker = Tracker(every=3, i=lambda approx, losses, i: i)
+    for i in range(1, 10):
+        tracker(None, None, i)
+    assert tracker["i"] == [3, 6, 9]
+    tracker.record(None, None, 10)
+    assert tracker["i"][-1] == 10

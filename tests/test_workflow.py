@@ -102,9 +102,7 @@ def test_predictions_of_new_children(models, results):
         before = vb.draw(models["both"]["x"])
         try:
             vb.set_data({"x": [[0.0, 0.0], [1.0, -1.0]]}, coords={"child": ["average", "other"]})
-            new = vb.sample_posterior_predictive(
-                results["both"], predictions=True, extend_inferencedata=False, random_seed=3
-            )
+            new = vb.sample_posterior_predictive(results["both"], predictions=True, random_seed=3)
         finally:
             vb.set_data({"x": before}, coords={"child": range(len(before))})
     drawn = new["predictions"]["score"]

@@ -8,6 +8,7 @@ from vibayes.approximations.gaussian_mixture import GaussianMixture
 from vibayes.approximations.low_rank import LowRank
 from vibayes.approximations.mean_field import MeanField
 from vibayes.approximations.normalizing_flow import NormalizingFlow
+from vibayes.backend.tables import accept_tables
 from vibayes.context import modelcontext
 from vibayes.distributions import (
     AR,
@@ -102,6 +103,7 @@ from vibayes.distributions import (
 from vibayes.exceptions import (
     ApproximationWarning,
     ConvergenceWarning,
+    ImplicitFreezeWarning,
     StorageError,
     StorageWarning,
 )
@@ -110,7 +112,7 @@ from vibayes.inference.fit import fit
 from vibayes.inference.inference import Inference
 from vibayes.inference.methods import ADVI, NFVI, FullRankADVI, KLqp, LowRankADVI
 from vibayes.inference.searches import AutoVI, LaplaceVI, MixtureVI, PathfinderVI
-from vibayes.inference.svgd import ASVGD, SVGD, ImplicitGradient
+from vibayes.inference.svgd import ASVGD, SVGD, ImplicitGradient, Stein
 from vibayes.loading import load
 from vibayes.model.core import Model
 from vibayes.model.data import Data, set_data
@@ -122,9 +124,9 @@ from vibayes.nuts.sampling import sample
 from vibayes.objectives.base import ObjectiveFunction, Operator
 from vibayes.objectives.kl import KL
 from vibayes.objectives.renyi import IWELBO, Renyi
-from vibayes.objectives.stein import KSD, Stein
+from vibayes.objectives.stein import KSD
 from vibayes.objectives.test_function import TestFunction
-from vibayes.plots import model_to_graphviz, plot_loss
+from vibayes.plots import model_to_graphviz, plot_loss, plot_posterior
 from vibayes.predictive.log_density import compute_log_likelihood, compute_log_prior
 from vibayes.predictive.predictive import sample_posterior_predictive, sample_prior_predictive
 from vibayes.pymc_models.convert import from_pymc
@@ -145,6 +147,8 @@ from vibayes.updates import (
     total_norm_constraint,
 )
 from vibayes.version import __version__
+
+accept_tables()
 
 __all__ = [
     "ADVI",
@@ -206,6 +210,7 @@ __all__ = [
     "HurdleNegativeBinomial",
     "HurdlePoisson",
     "HyperGeometric",
+    "ImplicitFreezeWarning",
     "ImplicitGradient",
     "Inference",
     "Interpolated",
@@ -301,6 +306,7 @@ __all__ = [
     "nesterov_momentum",
     "norm_constraint",
     "plot_loss",
+    "plot_posterior",
     "rmsprop",
     "sample",
     "sample_approx",

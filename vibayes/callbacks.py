@@ -22,7 +22,8 @@ class Callback:
     A fit calls ``callback(approx, losses, i)`` after iteration ``i``, counted from 1, whenever
     ``i`` is a multiple of ``every``. Between calls nothing but compiled code runs, so a callback
     that looks seldom costs little. To end the fit, raise ``StopIteration``. A plain function
-    serves as a callback too, called at each iteration unless it has an attribute ``every``.
+    serves as a callback too, called at each iteration unless it has an attribute ``every``. One of
+    your own may call those that are here: they look at multiples of their ``every`` alone.
 
     Attributes
     ----------
@@ -145,9 +146,11 @@ class CheckParametersConvergence(Callback):
         self._previous = previous
 
     def __call__(self, approx: Any, losses: np.ndarray, i: int) -> None:
-        current = self.flatten_shared(approx.params)
-        before, self._previous = self._previous, current
-        if before is None:
+        before = self._previous
+        if before is not None and i % self.every:
+            return
+        self._previous = current = self.flatten_shared(approx.params)
+        if before is None or before.shape != current.shape:  # the first look, or another fit
             return
         change = np.abs(current - before)
         if self.diff == "relative":
@@ -199,7 +202,9 @@ class Tracker(Callback):
             wanted = self._wants_arguments[name]
             self.hist[name].append(function(approx, losses, i) if wanted else function())
 
-    __call__ = record
+    def __call__(self, approx: Any, losses: np.ndarray, i: int) -> None:
+        if i % self.every == 0:
+            self.record(approx, losses, i)
 
     def state(self) -> dict[str, Any]:
         """Return the records, of statistics that are numbers or arrays of one shape."""

@@ -3,6 +3,7 @@
 __all__ = [
     "ApproximationWarning",
     "ConvergenceWarning",
+    "ImplicitFreezeWarning",
     "ImputationError",
     "ModelError",
     "ParameterError",
@@ -70,6 +71,10 @@ class ConvergenceWarning(UserWarning):
 
 class ApproximationWarning(UserWarning):
     """A fit converged, but its family does not hold the posterior."""
+
+
+class ImplicitFreezeWarning(UserWarning):
+    """Predictive draws keep draws of a variable although something above it has changed."""
 
 
 class StorageWarning(UserWarning):

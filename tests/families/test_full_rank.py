@@ -65,7 +65,7 @@ def test_parameters_are_the_lower_triangle_row_after_row(three, rng):
     L = lower(rng, 3)
     approx.shared_params["L_tril"].set_value(L[np.tril_indices(3)])
     np.testing.assert_allclose(evaluate([approx.L])[0], L)
-    np.testing.assert_allclose(evaluate([approx.L_chol])[0], L)
+    np.testing.assert_allclose(evaluate([approx.L_chol])[0], np.linalg.cholesky(L @ L.T))
     np.testing.assert_allclose(evaluate([approx.cov])[0], L @ L.T)
     np.testing.assert_allclose(evaluate([approx.std])[0], np.sqrt(np.diag(L @ L.T)))
 

@@ -285,6 +285,7 @@ FUNCTIONS = {
     "modelcontext": OF_MODEL,
     "norm_constraint": {"tensor": lambda: pt.ones((2, 2)), "max_norm": 1.0},
     "plot_loss": {"approx": DATA},
+    "plot_posterior": {"data": posterior},
     "sample": {"draws": 2, "tune": 2, "chains": 1, "model": model, "backend": "py"},
     "sample_approx": {"approx": approx, "draws": 2},
     "sample_posterior_predictive": {

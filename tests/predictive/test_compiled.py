@@ -147,7 +147,9 @@ def results(data):
             getattr(vb, name)(name, *positional, **named, observed=data[name])
         t = np.repeat(VALUES, DRAWS)[None]
         posterior = xr.Dataset({"t": (("chain", "draw"), t)})
-        results = vb.sample_posterior_predictive(posterior, random_seed=1)
+        results = vb.sample_posterior_predictive(
+            posterior, random_seed=1, extend_inferencedata=True
+        )
         return vb.compute_log_likelihood(results)
 
 

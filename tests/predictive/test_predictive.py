@@ -137,14 +137,13 @@ def results_groups(results):
 
 def test_extending(regression):
     samples = vb.MeanField(model=regression).sample(20, random_seed=1)
-    results = vb.sample_posterior_predictive(samples, regression, random_seed=1)
+    extending = {"model": regression, "extend_inferencedata": True}
+    results = vb.sample_posterior_predictive(samples, random_seed=1, **extending)
     assert results is samples
     first = samples.posterior_predictive["y"].values
-    vb.sample_posterior_predictive(samples, regression, random_seed=2)  # takes its place
+    vb.sample_posterior_predictive(samples, random_seed=2, **extending)  # takes its place
     assert (samples.posterior_predictive["y"].values != first).all()
-    new = vb.sample_posterior_predictive(
-        samples, regression, extend_inferencedata=False, random_seed=1
-    )
+    new = vb.sample_posterior_predictive(samples, regression, random_seed=1)
     assert set(results_groups(new)) == {"posterior_predictive", "observed_data", "constant_data"}
     np.testing.assert_array_equal(new.posterior_predictive["y"].values, first)
 
@@ -155,28 +154,124 @@ def test_arviz_objects_made_by_hand(regression):
         samples = az.from_dict(posterior=values)
     else:
         samples = az.from_dict({"posterior": values})
-    assert vb.sample_posterior_predictive(samples, regression) is samples
+    assert vb.sample_posterior_predictive(samples, regression, extend_inferencedata=True) is samples
     assert samples.posterior_predictive["y"].shape == (2, 7, 30)
     tree = xr.DataTree.from_dict({"posterior": posterior(slope=1.0, sigma=1.0)})
-    vb.sample_posterior_predictive(tree, regression)
+    vb.sample_posterior_predictive(tree, regression, extend_inferencedata=True)
     assert tree["posterior_predictive"]["y"].shape == (2, 200, 30)
 
 
-def test_variables_that_are_named_are_drawn_anew():
+@pytest.fixture(scope="module")
+def hierarchy():
     with vb.Model() as model:
         mu = vb.Normal("mu", 100, 1)
         group = vb.Normal("group", mu, 1)
-        vb.Normal("y", group, 1, observed=np.zeros(3))
-    draws = posterior(mu=0.0, group=50.0)
+        y = vb.Normal("y", group, 1, observed=np.zeros(3))
+        vb.Deterministic("double", 2 * y)
+        vb.Deterministic("half", group / 2)
+    return model
 
-    def means(names):
-        results = vb.sample_posterior_predictive(draws, model, var_names=names, random_seed=1)
-        return {name: float(v.mean()) for name, v in results.posterior_predictive.data_vars.items()}
 
-    assert means(["y"]) == pytest.approx({"y": 50.0}, abs=0.5)
-    assert means(["group", "y"]) == pytest.approx({"group": 0.0, "y": 0.0}, abs=0.5)
-    # what depends on a variable that is drawn anew is drawn anew too
-    assert means(["mu", "y"]) == pytest.approx({"mu": 100.0, "y": 100.0}, abs=0.5)
+def means(model, draws, **kwargs):
+    results = vb.sample_posterior_predictive(draws, model, random_seed=1, **kwargs)
+    return {name: float(v.mean()) for name, v in results.posterior_predictive.data_vars.items()}
+
+
+BOTH = posterior(mu=0.0, group=50.0)
+
+
+def test_var_names_return_draws_of_the_posterior(hierarchy):
+    found = means(hierarchy, BOTH, var_names=["mu", "group", "y", "half"])
+    assert found == pytest.approx({"mu": 0.0, "group": 50.0, "y": 50.0, "half": 25.0}, abs=0.5)
+    assert found["mu"] == 0.0
+
+
+def test_deterministics_of_what_is_observed_are_drawn_with_it(hierarchy):
+    assert means(hierarchy, BOTH) == pytest.approx({"double": 100.0, "y": 50.0}, abs=1)
+
+
+def test_sample_vars_are_drawn_anew(hierarchy):
+    found = means(hierarchy, BOTH, sample_vars="group")
+    assert found == pytest.approx({"group": 0.0}, abs=0.5)
+    found = means(hierarchy, BOTH, sample_vars=["mu", "group"], var_names=["mu", "y"])
+    assert found == pytest.approx({"mu": 100.0, "y": 100.0}, abs=0.5)
+
+
+def test_what_depends_on_sample_vars_is_kept_with_a_warning(hierarchy):
+    with pytest.warns(vb.ImplicitFreezeWarning, match="'group' .* 'mu', on which") as told:
+        found = means(hierarchy, BOTH, sample_vars=["mu"], var_names=["mu", "y"])
+    assert found == pytest.approx({"mu": 100.0, "y": 50.0}, abs=0.5)
+    assert len(told) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        means(hierarchy, BOTH, sample_vars="mu", var_names=["mu", "y"], freeze_vars="group")
+
+
+def test_what_the_posterior_lacks_is_drawn(hierarchy):
+    draws = posterior(mu=0.0)
+    with pytest.warns(UserWarning, match=r"no draws of 'group' \(it has 'mu'\)"):
+        assert means(hierarchy, draws)["y"] == pytest.approx(0.0, abs=0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        means(hierarchy, draws, var_names=["group", "y"])
+        means(hierarchy, draws, sample_vars=["group"], var_names=["y"])
+
+
+def test_data_that_changed_above_a_free_variable_are_told():
+    with vb.Model() as model:
+        x = vb.Data("x", [0.0, 0.0])
+        center = vb.Deterministic("center", x.mean())
+        e = vb.Normal("e", x, 0.1, shape=2)
+        vb.Normal("y", e - center, 0.1, observed=[1.0, 2.0])
+        draws = vb.MeanField(start={"e": np.zeros(2)}, start_sigma={"e": 0.01}).sample(50)
+        vb.set_data({"x": [50.0, 50.0]})
+    with pytest.warns(vb.ImplicitFreezeWarning, match="'e' are those .* 'x', on which it depends"):
+        assert means(model, draws)["y"] == pytest.approx(-50, abs=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = means(model, draws, sample_vars="e", var_names=["e", "y"])
+        assert found == pytest.approx({"e": 50.0, "y": 0.0}, abs=1)
+        frozen = ["e", "center"]  # as it was when the model was fitted
+        assert means(model, draws, freeze_vars=frozen)["y"] == pytest.approx(0, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "match"),
+    [
+        ({"sample_vars": "mu", "freeze_vars": "mu"}, ValueError, "both name 'mu'"),
+        ({"freeze_vars": "half"}, ModelError, "no draws of 'half'"),
+        ({"sample_vars": "no"}, KeyError, "sample_vars: no variable 'no'"),
+        ({"idata_kwargs": {"save": 1}}, TypeError, "idata_kwargs takes .* got 'save'"),
+        ({"compile_kwargs": {"nope": 1}}, TypeError, "compile_kwargs takes 'mode' alone"),
+        ({"backend": "fortran"}, ValueError, "backend must be"),
+    ],
+)
+def test_bad_choices(hierarchy, kwargs, error, match):
+    with pytest.raises(error, match=match):
+        vb.sample_posterior_predictive(BOTH, hierarchy, **kwargs)
+
+
+def test_points_and_plain_arrays(hierarchy):
+    points = [{"mu": 0.0, "group": float(i)} for i in range(5)]
+    values = vb.sample_posterior_predictive(
+        points, hierarchy, var_names=["group", "y"], return_inferencedata=False, progressbar=False
+    )
+    assert values["y"].shape == (1, 5, 3)
+    np.testing.assert_array_equal(values["group"], [np.arange(5.0)])
+    with pytest.raises(TypeError, match="a list of draws must hold dicts"):
+        vb.sample_posterior_predictive([*points, {"mu": 0.0}], hierarchy)
+
+
+def test_names_and_labels_of_results(hierarchy):
+    options = {"dims": {"y": ["row"]}, "coords": {"row": list("abc")}}
+    results = vb.sample_posterior_predictive(
+        BOTH, hierarchy, var_names="y", idata_kwargs=options, backend="py", random_seed=1
+    )
+    assert list(results.posterior_predictive["y"]["row"].values) == list("abc")
+    prior = vb.sample_prior_predictive(4, hierarchy, idata_kwargs=options)
+    assert prior.prior_predictive["y"].dims == ("chain", "draw", "row")
+    plain = vb.sample_prior_predictive(4, hierarchy, return_inferencedata=False)
+    assert plain["y"].shape == (4, 3)
 
 
 def test_potentials_are_left_out_with_a_warning(regression):
@@ -203,12 +298,14 @@ def test_potentials_are_left_out_with_a_warning(regression):
 
 def test_new_rows(regression):
     samples = vb.MeanField(model=regression).sample(20, random_seed=1)
-    vb.sample_posterior_predictive(samples, regression, random_seed=1)
+    vb.sample_posterior_predictive(samples, regression, random_seed=1, extend_inferencedata=True)
     old = regression["x"].get_value()
     with regression:
         vb.set_data({"x": [0.0, 1e6]}, coords={"obs": ["zero", "far"]})
         try:
-            vb.sample_posterior_predictive(samples, predictions=True, random_seed=1)
+            vb.sample_posterior_predictive(
+                samples, predictions=True, extend_inferencedata=True, random_seed=1
+            )
         finally:
             vb.set_data({"x": old}, coords={"obs": range(30)})
     y = samples.predictions["y"]
@@ -247,7 +344,7 @@ def test_memory_that_is_locked():
     results = vb.compute_log_likelihood(
         xr.Dataset({"mu": (("chain", "draw"), mu)}), model=model
     )  # PyTensor now has locked the constants
-    vb.sample_posterior_predictive(results, model, random_seed=1)
+    vb.sample_posterior_predictive(results, model, random_seed=1, extend_inferencedata=True)
     assert results.posterior_predictive["y"].shape == (1, 20, 3)
 
 
@@ -266,7 +363,7 @@ def test_float32(float32):
         mu = vb.Normal("mu")
         vb.Normal("y", mu, 1, observed=[1.0, 2.0])
         vb.Poisson("k", vb.math.exp(mu), observed=[1, 2])
-    results = vb.sample_posterior_predictive(posterior(mu=1.0), model)
+    results = vb.sample_posterior_predictive(posterior(mu=1.0), model, extend_inferencedata=True)
     vb.compute_log_likelihood(results, model=model)
     assert results.posterior_predictive["y"].dtype == "float32"
     assert results.posterior_predictive["k"].dtype == "int64"

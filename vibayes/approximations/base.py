@@ -45,14 +45,16 @@ class Approximation(PosteriorNodes):
         Factor of the part of the gradient that comes from the derivative of log q by the
         parameters at a fixed draw. Its expectation is zero: 0 leaves it out (the path derivative
         of Roeder et al. 2017), and a shared variable can go from 1 to 0 during a fit.
-    scale_cost_to_minibatch : bool, default False
+    scale_cost_to_minibatch : bool, default True
         Whether the loss is divided by the largest factor by which ``total_size`` scales a
-        variable, so that it is of the size of the minibatch.
+        variable, so that it is of the size of the minibatch: rates of optimizers such as
+        :func:`vibayes.sgd` then do not depend on the number of rows. The optimum is the same.
 
     Attributes
     ----------
     hist : numpy.ndarray
-        Loss at each iteration: the negative ELBO, by one Monte Carlo estimate.
+        Loss at each iteration: the negative ELBO, by one Monte Carlo estimate; divided as
+        ``scale_cost_to_minibatch`` says.
     ending : Ending
         Why the last fit ended.
     diagnosis : Diagnosis or None
@@ -76,7 +78,7 @@ class Approximation(PosteriorNodes):
         model: Model | None = None,
         random_seed: Any = None,
         cost_part_grad_scale: Any = 1.0,
-        scale_cost_to_minibatch: bool = False,
+        scale_cost_to_minibatch: bool = True,
     ) -> None:
         super().__init__(
             groups,
@@ -129,7 +131,8 @@ class Approximation(PosteriorNodes):
         draws
             Number of draws.
         random_seed
-            Seed of the draws.
+            Seed of the draws. True or False in its place is ``include_transformed``, as in PyMC3's
+            order of arguments.
         include_transformed
             Whether to add the unconstrained values, under names such as ``sigma_log__``.
         importance
@@ -146,6 +149,8 @@ class Approximation(PosteriorNodes):
             for models with minibatches, there is :func:`vibayes.compute_log_likelihood`.
         """
         draws = check_whole(draws, "draws", least=1)
+        if isinstance(random_seed, bool | np.bool_):
+            random_seed, include_transformed = None, bool(random_seed)
         return samples_of(self, draws, random_seed, include_transformed, importance)
 
     @check_arguments
@@ -346,7 +351,7 @@ class SingleGroupApproximation(Approximation):
         local_rv: Mapping[TensorVariable, Any] | None = None,
         model: Model | None = None,
         cost_part_grad_scale: Any = 1.0,
-        scale_cost_to_minibatch: bool = False,
+        scale_cost_to_minibatch: bool = True,
         random_seed: Any = None,
         start: Mapping[str, Any] | None = None,
         start_sigma: Mapping[str, Any] | None = None,

@@ -52,5 +52,5 @@ class FullRank(SingleGroupApproximation):
 
     @property
     def L_chol(self) -> TensorVariable:
-        """Cholesky factor of the covariance, as ``L``."""
-        return cast(FullRankGroup, self.groups[0]).L
+        """Cholesky factor of the covariance, with a positive diagonal."""
+        return cast(FullRankGroup, self.groups[0]).L_chol

@@ -24,6 +24,7 @@ __all__ = [
     "compiled_code",
     "evaluate",
     "is_chosen_by_hand",
+    "mode_of_many",
     "profiling_mode",
     "resolve_mode",
     "resolve_steps_mode",
@@ -62,6 +63,28 @@ def resolve_mode(backend: str | None = None, mode: Any = None) -> Any:
     if backend not in BACKENDS:
         raise ValueError(f"backend must be 'numba', 'c' or 'py', got {backend!r}")
     return "CVM" if backend == "c" else EVALUATE_MODE
+
+
+def mode_of_many(backend: str | None = None, compile_kwargs: Any = None) -> Any:
+    """Return the mode of what is evaluated a few times at many draws: NumPy's by default.
+
+    Parameters
+    ----------
+    backend
+        As for :func:`resolve_mode`.
+    compile_kwargs : dict, optional
+        ``mode``: a PyTensor mode.
+
+    Raises
+    ------
+    TypeError
+        If ``compile_kwargs`` has anything else.
+    """
+    given = dict(compile_kwargs or {})
+    mode = given.pop("mode", None)
+    if given:
+        raise TypeError(f"compile_kwargs takes 'mode' alone, got {next(iter(given))!r}")
+    return EVALUATE_MODE if backend is None and mode is None else resolve_mode(backend, mode)
 
 
 def resolve_steps_mode(

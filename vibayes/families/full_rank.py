@@ -84,8 +84,9 @@ class FullRankGroup(Group):
 
     @property
     def L_chol(self) -> TensorVariable:
-        """Cholesky factor of the covariance, as ``L``."""
-        return self.L
+        """Cholesky factor of the covariance, with a positive diagonal."""
+        L = self.L
+        return L * pt.where(pt.diag(L) < 0, -1, 1).astype(L.dtype)
 
     @property
     def mean(self) -> TensorVariable:

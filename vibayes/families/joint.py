@@ -60,7 +60,7 @@ class Joint:
         model: Model | None = None,
         random_seed: Any = None,
         cost_part_grad_scale: Any = 1.0,
-        scale_cost_to_minibatch: bool = False,
+        scale_cost_to_minibatch: bool = True,
     ) -> None:
         self.model: Model = modelcontext(model)
         self.cost_part_grad_scale: float | TensorVariable = check_scale(cost_part_grad_scale)

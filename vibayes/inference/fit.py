@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any
+
+from pytensor.tensor.variable import TensorVariable
 
 from vibayes.approximations.base import Approximation
 from vibayes.arguments import check_arguments, shown
+from vibayes.context import modelcontext
 from vibayes.families.known import FAMILIES
 from vibayes.inference.base import METHODS, Method
 from vibayes.inference.methods import FamilyInference
@@ -25,6 +29,8 @@ def fit(
     start_sigma: Mapping[str, Any] | None = None,
     inf_kwargs: Mapping[str, Any] | None = None,
     diagnose: bool = True,
+    *,
+    local_rv: Mapping[TensorVariable, Any] | None = None,
     **kwargs: Any,
 ) -> Approximation:
     """Fit an approximate posterior, and judge it.
@@ -50,12 +56,16 @@ def fit(
         Where to start, by variable name: on the variable's own scale, or unconstrained under the
         name of its value variable.
     start_sigma
-        Standard deviations to start from, by variable name, in the unconstrained space.
+        Standard deviations to start from, by variable name, in the unconstrained space. A dict of
+        arguments of the inference class in its place is ``inf_kwargs``, as in PyMC3's order.
     inf_kwargs
         Further arguments of the inference class.
     diagnose
         Whether to judge the result by :meth:`Approximation.diagnose`, and to warn if it is not
         good.
+    local_rv
+        Variables that belong to the observations of a minibatch; see
+        :class:`vibayes.SingleGroupApproximation`.
     **kwargs
         Arguments of :meth:`vibayes.Inference.fit`.
 
@@ -92,7 +102,12 @@ def fit(
     """
     options = dict(inf_kwargs or {})
     if isinstance(method, Method):
-        given = {"start": start, "start_sigma": start_sigma, "random_seed": random_seed}
+        given = {
+            "start": start,
+            "start_sigma": start_sigma,
+            "random_seed": random_seed,
+            "local_rv": local_rv,
+        }
         if extra := [name for name, v in given.items() if v is not None] + list(options):
             raise TypeError(
                 f"{extra[0]} has no effect on an inference object that is made already; "
@@ -102,11 +117,30 @@ def fit(
     if isinstance(method, str):
         method, of_name = named_method(method)
         options = of_name | options
-    for name, value in {"start": start, "start_sigma": start_sigma}.items():
+    if start_sigma and inf_kwargs is None and are_options(start_sigma, method, modelcontext(model)):
+        options |= start_sigma
+        start_sigma = None
+    named = {"start": start, "start_sigma": start_sigma, "local_rv": local_rv}
+    for name, value in named.items():
         if value is not None:
             options.setdefault(name, value)
     inference = made_method(method, model, random_seed, options)
     return inference.fit(n, diagnose=diagnose, **kwargs)
+
+
+def are_options(given: Mapping[str, Any], method: Any, model: Model) -> bool:
+    """Tell whether a dict holds arguments of a method, and nothing of the model's variables."""
+    variables = {v.name for v in (*model.free_RVs, *model.value_vars)}
+    makers = [method, getattr(method, "approximation", method)]
+    classes = [cls for maker in makers for cls in getattr(maker, "__mro__", ())]
+    known = {
+        name
+        for cls in classes
+        if "__init__" in vars(cls)
+        for name, p in signature(vars(cls)["__init__"]).parameters.items()
+        if p.kind is not p.VAR_KEYWORD
+    }
+    return given.keys() <= known - variables
 
 
 def named_method(name: str) -> tuple[type[Method], dict[str, Any]]:

@@ -128,8 +128,8 @@ class Inference(Method):
         *,
         obj_n_mc: int | None = None,
         tf_n_mc: int | None = None,
-        obj_optimizer: Callable[..., Mapping[Any, Variable]] | None = None,
-        test_optimizer: Callable[..., Mapping[Any, Variable]] | None = None,
+        obj_optimizer: Callable[..., Mapping[Any, Variable]] | str | None = None,
+        test_optimizer: Callable[..., Mapping[Any, Variable]] | str | None = None,
         more_obj_params: Sequence[SharedVariable] | None = None,
         more_tf_params: Sequence[SharedVariable] | None = None,
         more_updates: Mapping[SharedVariable, Variable] | None = None,
@@ -144,6 +144,7 @@ class Inference(Method):
         max_steps: int | None = None,
         checkpoint: Any = None,
         checkpoint_every: int | None = None,
+        fn_kwargs: Mapping[str, Any] | None = None,
     ) -> Approximation:
         """Fit the approximation.
 
@@ -169,7 +170,7 @@ class Inference(Method):
             Number of Monte Carlo draws by which a test function with parameters is trained, 1 by
             default.
         obj_optimizer
-            Optimizer, such as ``vb.adam(learning_rate=0.01)``;
+            Optimizer, such as ``vb.adam(learning_rate=0.01)`` or its name, ``"adam"``;
             ``vb.adagrad_window()`` by default.
         test_optimizer
             Optimizer of the parameters of a test function; ``vb.adagrad_window()`` by default.
@@ -210,6 +211,8 @@ class Inference(Method):
         checkpoint_every
             Least number of iterations between two checkpoints; every 5 seconds by default. They
             are written less often if that would take more than 2 % of the time, and at the end.
+        fn_kwargs
+            Another name of ``compile_kwargs``.
 
         Returns
         -------
@@ -257,7 +260,7 @@ class Inference(Method):
         self.approx.replaced(options.more_replacements)
         automatic = n is None and obj_optimizer is None and self.can_end_by_itself
         budget = budget_if(automatic, max_seconds, max_steps)
-        users_mode = dict(compile_kwargs or {}).get("mode")
+        users_mode = dict(compile_kwargs or fn_kwargs or {}).get("mode")
         mode = resolve_steps_mode(backend, users_mode, device, devices)
         n_steps = check_whole(10_000 if n is None else n, "n", least=0)
         kept = Checkpoint.wanted(checkpoint, checkpoint_every)

@@ -108,8 +108,9 @@ class FamilyInference(KLqp):
         The model; by default the one of the ``with`` block.
     cost_part_grad_scale : float or scalar variable, default 1
         Factor of that part of the gradient whose expectation is zero: 0 is the path derivative.
-    scale_cost_to_minibatch : bool, default False
-        Whether the loss is of the size of a minibatch, and not of the whole data.
+    scale_cost_to_minibatch : bool, default True
+        Whether the loss is of the size of a minibatch, and not of the whole data; see
+        :class:`vibayes.Approximation`.
     random_seed : int, optional
         Seed of everything random in the fit.
     start : dict, optional
@@ -158,7 +159,7 @@ class FamilyInference(KLqp):
         local_rv: Mapping[TensorVariable, Any] | None = None,
         model: Model | None = None,
         cost_part_grad_scale: Any = 1.0,
-        scale_cost_to_minibatch: bool = False,
+        scale_cost_to_minibatch: bool = True,
         random_seed: Any = None,
         start: Mapping[str, Any] | None = None,
         start_sigma: Mapping[str, Any] | None = None,
@@ -275,7 +276,8 @@ class NFVI(FamilyInference):
     ----------
     flow : str, Flow or sequence of Flow
         Flows, as a formula such as ``"planar*8"`` or as objects; see
-        :class:`vibayes.NormalizingFlow`.
+        :class:`vibayes.NormalizingFlow`. After it, ``model`` and ``random_seed`` are taken by
+        position too.
     local_rv, model, cost_part_grad_scale, scale_cost_to_minibatch, random_seed, start, \
 start_sigma, beta, path_derivative
         As for :class:`ADVI`.
@@ -293,8 +295,22 @@ start_sigma, beta, path_derivative
     def __init__(
         self,
         flow: str | Flow | Sequence[Flow] = DEFAULT_FLOW,
-        local_rv: Mapping[TensorVariable, Any] | None = None,
+        local_rv: Mapping[TensorVariable, Any] | Model | None = None,
         model: Model | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(local_rv, model, flow=flow, **kwargs)
+        local, model, kwargs = in_either_order(local_rv, model, kwargs)
+        super().__init__(local, model, flow=flow, **kwargs)
+
+
+def in_either_order(
+    local_rv: Any, model: Any, options: dict[str, Any]
+) -> tuple[Mapping[TensorVariable, Any] | None, Any, dict[str, Any]]:
+    """Return arguments after the flow: local_rv, model; or a model, and then a seed."""
+    if local_rv is not None and not isinstance(local_rv, Mapping):
+        if model is not None:
+            if "random_seed" in options:
+                raise TypeError(f"NFVI: model is given twice, as {local_rv!r} and as {model!r}")
+            options = options | {"random_seed": model}
+        return None, local_rv, options
+    return local_rv, model, options

@@ -16,6 +16,7 @@ from vibayes.approximations.full_rank import FullRank
 from vibayes.arguments import check_arguments, check_whole, shown
 from vibayes.backend.modes import EVALUATE_MODE
 from vibayes.exceptions import SamplingError
+from vibayes.families.joint import Joint
 from vibayes.inference.inference import Inference
 from vibayes.inference.methods import given_or_new
 from vibayes.model.core import Model
@@ -24,7 +25,29 @@ from vibayes.objectives.kernels import Kernel, rbf
 from vibayes.objectives.options import StepOptions
 from vibayes.objectives.stein import KSD
 
-__all__ = ["ASVGD", "SVGD", "ImplicitGradient"]
+__all__ = ["ASVGD", "SVGD", "ImplicitGradient", "Stein"]
+
+
+class Stein(KSD):
+    """The kernelized Stein discrepancy, by default of particles of its own.
+
+    Parameters
+    ----------
+    approx : Approximation, optional
+        What is fitted; by default an :class:`~vibayes.Empirical` of 100 particles, for the model
+        of the ``with`` block.
+    kernel, temperature
+        As for :class:`~vibayes.KSD`.
+    """
+
+    @check_arguments
+    def __init__(
+        self,
+        approx: Joint | None = None,
+        kernel: Kernel | Callable[..., Any] | str = rbf,
+        temperature: float = 1.0,
+    ) -> None:
+        super().__init__(Empirical(size=100) if approx is None else approx, kernel, temperature)
 
 
 class ImplicitGradient(Inference):

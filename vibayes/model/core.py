@@ -13,14 +13,14 @@ from pytensor.graph.basic import Variable
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import check_arguments, check_whole
-from vibayes.backend.modes import resolve_mode
+from vibayes.backend.modes import evaluate, resolve_mode
 from vibayes.distributions.base import distribution_of, to_float
 from vibayes.model.density import logp_terms, point_logps, replaced_by_values
 from vibayes.model.display import model_html, model_text
 from vibayes.model.gradients import gradient_of
 from vibayes.model.initial import initial_point
 from vibayes.model.observed import check_observed_shape, whole_shape
-from vibayes.model.registration import Registration
+from vibayes.model.registration import Registration, check_initval
 from vibayes.model.whole_data import check_same_rows, minibatches_in, sampled_data, whole_data
 from vibayes.streaming.batch import BatchVariable
 
@@ -153,6 +153,15 @@ class Model(Registration):
         check_same_rows(self.minibatches)
 
     @property
+    def unobserved_value_vars(self) -> list[Variable]:
+        """Value variables of the free variables, and the deterministics as their expressions."""
+        free = self.replace_rvs_by_values(self.free_RVs)
+        transformed = [
+            value for value, rv in zip(self.value_vars, free, strict=True) if value is not rv
+        ]
+        return [*free, *transformed, *self.replace_rvs_by_values(self.deterministics)]
+
+    @property
     def graphs(self) -> list[Variable]:
         """Everything that the model is made of, as the roots of its graphs."""
         return [
@@ -262,7 +271,8 @@ class Model(Registration):
         inputs: Sequence[Variable] | None = None,
         mode: Any = None,
         backend: str | None = None,
-    ) -> Callable[[Mapping[str, Any]], Any]:
+        point_fn: bool = True,
+    ) -> Callable[..., Any]:
         """Compile expressions of the value variables.
 
         Parameters
@@ -273,6 +283,8 @@ class Model(Registration):
             The inputs; by default all value variables.
         mode, backend
             How to compile; by numba unless said otherwise.
+        point_fn
+            Whether the function takes a point, rather than one argument an input.
 
         Returns
         -------
@@ -287,6 +299,8 @@ class Model(Registration):
             on_unused_input="ignore",
             allow_input_downcast=True,
         )
+        if not point_fn:
+            return function
         names = [i.name for i in inputs]
 
         def of_point(point: Mapping[str, Any]) -> Any:
@@ -333,6 +347,30 @@ class Model(Registration):
         point = self.initial_point() if point is None else point
         logps = point_logps(self, point)
         return logps if round_vals is None else {n: round(v, round_vals) for n, v in logps.items()}
+
+    def eval_rv_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of free variables and of their unconstrained values, by name."""
+        point = self.initial_point()
+        shapes = {name: np.shape(value) for name, value in point.items()}
+        for rv in self.free_RVs:
+            shapes[rv.name] = tuple(int(n) for n in evaluate(tuple(rv.shape)))
+        return shapes
+
+    @check_arguments
+    def set_initval(self, rv_var: Variable, initval: Any) -> None:
+        """Change where fits start for a free variable.
+
+        Parameters
+        ----------
+        rv_var
+            A free random variable of the model.
+        initval
+            As in the variable's own definition: a value, ``"support_point"`` or ``"prior"``.
+        """
+        if rv_var not in self.free_RVs:
+            raise ValueError(f"rv_var must be a free variable of the model, {rv_var} is none")
+        check_initval(initval, f"set_initval: {rv_var.name!r}")
+        self.record("rvs_to_initial_values", rv_var, initval)
 
     def replace_rvs_by_values(self, graphs: Sequence[Variable]) -> list[Variable]:
         """Return copies of graphs in which value variables stand for the random variables."""

@@ -122,6 +122,12 @@ class ModelVariables(Openable):
             f"no variable {name!r}; the model has {', '.join(self.named_vars) or 'none'}"
         )
 
+    def __getattr__(self, name: str) -> Any:
+        for key in (name, self.name_for(name)) if "named_vars" in vars(self) else ():
+            if key in self.named_vars:
+                return self.named_vars[key]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     def __contains__(self, name: str) -> bool:
         return name in self.named_vars or self.name_for(name) in self.named_vars
 

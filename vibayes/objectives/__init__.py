@@ -3,7 +3,7 @@
 from vibayes.objectives.base import ObjectiveFunction, Operator
 from vibayes.objectives.kl import KL
 from vibayes.objectives.renyi import IWELBO, Renyi
-from vibayes.objectives.stein import KSD, Stein
+from vibayes.objectives.stein import KSD
 from vibayes.objectives.test_function import TestFunction
 
 __all__ = [
@@ -13,6 +13,5 @@ __all__ = [
     "ObjectiveFunction",
     "Operator",
     "Renyi",
-    "Stein",
     "TestFunction",
 ]

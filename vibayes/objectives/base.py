@@ -6,12 +6,15 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import pytensor
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
+from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import check_arguments, check_whole, shown
+from vibayes.backend.modes import resolve_mode
 from vibayes.distributions.base import to_float
 from vibayes.families.draws import Draws
 from vibayes.families.joint import Joint
@@ -159,6 +162,20 @@ class Operator:
             loss = loss / draws.normalizing_constant
         return to_float(loss)
 
+    def updates(
+        self, obj: ObjectiveFunction | None = None, **kwargs: Any
+    ) -> dict[Variable, Variable]:
+        """Return the updates of one step.
+
+        Parameters
+        ----------
+        obj
+            The objective; by default this operator's.
+        **kwargs
+            As for :meth:`ObjectiveFunction.step`.
+        """
+        return (ObjectiveFunction(self) if obj is None else obj).updates(**kwargs)
+
     @property
     def key(self) -> Hashable | None:
         """Equal for operators that make the same loss, None for one that no other is equal to."""
@@ -222,13 +239,62 @@ class ObjectiveFunction:
         return self.step(**kwargs).updates
 
     @check_arguments
+    def step_function(
+        self, *, fn_kwargs: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> Callable[[], Any]:
+        """Return a compiled function of one step, for a loop of one's own.
+
+        :meth:`vibayes.Inference.fit` takes many steps a call, and is faster.
+
+        Parameters
+        ----------
+        fn_kwargs
+            Further arguments of ``pytensor.function``, such as ``mode``.
+        **kwargs
+            As for :meth:`step`.
+
+        Returns
+        -------
+        callable
+            Without arguments. Each call changes the parameters of the approximation once, and
+            returns the loss, None without ``score``.
+
+        Examples
+        --------
+        >>> import vibayes as vb
+        >>> with vb.Model():
+        ...     x = vb.Normal("x", 3, 1)
+        ...     advi = vb.ADVI(random_seed=1)
+        >>> step = advi.objective.step_function(
+        ...     obj_optimizer=vb.adam(learning_rate=0.1), fn_kwargs={"mode": "FAST_COMPILE"}
+        ... )
+        >>> losses = [float(step()) for _ in range(100)]
+        >>> abs(advi.approx.mean.eval(mode="FAST_COMPILE") - 3) < 0.5
+        array([ True])
+        """
+        options = dict(fn_kwargs or {})
+        mode = resolve_mode(None, options.pop("mode", None))
+        graph = self.step(**kwargs)
+        for variable in graph.updates:
+            if isinstance(variable.type, RandomType):
+                variable.set_value(self.approx.spawn_generator())
+        losses = [] if graph.loss is None else [graph.loss]
+        step = pytensor.function([], losses, updates=graph.updates, mode=mode, **options)
+
+        def take() -> Any:
+            found = step()
+            return found[0] if found else None
+
+        return take
+
+    @check_arguments
     def step(
         self,
         *,
         obj_n_mc: int = 1,
         tf_n_mc: int = 1,
-        obj_optimizer: StepOptimizer = adagrad_window,
-        test_optimizer: StepOptimizer = adagrad_window,
+        obj_optimizer: StepOptimizer | str = adagrad_window,
+        test_optimizer: StepOptimizer | str = adagrad_window,
         more_obj_params: Sequence[SharedVariable] = (),
         more_tf_params: Sequence[SharedVariable] = (),
         more_updates: Mapping[SharedVariable, Variable] | None = None,
@@ -245,7 +311,7 @@ class ObjectiveFunction:
         tf_n_mc
             Number of Monte Carlo draws by which a test function is trained.
         obj_optimizer
-            Maps gradients and parameters to updates.
+            Maps gradients and parameters to updates; or the name of an optimizer.
         test_optimizer
             The same for the parameters of a test function.
         more_obj_params

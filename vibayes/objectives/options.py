@@ -9,7 +9,8 @@ from typing import Any
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 
-from vibayes.arguments import check_whole
+from vibayes import updates
+from vibayes.arguments import check_whole, shown
 from vibayes.backend.fingerprints import fingerprint, is_foreign
 from vibayes.backend.graphs import as_replacements
 from vibayes.settings import Identity, key_of
@@ -36,7 +37,7 @@ class StepOptions:
         Number of Monte Carlo draws that estimate the loss.
     tf_n_mc : int, default 1
         Number of Monte Carlo draws by which a test function is trained.
-    obj_optimizer : callable, default adagrad_window
+    obj_optimizer : callable or str, default adagrad_window
         Maps gradients and parameters to updates.
     test_optimizer : callable, default adagrad_window
         The same for the parameters of a test function.
@@ -169,9 +170,18 @@ def describe_optimizer(value: Optimizer) -> Any:
 
 
 def check_optimizer(optimizer: Any, name: str) -> StepOptimizer:
+    """Return an optimizer, also one that is given by its name."""
+    if isinstance(optimizer, str):
+        known = {key: v for key, v in vars(updates).items() if isinstance(v, Optimizer)}
+        if optimizer not in known:
+            raise ValueError(
+                f"{name} {optimizer!r} is unknown; known are {', '.join(map(repr, sorted(known)))}"
+            )
+        return known[optimizer]
     if not callable(optimizer):
         raise TypeError(
-            f"{name} must be an optimizer such as vb.adam(learning_rate=0.01), got {optimizer!r}"
+            f"{name} must be an optimizer such as vb.adam(learning_rate=0.01), or the name of one, "
+            f"got {shown(optimizer)}"
         )
     return optimizer
 

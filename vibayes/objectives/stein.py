@@ -19,7 +19,7 @@ from vibayes.model.gradients import gradient_of
 from vibayes.objectives.base import Operator
 from vibayes.objectives.kernels import Kernel, as_kernel, rbf
 
-__all__ = ["KSD", "Stein"]
+__all__ = ["KSD"]
 
 
 class KSD(Operator):
@@ -76,7 +76,7 @@ class KSD(Operator):
         joint = particles[0] if len(particles) == 1 else pt.concatenate(particles, axis=1)
         score = self._score(particles, replace) / self.temperature
         direction = self.kernel.direction(joint, score.astype(joint.dtype))
-        ascent = (direction / joint.shape[0]).astype(joint.dtype)
+        ascent = (direction / joint.shape[0] / self._scale(replace)).astype(joint.dtype)
         grads = pytensor.grad(
             None, params, known_grads={joint: -ascent}, disconnected_inputs="ignore"
         )
@@ -92,6 +92,16 @@ class KSD(Operator):
         updates = {rng: next_rng for rng, (next_rng, _, _) in zip(rngs, drawn, strict=True)}
         return [flat for _, _, flat in drawn], updates
 
+    def _scale(self, replace: Callable[[Sequence[Variable]], list[Variable]]) -> Variable:
+        """Return what directions are divided by to be of the size of those of a minibatch.
+
+        They are divided as a whole: particles still follow the posterior of all data.
+        """
+        one: Variable = pt.constant(1.0)
+        if self.approx.scale_cost_to_minibatch:
+            one = pt.as_tensor(self.approx.draw(None)[0].normalizing_constant)
+        return replace([one])[0]
+
     def _score(
         self,
         particles: Sequence[TensorVariable],
@@ -105,12 +115,7 @@ class KSD(Operator):
         # differentiated by variables without a past, which no replacement can touch
         roots = {var: part.type() for var, part in z.items()}
         draws = Draws(self.approx.model, groups, roots, [], n)
-        scaled = self.approx.scale_cost_to_minibatch
-        logp = draws.logp / draws.normalizing_constant if scaled else draws.logp
-        (logp,) = replace([logp])
+        (logp,) = replace([draws.logp])
         grads = gradient_of(logp.sum(), list(roots.values()), self.approx.model)
         score = pt.concatenate([g.reshape((n, -1)) for g in grads], axis=1)
         return graph_replace(score, {roots[var]: part for var, part in z.items()}, strict=False)
-
-
-Stein = KSD

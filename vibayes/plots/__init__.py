@@ -2,5 +2,6 @@
 
 from vibayes.plots.graph import model_to_graphviz
 from vibayes.plots.loss import plot_loss
+from vibayes.plots.posterior import plot_posterior
 
-__all__ = ["model_to_graphviz", "plot_loss"]
+__all__ = ["model_to_graphviz", "plot_loss", "plot_posterior"]

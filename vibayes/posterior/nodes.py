@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import chain
 from typing import Any, TypeAlias
 
 import pytensor
@@ -15,7 +14,7 @@ from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.arguments import check_arguments, check_whole
+from vibayes.arguments import check_arguments, check_whole, shown
 from vibayes.backend.seeds import random_generators
 from vibayes.distributions.base import to_float
 from vibayes.exceptions import ModelError
@@ -35,7 +34,7 @@ class PosteriorNodes(Joint):
         self,
         node: Nodes,
         size: int | TensorVariable | None = None,
-        deterministic: bool | TensorVariable = False,
+        deterministic: bool | TensorVariable | Mapping[Variable, Any] = False,
         more_replacements: Mapping[Variable, Any] | None = None,
     ) -> Any:
         """Return expressions in which draws stand for the model's random variables.
@@ -49,7 +48,8 @@ class PosteriorNodes(Joint):
             Number of draws, which become the first axis. Without it there is one draw, and no
             additional axis.
         deterministic : bool or scalar
-            Whether every draw is the centre of the approximation.
+            Whether every draw is the centre of the approximation. A dict in its place is
+            ``more_replacements``, as in PyMC3's order of arguments.
         more_replacements : dict, optional
             What to put in the place of parts of ``node`` before variables are drawn, such as
             ``{X_shared: X_test}``: arrays, also of another shape, or variables.
@@ -80,6 +80,9 @@ class PosteriorNodes(Joint):
         >>> approx.sample_node(x**2, size=100).eval(mode="FAST_COMPILE").shape
         (100,)
         """
+        deterministic, more_replacements = in_either_order(
+            f"{type(self).__name__}.sample_node", deterministic, more_replacements
+        )
         swap = self.replaced(more_replacements, as_nodes(node))
 
         def of_values(graphs: Sequence[Variable]) -> list[Variable]:
@@ -98,7 +101,7 @@ class PosteriorNodes(Joint):
     def apply_replacements(
         self,
         node: Nodes,
-        deterministic: bool | TensorVariable = False,
+        deterministic: bool | TensorVariable | Mapping[Variable, Any] = False,
         more_replacements: Mapping[Variable, Any] | None = None,
     ) -> Any:
         """Return expressions at one draw: :meth:`sample_node` without ``size``."""
@@ -196,7 +199,7 @@ class PosteriorNodes(Joint):
         """
         swap = self.replaced(more_replacements, as_nodes(node))
         one, new = self._one_draw, fresh_draws(self, s, d)
-        pairs = zip(chain(*one.drawn), chain(*new.drawn), strict=True)
+        pairs = zip(variables_of(one), variables_of(new), strict=True)
         draws = replace(new, z=dict(pairs))  # for graphs of the one draw, in place of values
         return like(
             node, at_draws(self, draws, as_nodes(node), lambda graphs: swapped(graphs, swap))
@@ -249,6 +252,30 @@ def as_nodes(node: Nodes) -> list[Variable]:
         if not isinstance(entry, Variable):
             raise TypeError(f"expected an expression of the model's variables, got {entry!r}")
     return nodes
+
+
+def variables_of(draws: Draws) -> list[Variable]:
+    """Return what draws consist of, in a fixed order: noise may have several parts."""
+    parts = [
+        part for pair in draws.drawn for x in pair for part in (x if isinstance(x, tuple) else [x])
+    ]
+    return [*parts, *draws.z.values()]
+
+
+def in_either_order(
+    label: str,
+    deterministic: bool | TensorVariable | Mapping[Variable, Any],
+    more_replacements: Mapping[Variable, Any] | None,
+) -> tuple[bool | TensorVariable, Mapping[Variable, Any] | None]:
+    """Return both arguments, whichever of them a dict was given for."""
+    if not isinstance(deterministic, Mapping):
+        return deterministic, more_replacements
+    if more_replacements is not None:
+        raise TypeError(
+            f"{label}: deterministic must be True, False or a scalar beside more_replacements, got "
+            f"{shown(deterministic)}"
+        )
+    return False, deterministic
 
 
 def swapped(graphs: Sequence[Variable], swap: Mapping[Variable, Variable]) -> list[Variable]:

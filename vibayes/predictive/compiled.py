@@ -91,6 +91,7 @@ def compile_over_draws(
     given: Sequence[TensorVariable],
     replacements: Mapping[Variable, Variable],
     others: Mapping[Variable, Variable] | None = None,
+    mode: Any = EVALUATE_MODE,
 ) -> OverDraws:
     """Compile expressions of one draw into a function of many.
 
@@ -104,6 +105,8 @@ def compile_over_draws(
         What to put in the place of other parts of the expressions, the same for all draws.
     others
         Expressions of one draw in the place of further parts.
+    mode
+        A PyTensor mode.
     """
     size = pt.lscalar("draws")
     stacks = {v: pt.TensorType(v.dtype, (None, *v.type.shape))(v.name) for v in given}
@@ -114,7 +117,7 @@ def compile_over_draws(
     function = pytensor.function(
         [size, *inputs.values(), *stacks.values()],
         results,
-        mode=EVALUATE_MODE,
+        mode=mode,
         on_unused_input="ignore",
     )
     return OverDraws(function, len(generators), tuple(o.type.ndim for o in outputs))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.backend.modes import EVALUATE_MODE
 from vibayes.distributions.base import as_value, distribution_of
 from vibayes.exceptions import ShapeError
 from vibayes.model.core import Model
@@ -16,6 +17,7 @@ from vibayes.predictive.compiled import OverDraws, compile_over_draws
 from vibayes.predictive.results import draws_dataset
 from vibayes.predictive.trace import Trace, posterior_of
 from vibayes.predictive.whole import whole_data_in, whole_observed
+from vibayes.settings import Identity
 
 if TYPE_CHECKING:
     import xarray
@@ -44,7 +46,11 @@ def small_log_likelihood(model: Model, posterior: xarray.Dataset) -> dict[str, x
 
 
 def density_group(
-    model: Model, variables: Sequence[TensorVariable], posterior: Trace, label: str
+    model: Model,
+    variables: Sequence[TensorVariable],
+    posterior: Trace,
+    label: str,
+    mode: Any = EVALUATE_MODE,
 ) -> xarray.Dataset:
     """Return the log density of variables at each draw of a posterior."""
     terms = [distribution_of(rv).logp(rv) for rv in variables]
@@ -55,9 +61,11 @@ def density_group(
     names = tuple(v.name for v in variables)
 
     def make() -> OverDraws:
-        return compile_over_draws(terms, given, observed | whole_data_in(terms, label))
+        whole = whole_data_in(terms, label)
+        return compile_over_draws(terms, given, observed | whole, mode=mode)
 
-    function = model.compiled(("log density", names), make)
+    key = mode if isinstance(mode, str) else Identity(mode)
+    function = model.compiled(("log density", names, key), make)
     results = function(posterior.draws, values)
     named = dict(zip(names, results, strict=True))
     events = {v.name: distribution_of(v).ndim_supp for v in variables}

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from pytensor.tensor.variable import TensorVariable
+
 from vibayes.arguments import check_arguments
+from vibayes.backend.modes import mode_of_many
 from vibayes.backend.seeds import as_seed_sequence
+from vibayes.exceptions import ModelError
 from vibayes.model.core import Model
+from vibayes.predictive.choices import named_variables
 from vibayes.predictive.densities import density_group
-from vibayes.predictive.predictive import drawn_trace, named_variables, warn_of_potentials
+from vibayes.predictive.predictive import drawn_trace, warn_of_potentials
 from vibayes.predictive.results import in_place_or_new
 from vibayes.predictive.trace import posterior_of
 from vibayes.predictive.whole import groups_of_data
@@ -26,6 +31,10 @@ def compute_log_likelihood(
     sample_dims: Sequence[str] | None = None,
     draws: int = 1000,
     random_seed: Any = None,
+    *,
+    progressbar: bool = True,
+    backend: str | None = None,
+    compile_kwargs: Mapping[str, Any] | None = None,
 ) -> Any:
     """Compute the log likelihood of each observation at each draw of a posterior.
 
@@ -47,6 +56,10 @@ def compute_log_likelihood(
         that there are.
     draws, random_seed
         Number and seed of the draws of an approximation.
+    progressbar
+        Taken so that scripts run: there is none.
+    backend, compile_kwargs
+        What the densities are computed by, as for :meth:`vibayes.Inference.fit`; NumPy by default.
 
     Returns
     -------
@@ -77,10 +90,10 @@ def compute_log_likelihood(
     label = "compute_log_likelihood"
     trace, model, _ = drawn_trace(idata, model, draws, as_seed_sequence(random_seed), label)
     posterior = posterior_of(trace, sample_dims, "idata")
-    variables = named_variables(model, var_names, model.observed_RVs, "observed variables")
+    variables = known_variables(model, var_names, model.observed_RVs, "observed variables")
     model.check_shapes()
     warn_of_potentials(model, "log likelihoods")
-    group = density_group(model, variables, posterior, label)
+    group = density_group(model, variables, posterior, label, mode_of_many(backend, compile_kwargs))
     if not extend_inferencedata:
         return group
     data = groups_of_data(model, label)
@@ -96,6 +109,10 @@ def compute_log_prior(
     sample_dims: Sequence[str] | None = None,
     draws: int = 1000,
     random_seed: Any = None,
+    *,
+    progressbar: bool = True,
+    backend: str | None = None,
+    compile_kwargs: Mapping[str, Any] | None = None,
 ) -> Any:
     """Compute the log prior density of each free variable at each draw of a posterior.
 
@@ -108,7 +125,8 @@ def compute_log_prior(
         Draws of the posterior, of any sampler; or an approximation, from which ``draws`` are taken.
     var_names
         Names of free variables; by default all of them.
-    extend_inferencedata, model, sample_dims, draws, random_seed
+    extend_inferencedata, model, sample_dims, draws, random_seed, progressbar, backend, \
+compile_kwargs
         As for :func:`compute_log_likelihood`.
 
     Returns
@@ -126,9 +144,23 @@ def compute_log_prior(
     label = "compute_log_prior"
     trace, model, _ = drawn_trace(idata, model, draws, as_seed_sequence(random_seed), label)
     posterior = posterior_of(trace, sample_dims, "idata")
-    variables = named_variables(model, var_names, model.free_RVs, "free variables")
+    variables = known_variables(model, var_names, model.free_RVs, "free variables")
     warn_of_potentials(model, "log priors")
-    group = density_group(model, variables, posterior, label)
+    group = density_group(model, variables, posterior, label, mode_of_many(backend, compile_kwargs))
     if not extend_inferencedata:
         return group
     return in_place_or_new(trace, posterior.posterior, {"log_prior": group}, {}, True)
+
+
+def known_variables(
+    model: Model,
+    names: str | Collection[str] | None,
+    known: Sequence[TensorVariable],
+    kind: str,
+) -> list[TensorVariable]:
+    """Return the variables of the given names; all, without names."""
+    if names is not None:
+        return named_variables(model, names, known, "var_names")
+    if not known:
+        raise ModelError(f"the model has no {kind}")
+    return list(known)

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import check_arguments, check_whole
+from vibayes.backend.modes import EVALUATE_MODE, mode_of_many
 from vibayes.backend.seeds import as_seed_sequence
 from vibayes.context import modelcontext
-from vibayes.exceptions import ModelError
 from vibayes.families.joint import Joint
 from vibayes.model.core import Model
 from vibayes.ops.random import ImproperRV, NumPyRandom
 from vibayes.posterior.arviz import dataset, inference_data
+from vibayes.predictive.choices import chosen, named_variables
 from vibayes.predictive.compiled import OverDraws, compile_over_draws
-from vibayes.predictive.results import draws_dataset, in_place_or_new
+from vibayes.predictive.results import draws_dataset, in_place_or_new, relabelled
 from vibayes.predictive.samples import samples_of
-from vibayes.predictive.trace import posterior_of
+from vibayes.predictive.trace import known_data, posterior_of
 from vibayes.predictive.whole import groups_of_data, resized_variables, whole_data_in
+from vibayes.settings import Identity
 
 __all__ = ["sample_posterior_predictive", "sample_prior_predictive"]
 
@@ -32,6 +34,10 @@ def sample_prior_predictive(
     model: Model | None = None,
     var_names: str | Collection[str] | None = None,
     random_seed: Any = None,
+    return_inferencedata: bool = True,
+    idata_kwargs: Mapping[str, Any] | None = None,
+    backend: str | None = None,
+    compile_kwargs: Mapping[str, Any] | None = None,
 ) -> Any:
     """Draw from the prior, and data from what it says of them.
 
@@ -47,6 +53,12 @@ def sample_prior_predictive(
         Names of what to keep; by default all variables and deterministics.
     random_seed
         Seed of the draws.
+    return_inferencedata
+        Whether to return an object of ArviZ's kind, rather than a dict of arrays by name.
+    idata_kwargs
+        ``dims`` and ``coords`` of the results, where they are to be others than the model's.
+    backend, compile_kwargs
+        What the draws are computed by, as for :meth:`vibayes.Inference.fit`; NumPy by default.
 
     Returns
     -------
@@ -78,17 +90,23 @@ def sample_prior_predictive(
     as_seed_sequence(random_seed)
     model = modelcontext(model)
     known = [*model.unobserved_RVs, *model.observed_RVs]
-    wanted = named_variables(model, var_names, known, "variables")
+    wanted = known if var_names is None else named_variables(model, var_names, known, "var_names")
+    mode = mode_of_many(backend, compile_kwargs)
     warn_of_potentials(model, "draws of the prior")
-    function = drawing_function(model, wanted, (), "sample_prior_predictive")
+    function = drawing_function(model, wanted, (), "sample_prior_predictive", mode)
     values = function(draws, (), random_seed)
+    if not return_inferencedata:
+        return {v.name: x for v, x in zip(wanted, values, strict=True)}
     chain = {v.name: x[None] for v, x in zip(wanted, values, strict=True)}
     observed = {rv.name for rv in model.observed_RVs}
     groups = {
         "prior": {name: v for name, v in chain.items() if name not in observed},
         "prior_predictive": {name: v for name, v in chain.items() if name in observed},
     }
-    sets = {name: dataset(model, v, ("chain", "draw")) for name, v in groups.items()}
+    sets = {
+        name: relabelled(dataset(model, v, ("chain", "draw")), idata_kwargs)
+        for name, v in groups.items()
+    }
     return inference_data({**sets, **groups_of_data(model, "sample_prior_predictive")})
 
 
@@ -98,10 +116,18 @@ def sample_posterior_predictive(
     model: Model | None = None,
     var_names: str | Collection[str] | None = None,
     predictions: bool = False,
-    extend_inferencedata: bool = True,
+    extend_inferencedata: bool = False,
     random_seed: Any = None,
     sample_dims: Sequence[str] | None = None,
     draws: int = 1000,
+    *,
+    sample_vars: str | Collection[str] | None = None,
+    freeze_vars: str | Collection[str] | None = None,
+    progressbar: bool = True,
+    return_inferencedata: bool = True,
+    idata_kwargs: Mapping[str, Any] | None = None,
+    backend: str | None = None,
+    compile_kwargs: Mapping[str, Any] | None = None,
 ) -> Any:
     """Draw data from what a posterior says of them, once for each of its draws.
 
@@ -110,23 +136,24 @@ def sample_posterior_predictive(
 
     Parameters
     ----------
-    trace : Approximation, arviz.InferenceData, xarray.DataTree or xarray.Dataset
-        Draws of the posterior, of any sampler; or an approximation, from which ``draws`` are taken.
-        Whatever else it holds is not looked at.
+    trace : Approximation, arviz.InferenceData, xarray.DataTree, xarray.Dataset or list of dict
+        Draws of the posterior, of any sampler, or points, dicts of values by variable name; or an
+        approximation, from which ``draws`` are taken. Free variables of which there are no draws
+        are drawn given what comes before them, with a warning unless they are asked for.
     model
         The model; by default that of the approximation, else the one of the ``with`` block. It may
         be another one than that which was fitted, as long as its free variables have the names
         and shapes of that.
     var_names
-        Names of what to draw; by default the observed variables. Deterministics are computed.
-        Free variables that are named are not taken from the posterior, but drawn anew given all
-        that comes before them in the model, and so are those that depend on them.
+        Names of what to return; by default ``sample_vars`` if there are any, else the observed
+        variables and the deterministics that depend on them. Of a free variable these are the
+        draws of the posterior. Deterministics are computed.
     predictions
         Whether the draws are of other data than those of the fit. They then go into the groups
         ``predictions`` and ``predictions_constant_data``.
     extend_inferencedata
-        Whether to add the groups to the object that is given, in place of those that it has. If
-        not, a new object holds the new groups only.
+        Whether to add the groups to the object that is given, in place of those that it has. By
+        default a new object holds the new groups only.
     random_seed
         Seed of the draws.
     sample_dims
@@ -134,21 +161,44 @@ def sample_posterior_predictive(
         that there are.
     draws
         Number of draws of an approximation.
+    sample_vars
+        Names of free variables that are not taken from the posterior, but drawn anew given all that
+        comes before them in the model. Those that depend on them are not, unless they are named.
+    freeze_vars
+        Names of what keeps the draws of the posterior without a warning: free variables, and
+        deterministics, which are then not computed from the data as they are now.
+    progressbar
+        Taken so that scripts run: there is none.
+    return_inferencedata
+        Whether to return an object of ArviZ's kind, rather than a dict of arrays by name.
+    idata_kwargs
+        ``dims`` and ``coords`` of the results, where they are to be others than the model's.
+    backend, compile_kwargs
+        What the draws are computed by, as for :meth:`vibayes.Inference.fit`; NumPy by default.
+
+    Warns
+    -----
+    ImplicitFreezeWarning
+        If a free variable keeps its draws although data, or variables that are drawn anew, come
+        before it in the model. Whether data changed is known by the group ``constant_data``.
 
     Returns
     -------
     arviz.InferenceData or xarray.DataTree
-        The object that was given, with the group ``posterior_predictive``, and with
-        ``observed_data`` and ``constant_data`` if it had none; a new one, which holds the posterior
-        too, if it was an approximation or a Dataset.
+        A new object with the groups ``posterior_predictive``, ``observed_data`` and
+        ``constant_data``, and ``posterior`` if an approximation was given. With
+        ``extend_inferencedata`` the object that was given, with the first, and the others if it had
+        none.
 
     Raises
     ------
     ModelError
-        If draws of a variable are missing or do not fit the model, or if the rows of the data come
-        from a stream.
+        If draws of a variable do not fit the model, if there are none of one that is to be frozen,
+        or if the rows of the data come from a stream.
     KeyError
         If the model has no variable of a name.
+    ValueError
+        If ``sample_vars`` and ``freeze_vars`` name the same variable.
     NotImplementedError
         If a variable has no way to be drawn.
 
@@ -159,31 +209,31 @@ def sample_posterior_predictive(
     ...     mu = vb.Normal("mu", 0, 10)
     ...     y = vb.Normal("y", mu, 1, observed=[1.0, 2.0, 3.0])
     ...     samples = vb.MeanField().sample(100)
-    ...     samples = vb.sample_posterior_predictive(samples, random_seed=1)
-    >>> dict(samples.posterior_predictive["y"].sizes)
+    ...     predicted = vb.sample_posterior_predictive(samples, random_seed=1)
+    >>> dict(predicted.posterior_predictive["y"].sizes)
     {'chain': 1, 'draw': 100, 'y_dim_0': 3}
     """
     label = "sample_posterior_predictive"
     seed = as_seed_sequence(random_seed)
+    mode = mode_of_many(backend, compile_kwargs)
+    extends = extend_inferencedata or isinstance(trace, Joint)
     trace, model, seed = drawn_trace(trace, model, draws, seed, label)
-    known = [*model.unobserved_RVs, *model.observed_RVs]
-    wanted = named_variables(
-        model, var_names, known, "observed variables", default=model.observed_RVs
-    )
     posterior = posterior_of(trace, sample_dims)
-    given = given_variables(model, wanted)
-    values = posterior.values(model, given)
+    choices = chosen(model, posterior, known_data(trace), var_names, sample_vars, freeze_vars)
+    values = posterior.values(model, choices.given)
     warn_of_potentials(model, "predictive draws")
-    function = drawing_function(model, wanted, given, label)
+    function = drawing_function(model, choices.wanted, choices.given, label, mode)
     drawn = function(posterior.draws, values, seed)
-    named = {v.name: x for v, x in zip(wanted, drawn, strict=True)}
-    group = draws_dataset(model, named, posterior)
+    named = {v.name: x for v, x in zip(choices.wanted, drawn, strict=True)}
+    if not return_inferencedata:
+        return {name: x.reshape(*posterior.lead, *x.shape[1:]) for name, x in named.items()}
+    group = relabelled(draws_dataset(model, named, posterior), idata_kwargs)
     data = groups_of_data(model, label)
     if predictions:
         groups = {"predictions": group, "predictions_constant_data": data["constant_data"]}
-        return in_place_or_new(trace, posterior.posterior, groups, {}, extend_inferencedata)
+        return in_place_or_new(trace, posterior.posterior, groups, {}, extends)
     groups = {"posterior_predictive": group}
-    return in_place_or_new(trace, posterior.posterior, groups, data, extend_inferencedata)
+    return in_place_or_new(trace, posterior.posterior, groups, data, extends)
 
 
 def drawn_trace(
@@ -204,53 +254,12 @@ def drawn_trace(
     return samples_of(trace, draws, first), model, second
 
 
-def named_variables(
-    model: Model,
-    names: str | Collection[str] | None,
-    known: Sequence[TensorVariable],
-    kind: str,
-    default: Sequence[TensorVariable] | None = None,
-) -> list[TensorVariable]:
-    """Return the variables of the given names, in the order of the model.
-
-    Raises
-    ------
-    KeyError
-        If there is no such variable.
-    ModelError
-        If no names are given and there is nothing to take.
-    """
-    if names is None:
-        if not (everything := list(known if default is None else default)):
-            raise ModelError(f"the model has no {kind}")
-        return everything
-    names = [names] if isinstance(names, str) else list(names)
-    by_name = {v.name: v for v in known}
-    chosen: set[str] = set()
-    for name in names:
-        full = name if name in by_name else model.name_for(name)
-        if full not in by_name:
-            raise KeyError(f"var_names: no variable {name!r}; there are {', '.join(by_name)}")
-        chosen.add(full)
-    if not chosen:
-        raise ValueError("var_names names no variable; give at least one, or None for all")
-    return [v for name, v in by_name.items() if name in chosen]
-
-
-def given_variables(model: Model, wanted: Sequence[TensorVariable]) -> list[TensorVariable]:
-    """Return the free variables that are to be taken from the posterior."""
-    redrawn: list[TensorVariable] = []
-    for rv in model.free_RVs:
-        above = ancestors([rv])
-        if rv in wanted or any(other in above for other in redrawn):
-            redrawn.append(rv)
-    kept = [rv for rv in model.free_RVs if rv not in redrawn]
-    needed = set(ancestors(wanted, blockers=kept))
-    return [rv for rv in kept if rv in needed]
-
-
 def drawing_function(
-    model: Model, wanted: Sequence[TensorVariable], given: Sequence[TensorVariable], label: str
+    model: Model,
+    wanted: Sequence[TensorVariable],
+    given: Sequence[TensorVariable],
+    label: str,
+    mode: Any = EVALUATE_MODE,
 ) -> OverDraws:
     """Return a function that draws variables given draws of others, compiled once a model."""
     parts = list(ancestors(wanted, blockers=given))
@@ -260,9 +269,14 @@ def drawing_function(
     lengths_from_params = tuple(rv.name for rv in resized)
     names = tuple(tuple(v.name for v in group) for group in (wanted, given))
     return model.compiled(
-        ("predictive", *names, lengths_from_params),
-        lambda: compile_over_draws(wanted, given, replacements, resized),
+        ("predictive", *names, lengths_from_params, mode_key(mode)),
+        lambda: compile_over_draws(wanted, given, replacements, resized, mode),
     )
+
+
+def mode_key(mode: Any) -> Any:
+    """Return what is equal for modes that are the same."""
+    return mode if isinstance(mode, str) else Identity(mode)
 
 
 def check_drawable(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import xarray
 
 
-__all__ = ["draws_dataset", "in_place_or_new"]
+__all__ = ["draws_dataset", "in_place_or_new", "relabelled"]
 
 
 def draws_dataset(
@@ -43,6 +43,35 @@ def draws_dataset(
         if ndim:
             result = with_batch_dims(model, result, name, ndim)
     return result.drop_vars(trace.sample_dims).assign_coords(coords_of_draws(trace))
+
+
+def relabelled(dataset: xarray.Dataset, options: Mapping[str, Any] | None) -> xarray.Dataset:
+    """Return results with other names and labels of their dimensions.
+
+    Parameters
+    ----------
+    dataset
+        Results.
+    options
+        ``dims``: names of the last axes by variable name. ``coords``: labels by dimension.
+
+    Raises
+    ------
+    TypeError
+        If there is anything else in the options.
+    """
+    options = dict(options or {})
+    dims, coords = options.pop("dims", None) or {}, options.pop("coords", None) or {}
+    if options:
+        raise TypeError(f"idata_kwargs takes 'dims' and 'coords', got {next(iter(options))!r}")
+    for name, own in dims.items():
+        if name in dataset:
+            own = [own] if isinstance(own, str) else list(own)
+            old = dataset[name].dims[dataset[name].ndim - len(own) :]
+            renamed = dataset[name].rename(dict(zip(old, own, strict=True)))
+            dataset = dataset.drop_vars([name, *(d for d in old if d in dataset.coords)])
+            dataset = dataset.assign({name: renamed.drop_vars(own, errors="ignore")})
+    return dataset.assign_coords({dim: v for dim, v in coords.items() if dim in dataset.dims})
 
 
 def coords_of_draws(trace: Trace) -> Any:

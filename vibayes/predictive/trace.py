@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import shown
 from vibayes.backend.modes import evaluate
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.model.core import Model
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import xarray
 
 
-__all__ = ["Trace", "posterior_of"]
+__all__ = ["Trace", "known_data", "posterior_of"]
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,7 @@ class Trace:
             known = ", ".join(map(repr, self.posterior.data_vars)) or "none"
             raise ModelError(
                 f"the posterior has no draws of {', '.join(map(repr, missing))}, which the model "
-                f"needs (it has {known}). Draws of another model? A variable that is named in "
-                f"var_names is drawn anew."
+                f"needs (it has {known}). Draws of another model?"
             )
         return [self._stacked(model, rv) for rv in variables]
 
@@ -80,7 +80,7 @@ class Trace:
             raise ShapeError(
                 f"the posterior has {rv.name!r} with shape {array.shape[len(self.sample_dims) :]} "
                 f"and dims {own}, the model has it with shape {shape} and dims {tuple(dims)}. "
-                f"Draws of another model? A variable that is named in var_names is drawn anew."
+                f"Draws of another model? A variable that is named in sample_vars is drawn anew."
             )
         for axis, (dim, wanted) in enumerate(zip(own, dims, strict=True)):
             array = in_order_of_labels(array, dim, model.coords.get(wanted), rv.name, axis)
@@ -121,6 +121,8 @@ def posterior_dataset(trace: Any, name: str) -> xarray.Dataset:
 
     if isinstance(trace, Dataset):
         return trace
+    if isinstance(trace, list | tuple) and trace:
+        return of_points(trace, name)
     if isinstance(trace, DataTree):
         if "posterior" in trace.children:
             return trace.children["posterior"].to_dataset()
@@ -130,10 +132,41 @@ def posterior_dataset(trace: Any, name: str) -> xarray.Dataset:
         return trace.posterior
     elif not hasattr(trace, "groups"):
         raise TypeError(
-            f"{name}: expected an approximation, or draws as arviz.InferenceData, xarray.DataTree "
-            f"or a Dataset of a posterior, got {type(trace).__name__}"
+            f"{name}: expected an approximation, or draws as arviz.InferenceData, xarray.DataTree, "
+            f"a Dataset of a posterior or a list of points, got {type(trace).__name__}"
         )
     raise ModelError(f"the {type(trace).__name__} has no group 'posterior'")
+
+
+def of_points(points: Sequence[Any], name: str) -> xarray.Dataset:
+    """Return points, dicts of values by variable name, as the draws of one chain."""
+    from xarray import Dataset
+
+    for point in points:
+        if not isinstance(point, Mapping) or point.keys() != points[0].keys():
+            raise TypeError(
+                f"{name}: a list of draws must hold dicts of values by variable name, all with the "
+                f"same names, got {shown(point)}"
+            )
+    variables = {}
+    for key in points[0]:
+        try:
+            stacked = np.stack([np.asarray(point[key]) for point in points])[None]
+        except ValueError as error:
+            raise ShapeError(f"{name}: the values of {key!r} differ in shape") from error
+        dims = [f"{key}_dim_{axis}" for axis in range(stacked.ndim - 2)]
+        variables[key] = (("chain", "draw", *dims), stacked)
+    return Dataset(variables, coords={"chain": [0], "draw": np.arange(len(points))})
+
+
+def known_data(trace: Any) -> xarray.Dataset | None:
+    """Return the data that go with draws, None if nothing tells."""
+    from xarray import DataTree
+
+    if isinstance(trace, DataTree):
+        found = trace.children.get("constant_data")
+        return None if found is None else found.to_dataset()
+    return getattr(trace, "constant_data", None) if hasattr(trace, "groups") else None
 
 
 def static_shape(rv: TensorVariable) -> tuple[int, ...]:
@@ -168,7 +201,7 @@ def in_order_of_labels(
     raise ModelError(
         f"the coordinates of {name!r} along {dim!r} (axis {axis}) are others in the posterior than "
         f"in the model: at {differs} there is {own[differs]!r} instead of {wanted[differs]!r}. A "
-        f"variable that is named in var_names is drawn anew."
+        f"variable that is named in sample_vars is drawn anew."
     )
 
 
