@@ -297,6 +297,9 @@ FUNCTIONS = {
     "total_norm_constraint": {"tensor_vars": lambda: [pt.ones(2)], "max_norm": 1.0},
     "apply_momentum": {"updates": updates_of},
     "apply_nesterov_momentum": {"updates": updates_of},
+    "cosine_decay": {"start": 0.1, "steps": 10},
+    "exponential_decay": {"start": 0.1, "steps": 10},
+    "warm_restarts": {"start": 0.1, "steps": 10},
     "callbacks.CheckParametersConvergence": {},
     "callbacks.Tracker": {"i": lambda: lambda: 0},
     "datasets.load": {"name": "kidiq"},
@@ -415,6 +418,7 @@ EXEMPT = {
     "TestFunction": "a base class without arguments",
     "Diagnosis": "made by the library",
     "callbacks.Callback": "a base class without arguments",
+    "updates.Schedule": "a base class without arguments",
     "math.cho_solve": "takes a pair",
     "math.unique": "has no graph of one type",
 }
