@@ -112,6 +112,14 @@ def trained():
     return {"loss_or_grads": loss_of(w), "params": [w]}
 
 
+class Writer:
+    """What TensorBoard's library writes with."""
+
+    def add_scalar(self, tag, value, iteration): ...
+
+    def flush(self): ...
+
+
 FIT = {"n": 2, "model": model, "backend": "py", "progressbar": False, "diagnose": False}
 OF_MODEL = {"model": model}
 OF_APPROX = {"approx": approx}
@@ -301,6 +309,10 @@ FUNCTIONS = {
     "exponential_decay": {"start": 0.1, "steps": 10},
     "warm_restarts": {"start": 0.1, "steps": 10},
     "callbacks.CheckParametersConvergence": {},
+    "callbacks.EarlyStopping": {"log_density": lambda: lambda approx: 0.0},
+    "callbacks.StopAtPlateau": {},
+    "callbacks.TensorBoard": {"writer": Writer},
+    "callbacks.TimeLimit": {"seconds": 1.0},
     "callbacks.Tracker": {"i": lambda: lambda: 0},
     "datasets.load": {"name": "kidiq"},
     "updates.get_or_compute_grads": trained,
@@ -475,6 +487,7 @@ PATH = "path"
 BY_NAME = {
     "W": FREE,
     "random_seed": SEED,
+    "writer": FREE,
     "value": NUMBERS,
     "var": NUMBERS,
     "path": PATH,
