@@ -22,6 +22,7 @@ from vibayes.posterior.nodes import check_own
 
 __all__ = [
     "FlatDraws",
+    "draw_some",
     "draw_values",
     "flat_draws",
     "flat_values",
@@ -128,6 +129,16 @@ def node_draws(approx: Joint, node: Variable) -> Callable[[int, Any], np.ndarray
         return named_draws(["node"], graphs, values, draws)["node"]
 
     return at_draws
+
+
+def draw_some(
+    approx: Joint, names: Sequence[str], draws: int, random_seed: Any
+) -> dict[str, np.ndarray]:
+    """Return draws of some variables, stacked along the first axis, by name."""
+    graphs = approx.model.replace_rvs_by_values([approx.model[name] for name in names])
+    function = approx.compiled(("some draws", *names), lambda: compile_draws(approx, graphs))
+    values = call_with_draws(approx, function, draws, random_seed)
+    return named_draws(names, graphs, values, draws)
 
 
 def values_at(model: Model, flat: np.ndarray, include_transformed: bool) -> dict[str, np.ndarray]:
