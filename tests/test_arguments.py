@@ -287,7 +287,7 @@ ASKED_LATE = {
         "cost_part_grad_scale must be a number",
     ),
     "no path": (lambda: unfitted().save(5), "path must be the name of a file, got 5"),
-    "no variable": (lambda: vb.draw(3.0), "draw: vars must be PyTensor expression"),
+    "no variable": (lambda: vb.draw(3.0), "draw: vars must be a PyTensor expression"),
     "no data": (lambda: in_model_data(None), r"Data\('d'\): value must be numbers, got None"),
     "texts": (
         lambda: observed(["1", "2"]),

@@ -296,7 +296,14 @@ def is_listed(value: Any) -> bool:
 
 def in_words(hint: Any) -> str:
     """Return what a type says as messages say it."""
-    simple = {bool: "True or False", int: "a whole number", float: "a number", str: "a string"}
+    simple = {
+        bool: "True or False",
+        int: "a whole number",
+        float: "a number",
+        str: "a string",
+        Variable: "a PyTensor expression",
+        TensorVariable: "a PyTensor expression",
+    }
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(map(in_words, inner))
@@ -322,6 +329,8 @@ ELEMENTS: dict[Any, str] = {
     float: "numbers",
     bool: "True or False",
     collections.abc.Callable: "callables",
+    Variable: "PyTensor expressions",
+    TensorVariable: "PyTensor expressions",
 }
 
 
@@ -329,7 +338,5 @@ def name_of(hint: Any) -> str:
     """Return what messages call an object of a class: what the class says, or its name."""
     if not isinstance(hint, type):
         return str(hint)
-    if hint in (Variable, TensorVariable):
-        return "PyTensor expression"
     library = "PyTensor's " if hint.__module__.startswith("pytensor.") else ""
     return getattr(hint, "called", f"{library}{hint.__name__}")

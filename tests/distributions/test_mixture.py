@@ -300,8 +300,8 @@ def test_support_point_is_in_the_support():
         (lambda: Mixture.dist([0.5, 0.5], Normal.dist([0, 1, 2], 1)), ShapeError, "2 weights"),
         (lambda: Mixture.dist([1.0], Normal.dist(0, 1)), ShapeError, "needs a batch axis"),
         (lambda: Mixture.dist([0.5, 0.5], []), ValueError, "empty"),
-        (lambda: Mixture.dist([0.5, 0.5], [Normal.dist(), 3.0]), TypeError, "not a random"),
-        (lambda: Mixture.dist([0.5, 0.5], [Normal.dist(), Normal]), TypeError, "not a random var"),
+        (lambda: Mixture.dist([0.5, 0.5], [Normal.dist(), 3.0]), TypeError, "list of PyTensor"),
+        (lambda: Mixture.dist([0.5, 0.5], [Normal.dist(), Normal]), TypeError, "list of PyTensor"),
         (lambda: Mixture.dist([0.5, 0.5], [Normal.dist(), Poisson.dist(1)]), ValueError, "agree"),
         (
             lambda: Mixture.dist([0.5, 0.5], [Normal.dist(), MvNormal.dist([0, 0], cov=np.eye(2))]),

@@ -11,6 +11,7 @@ from helpers.posteriors import (
     funnel,
     line,
     line_moments,
+    log_gamma,
     normal,
     seeds,
     two_modes,
@@ -234,7 +235,7 @@ class TestAuto:
 
         monkeypatch.setattr("vibayes.inference.searches.improvements", interrupted)
         with pytest.warns(vb.ConvergenceWarning, match="it was interrupted"):
-            approx = fit(two_modes(), "auto")
+            approx = fit(log_gamma(0.3, 1.0), "auto")
         assert np.isfinite(draws(approx)).all()
         assert not approx.ending.converged
         findings = approx.ending.findings

@@ -123,10 +123,15 @@ def test_budget(rng):
     assert np.isfinite(found.best.mean).all()
 
 
+@pytest.fixture(scope="module")
+def untrusted():
+    found = explore(Target(two_modes(means=(-1.0, 1.0))), np.random.default_rng(1), ample())
+    return replace(found, trusted=False)
+
+
 @pytest.mark.parametrize("steps", range(1, 14))
-def test_draws_are_left_wherever_the_budget_ends(rng, steps):
-    found = explore(Target(two_modes(means=(-1.0, 1.0))), rng, ample())
-    found = improve(replace(found, trusted=False), rng, Budget(600.0, steps))
+def test_draws_are_left_wherever_the_budget_ends(rng, untrusted, steps):
+    found = improve(untrusted, rng, Budget(600.0, steps))
     assert len(found.draws.values) >= 1000
     assert np.isfinite(found.draws.mean).all()
 

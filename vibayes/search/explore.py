@@ -215,9 +215,17 @@ def verified(
 
 
 def is_nearly_even(exploration: Exploration) -> bool:
-    """Tell whether draws of the normals all have about the same weight."""
-    draws, own = exploration.draws, exploration.sampler.values
-    return draws.values is own and draws.size > NEARLY_EVEN * len(own)
+    """Tell whether the weights of draws are about those that the normals themselves would have.
+
+    Of several normals they are never even: the proposal has heavier tails.
+    """
+    draws, sampler, normals = exploration.draws, exploration.sampler, exploration.normals
+    if draws.values is not sampler.values:
+        return False
+    several = len(normals) > 1
+    most = sampler.size_if(FittedMixture.of_normals(normals)) if several else len(draws.values)
+    tail = has_good_tail(draws.khat, draws.size, len(draws.values))
+    return draws.size > NEARLY_EVEN * most and (tail or not several)
 
 
 def trial_of(

@@ -286,9 +286,18 @@ class ImportanceSampler:
     @property
     def draws(self) -> WeightedDraws:
         """The draws with Pareto-smoothed weights."""
+        return WeightedDraws(self.values, *smoothed(self.logp - self.mixture_logq))
+
+    @property
+    def mixture_logq(self) -> np.ndarray:
+        """Log density at the draws of the mixture of all proposals, (n,)."""
         shares = np.array(self.counts) / len(self.values)
-        logq = logsumexp(self.logq + np.log(shares), axis=1)
-        return WeightedDraws(self.values, *smoothed(self.logp - logq))
+        return logsumexp(self.logq + np.log(shares), axis=1)
+
+    def size_if(self, posterior: FittedMixture) -> float:
+        """Return how many independent draws these would be worth if a mixture were the target."""
+        log_ratios = posterior.logq(self.values) - self.mixture_logq
+        return effective_size(log_ratios - logsumexp(log_ratios))
 
 
 def adapt(

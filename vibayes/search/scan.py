@@ -21,7 +21,7 @@ __all__ = ["unexplained"]
 
 MOST_DIMENSIONS = 10  # in more, next to no point would come close to a narrow mode
 MOST_POINTS = 300_000
-MOST_NUMBERS = 5_000_000  # of all evaluations together, some tenths of a second
+MOST_NUMBERS = 3_000_000  # of all evaluations together, some tenths of a second
 WIDENING, DF = 2.0, 3.0  # of the normals, to draw points about them
 EXCESS = 3.0  # in log density, above what normals explain
 NEGLIGIBLE = 14.0  # in log weight, below the highest one
