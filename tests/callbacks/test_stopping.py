@@ -178,6 +178,18 @@ def test_a_plateau_is_found_in_a_fit_that_goes_on(model, tmp_path):
     assert_same(*kept_and_gone_on(model, make, tmp_path / "fit.nc", 130))
 
 
+def test_the_wait_for_a_fall_goes_on_where_it_was():
+    def plateau():
+        return StopAtPlateau(every=4, patience=3, tolerance=0.5)
+
+    first, second = plateau(), plateau()
+    assert looks(first, [9, 5, 5, 5]) is None
+    second.start(None)
+    second.restore(first.state())
+    with pytest.raises(StopIteration, match="below 5 for 12 iterations"):
+        second(None, np.full(20, 5.0), 20)
+
+
 def test_a_fit_without_losses_has_no_plateau(model):
     with pytest.raises(ValueError, match="has no loss to look at"):
         fit(model, 20, StopAtPlateau(every=10), score=False)
@@ -257,6 +269,23 @@ def test_the_approximation_goes_back_to_the_best_score(model):
     approx = fit(model, 1000, EarlyStopping(score, every=10, patience=3))
     assert len(approx.hist) == 50
     np.testing.assert_array_equal(flat_values(approx.params), params[1])
+
+
+def test_a_fit_that_goes_on_waits_no_longer_and_goes_back_as_far(model, tmp_path):
+    scores = {10: 1.0, 20: 5.0, 30: 3.0, 40: 4.0, 50: 4.5}  # later ones are never asked for
+    params = {}
+
+    def make():
+        def score(approx):
+            params[len(approx.hist)] = flat_values(approx.params)
+            return scores[len(approx.hist)]
+
+        return EarlyStopping(score, every=10, patience=3)
+
+    resumed, whole = kept_and_gone_on(model, make, tmp_path / "fit.nc", 35)
+    assert_same(resumed, whole)
+    assert len(resumed.hist) == 50
+    np.testing.assert_array_equal(flat_values(resumed.params), params[20])
 
 
 def test_a_score_that_is_not_much_better_does_not_count(model):
