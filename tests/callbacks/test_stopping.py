@@ -11,6 +11,8 @@ from vibayes.callbacks import (
     stopping,
 )
 from vibayes.exceptions import ModelError
+from vibayes.storage import checkpoint as storage
+from vibayes.storage import files
 
 
 class Parameters:
@@ -121,6 +123,12 @@ def fit(model, n, *callbacks, **kwargs):
     return vb.fit(n, model=model, callbacks=callbacks, **options | kwargs)
 
 
+@pytest.fixture
+def kept_often(monkeypatch):
+    """Fits with a checkpoint write it whenever they may, however long that takes."""
+    monkeypatch.setattr(storage, "LARGEST_SHARE", np.inf)
+
+
 def kept_and_gone_on(model, make, path, first):
     """Return a fit that was cut after some iterations, in two runs, and one that was not."""
 
@@ -128,7 +136,9 @@ def kept_and_gone_on(model, make, path, first):
         if i == first:
             raise KeyboardInterrupt
 
+    cut.every = 5
     fit(model, 2000, make(), cut, checkpoint=path, checkpoint_every=1)
+    assert first - 10 < files.read_file(path).header["fit"]["iteration"] <= first
     resumed = fit(model, 2000, make(), checkpoint=path)
     return resumed, fit(model, 2000, make())
 
@@ -171,7 +181,7 @@ def test_a_fit_ends_at_a_plateau(model):
     assert abs(approx.mean.eval(mode="FAST_COMPILE")[0] - OBSERVED.mean()) < 0.3
 
 
-def test_a_plateau_is_found_in_a_fit_that_goes_on(model, tmp_path):
+def test_a_plateau_is_found_in_a_fit_that_goes_on(model, tmp_path, kept_often):
     def make():
         return StopAtPlateau(every=20, patience=4)
 
@@ -271,7 +281,7 @@ def test_the_approximation_goes_back_to_the_best_score(model):
     np.testing.assert_array_equal(flat_values(approx.params), params[1])
 
 
-def test_a_fit_that_goes_on_waits_no_longer_and_goes_back_as_far(model, tmp_path):
+def test_a_fit_that_goes_on_waits_no_longer_and_goes_back_as_far(model, tmp_path, kept_often):
     scores = {10: 1.0, 20: 5.0, 30: 3.0, 40: 4.0, 50: 4.5}  # later ones are never asked for
     params = {}
 
@@ -303,8 +313,8 @@ def test_scores_that_are_no_numbers_end_a_fit_that_keeps_its_state(model):
         fit(model, 10, EarlyStopping(lambda approx: "good", every=10))
 
 
-@pytest.mark.parametrize("first", [25, 145])
-def test_held_out_data_in_a_fit_that_goes_on(model, tmp_path, first):
+@pytest.mark.parametrize("first", [25, 85])
+def test_held_out_data_in_a_fit_that_goes_on(model, tmp_path, kept_often, first):
     far = vb.logp(vb.Normal.dist(model["mu"], 1), [0.5])  # on the way from 0 to the posterior
 
     def make():
