@@ -9,6 +9,7 @@ from pytensor.tensor.variable import TensorVariable
 
 import vibayes as vb
 from vibayes.arguments import check_arguments, check_real, check_whole, shown
+from vibayes.callbacks.base import period
 from vibayes.flows.affine_coupling import AffineCouplingFlow
 
 
@@ -67,7 +68,7 @@ def with_callback(every):
         pass
 
     callback.every = every
-    return vb.callbacks.period(callback)
+    return period(callback)
 
 
 def walk(steps):

@@ -180,7 +180,7 @@ predictive
 search
 verdict
 storage
-updates callbacks objectives
+learning_rates updates callbacks objectives
 approximations
 inference
 loading nuts plots pymc_models variational

@@ -1,8 +1,10 @@
+import os
 import subprocess
 import sys
 
 import pytest
 
+import vibayes
 from vibayes import __main__ as main
 from vibayes import datasets
 
@@ -44,6 +46,8 @@ def test_help_says_what_can_be_chosen():
         ["--plot", "x.foo"],
         ["--plot", "x"],
         ["--plot", "."],
+        ["--plot", f"{'x' * 300}.png"],
+        ["--plot", "/proc/x.png"],
     ],
 )
 def test_bad_arguments_are_told_before_any_work(argv, capsys):
@@ -51,6 +55,33 @@ def test_bad_arguments_are_told_before_any_work(argv, capsys):
         main.main(argv)
     assert stop.value.code == 2
     assert argv[0] in capsys.readouterr().err
+
+
+def test_a_plot_that_cannot_be_written_is_told_before_any_work(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "plot.png"
+
+    def refused(self, mode):
+        raise PermissionError(13, "Permission denied")
+
+    assert main.arguments(["--plot", str(path)]).plot == path
+    assert not path.exists()  # it was only tried
+    path.write_bytes(b"earlier")
+    assert main.arguments(["--plot", str(path)]).plot == path
+    assert path.read_bytes() == b"earlier"
+    monkeypatch.setattr(type(path), "open", refused)
+    with pytest.raises(SystemExit):
+        main.main(["--plot", str(path)])
+    assert "plot.png cannot be written (Permission denied)" in capsys.readouterr().err
+    pipe = tmp_path / "pipe.png"
+    os.mkfifo(pipe)
+    assert "no regular file" in main.why_not_written(pipe)
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main.main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"vibayes {vibayes.__version__}\n"
 
 
 def test_data_sets():

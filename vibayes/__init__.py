@@ -139,12 +139,15 @@ from vibayes.updates import (
     adamax,
     apply_momentum,
     apply_nesterov_momentum,
+    cosine_decay,
+    exponential_decay,
     momentum,
     nesterov_momentum,
     norm_constraint,
     rmsprop,
     sgd,
     total_norm_constraint,
+    warm_restarts,
 )
 from vibayes.version import __version__
 
@@ -289,9 +292,11 @@ __all__ = [
     "callbacks",
     "compute_log_likelihood",
     "compute_log_prior",
+    "cosine_decay",
     "datasets",
     "distributions",
     "draw",
+    "exponential_decay",
     "fit",
     "floatX",
     "from_pymc",
@@ -317,4 +322,5 @@ __all__ = [
     "total_norm_constraint",
     "tt_rng",
     "updates",
+    "warm_restarts",
 ]

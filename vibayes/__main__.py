@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -74,6 +75,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         default=Path("vibayes.png"),
         help="where to write the plot (default: %(default)s)",
     )
+    parser.add_argument("--version", action="version", version=f"vibayes {vb.__version__}")
     args = parser.parse_args(argv)
     if args.n is not None and args.n < 100:
         parser.error("--n must be at least 100")
@@ -81,8 +83,8 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         parser.error(f"--n has no effect on {args.method}, which ends by itself")
     if args.seed < 0:
         parser.error("--seed must not be negative")
-    if not args.plot.resolve().parent.is_dir():
-        parser.error(f"--plot: there is no folder {args.plot.resolve().parent}")
+    if not (folder := args.plot.resolve().parent).is_dir():
+        parser.error(f"--plot: there is no folder {folder}")
     if why := why_not_plotted(args.plot):
         parser.error(f"--plot: {why}")
     return args
@@ -94,12 +96,27 @@ def why_not_plotted(path: Path) -> str:
         from matplotlib.figure import Figure
     except ImportError:
         return ""
-    if path.is_dir():
+    if os.path.isdir(path):
         return f"{path} is a folder, not the name of a file such as vibayes.png"
     formats = Figure().canvas.get_supported_filetypes()
     if path.suffix.lstrip(".").lower() not in formats:
         known = ", ".join(f".{name}" for name in sorted(formats))
         return f"the name of {path} must end with one of {known}"
+    return why_not_written(path)
+
+
+def why_not_written(path: Path) -> str:
+    """Say why a file cannot be written, which the system knows best; empty if it can."""
+    try:
+        is_new = not path.exists()
+        if not is_new and not path.is_file():
+            return f"{path} is no regular file"
+        with path.open("ab"):
+            pass
+    except OSError as error:
+        return f"{path} cannot be written ({error.strerror})"
+    if is_new:
+        path.unlink()
     return ""
 
 

@@ -11,6 +11,7 @@ __all__ = ["html_table", "loss_svg"]
 
 WIDTH, HEIGHT = 420, 110
 BINS = 200
+FEWEST_LOSSES = 3
 
 
 def html_table(
@@ -64,8 +65,8 @@ def limits(means: np.ndarray) -> tuple[float, float]:
 
 
 def loss_svg(losses: np.ndarray) -> str:
-    """Return the curve of a loss history as a small SVG drawing, empty for too short a one."""
-    if len(losses) < 2:
+    """Return the curve of a loss history as a small SVG drawing, empty for one without a course."""
+    if len(losses) < FEWEST_LOSSES:
         return ""
     ends, means = binned(np.asarray(losses, dtype="float64"))
     low, high = limits(means)

@@ -98,17 +98,18 @@ class NotebookView:
         self._handle = display(HTML(""), display_id=True)
 
     def show(self, done: int, losses: np.ndarray) -> None:
-        self._handle.update(self._html(self._text(done, losses)))
+        self._handle.update(self._html(self._bar(done, losses) + loss_svg(losses)))
 
     def close(self, done: int, losses: np.ndarray) -> None:
-        self.show(done, losses)
+        """Leave the bar behind; the approximation, which may be shown next, has the curve."""
+        self._handle.update(self._html(self._bar(done, losses)))
 
-    def _text(self, done: int, losses: np.ndarray) -> str:
+    def _bar(self, done: int, losses: np.ndarray) -> str:
         seconds = time.perf_counter() - self._began
         facts = [f"{done:,} of {self.n:,} iterations", f"{seconds:.1f} s", loss_text(losses)]
         return (
             f'<progress value="{done}" max="{self.n}" style="width:260px"></progress> '
-            f"{', '.join(fact for fact in facts if fact)}{loss_svg(losses)}"
+            f"{', '.join(fact for fact in facts if fact)}"
         )
 
 

@@ -28,11 +28,13 @@ from pytensor.tensor.variable import TensorConstant, TensorVariable
 
 from vibayes.arguments import check_arguments, check_real, check_whole, shown
 from vibayes.distributions.constraints import Constraint
+from vibayes.learning_rates import Schedule, cosine_decay, exponential_decay, warm_restarts
 from vibayes.numeric import as_tensor, checked_tensor
-from vibayes.settings import Identity, attributes
+from vibayes.settings import Identity, attributes, key_of
 
 __all__ = [
     "Optimizer",
+    "Schedule",
     "adadelta",
     "adagrad",
     "adagrad_window",
@@ -40,6 +42,8 @@ __all__ = [
     "adamax",
     "apply_momentum",
     "apply_nesterov_momentum",
+    "cosine_decay",
+    "exponential_decay",
     "get_or_compute_grads",
     "momentum",
     "nesterov_momentum",
@@ -48,6 +52,7 @@ __all__ = [
     "rmsprop",
     "sgd",
     "total_norm_constraint",
+    "warm_restarts",
 ]
 
 LossOrGrads: TypeAlias = TensorVariable | Sequence[TensorVariable] | None
@@ -68,6 +73,8 @@ HYPER_PARAMETERS: Mapping[str, Constraint] = {
     "beta2": fraction,
 }
 """What a hyper-parameter of a name may be, in every optimizer; ``n_win`` is a whole number."""
+
+OR_SCHEDULE = {"learning_rate": ", a schedule such as vb.cosine_decay(0.01, steps=1000),"}
 
 FUNCTION_ATTRIBUTES = ("__module__", "__name__", "__qualname__", "__doc__")
 KNOWN_ATTRIBUTES = frozenset({*FUNCTION_ATTRIBUTES, "__wrapped__", "function", "hyper"})
@@ -168,9 +175,11 @@ class Optimizer:
                 f"{self.function.__name__}: {missing} is missing; give both loss_or_grads and "
                 f"params to get updates, or neither to get an optimizer"
             )
-        updates = self.function(
-            loss_or_grads, params, **{k: as_floatx(v) for k, v in chosen.hyper.items()}
-        )
+        step = counter(f"{self.function.__name__}_step")
+        hyper = {k: as_floatx(rate_at(v, step)) for k, v in chosen.hyper.items()}
+        updates = self.function(loss_or_grads, params, **hyper)
+        if any(isinstance(v, Schedule) for v in chosen.hyper.values()):
+            updates = {**updates, step: step + 1}
         return {variable: as_type_of(variable, new) for variable, new in updates.items()}
 
     @property
@@ -189,10 +198,12 @@ class Optimizer:
     def key(self) -> Hashable:
         """The function and all its hyper-parameters: equal keys, equal updates.
 
-        Numbers are compared by value, symbolic hyper-parameters by identity. An optimizer of a
-        subclass that has attributes of its own is equal to nothing but itself.
+        Numbers and schedules are compared by value, symbolic hyper-parameters by identity. An
+        optimizer of a subclass that has attributes of its own is equal to nothing but itself.
         """
-        hyper = tuple(self.all_hyper.items())
+        hyper = tuple(
+            (k, key_of(v) if isinstance(v, Schedule) else v) for k, v in self.all_hyper.items()
+        )
         try:
             hash(hyper)
         except TypeError:
@@ -271,10 +282,13 @@ def check_hyper(value: Any, name: str, owner: str) -> Any:
         value = value.item()
     if name == "n_win" and not isinstance(value, Variable):
         return check_whole(value, f"{owner}: {name}", least=1)
+    if name == "learning_rate" and isinstance(value, Schedule):
+        return value
     if name in HYPER_PARAMETERS:
         if not isinstance(value, numbers.Real | Variable):
             raise TypeError(
-                f"{owner}: {name} must be a number or a PyTensor scalar, got {shown(value)}"
+                f"{owner}: {name} must be a number{OR_SCHEDULE.get(name, '')} or a PyTensor "
+                f"scalar, got {shown(value)}"
             )
         if isinstance(value, Variable) and checked_tensor(value, f"{owner}: {name}").type.ndim:
             raise TypeError(f"{owner}: {name} must be a scalar, got {shown(value)} ({value.type})")
@@ -282,6 +296,11 @@ def check_hyper(value: Any, name: str, owner: str) -> Any:
             value = check_real(value, f"{owner}: {name}", finite=False)
         HYPER_PARAMETERS[name].check(owner, name, value)
     return value
+
+
+def rate_at(value: Any, step: TensorVariable) -> Any:
+    """Return a hyper-parameter, of a schedule its rate at a step."""
+    return value.rate(step) if isinstance(value, Schedule) else value
 
 
 def as_floatx(value: Any) -> Any:
@@ -485,7 +504,7 @@ def sgd(
         A scalar to be minimized, or its gradients, one a parameter.
     params : iterable of SharedVariable, optional
         What to change. Without loss and parameters an :class:`Optimizer` is returned.
-    learning_rate : float, default 0.001
+    learning_rate : float or Schedule, default 0.001
         Length of a step, in units of the gradient.
 
     Notes
@@ -520,7 +539,7 @@ def momentum(
         A scalar to be minimized, or its gradients, one a parameter.
     params : iterable of SharedVariable, optional
         What to change. Without loss and parameters an :class:`Optimizer` is returned.
-    learning_rate : float, default 0.001
+    learning_rate : float or Schedule, default 0.001
         Length of a step, in units of the gradient.
     momentum : float, default 0.9
         The share :math:`\mu` of the velocity that is kept, at least 0 and less than 1.
@@ -550,7 +569,7 @@ def nesterov_momentum(
         A scalar to be minimized, or its gradients, one a parameter.
     params : iterable of SharedVariable, optional
         What to change. Without loss and parameters an :class:`Optimizer` is returned.
-    learning_rate : float, default 0.001
+    learning_rate : float or Schedule, default 0.001
         Length of a step, in units of the gradient.
     momentum : float, default 0.9
         The share :math:`\mu` of the velocity that is kept, at least 0 and less than 1.
@@ -581,7 +600,7 @@ def adagrad(
         A scalar to be minimized, or its gradients, one a parameter.
     params : iterable of SharedVariable, optional
         What to change. Without loss and parameters an :class:`Optimizer` is returned.
-    learning_rate : float, default 1.0
+    learning_rate : float or Schedule, default 1.0
         Length of the first step, in units of the parameter.
     epsilon : float, default 1e-6
         Keeps the denominator from zero.
@@ -622,7 +641,7 @@ def adagrad_window(
         A scalar to be minimized, or its gradients, one a parameter.
     params : iterable of SharedVariable, optional
         What to change. Without loss and parameters an :class:`Optimizer` is returned.
-    learning_rate : float, default 0.001
+    learning_rate : float or Schedule, default 0.001
         Length of the first step, in units of the parameter.
     epsilon : float, default 0.1
         Added to the sum of squares: gradients much smaller than its root make a step in
@@ -672,7 +691,7 @@ def rmsprop(
         A scalar to be minimized, or its gradients, one a parameter.
     params : iterable of SharedVariable, optional
         What to change. Without loss and parameters an :class:`Optimizer` is returned.
-    learning_rate : float, default 1.0
+    learning_rate : float or Schedule, default 1.0
         Length of a step, in units of the parameter.
     rho : float, default 0.9
         The share of the average that is kept, at least 0 and less than 1.
@@ -719,7 +738,7 @@ def adadelta(
         A scalar to be minimized, or its gradients, one a parameter.
     params : iterable of SharedVariable, optional
         What to change. Without loss and parameters an :class:`Optimizer` is returned.
-    learning_rate : float, default 1.0
+    learning_rate : float or Schedule, default 1.0
         Factor of the steps; the paper has none.
     rho : float, default 0.95
         The share of both averages that is kept, at least 0 and less than 1.
@@ -765,7 +784,7 @@ def adam(
         A scalar to be minimized, or its gradients, one a parameter.
     params : iterable of SharedVariable, optional
         What to change. Without loss and parameters an :class:`Optimizer` is returned.
-    learning_rate : float, default 0.001
+    learning_rate : float or Schedule, default 0.001
         Length of the first steps, and about the longest step, in units of the parameter.
     beta1, beta2 : float, default 0.9 and 0.999
         The shares of the averages that are kept, at least 0 and less than 1.
@@ -818,7 +837,7 @@ def adamax(
         A scalar to be minimized, or its gradients, one a parameter.
     params : iterable of SharedVariable, optional
         What to change. Without loss and parameters an :class:`Optimizer` is returned.
-    learning_rate : float, default 0.002
+    learning_rate : float or Schedule, default 0.002
         The longest step, in units of the parameter.
     beta1, beta2 : float, default 0.9 and 0.999
         The shares of average and maximum that are kept, at least 0 and less than 1.

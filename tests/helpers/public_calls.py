@@ -112,6 +112,14 @@ def trained():
     return {"loss_or_grads": loss_of(w), "params": [w]}
 
 
+class Writer:
+    """What TensorBoard's library writes with."""
+
+    def add_scalar(self, tag, value, iteration): ...
+
+    def flush(self): ...
+
+
 FIT = {"n": 2, "model": model, "backend": "py", "progressbar": False, "diagnose": False}
 OF_MODEL = {"model": model}
 OF_APPROX = {"approx": approx}
@@ -298,7 +306,14 @@ FUNCTIONS = {
     "total_norm_constraint": {"tensor_vars": lambda: [pt.ones(2)], "max_norm": 1.0},
     "apply_momentum": {"updates": updates_of},
     "apply_nesterov_momentum": {"updates": updates_of},
+    "cosine_decay": {"start": 0.1, "steps": 10},
+    "exponential_decay": {"start": 0.1, "steps": 10},
+    "warm_restarts": {"start": 0.1, "steps": 10},
     "callbacks.CheckParametersConvergence": {},
+    "callbacks.EarlyStopping": {"log_density": lambda: lambda approx: 0.0},
+    "callbacks.StopAtPlateau": {},
+    "callbacks.TensorBoard": {"writer": Writer},
+    "callbacks.TimeLimit": {"seconds": 1.0},
     "callbacks.Tracker": {"i": lambda: lambda: 0},
     "datasets.load": {"name": "kidiq"},
     "updates.get_or_compute_grads": trained,
@@ -416,6 +431,7 @@ EXEMPT = {
     "TestFunction": "a base class without arguments",
     "Diagnosis": "made by the library",
     "callbacks.Callback": "a base class without arguments",
+    "updates.Schedule": "a base class without arguments",
     "math.cho_solve": "takes a pair",
     "math.unique": "has no graph of one type",
 }
@@ -472,6 +488,7 @@ PATH = "path"
 BY_NAME = {
     "W": FREE,
     "random_seed": SEED,
+    "writer": FREE,
     "value": NUMBERS,
     "var": NUMBERS,
     "path": PATH,

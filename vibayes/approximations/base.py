@@ -17,7 +17,7 @@ from vibayes.families.base import Group
 from vibayes.families.joint import local_groups
 from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
-from vibayes.posterior.display import approximation_html
+from vibayes.posterior.display import approximation_html, approximation_text
 from vibayes.posterior.draws import FlatDraws, flat_draws
 from vibayes.posterior.nodes import PosteriorNodes
 from vibayes.predictive.samples import samples_of
@@ -251,6 +251,9 @@ class Approximation(PosteriorNodes):
         and JSON, no code.
         """
         save(self, self.outcome, path)
+
+    def __str__(self) -> str:
+        return approximation_text(self, self.outcome)
 
     def _repr_html_(self) -> str:
         return approximation_html(self, self.outcome)

@@ -41,6 +41,7 @@ __all__ = [
     "logccdf",
     "logcdf",
     "logp",
+    "short",
     "to_float",
 ]
 

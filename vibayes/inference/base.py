@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import time
 import warnings
 from typing import Any, ClassVar, Self
 
@@ -92,12 +93,17 @@ class Method:
         """
         raise NotImplementedError(f"{type(self).__name__} must implement fit")
 
-    def result(self, approx: Approximation, diagnose: bool) -> Approximation:
+    def result(
+        self, approx: Approximation, diagnose: bool, began: float | None = None
+    ) -> Approximation:
         """Return what a fit has made, judged if that is wanted.
+
+        It takes note of the time since the fit ``began``, by :func:`time.perf_counter`.
 
         Warnings name the line of the user's code that has called the fit. Ctrl-C ends the
         judgement, and leaves the fit as it is.
         """
+        approx.outcome.seconds = None if began is None else time.perf_counter() - began
         if not diagnose:
             return approx
         frames = frames_of_library()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -245,6 +246,7 @@ class Inference(Method):
         else takes stochastic steps whose rate goes down when the loss is level; they end when
         averages of the parameters are accurate to 0.05 of their units.
         """
+        began = time.perf_counter()
         options = StepOptions.of(
             score=score,
             obj_n_mc=obj_n_mc,
@@ -294,7 +296,7 @@ class Inference(Method):
             if self.last_run.loop is None:  # nothing was done: the fit before can still go on
                 self.last_run = before
             raise
-        return self.result(self.approx, diagnose)
+        return self.result(self.approx, diagnose, began)
 
     def check_options(self, options: StepOptions) -> None:
         """Raise if steps of these options cannot begin; a subclass may know."""
@@ -366,7 +368,10 @@ class Inference(Method):
         if run.compiled is not None and n > FEW_STEPS:
             loop = run.compiled(loop.fit_state(run.keeping.call, callbacks))
             self.last_run = replace(self.last_run, compiled=None)
+        began = time.perf_counter()
         loop.run(n, callbacks, progressbar)
+        earlier = self.approx.outcome.seconds or 0.0
+        self.approx.outcome.seconds = earlier + time.perf_counter() - began
         self.approx.ending = ending_of(loop)
         self.approx.outcome.fit_state = loop.fit_state(run.keeping.call, callbacks)
         return self.approx

@@ -13,7 +13,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 
 from vibayes import interrupts
 from vibayes.approximations.base import Approximation
-from vibayes.callbacks import Callback, calling, period
+from vibayes.callbacks.base import Callback, calling, period
 from vibayes.exceptions import StorageWarning
 from vibayes.inference.sensible import Level, last_sensible
 from vibayes.inference.steps import CompiledSteps, State

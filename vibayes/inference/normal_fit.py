@@ -8,7 +8,7 @@ import numpy as np
 
 from vibayes import interrupts
 from vibayes.approximations.base import Approximation
-from vibayes.callbacks import Callback, calling, period
+from vibayes.callbacks.base import Callback, calling, period
 from vibayes.model.target import Target, is_deterministic, sample_size
 from vibayes.objectives.base import ObjectiveFunction
 from vibayes.objectives.options import StepOptions

@@ -16,7 +16,7 @@ from vibayes.approximations.base import Approximation
 from vibayes.backend.compiled import Compiled
 from vibayes.backend.jax import JaxDevices
 from vibayes.backend.seeds import new_generator
-from vibayes.callbacks import period
+from vibayes.callbacks.base import period
 from vibayes.inference.checkpoints import Keeping, check_callbacks, find_kept, take_over
 from vibayes.inference.convergence import FEWEST_LOSSES, loss_trend
 from vibayes.inference.failures import check_first_loss, explain_draw

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -138,6 +139,7 @@ class SearchMethod(Method):
         StorageError
             If ``checkpoint`` is the file of another model or of another call, or is not whole.
         """
+        began = time.perf_counter()
         for name, value in {"n": n, "callbacks": callbacks, **options}.items():
             if value is not None:
                 raise TypeError(
@@ -160,7 +162,7 @@ class SearchMethod(Method):
             keeping.finish_search(approx)
         else:
             approx = self.approx = approximation_in(keeping.found, self.model)
-        return self.result(approx, diagnose)
+        return self.result(approx, diagnose, began)
 
     def _call(self, max_steps: int) -> dict[str, Any]:
         """Return what the search is told to do; see :mod:`vibayes.storage.calls`."""

@@ -16,7 +16,7 @@ from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.modes import evaluate, resolve_mode
 from vibayes.distributions.base import distribution_of, to_float
 from vibayes.model.density import logp_terms, point_logps, replaced_by_values
-from vibayes.model.display import model_html, model_text
+from vibayes.model.display import model_html, model_repr, model_text
 from vibayes.model.gradients import gradient_of
 from vibayes.model.initial import initial_point
 from vibayes.model.observed import check_observed_shape, whole_shape
@@ -395,6 +395,9 @@ class Model(Registration):
     # -- display ------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
+        return model_repr(self)
+
+    def __str__(self) -> str:
         return model_text(self)
 
     def _repr_html_(self) -> str:

@@ -13,6 +13,7 @@ from vibayes import updates
 from vibayes.arguments import check_whole, shown
 from vibayes.backend.fingerprints import fingerprint, is_foreign
 from vibayes.backend.graphs import as_replacements
+from vibayes.learning_rates import Schedule
 from vibayes.settings import Identity, key_of
 from vibayes.storage.calls import describe_argument, describe_graph, marked
 from vibayes.updates import Optimizer, adagrad_window, check_hyper
@@ -167,6 +168,14 @@ def describe_optimizer(value: Optimizer) -> Any:
         described = marked(described, lambda: fingerprint(value.function))
     own = value.own_attributes
     return [type(value).__qualname__, described, describe_argument(own)] if own else described
+
+
+@describe_argument.register
+def describe_schedule(value: Schedule) -> Any:
+    """Return a schedule of learning rates with its settings as what JSON can hold."""
+    if is_foreign(type(value)):
+        return marked(type(value).__qualname__, lambda: fingerprint(value))
+    return repr(value)
 
 
 def check_optimizer(optimizer: Any, name: str) -> StepOptimizer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,13 +18,16 @@ from vibayes.importance import resampled, smoothed
 from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
 from vibayes.model.target import Target, is_deterministic, sample_size
+from vibayes.posterior.nodes import check_own
 
 __all__ = [
     "FlatDraws",
+    "draw_some",
     "draw_values",
     "flat_draws",
     "flat_values",
     "importance_draws",
+    "node_draws",
     "transformed_values",
     "values_at",
 ]
@@ -103,6 +106,37 @@ def draw_values(
     model = approx.model
     names, graphs = posterior_graphs(model, include_transformed)
     function = approx.compiled(("draws", *names), lambda: compile_draws(approx, graphs))
+    values = call_with_draws(approx, function, draws, random_seed)
+    return named_draws(names, graphs, values, draws)
+
+
+def node_draws(approx: Joint, node: Variable) -> Callable[[int, Any], np.ndarray]:
+    """Return a function of a number of draws and a seed: an expression of the variables at draws.
+
+    The draws are of the approximation with the parameters that it has by then.
+
+    Raises
+    ------
+    ModelError
+        If the expression depends on a variable of another model.
+    """
+    graphs = approx.model.replace_rvs_by_values([node])
+    check_own(approx, graphs)
+    function = compile_draws(approx, graphs)
+
+    def at_draws(draws: int, random_seed: Any) -> np.ndarray:
+        values = call_with_draws(approx, function, draws, random_seed)
+        return named_draws(["node"], graphs, values, draws)["node"]
+
+    return at_draws
+
+
+def draw_some(
+    approx: Joint, names: Sequence[str], draws: int, random_seed: Any
+) -> dict[str, np.ndarray]:
+    """Return draws of some variables, stacked along the first axis, by name."""
+    graphs = approx.model.replace_rvs_by_values([approx.model[name] for name in names])
+    function = approx.compiled(("some draws", *names), lambda: compile_draws(approx, graphs))
     values = call_with_draws(approx, function, draws, random_seed)
     return named_draws(names, graphs, values, draws)
 

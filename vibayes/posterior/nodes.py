@@ -21,7 +21,7 @@ from vibayes.exceptions import ModelError
 from vibayes.families.draws import Draws
 from vibayes.families.joint import Joint
 
-__all__ = ["PosteriorNodes", "fresh_draws"]
+__all__ = ["PosteriorNodes", "check_own", "fresh_draws"]
 
 Nodes: TypeAlias = Variable | Sequence[Variable]
 

@@ -10,7 +10,9 @@ import numpy as np
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["Row", "format_table", "summary_rows"]
+__all__ = ["Row", "format_table", "rounded", "row_of", "summary_rows"]
+
+DIGITS = 3
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,6 @@ def summary_rows(posterior: xarray.Dataset, probability: float = 0.94) -> list[R
     probability
         Mass of the equal-tailed interval.
     """
-    tail = (1 - probability) / 2
     rows = []
     for name, array in posterior.data_vars.items():
         stacked = array.transpose("chain", "draw", ...)
@@ -43,10 +44,26 @@ def summary_rows(posterior: xarray.Dataset, probability: float = 0.94) -> list[R
         for index in np.ndindex(values.shape[1:]):
             x = values[(slice(None), *index)]
             labels = [str(stacked[d].values[i]) for d, i in zip(axes, index, strict=True)]
-            low, high = np.quantile(x, [tail, 1 - tail])
             label = f"{name}[{', '.join(labels)}]" if labels else str(name)
-            rows.append(Row(label, x.mean(), x.std(ddof=1), low, high))
+            rows.append(row_of(label, x, probability))
     return rows
+
+
+def row_of(name: str, draws: np.ndarray, probability: float = 0.94) -> Row:
+    """Return the summary of the draws of one scalar."""
+    tail = (1 - probability) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    return Row(name, draws.mean(), draws.std(ddof=1), low, high)
+
+
+def rounded(number: float, sd: float) -> str:
+    """Return a number with as many decimals as show three digits of a standard deviation."""
+    if not (np.isfinite(number) and np.isfinite(sd)) or sd <= 0:
+        return f"{number:.5g}"
+    decimals = DIGITS - 1 - int(np.floor(np.log10(sd)))
+    if decimals > 2 * DIGITS or abs(number) >= 1e9:
+        return f"{number:.{DIGITS + 2}g}"
+    return f"{number:,.{max(decimals, 0)}f}"
 
 
 def format_table(rows: list[Row], probability: float = 0.94) -> str:

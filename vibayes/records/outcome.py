@@ -27,9 +27,12 @@ class Outcome:
         The last judgement since then.
     fit_state : FitState, optional
         From where the steps of the last fit can go on, if it took some.
+    seconds : float, optional
+        How long the last fit has taken, its judgement aside; no file holds it.
     """
 
     hist: np.ndarray = field(default_factory=lambda: np.zeros(0))
     ending: Ending = field(default_factory=lambda: Ending(None, "not fitted yet"))
     diagnosis: Diagnosis | None = None
     fit_state: FitState | None = None
+    seconds: float | None = None
