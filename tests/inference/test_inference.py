@@ -127,7 +127,7 @@ def test_start_and_start_sigma(model):
         ({"n": -1}, ValueError, "n must be"),
         ({"n": 1.5}, ValueError, "n must be"),
         ({"obj_n_mc": 0}, ValueError, "obj_n_mc"),
-        ({"obj_optimizer": "adam"}, TypeError, "obj_optimizer"),
+        ({"obj_optimizer": 5}, TypeError, "obj_optimizer"),
         ({"more_obj_params": [pt.scalar("a")]}, TypeError, "more_obj_params"),
         ({"more_updates": {pt.scalar("a"): 1}}, TypeError, "more_updates"),
         ({"more_replacements": {"data": 1}}, TypeError, "more_replacements"),

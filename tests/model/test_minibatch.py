@@ -489,8 +489,9 @@ def test_a_fit_on_the_whole_data_of_a_minibatch_model():
 def test_loss_is_unbiased():
     model, _ = flat_model()
     rate = dict(obj_optimizer=vb.sgd(learning_rate=0.0), **STEPS)
-    losses = vb.ADVI(model=model, random_seed=1).fit(2000, **rate).hist
+    unscaled = dict(model=model, scale_cost_to_minibatch=False)
+    losses = vb.ADVI(**unscaled, random_seed=1).fit(2000, **rate).hist
     whole = model.whole_data_replacements()
-    full = vb.ADVI(model=model, random_seed=2).fit(2000, more_replacements=whole, **rate).hist
+    full = vb.ADVI(**unscaled, random_seed=2).fit(2000, more_replacements=whole, **rate).hist
     error = np.hypot(losses.std(), full.std()) / np.sqrt(2000)
     assert abs(losses.mean() - full.mean()) < 4 * error

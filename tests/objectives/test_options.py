@@ -44,7 +44,7 @@ def test_other_options_are_a_new_value():
         ("obj_n_mc", 2.5, ValueError),
         ("tf_n_mc", True, ValueError),
         ("obj_optimizer", 0.01, TypeError),
-        ("test_optimizer", "adam", TypeError),
+        ("test_optimizer", 5, TypeError),
         ("more_obj_params", [1.0], TypeError),
         ("more_tf_params", ["w"], TypeError),
         ("more_updates", {"w": 1.0}, TypeError),

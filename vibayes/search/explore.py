@@ -242,6 +242,8 @@ def is_nearly_even(exploration: Exploration) -> bool:
     if draws.values is not sampler.values:
         return False
     several = len(normals) > 1
+    if several and not all(np.isfinite(q.elbo) for q in normals):
+        return False  # by what weights they would be mixed is not known
     most = sampler.size_if(FittedMixture.of_normals(normals)) if several else len(draws.values)
     tail = has_good_tail(draws.khat, draws.size, len(draws.values))
     return draws.size > NEARLY_EVEN * most and (tail or not several)
