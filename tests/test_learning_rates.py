@@ -64,9 +64,13 @@ def restarting(steps, growth, n):
     return np.array(parts)
 
 
-@pytest.mark.parametrize("floatX", ["float64", "float32"])
-@pytest.mark.parametrize("growth", [1, 1.3, 2, 3, 10])
-@pytest.mark.parametrize("steps", [1, 7, 100])
+@pytest.mark.parametrize(
+    ("steps", "growth", "floatX"),
+    [
+        *((steps, growth, "float64") for steps in (1, 100) for growth in (1, 1.3, 3)),
+        *((7, growth, "float32") for growth in (1, 2, 10)),
+    ],
+)
 def test_warm_restarts_happen_at_whole_steps(steps, growth, floatX):
     expected = half_cosine(0.5, 0.1, restarting(steps, growth, 3000))
     with pytensor.config.change_flags(floatX=floatX):

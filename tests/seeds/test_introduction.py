@@ -272,12 +272,12 @@ def test_expressions_of_advi(model):
 
 
 @pytest.mark.parametrize(
-    ("n_particles", "backend"),
-    [(100, "py"), pytest.param(500, None, marks=pytest.mark.slow)],
+    ("n_particles", "backend", "n", "more"),
+    [(100, "py", 40, 250), pytest.param(500, None, 100, 400, marks=pytest.mark.slow)],
     ids=["small", "as in the text"],
 )
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_iris(n_particles, backend, seed):
+def test_iris(n_particles, backend, n, more, seed):
     datasets = pytest.importorskip("sklearn.datasets")
     model_selection = pytest.importorskip("sklearn.model_selection")
     X, y = datasets.load_iris(return_X_y=True)
@@ -324,25 +324,25 @@ def test_iris(n_particles, backend, seed):
         test_accuracy=test_accuracy.eval, train_accuracy=train_accuracy.eval
     )
 
-    inference.fit(100, callbacks=[eval_tracker], backend=backend)
+    inference.fit(n, callbacks=[eval_tracker], backend=backend)
     # "training does not seem to be working here"
     before = np.asarray(eval_tracker["test_accuracy"])
-    assert before.shape == (100, 100)
+    assert before.shape == (n, 100)
     assert abs(before[-10:].mean() - before[:10].mean()) < 0.05
     assert before[-1].mean() < 0.6
 
     inference.fit(
-        400,
+        more,
         obj_optimizer=vb.adamax(learning_rate=0.1),
         callbacks=[eval_tracker],
         backend=backend,
     )
     # "this is much better!"
     after = np.asarray(eval_tracker["test_accuracy"])
-    assert after.shape == (500, 100)
+    assert after.shape == (n + more, 100)
     assert after[-50:].mean() > 0.9
     assert np.mean(eval_tracker["train_accuracy"][-50:]) > 0.9
-    assert len(eval_tracker["train_accuracy"]) == 500
+    assert len(eval_tracker["train_accuracy"]) == n + more
 
 
 @pytest.mark.parametrize("how", ["function", "class"])

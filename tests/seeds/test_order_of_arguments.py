@@ -92,5 +92,5 @@ def test_arguments_of_the_class_may_come_before_start_sigma(slopes):
 def test_a_variable_of_that_name_stands_for_itself():
     with vb.Model():
         vb.Normal("jitter")
-        approx = vb.fit(0, "svgd", None, 1, None, {"jitter": 1e-9}, progressbar=False)
+        approx = vb.fit(0, "svgd", None, 1, None, {"jitter": 1e-9}, backend="py", progressbar=False)
     assert np.ptp(approx.histogram.eval()) < 1e-6
