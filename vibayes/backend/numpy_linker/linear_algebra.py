@@ -32,8 +32,8 @@ def blockwise(op: Blockwise, node: Apply) -> Callable[..., Any]:
         return triangular_solver(core, batch_ndim, rows)
     if isinstance(core, Reshape) and not any_batched(node.inputs[1], batch_ndim):
         return stacked_reshape(batch_ndim)
-    if isinstance(core, Split) and not any_batched(node.inputs[1], batch_ndim):
-        return stacked_split(batch_ndim + core.axis)
+    if isinstance(core, Split) and not any(any_batched(v, batch_ndim) for v in node.inputs[1:]):
+        return stacked_split(batch_ndim, getattr(core, "axis", None))
     if op.gufunc_spec or getattr(core, "gufunc_spec", None):
         return convert.dispatch(Op)(op, node)
     return rows
@@ -78,9 +78,16 @@ def stacked_reshape(batch_ndim: int) -> Callable[..., Any]:
     return reshape
 
 
-def stacked_split(axis: int) -> Callable[..., Any]:
-    def split(x: Any, lengths: Any) -> Any:
-        parts = np.split(x, np.cumsum(lengths.ravel()[:-1]), axis=axis)
+def stacked_split(batch_ndim: int, axis: int | None) -> Callable[..., Any]:
+    """Return a function that splits all elements of a stack at once.
+
+    Up to PyTensor 3.0 the axis is an input, which comes before the lengths.
+    """
+
+    def split(x: Any, *others: Any) -> Any:
+        own = others[0].item() if axis is None else axis
+        places = np.cumsum(others[-1].ravel()[:-1])
+        parts = np.split(x, places, axis=own if own < 0 else batch_ndim + own)
         return parts[0] if len(parts) == 1 else tuple(parts)
 
     return split
