@@ -11,7 +11,7 @@ __all__ = ["html_table", "loss_svg"]
 
 WIDTH, HEIGHT = 420, 110
 BINS = 200
-FEWEST_LOSSES = 3
+SHORTEST_CURVE = 3
 
 
 def html_table(
@@ -66,7 +66,7 @@ def limits(means: np.ndarray) -> tuple[float, float]:
 
 def loss_svg(losses: np.ndarray) -> str:
     """Return the curve of a loss history as a small SVG drawing, empty for one without a course."""
-    if len(losses) < FEWEST_LOSSES:
+    if len(losses) < SHORTEST_CURVE:
         return ""
     ends, means = binned(np.asarray(losses, dtype="float64"))
     low, high = limits(means)

@@ -16,8 +16,9 @@ from pytensor.tensor.variable import TensorVariable
 from vibayes.backend.modes import EVALUATE_MODE
 from vibayes.backend.seeds import as_seed_sequence, new_generator, random_generators
 from vibayes.predictive.batching import over_draws
+from vibayes.settings import Identity
 
-__all__ = ["OverDraws", "compile_over_draws"]
+__all__ = ["OverDraws", "compile_over_draws", "mode_key"]
 
 MOST_NUMBERS = 100_000  # of the results of one call: what processors keep close at hand
 
@@ -121,3 +122,8 @@ def compile_over_draws(
         on_unused_input="ignore",
     )
     return OverDraws(function, len(generators), tuple(o.type.ndim for o in outputs))
+
+
+def mode_key(mode: Any) -> Any:
+    """Return what is equal for modes that are the same."""
+    return mode if isinstance(mode, str) else Identity(mode)

@@ -13,11 +13,10 @@ from vibayes.distributions.base import as_value, distribution_of
 from vibayes.exceptions import ShapeError
 from vibayes.model.core import Model
 from vibayes.model.target import data_size
-from vibayes.predictive.compiled import OverDraws, compile_over_draws
+from vibayes.predictive.compiled import OverDraws, compile_over_draws, mode_key
 from vibayes.predictive.results import draws_dataset
 from vibayes.predictive.trace import Trace, posterior_of
 from vibayes.predictive.whole import whole_data_in, whole_observed
-from vibayes.settings import Identity
 
 if TYPE_CHECKING:
     import xarray
@@ -64,8 +63,7 @@ def density_group(
         whole = whole_data_in(terms, label)
         return compile_over_draws(terms, given, observed | whole, mode=mode)
 
-    key = mode if isinstance(mode, str) else Identity(mode)
-    function = model.compiled(("log density", names, key), make)
+    function = model.compiled(("log density", names, mode_key(mode)), make)
     results = function(posterior.draws, values)
     named = dict(zip(names, results, strict=True))
     events = {v.name: distribution_of(v).ndim_supp for v in variables}

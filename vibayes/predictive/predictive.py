@@ -18,12 +18,11 @@ from vibayes.model.core import Model
 from vibayes.ops.random import ImproperRV, NumPyRandom
 from vibayes.posterior.arviz import dataset, inference_data
 from vibayes.predictive.choices import chosen, named_variables
-from vibayes.predictive.compiled import OverDraws, compile_over_draws
+from vibayes.predictive.compiled import OverDraws, compile_over_draws, mode_key
 from vibayes.predictive.results import draws_dataset, in_place_or_new, relabelled
 from vibayes.predictive.samples import samples_of
 from vibayes.predictive.trace import known_data, posterior_of
 from vibayes.predictive.whole import groups_of_data, resized_variables, whole_data_in
-from vibayes.settings import Identity
 
 __all__ = ["sample_posterior_predictive", "sample_prior_predictive"]
 
@@ -272,11 +271,6 @@ def drawing_function(
         ("predictive", *names, lengths_from_params, mode_key(mode)),
         lambda: compile_over_draws(wanted, given, replacements, resized, mode),
     )
-
-
-def mode_key(mode: Any) -> Any:
-    """Return what is equal for modes that are the same."""
-    return mode if isinstance(mode, str) else Identity(mode)
 
 
 def check_drawable(
