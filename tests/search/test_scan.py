@@ -8,6 +8,7 @@ from helpers.posteriors import ample, normal, seeds
 import vibayes as vb
 from vibayes.model.target import Target
 from vibayes.search.explore import explore
+from vibayes.search.findings import findings_of
 from vibayes.search.normals import FittedNormal
 from vibayes.search.scan import unexplained
 
@@ -34,6 +35,7 @@ def test_a_narrow_mode_is_seen_and_gets_its_share(d, sd, seed):
     near = np.abs(found.draws.values - 1.7).max(axis=1) < 6 * sd
     assert np.exp(found.draws.log_weights)[near].sum() == pytest.approx(0.4, abs=0.05)
     assert found.trusted
+    assert findings_of(found).search.modes == 2
 
 
 def test_what_normals_explain_is_no_place_to_search(rng):

@@ -95,7 +95,7 @@ class Search:
     scanned : int
         Number of points in a further, wide scan for narrow modes.
     modes : int
-        Number of modes found that hold mass and lie apart.
+        Number of modes found that hold mass: a narrow one may lie within a wide one.
     """
 
     starts: int

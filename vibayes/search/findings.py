@@ -22,6 +22,7 @@ def findings_of(exploration: Exploration, attempts: tuple[Attempt, ...] = ()) ->
     target, draws, best = exploration.target, exploration.draws, exploration.best.elbo
     values = target.unstandardized(draws.values)
     modes = max(1, len(apart([q for q in exploration.normals if q.converged])))
+    found = max(1, sum(q.converged for q in exploration.normals))  # one may lie within another
     search = exploration.search
     summary = summary_of(target.model, replace(draws, values=values))
     return Findings(
@@ -35,7 +36,7 @@ def findings_of(exploration: Exploration, attempts: tuple[Attempt, ...] = ()) ->
         dropped=tuple(best - q.elbo for q in exploration.dropped),
         attempts=attempts,
         normals=len(exploration.normals),
-        search=None if search is None else replace(search, modes=modes),
+        search=None if search is None else replace(search, modes=found),
     )
 
 
