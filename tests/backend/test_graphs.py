@@ -14,6 +14,7 @@ from vibayes.backend.graphs import (
     rewritten,
     vectorized,
     view_as,
+    with_known_lengths,
     work_of,
 )
 from vibayes.backend.modes import EVALUATE_MODE, evaluate
@@ -122,3 +123,26 @@ def test_work_of_a_loop_counts_as_often_as_it_goes_round():
     ten, hundred = (work_of([rounds(n)]) for n in (10, 100))
     assert 90 * plain.operations <= hundred.operations - ten.operations
     assert hundred.numbers - ten.numbers >= 90 * 100
+
+
+def test_lengths_of_shared_data_are_known():
+    data = pytensor.shared(np.zeros((20, 3)), name="data", shape=(None, 3))
+    x = pt.vector("x", shape=(3,))
+    graphs = [pt.exp(data @ x), x + 1]
+    ten = with_known_lengths(graphs)
+    assert [graph.type.shape for graph in ten] == [(20,), (3,)]
+    assert ten[1] is graphs[1] and graphs[0].type.shape == (None,)  # the given graph is as it was
+    data.set_value(np.zeros((4000, 3)))
+    assert work_of(with_known_lengths(graphs)).numbers > 8000
+
+
+def test_loops_over_data_stay_as_they_are():
+    data = pytensor.shared(np.zeros(20), name="data", shape=(None,))
+    total = pytensor.scan(
+        lambda row, sum_: sum_ + row,
+        sequences=data + 1,
+        outputs_info=pt.zeros(()),
+        return_updates=False,
+    )
+    (known,) = with_known_lengths([total])
+    assert known.eval() == 20 and known.type == total.type

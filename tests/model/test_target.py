@@ -89,6 +89,21 @@ def test_minibatches_stand_for_the_whole_data():
     assert data_size(model) == 500
 
 
+def test_work_is_that_of_all_data_as_long_as_they_are():
+    with vb.Model() as of_batches:
+        x = vb.Normal("x")
+        batch = vb.Minibatch(np.zeros(30_000), batch_size=10)
+        vb.Normal("y", x, 1, observed=batch, total_size=30_000)
+    with vb.Model() as of_data:
+        x = vb.Normal("x")
+        data = vb.Data("data", np.zeros(10))
+        vb.Normal("y", x, 1, observed=data)
+    assert Target(of_batches).work.numbers > 30_000
+    assert Target(of_data).work.numbers < 300
+    vb.set_data({"data": np.zeros(30_000)}, of_data)
+    assert Target(of_data).work.numbers > 30_000
+
+
 def test_a_sample_is_scaled_to_the_whole():
     model, y = minibatched(20_000)
     sample = model.sampled_data_replacements(5_000, 1)

@@ -36,6 +36,7 @@ __all__ = [
     "rewritten",
     "vectorized",
     "view_as",
+    "with_known_lengths",
     "work_of",
 ]
 
@@ -121,6 +122,24 @@ def work_of(outputs: Sequence[Variable]) -> Work:
         operations += times * inner.operations
         numbers += times * inner.numbers
     return Work(operations, numbers)
+
+
+def with_known_lengths(outputs: Sequence[Variable]) -> list[Variable]:
+    """Return graphs whose types say the lengths that shared data have now.
+
+    What goes through a loop, or a graph with a name, stays as it is.
+    """
+    known: dict[Variable, Variable] = {}
+    for variable in ancestors(list(outputs)):
+        if isinstance(variable, SharedVariable) and None in getattr(variable.type, "shape", ()):
+            lengths = np.shape(variable.get_value(borrow=True))
+            known[variable] = variable.type.clone(shape=lengths)()
+    for node in toposort(list(outputs)) if known else ():
+        changed = any(variable in known for variable in node.inputs)
+        if changed and not is_loop(node) and not isinstance(node.op, OpFromGraph):
+            again = node.op.make_node(*(known.get(variable, variable) for variable in node.inputs))
+            known.update(zip(node.outputs, again.outputs, strict=True))
+    return [known.get(variable, variable) for variable in outputs]
 
 
 def known_size(variable: Variable) -> int:

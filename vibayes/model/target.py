@@ -18,7 +18,7 @@ from pytensor.graph.replace import graph_replace, vectorize_graph
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes import interrupts
-from vibayes.backend.graphs import Work, compiled_graph, work_of
+from vibayes.backend.graphs import Work, compiled_graph, with_known_lengths, work_of
 from vibayes.backend.modes import AS_IT_IS, EVALUATE_MODE, resolve_mode, safe_from_signals
 from vibayes.backend.seeds import random_generators
 from vibayes.model.coordinates import (
@@ -102,7 +102,7 @@ class Target:
         self.evaluations = 0
         self._functions = compiled(model, layout, replacements, variables)
         self._facts = () if coordinates is None else (coordinates.flat(),)
-        self.work: Work = self._functions["work"]
+        self.work = self._functions.work
         self.model = model
         self._rows = rows_at_once(model, self.ddim)
 
@@ -194,7 +194,7 @@ def compiled(
     layout: FlatLayout,
     replacements: Mapping[Variable, Variable] | None,
     variables: tuple[TensorVariable, ...],
-) -> Mapping[str, Any]:
+) -> Functions:
     """Return functions of a stack of flat vectors; those of the whole data are kept."""
     if replacements is not None:
         return Functions(model, layout, replacements, variables, many=False)
@@ -231,14 +231,19 @@ class Functions(dict[str, Any]):
             outputs = {"logp and gradient": [logp, gradient], "logp": [logp]}
             for name, graphs in outputs.items():
                 self[name] = each_row(compiled_vector_function([flat, *others], graphs))
-            self["work"] = work_of([logp, gradient])
+            self._graphs = [logp, gradient]
         else:
             both = over_a_stack([logp, gradient], flat, layout.size, others)
             self |= {"logp and gradient": both, "logp": first_output(both, 1 + len(others))}
-            self["work"] = work_of(compiled_graph(both)[1])
+            self._graphs = compiled_graph(both)[1]
         if variables:
             self["values"] = values_function(model, layout, variables, replacements)
         self._forces = partial(forces_on_variables, model, layout, replacements, variables)
+
+    @property
+    def work(self) -> Work:
+        """What an evaluation takes, of data as long as they are now."""
+        return work_of(with_known_lengths(self._graphs))
 
     def __missing__(self, name: str) -> Any:
         if name != "forces":
