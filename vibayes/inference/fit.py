@@ -9,14 +9,17 @@ from typing import Any
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.approximations.base import Approximation
-from vibayes.arguments import check_arguments, shown
+from vibayes.arguments import check_arguments, check_whole, shown
 from vibayes.context import modelcontext
 from vibayes.families.known import FAMILIES
 from vibayes.inference.base import METHODS, Method
 from vibayes.inference.methods import FamilyInference
 from vibayes.model.core import Model
+from vibayes.model.passes import computing
 
 __all__ = ["fit"]
+
+FEWEST_BYTES = 2**26  # of memory, for the partitions that are read ahead
 
 
 @check_arguments
@@ -31,6 +34,8 @@ def fit(
     diagnose: bool = True,
     *,
     local_rv: Mapping[TensorVariable, Any] | None = None,
+    client: Any = None,
+    memory_limit: int | None = None,
     **kwargs: Any,
 ) -> Approximation:
     """Fit an approximate posterior, and judge it.
@@ -66,6 +71,11 @@ def fit(
     local_rv
         Variables that belong to the observations of a minibatch; see
         :class:`vibayes.SingleGroupApproximation`.
+    client : distributed.Client, optional
+        A Dask cluster, on whose workers the rows of the data are kept and summed over: for fits
+        that need no steps of an optimizer. See ``docs/large_data.md``.
+    memory_limit
+        Bytes that passes over data that are read may take, 1 GiB by default.
     **kwargs
         Arguments of :meth:`vibayes.Inference.fit`.
 
@@ -100,6 +110,8 @@ def fit(
     >>> approx.sample(100, random_seed=1).posterior["mu"].shape
     (1, 100)
     """
+    if memory_limit is not None:
+        memory_limit = check_whole(memory_limit, "memory_limit", least=FEWEST_BYTES)
     options = dict(inf_kwargs or {})
     if isinstance(method, Method):
         given = {
@@ -113,7 +125,8 @@ def fit(
                 f"{extra[0]} has no effect on an inference object that is made already; "
                 f"pass it to {type(method).__name__}(...)"
             )
-        return method.fit(n, diagnose=diagnose, **kwargs)
+        with computing(client, memory_limit):
+            return method.fit(n, diagnose=diagnose, **kwargs)
     if isinstance(method, str):
         method, of_name = named_method(method)
         options = of_name | options
@@ -125,7 +138,8 @@ def fit(
         if value is not None:
             options.setdefault(name, value)
     inference = made_method(method, model, random_seed, options)
-    return inference.fit(n, diagnose=diagnose, **kwargs)
+    with computing(client, memory_limit):
+        return inference.fit(n, diagnose=diagnose, **kwargs)
 
 
 def are_options(given: Mapping[str, Any], method: Any, model: Model) -> bool:

@@ -44,7 +44,7 @@ def is_normal_fit(objective: ObjectiveFunction, options: StepOptions) -> bool:
         and objective.op.is_elbo
         and approx.is_normal
         and (approx.ddim <= MOST_DENSE or approx.groups[0].is_diagonal)
-        and not approx.model.has_streams
+        and all(m.in_memory or m.stands_for_all for m in approx.model.minibatches)
         and is_deterministic(approx.model)
     )
 
@@ -119,7 +119,7 @@ def found_ending(approx: Approximation, budget: Budget, record: Recorder) -> End
         best, findings = fit_diagonal(target, noise, budget, observe=record), None
     else:
         count, observe = draws_to_judge(approx.model), None if diagonal else record
-        begin = found_on_sample(approx, rng, budget)
+        begin = None if target.by_rows else found_on_sample(approx, rng, budget)
         if begin is not None:
             count = FEWEST_DRAWS
         exploration = glance(target, rng, budget, count, observe, begin)

@@ -16,6 +16,7 @@ from vibayes.model.core import Model
 from vibayes.model.dims import as_labels
 from vibayes.model.variables import check_name
 from vibayes.numeric import numeric_array
+from vibayes.streaming.stream import data_on_disk, is_left_on_disk
 
 __all__ = ["Data", "set_data"]
 
@@ -28,6 +29,8 @@ def Data(
     dims: str | Sequence[str | None] | None = None,
     coords: Mapping[str, Sequence[Any]] | None = None,
     model: Model | None = None,
+    in_memory: bool | None = None,
+    columns: Any = None,
 ) -> SharedVariable:
     """Register data with the model, to be exchanged later by :func:`set_data`.
 
@@ -37,7 +40,8 @@ def Data(
         Name of the data in the model, and in ``constant_data`` of the results.
     value : array_like
         Numbers: NumPy, pandas, xarray, a list. Whole numbers stay whole numbers, so that the
-        data can index; other numbers become ``floatX``.
+        data can index; other numbers become ``floatX``. Or a source of rows: a memory-mapped file,
+        an array of zarr, h5py or dask, a path to Parquet files.
     dims
         Names of the axes. A name that the model does not know yet becomes a dimension of the
         data's length.
@@ -45,11 +49,18 @@ def Data(
         Coordinates of the dimensions, if the model does not have them yet.
     model
         The model; by default the one of the ``with`` block.
+    in_memory
+        Whether to load a source. By default it is, if that takes at most 256 MB; else its rows
+        stay where they are, and each pass of a fit over the data reads them: see
+        ``docs/large_data.md``.
+    columns
+        Of a table, a column for a vector, or a list of columns for a matrix.
 
     Returns
     -------
     SharedVariable
-        A tensor for use in any expression.
+        A tensor for use in any expression; of data that stay on disk one that shows the first rows
+        outside of a fit, and that :func:`set_data` does not know.
 
     Raises
     ------
@@ -76,6 +87,10 @@ def Data(
     model = modelcontext(model)
     check_name(name)
     label = f"Data({name!r})"
+    if is_left_on_disk(value, in_memory):
+        return registered_on_disk(model, name, value, dims, coords, columns)
+    if columns is not None:
+        raise TypeError(f"{label}: columns are those of a table on disk, got {columns!r}")
     array = as_data_array(value, label)
     dims = model.normalize_dims(dims, array.ndim, label)
     if coords:
@@ -90,6 +105,25 @@ def Data(
     )
     variable = pytensor.shared(array, name=model.name_for(name), shape=static)
     model.register_data_var(variable, dims)
+    return variable
+
+
+def registered_on_disk(
+    model: Model, name: str, value: Any, dims: Any, coords: Any, columns: Any
+) -> Any:
+    """Return data that stay on disk, which the model knows by their name and dims."""
+    label = f"Data({name!r})"
+    model.check_new_name(model.name_for(name))
+    variable = data_on_disk(value, model.name_for(name), label, columns)
+    shape = variable.whole_shape
+    dims = model.normalize_dims(dims, len(shape), label)
+    if coords:
+        model.add_coords(coords)
+    model.check_lengths(shape, dims, label)
+    for dim, length in zip(dims, shape, strict=True):
+        if dim is not None:
+            model.add_coord(dim, length=length)
+    model.add_named_variable(variable, variable.name, dims)
     return variable
 
 

@@ -20,6 +20,7 @@ from vibayes.exceptions import ImputationError, ModelError, ShapeError
 from vibayes.model.whole_data import batch_lengths, minibatches_in, whole_lengths
 from vibayes.numeric import as_whole_numbers, checked_tensor, missing_message, numeric_array
 from vibayes.streaming.batch import BatchVariable
+from vibayes.streaming.stream import data_on_disk, is_left_on_disk
 
 __all__ = [
     "as_observed",
@@ -36,7 +37,8 @@ def as_observed(data: Any, label: str, discrete: bool) -> TensorVariable:
     """Return data as a tensor variable.
 
     What is not a PyTensor variable yet is kept in a shared variable, so that compiled functions
-    take it as an input: other data of the same shape need no compilation.
+    take it as an input: other data of the same shape need no compilation. Large arrays on disk stay
+    there.
 
     Parameters
     ----------
@@ -59,6 +61,8 @@ def as_observed(data: Any, label: str, discrete: bool) -> TensorVariable:
         If the data are an expression of what has no value, or another one at each evaluation.
     """
     subject = f"{label}: observed data"
+    if is_left_on_disk(data) and not callable(data):
+        return data_on_disk(data, f"{label} data", subject)
     if isinstance(data, Variable):
         checked_tensor(data, subject)
         check_is_data(data, label)

@@ -71,6 +71,8 @@ class Registration(ModelDims):
             dims = self.normalize_dims(dims, rv.type.ndim, label)
             if data is None:
                 self.check_lengths(rv.type.shape, dims, label)
+        if total_size is None and data is not None:
+            total_size = rows_of_all(data)
         total = None if total_size is None else expand_total_size(total_size, rv.type.ndim, label)
         if data is None:
             transform = dist.default_transform if transform is UNSET else transform
@@ -222,6 +224,12 @@ class Registration(ModelDims):
             shape = tuple(int(n) for n in transform.forward_shape(shape))
             name = f"{name}_{transform.name}__"
         return pt.TensorType(dtype, shape)(name)  # pt.tensor takes some names for a dtype
+
+
+def rows_of_all(data: TensorVariable) -> int | None:
+    """Return the number of rows of data that stay on disk; None of others."""
+    on_disk = [m for m in minibatches_in([data]) if m.stands_for_all]
+    return on_disk[0].whole_shape[0] if on_disk else None
 
 
 def check_initval(initval: Any, label: str) -> None:
