@@ -119,7 +119,7 @@ def square_of_a_sum():
 )
 def test_rows_that_are_not_independent_are_refused_by_name(define, name, monkeypatch):
     model = written(define)
-    with pytest.raises(ModelError, match=f"'{name}'.* are not independent"):
+    with pytest.raises(ModelError, match=rf"'{name}'.* are not independent"):
         row_model(model)
     monkeypatch.setattr(target, "MANY_NUMBERS", 10)
     assert not goes_by_rows(model)
@@ -169,6 +169,7 @@ def test_a_sample_counts_for_all_rows(monkeypatch, rng):
     Z = np.array([[0.0], [2.0]])
     np.testing.assert_allclose(sample.logp(Z), whole.logp(Z))
     assert not sample.by_rows
+    assert not whole.on_sample(2 * N, rng).by_rows  # of as many, too
     assert whole.passes == 1
 
 

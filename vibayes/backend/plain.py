@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytensor
-from pytensor.graph.basic import Variable
+from pytensor.graph.basic import Apply, Variable
 
 from vibayes.backend.modes import EVALUATE_MODE
 from vibayes.backend.numpy_linker import graph_function
@@ -63,8 +63,48 @@ class PlainFunction:
     def __getstate__(self) -> dict[str, Any]:
         """Return the graph, with the values that shared variables have now."""
         extra = [v.get_value(borrow=True) for v in self._shared]
-        return {"_graph": self._graph, "_extra": extra if self._extra is None else self._extra}
+        return {
+            "graph": flattened(*self._graph),
+            "extra": extra if self._extra is None else self._extra,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _shared=[])
+        self._graph, self._extra, self._shared = built(*state["graph"]), state["extra"], []
         self._make()
+
+
+def flattened(
+    inputs: Sequence[Variable], outputs: Sequence[Variable], order: Sequence[Apply]
+) -> tuple[list[Any], list[Any], list[int]]:
+    """Return a graph as lists: a pickle of the graph itself goes as deep as it is long.
+
+    These are the types of the inputs, each operation with its inputs and the types of its outputs,
+    and the outputs; a variable is the number under which it comes up, a constant itself.
+    """
+    numbers: dict[Any, Any] = {v: i for i, v in enumerate(inputs)}
+
+    def numbered(v: Variable) -> Any:
+        return numbers.get(v, v)
+
+    nodes = []
+    for node in order:
+        nodes.append((node.op, [numbered(v) for v in node.inputs], [v.type for v in node.outputs]))
+        for v in node.outputs:
+            numbers[v] = len(numbers)
+    return [v.type for v in inputs], nodes, [numbered(v) for v in outputs]
+
+
+def built(
+    types: Sequence[Any], nodes: Sequence[Any], results: Sequence[Any]
+) -> tuple[list[Variable], list[Variable], list[Apply]]:
+    """Return the graph that was flattened: inputs, outputs and operations."""
+    variables = [t() for t in types]
+    inputs, order = list(variables), []
+
+    def found(v: Any) -> Variable:
+        return variables[v] if isinstance(v, int) else v
+
+    for op, arguments, made in nodes:
+        order.append(Apply(op, [found(v) for v in arguments], [t() for t in made]))
+        variables += order[-1].outputs
+    return inputs, [found(v) for v in results], order

@@ -14,6 +14,7 @@ from vibayes.context import modelcontext
 from vibayes.families.known import FAMILIES
 from vibayes.inference.base import METHODS, Method
 from vibayes.inference.methods import FamilyInference
+from vibayes.model.cluster import check_client
 from vibayes.model.core import Model
 from vibayes.model.passes import computing
 
@@ -110,6 +111,7 @@ def fit(
     >>> approx.sample(100, random_seed=1).posterior["mu"].shape
     (1, 100)
     """
+    check_client(client)
     if memory_limit is not None:
         memory_limit = check_whole(memory_limit, "memory_limit", least=FEWEST_BYTES)
     options = dict(inf_kwargs or {})

@@ -27,6 +27,7 @@ from vibayes.inference.normal_fit import fit_normal_family
 from vibayes.model.by_rows import check_goes_by_rows
 from vibayes.model.coordinates import Coordinates, bent_variables
 from vibayes.model.core import Model
+from vibayes.model.passes import computing_now
 from vibayes.model.target import Target, is_deterministic
 from vibayes.records.ending import INTERRUPTED, Ending
 from vibayes.records.findings import Attempt, Findings
@@ -157,7 +158,7 @@ class SearchMethod(Method):
                 'method="fullrank_advi"'
             )
         self.model.check_shapes()
-        if self.model.has_streams:
+        if self.model.has_streams or computing_now().client is not None:
             check_goes_by_rows(self.model, f'method="{self.short_name}"')
         budget = make_budget(max_seconds, max_steps)
         kept = Checkpoint.wanted(checkpoint, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ __all__ = [
     "is_in_memory",
     "known_shape",
     "known_value",
+    "stand_for_all",
     "warn_of_minibatches",
     "whole_shape",
 ]
@@ -155,6 +157,11 @@ def whole_shape(variable: TensorVariable) -> tuple[int | None, ...]:
     return known_shape(variable)
 
 
+def stand_for_all(graphs: Sequence[Variable]) -> bool:
+    """Tell whether graphs depend on data that stay on disk, of which a part is shown at most."""
+    return any(minibatch.stands_for_all for minibatch in minibatches_in(graphs))
+
+
 def lengths_of(variable: TensorVariable) -> list[TensorVariable]:
     return [variable.shape[axis] for axis in range(variable.type.ndim)]
 
@@ -175,14 +182,16 @@ def warn_of_minibatches(observed: TensorVariable, label: str) -> None:
 
 def check_observed_shape(dist: Distribution, observed: TensorVariable, label: str) -> None:
     """Raise if data cannot be draws of the distribution, as far as shapes tell."""
-    shape = known_shape(observed)
+    lengths = [pt.as_tensor_variable(n) for n in dist.batch_shape]
+    whole = stand_for_all([observed, *lengths])
+    shape = whole_shape(observed) if whole else known_shape(observed)
     if len(shape) < dist.ndim_supp:
         raise ShapeError(
             f"{label}: one event has {dist.ndim_supp} axes, the observed data have {len(shape)}"
         )
     batch = dist.static_batch_shape
     if None in batch:
-        batch = batch_lengths([pt.as_tensor_variable(n) for n in dist.batch_shape])
+        batch = whole_lengths(lengths) if whole else batch_lengths(lengths)
     if not fits(batch, shape[: len(shape) - dist.ndim_supp]):
         raise ShapeError(
             f"{label}: the observed data have shape {tuple(shape)}, but the parameters have batch "

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol
 
@@ -17,7 +17,17 @@ from vibayes import interrupts
 from vibayes.backend.plain import PlainFunction
 from vibayes.streaming.partitions import Rows
 
-__all__ = ["DEFAULT_MEMORY", "Computing", "LocalSums", "Sums", "computing", "computing_now"]
+__all__ = [
+    "DEFAULT_MEMORY",
+    "HERE",
+    "Computing",
+    "LocalSums",
+    "Sums",
+    "added",
+    "computing",
+    "computing_now",
+    "sum_of_partition",
+]
 
 DEFAULT_MEMORY = 2**30
 """Bytes that passes may take by default."""
@@ -36,10 +46,14 @@ class Computing:
         A Dask cluster on whose workers the rows are; this process by default.
     memory : int
         Bytes that rows and intermediate results may take in this process.
+    kept : dict
+        What goes through the rows of each model, by the identity of its rows: all that a fit does
+        shares it.
     """
 
     client: Any = None
     memory: int = DEFAULT_MEMORY
+    kept: dict[int, tuple[Any, Sums]] = field(default_factory=dict)
 
     @property
     def keep_bytes(self) -> int:
@@ -48,6 +62,7 @@ class Computing:
 
 
 HERE = Computing()
+"""This process, for what does not belong to a fit."""
 CURRENT: ContextVar[Computing] = ContextVar("computing")
 
 
@@ -59,6 +74,9 @@ def computing_now() -> Computing:
 @contextmanager
 def computing(client: Any = None, memory: int | None = None) -> Iterator[None]:
     """Compute passes in the block by a cluster, or within some memory."""
+    if client is None and memory is None and CURRENT.get(None) is not None:
+        yield
+        return
     token = CURRENT.set(Computing(client, DEFAULT_MEMORY if memory is None else memory))
     try:
         yield

@@ -22,6 +22,7 @@ from vibayes.model.observed import (
     as_observed,
     check_observed_shape,
     known_shape,
+    stand_for_all,
     warn_of_minibatches,
     whole_shape,
 )
@@ -188,7 +189,7 @@ class Registration(ModelDims):
         label: str,
     ) -> None:
         """Raise if data have not the shape of their variable, or exceed their total size."""
-        shape = known_shape(observed)
+        shape = whole_shape(observed) if stand_for_all([observed]) else known_shape(observed)
         static = rv.type.shape
         if not same_shape(static, shape):
             raise ShapeError(

@@ -24,6 +24,7 @@ from vibayes.backend.plain import PlainFunction
 from vibayes.backend.seeds import random_generators
 from vibayes.exceptions import ModelError
 from vibayes.model.by_rows import RowModel, check_goes_by_rows, row_model
+from vibayes.model.cluster import ClusterSums
 from vibayes.model.coordinates import (
     Coordinates,
     Standardization,
@@ -35,7 +36,7 @@ from vibayes.model.flat import FlatLayout
 from vibayes.model.gradients import gradient_of
 from vibayes.model.initial import check_point
 from vibayes.model.observed import whole_shape
-from vibayes.model.passes import LocalSums, Sums, computing_now
+from vibayes.model.passes import HERE, LocalSums, Sums, computing_now
 from vibayes.streaming.partitions import Rows
 
 __all__ = [
@@ -116,7 +117,7 @@ class Target:
         self.start = layout.join(self._point).astype("float64")
         variables = () if coordinates is None else coordinates.variables
         self._sums: Sums | None = None
-        self._weight = 1.0
+        self._is_sample, self._weight = False, 1.0
         for rv, slot in zip(model.free_RVs, layout.slots, strict=True):
             self.standardized_places[slot.start : slot.stop] = rv in variables
         self.start[self.standardized_places] = 0.0  # at the centre
@@ -150,7 +151,7 @@ class Target:
     @property
     def by_rows(self) -> bool:
         """Whether an evaluation is a pass over the data, a partition after the other."""
-        return self._sums is not None and self._weight == 1.0
+        return self._sums is not None and not self._is_sample
 
     @property
     def passes(self) -> int:
@@ -176,7 +177,7 @@ class Target:
         other = copy(self)
         other.start, other.evaluations = self.start.copy(), 0
         other._sums = LocalSums(Rows(sample, len(sample[0])))
-        other._weight = self.length / len(sample[0])
+        other._is_sample, other._weight = True, self.length / len(sample[0])
         return other
 
     def check_start(self) -> None:
@@ -298,8 +299,16 @@ def row_shapes(model: Model) -> tuple[tuple[int | None, ...], ...]:
 
 
 def row_sums(rows: RowModel) -> Sums:
-    """Return what goes through all rows: this process."""
-    return LocalSums(rows.rows(computing_now().keep_bytes))
+    """Return what goes through all rows: this process, or a cluster; one for a whole fit."""
+    now = computing_now()
+    if now is HERE:
+        return LocalSums(rows.rows(now.keep_bytes))
+    _, found = now.kept.get(id(rows), (None, None))
+    if found is None:
+        local = LocalSums(rows.rows(now.keep_bytes))
+        found = local if now.client is None else ClusterSums(local.rows, now.client)
+        now.kept[id(rows)] = rows, found
+    return found
 
 
 def compiled_by_rows(

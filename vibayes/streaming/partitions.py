@@ -43,6 +43,16 @@ class OnDisk:
         """Bytes of a row in memory."""
         return self.layout.parts[self.number].row_bytes
 
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Return the rows from one to before another, of a source that can be read anywhere.
+
+        Raises
+        ------
+        StreamError
+            If they cannot be read.
+        """
+        return read_pieces(self.layout, np.array([start]), stop - start)[self.number]
+
 
 class Rows:
     """The same rows of several variables, each in memory or on disk.
@@ -207,27 +217,16 @@ class Rows:
         begins = np.clip(begins, 0, self.length - size)
         if any(layout.source.reader() is None for layout in self.layouts):
             return self._at(np.unique(begins[:, None] + np.arange(size)))
-        read = [self._pieces(layout, begins, size) for layout in self.layouts]
+        read = [read_pieces(layout, begins, size) for layout in self.layouts]
         places = dict(zip(self.layouts, read, strict=True))
         rows = (begins[:, None] + np.arange(size)).ravel()
         return [
             places[v.layout][v.number] if isinstance(v, OnDisk) else v[rows] for v in self.variables
         ]
 
-    def _pieces(self, layout: Layout, begins: np.ndarray, size: int) -> list[np.ndarray]:
-        """Return pieces of the rows of a source that can be read anywhere."""
-        read_rows = layout.source.reader()
-        found = [part.empty(len(begins) * size) for part in layout.parts]
-        for i, begin in enumerate(begins.tolist()):
-            try:
-                values = read_rows(begin, begin + size)  # type: ignore[misc]
-            except Exception as error:
-                what = f"reading failed: {type(error).__name__}: {error}"
-                raise layout.source.failure(0, begin, what) from error
-            arrays = layout.checked(Block(0, begin, values))
-            for target, array in zip(found, arrays, strict=True):
-                target[i * size : (i + 1) * size] = array
-        return found
+    def between(self, start: int, stop: int) -> list[np.ndarray]:
+        """Return the rows from one to before another; in a pass over all if they are read."""
+        return self._at(np.arange(start, stop))
 
     def _at(self, rows: np.ndarray) -> list[np.ndarray]:
         """Return the given rows, which are sorted; in a pass over all if they are read."""
@@ -239,6 +238,22 @@ class Rows:
             for values, array in zip(found, arrays, strict=True):
                 values.append(array[rows[low:high] - start])
         return [np.concatenate(values) for values in found]
+
+
+def read_pieces(layout: Layout, begins: np.ndarray, size: int) -> list[np.ndarray]:
+    """Return pieces of the rows of a source that can be read anywhere."""
+    read_rows = layout.source.reader()
+    found = [part.empty(len(begins) * size) for part in layout.parts]
+    for i, begin in enumerate(begins.tolist()):
+        try:
+            values = read_rows(begin, begin + size)  # type: ignore[misc]
+        except Exception as error:
+            what = f"reading failed: {type(error).__name__}: {error}"
+            raise layout.source.failure(0, begin, what) from error
+        arrays = layout.checked(Block(0, begin, values))
+        for target, array in zip(found, arrays, strict=True):
+            target[i * size : (i + 1) * size] = array
+    return found
 
 
 class Refilled:
