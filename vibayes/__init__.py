@@ -108,8 +108,10 @@ from vibayes.exceptions import (
     StorageWarning,
 )
 from vibayes.families.base import Group
+from vibayes.inference.calibration import Calibration, calibrate
 from vibayes.inference.fit import fit
 from vibayes.inference.inference import Inference
+from vibayes.inference.many import ManyFits, fit_many
 from vibayes.inference.methods import ADVI, NFVI, FullRankADVI, KLqp, LowRankADVI
 from vibayes.inference.searches import AutoVI, LaplaceVI, MixtureVI, PathfinderVI
 from vibayes.inference.svgd import ASVGD, SVGD, ImplicitGradient, Stein
@@ -126,7 +128,7 @@ from vibayes.objectives.kl import KL
 from vibayes.objectives.renyi import IWELBO, Renyi
 from vibayes.objectives.stein import KSD
 from vibayes.objectives.test_function import TestFunction
-from vibayes.plots import model_to_graphviz, plot_loss, plot_posterior
+from vibayes.plots import model_to_graphviz, plot_loss, plot_posterior, plot_ranks
 from vibayes.predictive.log_density import compute_log_likelihood, compute_log_prior
 from vibayes.predictive.predictive import sample_posterior_predictive, sample_prior_predictive
 from vibayes.pymc_models.convert import from_pymc
@@ -173,6 +175,7 @@ __all__ = [
     "Beta",
     "BetaBinomial",
     "Binomial",
+    "Calibration",
     "Categorical",
     "Cauchy",
     "Censored",
@@ -231,6 +234,7 @@ __all__ = [
     "Lognormal",
     "LowRank",
     "LowRankADVI",
+    "ManyFits",
     "MatrixNormal",
     "MeanField",
     "Minibatch",
@@ -289,6 +293,7 @@ __all__ = [
     "apply_momentum",
     "apply_nesterov_momentum",
     "at_rng",
+    "calibrate",
     "callbacks",
     "compute_log_likelihood",
     "compute_log_prior",
@@ -298,6 +303,7 @@ __all__ = [
     "draw",
     "exponential_decay",
     "fit",
+    "fit_many",
     "floatX",
     "from_pymc",
     "load",
@@ -312,6 +318,7 @@ __all__ = [
     "norm_constraint",
     "plot_loss",
     "plot_posterior",
+    "plot_ranks",
     "rmsprop",
     "sample",
     "sample_approx",

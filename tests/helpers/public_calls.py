@@ -282,7 +282,9 @@ FUNCTIONS = {
     "compute_log_likelihood": {"idata": posterior, "model": model, "extend_inferencedata": False},
     "compute_log_prior": {"idata": posterior, "model": model, "extend_inferencedata": False},
     "draw": {"vars": lambda: vb.Normal.dist()},
+    "calibrate": {"model": None},
     "fit": FIT,
+    "fit_many": {"model": model, "data": None},
     "floatX": {"value": DATA},
     "from_pymc": {"model": None},
     "load": {"path": saved, "model": model},
@@ -294,6 +296,7 @@ FUNCTIONS = {
     "norm_constraint": {"tensor": lambda: pt.ones((2, 2)), "max_norm": 1.0},
     "plot_loss": {"approx": DATA},
     "plot_posterior": {"data": posterior},
+    "plot_ranks": {"calibration": None},
     "sample": {"draws": 2, "tune": 2, "chains": 1, "model": model, "backend": "py"},
     "sample_approx": {"approx": approx, "draws": 2},
     "sample_posterior_predictive": {
