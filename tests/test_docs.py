@@ -21,6 +21,7 @@ PAGES = [  # one namespace an entry
     ["docs/extending.md"],
     ["docs/models.md", "docs/fitting.md"],
     ["docs/minibatches.md"],
+    ["docs/large_data.md"],
     ["docs/automatic.md"],
     ["docs/predictive.md"],
     ["docs/devices.md"],
