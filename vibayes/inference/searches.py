@@ -333,8 +333,9 @@ class AutoVI(SearchMethod):
     def _better(self, tried: Tried, rng: np.random.Generator, budget: Budget) -> Iterator[Tried]:
         """Yield explorations whose draws are as good as can be had, the best one last."""
         exploration = tried.exploration
-        target = exploration.target
-        target = None if target.is_standardized or target.by_rows else self._standardized()
+        explored = exploration.target
+        stays = explored.is_standardized or explored.by_rows
+        target = None if stays else self._standardized()
         if target is not None:
             target = suited(target, rng, budget)
             other = explore(target, rng, budget, len(exploration.draws.values))

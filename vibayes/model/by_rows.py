@@ -63,7 +63,7 @@ class RowVariable:
         """Return where all rows are."""
         if isinstance(self.batch, StreamedMinibatch):
             return OnDisk(self.batch.stream.layout, self.batch.part_number)
-        shared: Any = self.variable if self.batch is None else self.batch.shared  # type: ignore[attr-defined]
+        shared: Any = self.variable if self.batch is None else self.batch.shared
         value = known_value(shared)
         assert value is not None
         return value
@@ -177,13 +177,24 @@ def sources_in(
     for v in ancestors([term], blockers=list(shown)):
         if v in shown:
             shape: tuple[int, ...] = shown[v].whole_shape
-        elif isinstance(v, Constant | SharedVariable) and getattr(v.type, "ndim", 0):
-            shape = np.shape(known_value(v))
+        elif isinstance(v, Constant | SharedVariable) and is_array(v):
+            shape = shape_now(v)
         else:
             continue
         if shape[0] == length:
             found.append(v)
     return found
+
+
+def is_array(variable: Variable) -> bool:
+    """Tell whether a variable has axes."""
+    return getattr(variable.type, "ndim", None) not in (None, 0)
+
+
+def shape_now(variable: Variable) -> tuple[int, ...]:
+    """Return the shape of the value that data have now."""
+    value = known_value(variable)
+    return () if value is None else value.shape
 
 
 def check_batches(
@@ -207,7 +218,7 @@ def check_batches(
 
 def input_for(variable: TensorVariable) -> TensorVariable:
     """Return an input that takes any number of rows of some data."""
-    shape = np.shape(known_value(variable)) if variable.owner is None else variable.type.shape
+    shape = shape_now(variable) if variable.owner is None else variable.type.shape
     static = tuple(1 if n == 1 else None for n in shape[1:])
     if variable.owner is None and not isinstance(variable, SharedVariable):
         static = tuple(shape[1:])

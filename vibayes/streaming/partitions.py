@@ -246,7 +246,7 @@ def read_pieces(layout: Layout, begins: np.ndarray, size: int) -> list[np.ndarra
     found = [part.empty(len(begins) * size) for part in layout.parts]
     for i, begin in enumerate(begins.tolist()):
         try:
-            values = read_rows(begin, begin + size)  # type: ignore[misc]
+            values = read_rows(begin, begin + size)
         except Exception as error:
             what = f"reading failed: {type(error).__name__}: {error}"
             raise layout.source.failure(0, begin, what) from error
