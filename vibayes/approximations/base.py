@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes import progress
 from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.seeds import derived_seed
 from vibayes.context import modelcontext
@@ -28,6 +29,9 @@ from vibayes.storage.saving import save
 from vibayes.verdict.judge import diagnose, draws_to_judge
 
 __all__ = ["Approximation", "SingleGroupApproximation", "judge", "sample_approx"]
+
+
+DELAY = 1.0  # seconds that a judgement may take before anything is shown
 
 
 class Approximation(PosteriorNodes):
@@ -174,7 +178,9 @@ class Approximation(PosteriorNodes):
         return self.sample(draws, random_seed, include_transformed=not hide_transformed)
 
     @check_arguments
-    def diagnose(self, draws: int | None = None, random_seed: Any = None) -> Diagnosis:
+    def diagnose(
+        self, draws: int | None = None, random_seed: Any = None, progressbar: bool = True
+    ) -> Diagnosis:
         """Judge the approximation by importance weights of its own draws.
 
         Minibatches stand for the whole data.
@@ -187,6 +193,9 @@ class Approximation(PosteriorNodes):
         random_seed
             Seed of the draws; by default one that the approximation's own seed determines, so that
             the same fit has one verdict.
+        progressbar
+            Whether to show what is being done, if it takes more than a moment, and there is a
+            terminal or a notebook to show it in.
 
         Returns
         -------
@@ -198,7 +207,8 @@ class Approximation(PosteriorNodes):
         draws = check_whole(draws, "draws", least=100)
         if random_seed is None:
             random_seed = derived_seed(self.noise_seeds)
-        self.diagnosis = diagnose(self, self.ending, draws, random_seed)
+        with progress.shown(progressbar, "judging the result", delay=DELAY):
+            self.diagnosis = diagnose(self, self.ending, draws, random_seed)
         return self.diagnosis
 
     @check_arguments
@@ -264,12 +274,14 @@ def judge(approx: Approximation, stacklevel: int) -> None:
     try:
         diagnosis = approx.diagnose()
     except Exception as error:
+        progress.conclude()
         warnings.warn(
             f"The fit could not be judged: {type(error).__name__}: {error}",
             ApproximationWarning,
             stacklevel=stacklevel + 1,
         )
     else:
+        progress.conclude(diagnosis.headline)
         diagnosis.warn(stacklevel=stacklevel + 1)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vibayes import interrupts
+from vibayes import interrupts, progress
 from vibayes.approximations.base import Approximation
 from vibayes.approximations.empirical import Empirical
 from vibayes.approximations.full_rank import FullRank
@@ -118,7 +118,7 @@ class SearchMethod(Method):
         callbacks, **options
             Not to be given: there are no steps of an approximation to be called after.
         progressbar
-            Has no effect.
+            Whether to show what is being done, if there is a terminal or a notebook to show it in.
         diagnose
             Whether to judge the result and warn if it is not good.
         max_seconds, max_steps
@@ -155,14 +155,15 @@ class SearchMethod(Method):
             )
         self.model.check_shapes()
         budget = make_budget(max_seconds, max_steps)
-        kept = Checkpoint.wanted(checkpoint, None)
-        keeping = find_kept(self._call(budget.steps), kept, self.model)
-        if keeping.found is None:
-            approx = self.approx = self._search(budget)
-            keeping.finish_search(approx)
-        else:
-            approx = self.approx = approximation_in(keeping.found, self.model)
-        return self.result(approx, diagnose, began)
+        with progress.shown(progressbar, "looking at the model", budget.seconds):
+            kept = Checkpoint.wanted(checkpoint, None)
+            keeping = find_kept(self._call(budget.steps), kept, self.model)
+            if keeping.found is None:
+                approx = self.approx = self._search(budget)
+                keeping.finish_search(approx)
+            else:
+                approx = self.approx = approximation_in(keeping.found, self.model)
+            return self.result(approx, diagnose, began)
 
     def _call(self, max_steps: int) -> dict[str, Any]:
         """Return what the search is told to do; see :mod:`vibayes.storage.calls`."""
@@ -183,6 +184,7 @@ class SearchMethod(Method):
         return new_generator(self._seeds.spawn(1)[0])
 
     def _target(self, **options: Any) -> Target:
+        progress.say("compiling the log density")
         seed = self._seeds.generate_state(4).tolist()
         return Target(self.model, start=self.start, random_seed=seed, **options)
 
@@ -290,6 +292,7 @@ class AutoVI(SearchMethod):
         """Try the mean field and the full rank."""
         exploration = tried.exploration
         best, target = exploration.best, exploration.target
+        progress.say("independent normals")
         mean_field = fit_mean_field(target, best, exploration.noise, budget)
         values = mean_field.at(rng.standard_normal(exploration.noise.shape))
         logp, logq = target.logp(values), mean_field.logq(values)
@@ -349,6 +352,7 @@ class AutoVI(SearchMethod):
 
     def _enlarged(self, tried: Tried, rng: np.random.Generator, budget: Budget) -> Tried:
         """Return what is known once there are as many draws as a result is made of."""
+        progress.say("drawing more")
         exploration = enlarge(tried.exploration, rng)
         lost_trust = tried.exploration.trusted and not exploration.trusted
         tried = replace(tried, exploration=exploration)
@@ -501,6 +505,7 @@ class PathfinderVI(SearchMethod):
     def _search(self, budget: Budget) -> Approximation:
         target, rng = self._target(), self._generator()
         paths = distinct_paths(searched(target, rng, budget))
+        progress.say("normals along the paths")
         normals = [best_along(target, path, rng) for path in paths]
         count = draws_to_judge(self.model)
         mixture = FittedMixture.make(

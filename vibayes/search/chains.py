@@ -17,6 +17,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import ndtri
 
+from vibayes import progress
 from vibayes.search.budget import Budget
 
 __all__ = ["CHAINS_EACH", "POINTS", "ChainRun", "Density", "Mixing", "mixing_of", "run_chains"]
@@ -374,11 +375,14 @@ def run_chains(
     starts_logp = ensemble.logp[::CHAINS_EACH]
     for round_ in range(rounds):
         every = 2**round_
+        progress.say(f"tuning moves of {len(Z)} chains, round {round_ + 1}")
         if not ensemble.tune(TUNING * every, budget, most_leaps):
             return run
         snapshots: list[Snapshot] = []
-        for _ in range(BLOCKS):
-            for _ in range(BLOCK):
+        for block in range(BLOCKS):
+            for i in range(BLOCK):
+                place = f"{block * BLOCK + i + 1} of {BLOCKS * BLOCK}"
+                progress.say(f"moving draws, round {round_ + 1}: {place}")
                 snapshot = ensemble.snapshot(every, budget, most_leaps)
                 if snapshot is None:
                     return run

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import gammaln, logsumexp
 
+from vibayes import progress
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
 from vibayes.importance import effective_size, smoothed, tempered
 from vibayes.model.target import Target
@@ -322,6 +323,7 @@ def adapt(
     for round_ in range(rounds):
         if not budget.step():
             break
+        progress.say(f"adapting a mixture: {round_ + 1} of {rounds}")
         sampler = sampler.with_draws(q.widened(), rng)
         draws = sampler.draws
         reliable = draws.khat < 0.6 and draws.size >= sampler.count
