@@ -270,7 +270,7 @@ class AutoVI(SearchMethod):
         if target is not None:
             found = of_many(suited(target, rng, budget), rng, budget, PARTICLES // 2)
         if found is not None and found.trusted:
-            found = enlarge(found, rng)
+            found = enlarge(found, rng, budget)
         if found is None or not found.trusted:
             approx = self._made(MeanField, start=self.start)
             fit_normal_family(approx, budget)
@@ -319,7 +319,9 @@ class AutoVI(SearchMethod):
     def _better(self, tried: Tried, rng: np.random.Generator, budget: Budget) -> Iterator[Tried]:
         """Yield explorations whose draws are as good as can be had, the best one last."""
         exploration = tried.exploration
-        target = None if exploration.target.is_standardized else self._standardized()
+        target = None
+        if not (exploration.target.is_standardized or budget.is_late):  # it takes a compilation
+            target = self._standardized()
         if target is not None:
             target = suited(target, rng, budget)
             other = explore(target, rng, budget, len(exploration.draws.values))
@@ -353,13 +355,13 @@ class AutoVI(SearchMethod):
     def _enlarged(self, tried: Tried, rng: np.random.Generator, budget: Budget) -> Tried:
         """Return what is known once there are as many draws as a result is made of."""
         progress.say("drawing more")
-        exploration = enlarge(tried.exploration, rng)
+        exploration = enlarge(tried.exploration, rng, budget)
         lost_trust = tried.exploration.trusted and not exploration.trusted
         tried = replace(tried, exploration=exploration)
         if lost_trust:
             for known in self._better(tried, rng, budget):
                 tried = known
-            tried = replace(tried, exploration=enlarge(tried.exploration, rng))
+            tried = replace(tried, exploration=enlarge(tried.exploration, rng, budget))
         return tried
 
     def _made_of(self, exploration: Exploration, rng: np.random.Generator) -> Approximation:
@@ -525,7 +527,7 @@ class PathfinderVI(SearchMethod):
         )
         if draws.khat < GOOD_KHAT:
             exploration = verified(exploration, rng, budget)
-        exploration = enlarge(exploration, rng)
+        exploration = enlarge(exploration, rng, budget)
         approx = self._of_draws(exploration, rng)
         reason = f"{len(paths)} paths came to their ends"
         converged = any(path.converged for path in paths)
@@ -590,7 +592,7 @@ class MixtureVI(SearchMethod):
         try:
             for better in improvements(exploration, rng, budget):
                 exploration = better
-            exploration = enlarge(exploration, rng)
+            exploration = enlarge(exploration, rng, budget)
         except KeyboardInterrupt:
             stopped = INTERRUPTED
         with interrupts.held():

@@ -321,8 +321,10 @@ def small_normals(
         begin = best_along(target, path, rng)
         return fit_full_rank(target, begin, noise, budget, observe=observe)
 
-    fits = []
+    fits: list[FittedNormal] = []
     for i, path in enumerate(paths, 1):
+        if fits and budget.exhausted:
+            break
         progress.say(f"normal at mode {i} of {len(paths)}")
         fits.append(fitted(path))
     progress.say("looking for narrow modes")
@@ -390,17 +392,24 @@ def large_normals(
     count = min(MOST_STARTS, MOST_PARAMETERS // target.ddim)
     screening = screened_starts(target, rng, count=8 * MOST_STARTS, best=MOST_STARTS, peaks=0)
     starts = screening.starts
-    diagonals = []
+    diagonals: list[FittedNormal] = []
     for i, start in enumerate([None, *starts[1 : 1 + count]], 1):
+        if diagonals and budget.exhausted:
+            break
         progress.say(f"independent normals from start {i} of {1 + len(starts[1 : 1 + count])}")
         diagonals.append(fit_diagonal(target, rough, budget, start=start))
     high, _ = separate(sorted(diagonals, key=lambda q: -q.elbo))
     noise = mirrored_normals(256, target.ddim, rng)
-    fits = []
+    fits: list[FittedNormal] = []
     for i, diagonal in enumerate(high, 1):
+        if fits and budget.exhausted:
+            break
         progress.say(f"normal at mode {i} of {len(high)}")
-        bent = from_curvature(diagonal.mean, mean_curvature(target, diagonal, rng))
-        scored = (q.scored(target, noise)[0] for q in (diagonal, bent))
+        normals = [diagonal]
+        if not budget.exhausted:
+            curvature = mean_curvature(target, diagonal, rng)
+            normals.append(from_curvature(diagonal.mean, curvature))
+        scored = (q.scored(target, noise)[0] for q in normals)
         begin = max(scored, key=lambda q: q.elbo)
         fits.append(fit_large(target, begin, noise, budget, observe=observe))
     return fits, noise, Search(len(diagonals), screening.points, screening.prior)
@@ -478,12 +487,12 @@ def add_draws(exploration: Exploration, count: int, rng: np.random.Generator) ->
     return replace(exploration, sampler=sampler, draws=sampler.draws)
 
 
-def enlarge(exploration: Exploration, rng: np.random.Generator) -> Exploration:
-    """Add draws until there are enough effective ones to be a result.
+def enlarge(exploration: Exploration, rng: np.random.Generator, budget: Budget) -> Exploration:
+    """Add draws until there are enough effective ones to be a result, if there is time left.
 
     More draws may also find what the first ones have missed: then they are not trusted any more.
     """
-    if not exploration.trusted or exploration.moved:
+    if not exploration.trusted or exploration.moved or budget.is_late:
         return exploration
     size, count = exploration.draws.size, len(exploration.draws.values)
     wanted = ENOUGH * exploration.count

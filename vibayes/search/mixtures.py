@@ -206,11 +206,13 @@ class WeightedDraws:
 
     def quantiles(self, probabilities: Sequence[float]) -> np.ndarray:
         """Return weighted quantiles, (len(probabilities), d)."""
-        order = np.argsort(self.values, axis=0)
-        ordered = np.take_along_axis(self.values, order, axis=0)
-        below = np.cumsum(np.exp(self.log_weights)[order], axis=0)
-        rows = [(below < p).sum(axis=0).clip(max=len(order) - 1) for p in probabilities]
-        return np.array([ordered[row, np.arange(ordered.shape[1])] for row in rows])
+        weights, last = np.exp(self.log_weights), len(self.values) - 1
+        columns = []
+        for column in self.values.T:
+            order = np.argsort(column)
+            rows = np.searchsorted(np.cumsum(weights[order]), probabilities)
+            columns.append(column[order[np.minimum(rows, last)]])
+        return np.array(columns).T.reshape(len(probabilities), -1)
 
     def width(self, probabilities: tuple[float, float]) -> np.ndarray:
         """Return the distance of two weighted quantiles, (d,)."""
