@@ -21,7 +21,7 @@ PAGES = [  # one namespace an entry
     ["docs/extending.md"],
     ["docs/models.md", "docs/fitting.md"],
     ["docs/minibatches.md"],
-    ["docs/automatic.md"],
+    ["docs/automatic.md", "docs/plots.md"],
     ["docs/predictive.md"],
     ["docs/devices.md"],
 ]

@@ -126,7 +126,14 @@ from vibayes.objectives.kl import KL
 from vibayes.objectives.renyi import IWELBO, Renyi
 from vibayes.objectives.stein import KSD
 from vibayes.objectives.test_function import TestFunction
-from vibayes.plots import model_to_graphviz, plot_loss, plot_posterior
+from vibayes.plots import (
+    model_to_graphviz,
+    plot_approximation,
+    plot_families,
+    plot_loss,
+    plot_posterior,
+    plot_verdict,
+)
 from vibayes.predictive.log_density import compute_log_likelihood, compute_log_prior
 from vibayes.predictive.predictive import sample_posterior_predictive, sample_prior_predictive
 from vibayes.pymc_models.convert import from_pymc
@@ -310,8 +317,11 @@ __all__ = [
     "momentum",
     "nesterov_momentum",
     "norm_constraint",
+    "plot_approximation",
+    "plot_families",
     "plot_loss",
     "plot_posterior",
+    "plot_verdict",
     "rmsprop",
     "sample",
     "sample_approx",
