@@ -1,7 +1,7 @@
 """Draw the pictures of these pages: ``python docs/figures/draw.py``.
 
-They are the plots of vibayes as they are, of the seven points of the page on verdicts, and the picture
-of ``python -m vibayes``.
+They are the plots of vibayes as they are, of the seven points of the page on verdicts, and the
+picture of ``python -m vibayes``.
 """
 
 from __future__ import annotations

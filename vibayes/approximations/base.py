@@ -326,10 +326,18 @@ class SingleGroupApproximation(Approximation):
         Variables that belong to the observations of a minibatch, with their parameters as
         functions of it: ``{z: (mu, rho)}`` or ``{z: {"mu": mu, "rho": rho}}``. Each gets a local
         :class:`Group`; the family has the other variables.
-    cost_part_grad_scale, scale_cost_to_minibatch
-        As for :class:`Approximation`.
-    model, start, start_sigma, random_seed
-        As for :class:`Group`.
+    cost_part_grad_scale : float or scalar variable, default 1
+        Factor of that part of the gradient whose expectation is zero: 0 is the path derivative.
+    scale_cost_to_minibatch : bool, default True
+        Whether the loss is of the size of a minibatch, and not of the whole data.
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    start : dict, optional
+        Where to start, by variable name.
+    start_sigma : dict, optional
+        Standard deviations to start from, by variable name, in the unconstrained space.
+    random_seed : int, optional
+        Seed of everything random in the fit.
     """
 
     family: ClassVar[type[Group]]

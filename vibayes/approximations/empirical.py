@@ -36,7 +36,9 @@ class Empirical(SingleGroupApproximation):
     jitter : float, default 1
         Standard deviation, in the unconstrained space, of ``size`` particles about the start.
     local_rv : dict, optional
-        As for :class:`~vibayes.SingleGroupApproximation`.
+        Variables that belong to the observations of a minibatch, with their parameters as
+        functions of it: ``{z: (mu, rho)}`` or ``{z: {"mu": mu, "rho": rho}}``; the family has the
+        other variables.
     start : dict, optional
         Where to start, by variable name.
     start_sigma : dict, optional

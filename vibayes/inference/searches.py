@@ -220,8 +220,12 @@ class AutoVI(SearchMethod):
 
     Parameters
     ----------
-    model, random_seed, start
-        As for :class:`SearchMethod`.
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    random_seed : int, optional
+        Seed of everything random in the fit.
+    start : dict, optional
+        Where to start, by variable name.
 
     Notes
     -----
@@ -448,8 +452,12 @@ class LaplaceVI(SearchMethod):
 
     Parameters
     ----------
-    model, random_seed, start
-        As for :class:`SearchMethod`.
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    random_seed : int, optional
+        Seed of everything random in the fit.
+    start : dict, optional
+        Where to start, by variable name.
 
     References
     ----------
@@ -485,8 +493,12 @@ class PathfinderVI(SearchMethod):
 
     Parameters
     ----------
-    model, random_seed, start
-        As for :class:`SearchMethod`.
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    random_seed : int, optional
+        Seed of everything random in the fit.
+    start : dict, optional
+        Where to start, by variable name.
 
     References
     ----------
@@ -540,8 +552,12 @@ class MixtureVI(SearchMethod):
 
     Parameters
     ----------
-    model, random_seed, start
-        As for :class:`SearchMethod`.
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    random_seed : int, optional
+        Seed of everything random in the fit.
+    start : dict, optional
+        Where to start, by variable name.
     components : int, optional
         Number of normals; as many as are needed by default.
 

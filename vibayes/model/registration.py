@@ -136,8 +136,12 @@ class Registration(ModelDims):
 
         Parameters
         ----------
-        name, var, dims
-            As for :func:`vibayes.Deterministic`.
+        name
+            Its name.
+        var
+            The expression.
+        dims
+            Names of its dimensions.
         kind
             The list that is to have it: ``"deterministics"`` or ``"potentials"``.
         label

@@ -273,7 +273,7 @@ class Diagnosis:
         Parameters
         ----------
         stacklevel
-            As for :func:`warnings.warn`: whose line the warning names. 1 is the line of the call.
+            Whose line the warning names: 1 is the line of the call.
         """
         if self.good or (not self.judged and self.converged is not False):
             return
