@@ -12,6 +12,7 @@ from pytensor.graph.traversal import walk
 from vibayes.arguments import check_arguments
 from vibayes.context import modelcontext
 from vibayes.distributions.base import distribution_of
+from vibayes.installing import missing
 from vibayes.model.core import Model
 from vibayes.model.observed import known_shape
 
@@ -101,9 +102,7 @@ def import_graphviz() -> Any:
     try:
         import graphviz
     except ImportError:
-        raise ImportError(
-            "model_to_graphviz needs the package graphviz: pip install 'vibayes[graphs]'"
-        ) from None
+        raise missing("model_to_graphviz", "graphviz", "graphs") from None
     return graphviz
 
 

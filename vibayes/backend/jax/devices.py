@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from vibayes.backend.jax.versions import register_jax_versions
+from vibayes.installing import how_to_install
 
 __all__ = ["JaxDevices", "double_precision", "jax_devices"]
 
@@ -26,8 +27,8 @@ def import_jax() -> Any:
         import jax
     except ImportError as error:
         raise ImportError(
-            "backend='jax' needs the package jax, which is not installed: pip install "
-            "'vibayes[jax]', or 'jax[cuda13]' for an NVIDIA GPU"
+            f"backend='jax' needs the package jax, which is not installed: "
+            f"{how_to_install('jax', 'jax')}; for an NVIDIA GPU pip install 'jax[cuda13]'"
         ) from error
     return jax
 
