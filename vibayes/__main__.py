@@ -145,11 +145,12 @@ def main(argv: list[str] | None = None) -> int:
     posterior = approx.sample(DRAWS, random_seed=args.seed).posterior
     rows = summary_rows(posterior)
     print(format_table(rows))
-    print(f"\n{approx.diagnose()}\n")
+    diagnosis = approx.diagnose()
+    print(f"\n{diagnosis}\n")
     print(f"time  {seconds:.2f} s, compilation included")
     try:
         prior = vb.sample_prior_predictive(DRAWS, model=model, random_seed=args.seed).prior
-        title = f"{MODELS[args.data].__doc__} {approx.diagnosis.headline}."
+        title = f"{MODELS[args.data].__doc__} {diagnosis.headline}."
         plot(title, posterior, prior, rows, UNITS[args.data], args.plot)
     except ImportError as error:
         print(f"plot  not written: {error}")
