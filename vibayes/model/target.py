@@ -36,7 +36,8 @@ from vibayes.model.observed import whole_shape
 __all__ = ["Target", "data_size", "is_deterministic", "sample_size"]
 
 MOST_NUMBERS = 4_000_000  # of an intermediate result: 32 MB
-MOST_ROWS = 256
+MOST_ROWS, MOST_SHORT_ROWS = 256, 4096
+IN_CACHE = 100_000  # numbers of an intermediate result that fit
 SAMPLED_NUMBERS = 100_000
 MANY_NUMBERS = 500_000
 FEWEST_ROWS = 1000
@@ -315,7 +316,9 @@ def sample_size(model: Model, numbers: int = SAMPLED_NUMBERS) -> int | None:
 
 def rows_at_once(model: Model, ddim: int) -> int:
     """Return how many vectors to evaluate at once, so that intermediate results stay small."""
-    return int(np.clip(MOST_NUMBERS // max(ddim, data_size(model), 1), 1, MOST_ROWS))
+    size = max(ddim, data_size(model), 1)
+    most = max(MOST_ROWS, min(MOST_SHORT_ROWS, IN_CACHE // size))
+    return int(np.clip(MOST_NUMBERS // size, 1, most))
 
 
 def data_size(model: Model) -> int:
