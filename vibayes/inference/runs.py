@@ -275,12 +275,15 @@ def ending_of(loop: FitLoop) -> Ending:
     """Return why a fit ended that was told when to stop."""
     if loop.interrupted:
         return Ending(None, f"{INTERRUPTED}: {loop.iteration:,} iterations were done")
-    return ending_after(loop.iteration, loop.losses if loop.steps.has_loss else loop.losses[:0])
+    losses = loop.losses if loop.steps.has_loss else loop.losses[:0]
+    return ending_after(loop.iteration, losses, by_callback=loop.ended)
 
 
-def ending_after(iterations: int, losses: np.ndarray) -> Ending:
-    """Return the ending of a fit that has done all its iterations; losses may be missing."""
+def ending_after(iterations: int, losses: np.ndarray, by_callback: bool = False) -> Ending:
+    """Return the ending of a fit that is done, or that a callback ended; losses may be missing."""
     reason = f"{iterations:,} iterations were done"
+    if by_callback:
+        reason = f"a callback ended it after {iterations:,} iterations"
     if len(losses) < FEWEST_LOSSES:
         return Ending(None, reason)
     trend = loss_trend(losses)
