@@ -10,6 +10,8 @@ import numpy as np
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import check_arguments, check_whole
+from vibayes.backend.evaluation import evaluating_as
+from vibayes.backend.modes import resolve_steps_mode
 from vibayes.backend.seeds import derived_seed
 from vibayes.context import modelcontext
 from vibayes.exceptions import ApproximationWarning
@@ -174,7 +176,15 @@ class Approximation(PosteriorNodes):
         return self.sample(draws, random_seed, include_transformed=not hide_transformed)
 
     @check_arguments
-    def diagnose(self, draws: int | None = None, random_seed: Any = None) -> Diagnosis:
+    def diagnose(
+        self,
+        draws: int | None = None,
+        random_seed: Any = None,
+        *,
+        backend: str | None = None,
+        device: Any = None,
+        devices: Any = None,
+    ) -> Diagnosis:
         """Judge the approximation by importance weights of its own draws.
 
         Minibatches stand for the whole data.
@@ -187,6 +197,9 @@ class Approximation(PosteriorNodes):
         random_seed
             Seed of the draws; by default one that the approximation's own seed determines, so that
             the same fit has one verdict.
+        backend, device, devices
+            What evaluates the log density: ``"jax"``, or NumPy for any other backend; as for
+            :meth:`vibayes.Inference.fit`. A fit judges on what it ran on.
 
         Returns
         -------
@@ -198,7 +211,11 @@ class Approximation(PosteriorNodes):
         draws = check_whole(draws, "draws", least=100)
         if random_seed is None:
             random_seed = derived_seed(self.noise_seeds)
-        self.diagnosis = diagnose(self, self.ending, draws, random_seed)
+        if backend is None and device is None and devices is None:
+            self.diagnosis = diagnose(self, self.ending, draws, random_seed)
+        else:
+            with evaluating_as(resolve_steps_mode(backend, None, device, devices)):
+                self.diagnosis = diagnose(self, self.ending, draws, random_seed)
         return self.diagnosis
 
     @check_arguments

@@ -15,6 +15,7 @@ from vibayes import interrupts
 from vibayes.approximations.base import Approximation
 from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.compiled import Compiled
+from vibayes.backend.evaluation import evaluating_as
 from vibayes.backend.jax import JaxDevices
 from vibayes.backend.modes import (
     EVALUATE_MODE,
@@ -192,8 +193,9 @@ class Inference(Method):
             What runs the steps. By default what the environment variable ``VIBAYES_BACKEND`` says;
             else numba, or NumPy, which compiles nothing, for up to 2,000 steps of what has a
             density, if the model has no loop and its data are not too large. JAX compiles in a
-            second or two and runs on GPUs; see the page on devices. What is not steps of an
-            optimizer runs in NumPy.
+            second or two and runs on GPUs; see the page on devices. Where there are no steps of an
+            optimizer, and for the judgement, the log density is evaluated by JAX if that was
+            asked for, else by NumPy.
         device : str or jax.Device, optional
             Where JAX runs: a kind of device, such as ``"cpu"`` or ``"gpu"``, or one of
             ``jax.devices()``.
@@ -280,23 +282,24 @@ class Inference(Method):
         if by_rule and are_too_few(self.objective, options, n_steps):
             self.last_run = replace(self.last_run, compiled=partial(start, options))
             start = partial(self._start, EVALUATE_MODE)
-        try:
-            if found is not None and found.is_done(n_steps if budget is None else None):
-                self._end_by_file(found.state, budget, options, start)
-            elif budget is None:
-                fit_steps(self.last_run, n_steps, options, start, progressbar)
-            elif by_schedule:
-                fit_by_schedule(self.approx, self.last_run, budget, options, start, progressbar)
-            else:
-                self.last_run = replace(self.last_run, is_search=True)
-                self.approx.model.check_shapes()
-                fit_normal_family(self.approx, budget, self.last_run.callbacks)
-                self.last_run.keeping.finish_search(self.approx)
-        except KeyboardInterrupt:
-            if self.last_run.loop is None:  # nothing was done: the fit before can still go on
-                self.last_run = before
-            raise
-        return self.result(self.approx, diagnose, began)
+        with evaluating_as(mode):
+            try:
+                if found is not None and found.is_done(n_steps if budget is None else None):
+                    self._end_by_file(found.state, budget, options, start)
+                elif budget is None:
+                    fit_steps(self.last_run, n_steps, options, start, progressbar)
+                elif by_schedule:
+                    fit_by_schedule(self.approx, self.last_run, budget, options, start, progressbar)
+                else:
+                    self.last_run = replace(self.last_run, is_search=True)
+                    self.approx.model.check_shapes()
+                    fit_normal_family(self.approx, budget, self.last_run.callbacks)
+                    self.last_run.keeping.finish_search(self.approx)
+            except KeyboardInterrupt:
+                if self.last_run.loop is None:  # nothing was done: the fit before can still go on
+                    self.last_run = before
+                raise
+            return self.result(self.approx, diagnose, began)
 
     def check_options(self, options: StepOptions) -> None:
         """Raise if steps of these options cannot begin; a subclass may know."""

@@ -23,9 +23,8 @@ from vibayes.inference.failures import check_first_loss, explain_draw
 from vibayes.inference.jax_steps import JaxSteps
 from vibayes.inference.loop import FitLoop
 from vibayes.inference.steps import CompiledSteps
-from vibayes.model.core import Model
 from vibayes.model.initial import check_support
-from vibayes.model.observed import whole_shape
+from vibayes.model.target import observed_lengths
 from vibayes.objectives.base import ObjectiveFunction
 from vibayes.objectives.options import StepOptions
 from vibayes.records.ending import INTERRUPTED, Ending
@@ -223,12 +222,6 @@ def compiled_steps(
         return CompiledSteps(graph, mode), list(approx.params)
 
     return keep(("steps", objective.key, options.own_key, mode), make)
-
-
-def observed_lengths(model: Model) -> set[int]:
-    """Return the numbers of rows that observed values have."""
-    shapes = [whole_shape(model.rvs_to_values[rv]) for rv in model.observed_RVs]
-    return {int(shape[0]) for shape in shapes if shape and shape[0]}
 
 
 def users_variables(objective: ObjectiveFunction, options: StepOptions) -> list[SharedVariable]:
