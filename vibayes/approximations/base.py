@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes import progress
 from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.evaluation import evaluating_as
 from vibayes.backend.modes import resolve_steps_mode
@@ -30,6 +32,9 @@ from vibayes.storage.saving import save
 from vibayes.verdict.judge import diagnose, draws_to_judge
 
 __all__ = ["Approximation", "SingleGroupApproximation", "judge", "sample_approx"]
+
+
+DELAY = 1.0  # seconds that a judgement may take before anything is shown
 
 
 class Approximation(PosteriorNodes):
@@ -180,6 +185,7 @@ class Approximation(PosteriorNodes):
         self,
         draws: int | None = None,
         random_seed: Any = None,
+        progressbar: bool = True,
         *,
         backend: str | None = None,
         device: Any = None,
@@ -197,6 +203,9 @@ class Approximation(PosteriorNodes):
         random_seed
             Seed of the draws; by default one that the approximation's own seed determines, so that
             the same fit has one verdict.
+        progressbar
+            Whether to show what is being done, if it takes more than a moment, and there is a
+            terminal or a notebook to show it in.
         backend, device, devices
             What evaluates the log density: ``"jax"``, or NumPy for any other backend; as for
             :meth:`vibayes.Inference.fit`. A fit judges on what it ran on.
@@ -211,11 +220,11 @@ class Approximation(PosteriorNodes):
         draws = check_whole(draws, "draws", least=100)
         if random_seed is None:
             random_seed = derived_seed(self.noise_seeds)
-        if backend is None and device is None and devices is None:
+        chosen: AbstractContextManager[None] = nullcontext()
+        if not (backend is None and device is None and devices is None):
+            chosen = evaluating_as(resolve_steps_mode(backend, None, device, devices))
+        with progress.shown(progressbar, "judging the result", delay=DELAY), chosen:
             self.diagnosis = diagnose(self, self.ending, draws, random_seed)
-        else:
-            with evaluating_as(resolve_steps_mode(backend, None, device, devices)):
-                self.diagnosis = diagnose(self, self.ending, draws, random_seed)
         return self.diagnosis
 
     @check_arguments
@@ -281,12 +290,14 @@ def judge(approx: Approximation, stacklevel: int) -> None:
     try:
         diagnosis = approx.diagnose()
     except Exception as error:
+        progress.conclude()
         warnings.warn(
             f"The fit could not be judged: {type(error).__name__}: {error}",
             ApproximationWarning,
             stacklevel=stacklevel + 1,
         )
     else:
+        progress.conclude(diagnosis.headline)
         diagnosis.warn(stacklevel=stacklevel + 1)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes import progress
 from vibayes.approximations.base import Approximation
 from vibayes.arguments import check_arguments, shown
 from vibayes.context import modelcontext
@@ -100,32 +101,37 @@ def fit(
     >>> approx.sample(100, random_seed=1).posterior["mu"].shape
     (1, 100)
     """
-    options = dict(inf_kwargs or {})
-    if isinstance(method, Method):
-        given = {
-            "start": start,
-            "start_sigma": start_sigma,
-            "random_seed": random_seed,
-            "local_rv": local_rv,
-        }
-        if extra := [name for name, v in given.items() if v is not None] + list(options):
-            raise TypeError(
-                f"{extra[0]} has no effect on an inference object that is made already; "
-                f"pass it to {type(method).__name__}(...)"
-            )
-        return method.fit(n, diagnose=diagnose, **kwargs)
-    if isinstance(method, str):
-        method, of_name = named_method(method)
-        options = of_name | options
-    if start_sigma and inf_kwargs is None and are_options(start_sigma, method, modelcontext(model)):
-        options |= start_sigma
-        start_sigma = None
-    named = {"start": start, "start_sigma": start_sigma, "local_rv": local_rv}
-    for name, value in named.items():
-        if value is not None:
-            options.setdefault(name, value)
-    inference = made_method(method, model, random_seed, options)
-    return inference.fit(n, diagnose=diagnose, **kwargs)
+    with progress.shown(bool(kwargs.get("progressbar", True)), "looking at the model"):
+        options = dict(inf_kwargs or {})
+        if isinstance(method, Method):
+            given = {
+                "start": start,
+                "start_sigma": start_sigma,
+                "random_seed": random_seed,
+                "local_rv": local_rv,
+            }
+            if extra := [name for name, v in given.items() if v is not None] + list(options):
+                raise TypeError(
+                    f"{extra[0]} has no effect on an inference object that is made already; "
+                    f"pass it to {type(method).__name__}(...)"
+                )
+            return method.fit(n, diagnose=diagnose, **kwargs)
+        if isinstance(method, str):
+            method, of_name = named_method(method)
+            options = of_name | options
+        if (
+            start_sigma
+            and inf_kwargs is None
+            and are_options(start_sigma, method, modelcontext(model))
+        ):
+            options |= start_sigma
+            start_sigma = None
+        named = {"start": start, "start_sigma": start_sigma, "local_rv": local_rv}
+        for name, value in named.items():
+            if value is not None:
+                options.setdefault(name, value)
+        inference = made_method(method, model, random_seed, options)
+        return inference.fit(n, diagnose=diagnose, **kwargs)
 
 
 def are_options(given: Mapping[str, Any], method: Any, model: Model) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from vibayes import interrupts
+from vibayes import interrupts, progress
 from vibayes.approximations.base import Approximation
 from vibayes.callbacks.base import Callback, calling, period
 from vibayes.model.target import Target, is_deterministic, sample_size
@@ -112,10 +112,12 @@ def fit_normal_family(
 def found_ending(approx: Approximation, budget: Budget, record: Recorder) -> Ending:
     """Take all steps, and return why they ended."""
     rng = approx.spawn_generator()
+    progress.say("compiling the log density")
     target = Target(approx.model, start=current_center(approx))
     diagonal = approx.groups[0].is_diagonal
     if target.ddim > MOST_DENSE:
         noise = stratified_normals(MEDIUM_NOISE, target.ddim, rng)
+        progress.say("independent normals")
         best, findings = fit_diagonal(target, noise, budget, observe=record), None
     else:
         count, observe = draws_to_judge(approx.model), None if diagonal else record
@@ -126,6 +128,7 @@ def found_ending(approx: Approximation, budget: Budget, record: Recorder) -> End
         exploration = verified(exploration, rng, budget)
         best, findings = exploration.best, findings_of(exploration)
         if diagonal:
+            progress.say("independent normals")
             best = fit_mean_field(target, best, exploration.noise, budget, observe=record)
     record(best)
     return Ending(best.converged, why_it_ended(best, budget), findings)
@@ -147,4 +150,5 @@ def found_on_sample(
         return None
     sample = approx.model.sampled_data_replacements(rows, rng)
     target = Target(approx.model, sample, start=current_center(approx))
-    return glance(target, rng, budget, FEWEST_DRAWS).best
+    with progress.aside(f"on {rows:,} rows"):
+        return glance(target, rng, budget, FEWEST_DRAWS).best

@@ -11,7 +11,7 @@ import numpy as np
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.tensor.random.type import RandomType
 
-from vibayes import interrupts
+from vibayes import interrupts, progress
 from vibayes.approximations.base import Approximation
 from vibayes.backend.compiled import Compiled
 from vibayes.backend.jax import JaxDevices
@@ -123,13 +123,14 @@ def begin_run(
     return Run(keeping, tuple(callbacks or ()))
 
 
-def fit_steps(run: Run, n: int, options: StepOptions, start: Start, progressbar: bool) -> None:
+def fit_steps(run: Run, n: int, options: StepOptions, start: Start) -> None:
     """Take steps up to the n-th."""
     keeping = run.keeping
     loop = start(options, keeping.saved)
     look = keeping.after_chunk(loop, run.callbacks)
     interrupts.check()
-    loop.run(n - loop.iteration, run.callbacks, progressbar, keeping.saved, look)
+    progress.say("taking steps")
+    loop.run(n - loop.iteration, run.callbacks, keeping.saved, look)
     loop.approx.ending = ending_of(loop)
     keeping.finish(loop, run.callbacks)
 
@@ -159,6 +160,7 @@ def start_loop(
     approx = approximation_of(objective)
     seeds = seeds_record(approx.noise_seeds)
     approx.model.check_shapes()
+    progress.say("compiling steps")
     steps, made_from = compiled_steps(objective, options, mode, own)
     shared = dict(zip(made_from, approx.params, strict=True))
     shared |= {v: v for v in users_variables(objective, options)}

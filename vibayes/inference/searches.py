@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vibayes import interrupts
+from vibayes import interrupts, progress
 from vibayes.approximations.base import Approximation
 from vibayes.approximations.empirical import Empirical
 from vibayes.approximations.full_rank import FullRank
@@ -124,7 +124,7 @@ class SearchMethod(Method):
         callbacks, **options
             Not to be given: there are no steps of an approximation to be called after.
         progressbar
-            Has no effect.
+            Whether to show what is being done, if there is a terminal or a notebook to show it in.
         diagnose
             Whether to judge the result and warn if it is not good.
         max_seconds, max_steps
@@ -170,12 +170,14 @@ class SearchMethod(Method):
         self.model.check_shapes()
         mode = resolve_steps_mode(backend, None, device, devices)
         budget = make_budget(max_seconds, max_steps)
-        kept = Checkpoint.wanted(checkpoint, None)
         call = self._call(budget.steps)
         if isinstance(mode, JaxDevices):  # whose numbers are others in the last digits
             call["backend"] = "jax"
-        keeping = find_kept(call, kept, self.model)
-        with evaluating_as(mode):
+        with (
+            progress.shown(progressbar, "looking at the model", budget.seconds),
+            evaluating_as(mode),
+        ):
+            keeping = find_kept(call, Checkpoint.wanted(checkpoint, None), self.model)
             if keeping.found is None:
                 approx = self.approx = self._search(budget)
                 keeping.finish_search(approx)
@@ -202,6 +204,7 @@ class SearchMethod(Method):
         return new_generator(self._seeds.spawn(1)[0])
 
     def _target(self, **options: Any) -> Target:
+        progress.say("compiling the log density")
         seed = self._seeds.generate_state(4).tolist()
         return Target(self.model, start=self.start, random_seed=seed, **options)
 
@@ -287,7 +290,7 @@ class AutoVI(SearchMethod):
         if target is not None:
             found = of_many(suited(target, rng, budget), rng, budget, PARTICLES // 2)
         if found is not None and found.trusted:
-            found = enlarge(found, rng)
+            found = enlarge(found, rng, budget)
         if found is None or not found.trusted:
             approx = self._made(MeanField, start=self.start)
             fit_normal_family(approx, budget)
@@ -309,6 +312,7 @@ class AutoVI(SearchMethod):
         """Try the mean field and the full rank."""
         exploration = tried.exploration
         best, target = exploration.best, exploration.target
+        progress.say("independent normals")
         mean_field = fit_mean_field(target, best, exploration.noise, budget)
         values = mean_field.at(rng.standard_normal(exploration.noise.shape))
         logp, logq = target.logp(values), mean_field.logq(values)
@@ -335,7 +339,9 @@ class AutoVI(SearchMethod):
     def _better(self, tried: Tried, rng: np.random.Generator, budget: Budget) -> Iterator[Tried]:
         """Yield explorations whose draws are as good as can be had, the best one last."""
         exploration = tried.exploration
-        target = None if exploration.target.is_standardized else self._standardized()
+        target = None
+        if not (exploration.target.is_standardized or budget.is_late):  # it takes a compilation
+            target = self._standardized()
         if target is not None:
             target = suited(target, rng, budget)
             other = explore(target, rng, budget, len(exploration.draws.values))
@@ -368,13 +374,14 @@ class AutoVI(SearchMethod):
 
     def _enlarged(self, tried: Tried, rng: np.random.Generator, budget: Budget) -> Tried:
         """Return what is known once there are as many draws as a result is made of."""
-        exploration = enlarge(tried.exploration, rng)
+        progress.say("drawing more")
+        exploration = enlarge(tried.exploration, rng, budget)
         lost_trust = tried.exploration.trusted and not exploration.trusted
         tried = replace(tried, exploration=exploration)
         if lost_trust:
             for known in self._better(tried, rng, budget):
                 tried = known
-            tried = replace(tried, exploration=enlarge(tried.exploration, rng))
+            tried = replace(tried, exploration=enlarge(tried.exploration, rng, budget))
         return tried
 
     def _made_of(self, exploration: Exploration, rng: np.random.Generator) -> Approximation:
@@ -520,6 +527,7 @@ class PathfinderVI(SearchMethod):
     def _search(self, budget: Budget) -> Approximation:
         target, rng = self._target(), self._generator()
         paths = distinct_paths(searched(target, rng, budget))
+        progress.say("normals along the paths")
         normals = [best_along(target, path, rng) for path in paths]
         count = draws_to_judge(self.model)
         mixture = FittedMixture.make(
@@ -539,7 +547,7 @@ class PathfinderVI(SearchMethod):
         )
         if draws.khat < GOOD_KHAT:
             exploration = verified(exploration, rng, budget)
-        exploration = enlarge(exploration, rng)
+        exploration = enlarge(exploration, rng, budget)
         approx = self._of_draws(exploration, rng)
         reason = f"{len(paths)} paths came to their ends"
         converged = any(path.converged for path in paths)
@@ -604,7 +612,7 @@ class MixtureVI(SearchMethod):
         try:
             for better in improvements(exploration, rng, budget):
                 exploration = better
-            exploration = enlarge(exploration, rng)
+            exploration = enlarge(exploration, rng, budget)
         except KeyboardInterrupt:
             stopped = INTERRUPTED
         with interrupts.held():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import warnings
 from dataclasses import dataclass
 
@@ -234,6 +235,11 @@ class Diagnosis:
         if self.at_fault:
             return f"This family does not hold the posterior: {self._faults()}. {self._advice()}"
         return "Good: nothing speaks against this approximation."
+
+    @property
+    def headline(self) -> str:
+        """The first words of the judgement."""
+        return re.split("[:.,]", self.verdict, maxsplit=1)[0]
 
     def _weakness(self) -> str:
         if self.reliable:

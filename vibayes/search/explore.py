@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vibayes import progress
 from vibayes.importance import NEARLY_EVEN, has_good_tail, resampled
 from vibayes.model.target import Target
 from vibayes.records.findings import Search
@@ -192,6 +193,7 @@ def glance(
         find = large_normals if target.ddim > LARGE else small_normals
         fits, noise, search = find(target, rng, budget, observe)
     normals, dropped = separate(sorted(fits, key=lambda q: -q.elbo))
+    progress.say("weighing draws")
     mixture = FittedMixture.of_normals(normals)
     sampler = ImportanceSampler.empty(target, draws).with_draws(proposal(mixture), rng)
     return Exploration(
@@ -295,6 +297,7 @@ def separate(
 def searched(target: Target, rng: np.random.Generator, budget: Budget) -> list[SearchPath]:
     """Return the ends of searches for modes: of many, or in many dimensions of one."""
     target.check_start()
+    progress.say("searching for modes")
     if target.ddim <= LARGE:
         return find_modes(target, screened_starts(target, rng).starts, budget)
     search = approach(target, target.start[None], budget)[0]
@@ -309,6 +312,7 @@ def small_normals(
 ) -> tuple[list[FittedNormal], np.ndarray, Search]:
     """Return the best normal at each mode, the noise they were fitted to, and the search."""
     target.check_start()
+    progress.say("searching for modes")
     screening = screened_starts(target, rng)
     paths = distinct_paths(find_modes(target, screening.starts, budget))
     noise = matched_normals(max(128, 6 * target.ddim), target.ddim, rng)
@@ -317,7 +321,13 @@ def small_normals(
         begin = best_along(target, path, rng)
         return fit_full_rank(target, begin, noise, budget, observe=observe)
 
-    fits = [fitted(path) for path in paths]
+    fits: list[FittedNormal] = []
+    for i, path in enumerate(paths, 1):
+        if fits and budget.exhausted:
+            break
+        progress.say(f"normal at mode {i} of {len(paths)}")
+        fits.append(fitted(path))
+    progress.say("looking for narrow modes")
     points = unexplained(target, fits, rng)
     if len(points) and not budget.exhausted:
         further = [path for path in find_modes(target, points, budget) if path.converged]
@@ -382,16 +392,24 @@ def large_normals(
     count = min(MOST_STARTS, MOST_PARAMETERS // target.ddim)
     screening = screened_starts(target, rng, count=8 * MOST_STARTS, best=MOST_STARTS, peaks=0)
     starts = screening.starts
-    diagonals = [fit_diagonal(target, rough, budget)]
-    diagonals += [
-        fit_diagonal(target, rough, budget, start=start) for start in starts[1 : 1 + count]
-    ]
+    diagonals: list[FittedNormal] = []
+    for i, start in enumerate([None, *starts[1 : 1 + count]], 1):
+        if diagonals and budget.exhausted:
+            break
+        progress.say(f"independent normals from start {i} of {1 + len(starts[1 : 1 + count])}")
+        diagonals.append(fit_diagonal(target, rough, budget, start=start))
     high, _ = separate(sorted(diagonals, key=lambda q: -q.elbo))
     noise = mirrored_normals(256, target.ddim, rng)
-    fits = []
-    for diagonal in high:
-        bent = from_curvature(diagonal.mean, mean_curvature(target, diagonal, rng))
-        scored = (q.scored(target, noise)[0] for q in (diagonal, bent))
+    fits: list[FittedNormal] = []
+    for i, diagonal in enumerate(high, 1):
+        if fits and budget.exhausted:
+            break
+        progress.say(f"normal at mode {i} of {len(high)}")
+        normals = [diagonal]
+        if not budget.exhausted:
+            curvature = mean_curvature(target, diagonal, rng)
+            normals.append(from_curvature(diagonal.mean, curvature))
+        scored = (q.scored(target, noise)[0] for q in normals)
         begin = max(scored, key=lambda q: q.elbo)
         fits.append(fit_large(target, begin, noise, budget, observe=observe))
     return fits, noise, Search(len(diagonals), screening.points, screening.prior)
@@ -469,12 +487,12 @@ def add_draws(exploration: Exploration, count: int, rng: np.random.Generator) ->
     return replace(exploration, sampler=sampler, draws=sampler.draws)
 
 
-def enlarge(exploration: Exploration, rng: np.random.Generator) -> Exploration:
-    """Add draws until there are enough effective ones to be a result.
+def enlarge(exploration: Exploration, rng: np.random.Generator, budget: Budget) -> Exploration:
+    """Add draws until there are enough effective ones to be a result, if there is time left.
 
     More draws may also find what the first ones have missed: then they are not trusted any more.
     """
-    if not exploration.trusted or exploration.moved:
+    if not exploration.trusted or exploration.moved or budget.is_late:
         return exploration
     size, count = exploration.draws.size, len(exploration.draws.values)
     wanted = ENOUGH * exploration.count

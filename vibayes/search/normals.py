@@ -15,6 +15,7 @@ from scipy import optimize
 from scipy.linalg import solve_triangular
 from scipy.special import ndtri
 
+from vibayes import progress
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
 from vibayes.model.target import Target
 from vibayes.search.budget import Budget
@@ -281,6 +282,7 @@ def ascended(
     observe: Observer | None,
 ) -> FittedNormal:
     """Return a normal after steps that do not lower its ELBO, halved where they would."""
+    progress.found(q.elbo)
     rate = 1.0
     for iteration in range(rules.iterations):
         if observe is not None:
@@ -300,6 +302,7 @@ def ascended(
             is_end = step.change < rules.dead_end * rules.tolerance
             return replace(q, converged=is_end, iterations=iteration)
         gain, q, gradients = trial.elbo - q.elbo, trial, trial_gradients
+        progress.found(q.elbo)
         if rules.recovers:
             rate = min(1.0, 2 * rate)
         if gain < rules.gain and step.change < rules.near * rules.tolerance:
@@ -368,6 +371,7 @@ def fit_diagonal(
         if not trial.elbo > q.elbo:
             return replace(q, converged=not budget.exhausted, iterations=round_)
         gain, q = trial.elbo - q.elbo, trial
+        progress.found(q.elbo)
         if gain < tolerance or budget.exhausted:
             return replace(q, converged=gain < tolerance, iterations=round_)
     return replace(q, iterations=rounds)
