@@ -11,8 +11,8 @@ import pytest
 from helpers.fixed_noise import losses_and_numbers, without_noise
 
 import vibayes as vb
-from vibayes.backend.jax import double_precision, jax_devices, key_of
-from vibayes.backend.jax.steps import held
+from vibayes.backend.jax import StackFunction, double_precision, jax_devices, key_of
+from vibayes.backend.jax.placed import held
 from vibayes.backend.modes import EVALUATE_MODE
 from vibayes.exceptions import StorageError
 from vibayes.inference.jax_steps import JaxSteps
@@ -288,6 +288,38 @@ def test_a_fit_that_ends_by_itself(model):
     approx = fitted(in_batches(), None, max_steps=3000)
     assert approx.ending.reason
     assert np.isfinite(approx.mean.eval()).all()
+
+
+@pytest.mark.parametrize("method", ["fullrank_advi", "laplace"])
+def test_fits_without_steps_and_verdicts_are_those_of_numpy(model, method, evaluated):
+    found = fitted(model, None, method=method, diagnose=True)
+    assert evaluated
+    evaluated.clear()
+    expected = fitted(model, None, method=method, diagnose=True, backend=None)
+    assert not evaluated
+    difference = found.mean.eval() - expected.mean.eval()
+    assert (np.abs(difference) < 0.02 * expected.std.eval()).all()
+    np.testing.assert_allclose(found.std.eval(), expected.std.eval(), rtol=0.02)
+    assert found.diagnosis.fits == expected.diagnosis.fits
+    ours = expected.diagnose(200, random_seed=1)
+    theirs = expected.diagnose(200, random_seed=1, backend="jax", device="cpu")
+    assert evaluated
+    assert theirs.elbo == pytest.approx(ours.elbo, rel=1e-10)
+    assert theirs.khat == pytest.approx(ours.khat, rel=1e-6)
+
+
+@pytest.fixture
+def evaluated(monkeypatch):
+    """Lengths of the stacks that JAX has evaluated."""
+    lengths = []
+    whole = StackFunction.__call__
+
+    def noted(self, *values):
+        lengths.append(len(values[0]))
+        return whole(self, *values)
+
+    monkeypatch.setattr(StackFunction, "__call__", noted)
+    return lengths
 
 
 def test_what_has_no_version_is_told_before_the_first_step():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +12,8 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes import progress
 from vibayes.arguments import check_arguments, check_whole
+from vibayes.backend.evaluation import evaluating_as
+from vibayes.backend.modes import resolve_steps_mode
 from vibayes.backend.seeds import derived_seed
 from vibayes.context import modelcontext
 from vibayes.exceptions import ApproximationWarning
@@ -179,7 +182,14 @@ class Approximation(PosteriorNodes):
 
     @check_arguments
     def diagnose(
-        self, draws: int | None = None, random_seed: Any = None, progressbar: bool = True
+        self,
+        draws: int | None = None,
+        random_seed: Any = None,
+        progressbar: bool = True,
+        *,
+        backend: str | None = None,
+        device: Any = None,
+        devices: Any = None,
     ) -> Diagnosis:
         """Judge the approximation by importance weights of its own draws.
 
@@ -196,6 +206,9 @@ class Approximation(PosteriorNodes):
         progressbar
             Whether to show what is being done, if it takes more than a moment, and there is a
             terminal or a notebook to show it in.
+        backend, device, devices
+            What evaluates the log density: ``"jax"``, or NumPy for any other backend; as for
+            :meth:`vibayes.Inference.fit`. A fit judges on what it ran on.
 
         Returns
         -------
@@ -207,7 +220,10 @@ class Approximation(PosteriorNodes):
         draws = check_whole(draws, "draws", least=100)
         if random_seed is None:
             random_seed = derived_seed(self.noise_seeds)
-        with progress.shown(progressbar, "judging the result", delay=DELAY):
+        chosen: AbstractContextManager[None] = nullcontext()
+        if not (backend is None and device is None and devices is None):
+            chosen = evaluating_as(resolve_steps_mode(backend, None, device, devices))
+        with progress.shown(progressbar, "judging the result", delay=DELAY), chosen:
             self.diagnosis = diagnose(self, self.ending, draws, random_seed)
         return self.diagnosis
 

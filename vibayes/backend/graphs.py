@@ -13,14 +13,14 @@ from pytensor.compile.builders import OpFromGraph
 from pytensor.compile.ops import view_op
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Apply, Variable
-from pytensor.graph.replace import _vectorize_node, clone_replace
+from pytensor.graph.replace import _vectorize_node, clone_replace, graph_replace
 from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
 from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.graph.traversal import ancestors, toposort
 from pytensor.scan.op import Scan
 from pytensor.tensor.type import TensorType
 from pytensor.tensor.type_other import NoneTypeT
-from pytensor.tensor.variable import TensorVariable
+from pytensor.tensor.variable import TensorConstant, TensorVariable
 
 from vibayes.numeric import numeric_array
 
@@ -33,6 +33,7 @@ __all__ = [
     "integer_input",
     "is_loop",
     "is_none",
+    "lift_constants",
     "rewritten",
     "vectorized",
     "view_as",
@@ -41,6 +42,7 @@ __all__ = [
 ]
 
 
+LARGEST_EMBEDDED_CONSTANT = 16
 UNKNOWN_STEPS = 100
 """Of a loop whose number of rounds follows from what is not known yet."""
 
@@ -208,3 +210,19 @@ def rewritten(
         return rewrite(node)
 
     return rewrite_graph(graphs, include=(), custom_rewrite=dfs_rewriter(replace), clone=True)
+
+
+def lift_constants(outputs: Sequence[Variable], but: Collection[Variable] = ()) -> list[Variable]:
+    """Return graphs that take their large constants as inputs, but for some.
+
+    Compiled into machine code, a data set would make compilation slow, and no compilation could
+    serve a second data set.
+    """
+    large = {
+        v: pytensor.shared(v.data, name=v.name, shape=v.type.shape, borrow=True)
+        for v in ancestors(list(outputs))
+        if isinstance(v, TensorConstant)
+        and v.data.size > LARGEST_EMBEDDED_CONSTANT
+        and v not in but
+    }
+    return graph_replace(list(outputs), large, strict=False) if large else list(outputs)

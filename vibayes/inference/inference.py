@@ -15,6 +15,7 @@ from vibayes import interrupts, progress
 from vibayes.approximations.base import Approximation
 from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.compiled import Compiled
+from vibayes.backend.evaluation import evaluating_as
 from vibayes.backend.jax import JaxDevices
 from vibayes.backend.modes import (
     EVALUATE_MODE,
@@ -192,8 +193,9 @@ class Inference(Method):
             What runs the steps. By default what the environment variable ``VIBAYES_BACKEND`` says;
             else numba, or NumPy, which compiles nothing, for up to 2,000 steps of what has a
             density, if the model has no loop and its data are not too large. JAX compiles in a
-            second or two and runs on GPUs; see the page on devices. What is not steps of an
-            optimizer runs in NumPy.
+            second or two and runs on GPUs; see the page on devices. Where there are no steps of an
+            optimizer, and for the judgement, the log density is evaluated by JAX if that was
+            asked for, else by NumPy.
         device : str or jax.Device, optional
             Where JAX runs: a kind of device, such as ``"cpu"`` or ``"gpu"``, or one of
             ``jax.devices()``.
@@ -270,7 +272,7 @@ class Inference(Method):
         if isinstance(mode, JaxDevices):  # whose random numbers are others
             call["backend"] = "jax"
         limit = None if budget is None else budget.seconds
-        with progress.shown(progressbar, "looking at the model", limit):
+        with progress.shown(progressbar, "looking at the model", limit), evaluating_as(mode):
             before = self.last_run
             self.last_run = begin_run(self.objective, options, call, kept, self.last_run, callbacks)
             found = self.last_run.keeping.found

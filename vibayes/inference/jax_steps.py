@@ -14,6 +14,7 @@ import numpy as np
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 
+from vibayes.backend.graphs import lift_constants
 from vibayes.backend.jax import (
     KEY_KIND,
     JaxDevices,
@@ -25,7 +26,7 @@ from vibayes.backend.jax import (
     key_state,
     lengths_of_parts,
 )
-from vibayes.inference.steps import CompiledSteps, State, lift_constants, next_values
+from vibayes.inference.steps import CompiledSteps, State, next_values
 from vibayes.objectives.base import StepGraph
 
 __all__ = ["JaxSteps"]

@@ -23,9 +23,8 @@ from vibayes.inference.failures import check_first_loss, explain_draw
 from vibayes.inference.jax_steps import JaxSteps
 from vibayes.inference.loop import FitLoop
 from vibayes.inference.steps import CompiledSteps
-from vibayes.model.core import Model
 from vibayes.model.initial import check_support
-from vibayes.model.observed import whole_shape
+from vibayes.model.target import observed_lengths
 from vibayes.objectives.base import ObjectiveFunction
 from vibayes.objectives.options import StepOptions
 from vibayes.records.ending import INTERRUPTED, Ending
@@ -227,12 +226,6 @@ def compiled_steps(
     return keep(("steps", objective.key, options.own_key, mode), make)
 
 
-def observed_lengths(model: Model) -> set[int]:
-    """Return the numbers of rows that observed values have."""
-    shapes = [whole_shape(model.rvs_to_values[rv]) for rv in model.observed_RVs]
-    return {int(shape[0]) for shape in shapes if shape and shape[0]}
-
-
 def users_variables(objective: ObjectiveFunction, options: StepOptions) -> list[SharedVariable]:
     """Return the tensors of the user's own that a fit changes."""
     given = [
@@ -277,12 +270,15 @@ def ending_of(loop: FitLoop) -> Ending:
     """Return why a fit ended that was told when to stop."""
     if loop.interrupted:
         return Ending(None, f"{INTERRUPTED}: {loop.iteration:,} iterations were done")
-    return ending_after(loop.iteration, loop.losses if loop.steps.has_loss else loop.losses[:0])
+    losses = loop.losses if loop.steps.has_loss else loop.losses[:0]
+    return ending_after(loop.iteration, losses, by_callback=loop.ended)
 
 
-def ending_after(iterations: int, losses: np.ndarray) -> Ending:
-    """Return the ending of a fit that has done all its iterations; losses may be missing."""
+def ending_after(iterations: int, losses: np.ndarray, by_callback: bool = False) -> Ending:
+    """Return the ending of a fit that is done, or that a callback ended; losses may be missing."""
     reason = f"{iterations:,} iterations were done"
+    if by_callback:
+        reason = f"a callback ended it after {iterations:,} iterations"
     if len(losses) < FEWEST_LOSSES:
         return Ending(None, reason)
     trend = loss_trend(losses)

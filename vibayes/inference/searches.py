@@ -16,6 +16,9 @@ from vibayes.approximations.full_rank import FullRank
 from vibayes.approximations.gaussian_mixture import GaussianMixture
 from vibayes.approximations.mean_field import MeanField
 from vibayes.arguments import check_arguments, check_whole
+from vibayes.backend.evaluation import evaluating_as
+from vibayes.backend.jax import JaxDevices
+from vibayes.backend.modes import resolve_steps_mode
 from vibayes.backend.seeds import as_seed_sequence, new_generator
 from vibayes.context import modelcontext
 from vibayes.exceptions import ModelError
@@ -107,6 +110,9 @@ class SearchMethod(Method):
         max_seconds: float | None = None,
         max_steps: int | None = None,
         checkpoint: Any = None,
+        backend: str | None = None,
+        device: Any = None,
+        devices: Any = None,
         **options: Any,
     ) -> Approximation:
         """Search, and return the approximation.
@@ -127,6 +133,11 @@ class SearchMethod(Method):
         checkpoint
             Path of a ``.nc`` file in which to keep the result. If the file is there, the result
             is what it holds. A search that was interrupted begins anew.
+        backend : {"jax"}, optional
+            What evaluates the log density: JAX, by default what the environment variable
+            ``VIBAYES_BACKEND`` says, else NumPy. Of small models NumPy is the quicker.
+        device, devices
+            Where JAX runs, as for :meth:`vibayes.Inference.fit`.
 
         Raises
         ------
@@ -140,7 +151,10 @@ class SearchMethod(Method):
             If ``checkpoint`` is the file of another model or of another call, or is not whole.
         """
         began = time.perf_counter()
-        for name, value in {"n": n, "callbacks": callbacks, **options}.items():
+        given = {"n": n, "callbacks": callbacks, **options}
+        if backend != "jax":
+            given["backend"] = backend
+        for name, value in given.items():
             if value is not None:
                 raise TypeError(
                     f'{name} has no effect on method="{self.short_name}", which ends by itself; '
@@ -154,10 +168,16 @@ class SearchMethod(Method):
                 'as method="fullrank_advi"'
             )
         self.model.check_shapes()
+        mode = resolve_steps_mode(backend, None, device, devices)
         budget = make_budget(max_seconds, max_steps)
-        with progress.shown(progressbar, "looking at the model", budget.seconds):
-            kept = Checkpoint.wanted(checkpoint, None)
-            keeping = find_kept(self._call(budget.steps), kept, self.model)
+        call = self._call(budget.steps)
+        if isinstance(mode, JaxDevices):  # whose numbers are others in the last digits
+            call["backend"] = "jax"
+        with (
+            progress.shown(progressbar, "looking at the model", budget.seconds),
+            evaluating_as(mode),
+        ):
+            keeping = find_kept(call, Checkpoint.wanted(checkpoint, None), self.model)
             if keeping.found is None:
                 approx = self.approx = self._search(budget)
                 keeping.finish_search(approx)

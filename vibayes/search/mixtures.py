@@ -89,6 +89,8 @@ class FittedMixture:
 
     def logq(self, Z: np.ndarray) -> np.ndarray:
         """Return the log density (n,) at the rows of a matrix."""
+        if len(self) == 1:  # as in most searches, and of very many points
+            return self.component_logq(Z)[:, 0]
         return logsumexp(self.component_logq(Z) + self.log_weights, axis=1)
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -9,13 +9,17 @@ our calls alone.
 from vibayes.backend.jax.convert import jax_function, lengths_of_parts
 from vibayes.backend.jax.devices import JaxDevices, double_precision, jax_devices
 from vibayes.backend.jax.keys import KEY_KIND, as_key, key_of, key_state
+from vibayes.backend.jax.placed import PlacedData
+from vibayes.backend.jax.stacks import StackFunction
 from vibayes.backend.jax.steps import RepeatedStep
 from vibayes.backend.jax.versions import jax_version
 
 __all__ = [
     "KEY_KIND",
     "JaxDevices",
+    "PlacedData",
     "RepeatedStep",
+    "StackFunction",
     "as_key",
     "double_precision",
     "jax_devices",

@@ -15,6 +15,7 @@ from vibayes import interrupts
 from vibayes.backend.jax.convert import jax_function
 from vibayes.backend.jax.devices import JaxDevices, double_precision, import_jax
 from vibayes.backend.jax.keys import as_key
+from vibayes.backend.jax.placed import PlacedData
 
 __all__ = ["RepeatedStep"]
 
@@ -72,12 +73,11 @@ class RepeatedStep:
         self.parts = parts
         self.dtypes = list(dtypes)
         self.devices = devices
-        self.rows = frozenset(rows)
+        self.placed = PlacedData(devices, rows)
         known = {*numbers, *generators, *windows}
         self.data = [
             v for v in ancestors(self.targets) if isinstance(v, SharedVariable) and v not in known
         ]
-        self._placed: dict[SharedVariable, tuple[Any, Any]] = {}
         self.compiled: dict[tuple[tuple[int, ...], ...], Any] = {}
         self._used: set[Any] = set()  # those that are compiled indeed, which no signal may end
 
@@ -95,30 +95,23 @@ class RepeatedStep:
     ) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray | None]:
         """Return the state after n steps, the keys, and the loss of each step if there is one."""
         with double_precision():
-            data = [self._on_devices(v) for v in self.data]
+            data = [self.placed(v) for v in self.data]
             shown = [self.devices.place(window) for window in windows]
-            run = self._run_for([*self.windows, *self.data], [*windows, *map(held, self.data)])
+            shapes = [*(w.shape for w in windows), *map(self.placed.shape, self.data)]
+            run = self._run_for(tuple(shapes))
             state = [[self.devices.place(v) for v in part] for part in (vectors, keys)]
             with interrupts.shut() if run in self._used else nullcontext():
                 after, losses = in_parts(run, n, state, shown, data)
             self._used.add(run)
         return after[0], after[1], losses if self.has_loss else None
 
-    def _on_devices(self, variable: SharedVariable) -> Any:
-        """Return the value of a shared variable on the devices; it is moved there once."""
-        value = held(variable)
-        if variable not in self._placed or self._placed[variable][0] is not value:
-            self._placed[variable] = value, self.devices.place(value, self.rows)
-        return self._placed[variable][1]
-
-    def _run_for(self, inputs: Sequence[Variable], values: Sequence[np.ndarray]) -> Any:
-        """Return the compiled function for arrays of the shapes that there are."""
-        shapes = tuple(value.shape for value in values)
+    def _run_for(self, shapes: tuple[tuple[int, ...], ...]) -> Any:
+        """Return the compiled function for windows and data of some shapes."""
         if shapes not in self.compiled:
             own = [self.parts[key].shape for key in self.numbers]
             with interrupts.interruptible():
                 step = jax_function(
-                    [*self.numbers, *self.generators, *inputs],
+                    [*self.numbers, *self.generators, *self.windows, *self.data],
                     self.targets,
                     [*own, *[None] * len(self.generators), *shapes],
                 )
@@ -138,7 +131,7 @@ class RepeatedStep:
 
         def repeated(n: Any, vectors: Any, keys: Any, windows: Any, data: Any) -> Any:
             whole = [
-                self.devices.whole(value, shape, self.rows)
+                self.placed.whole(value, shape)
                 for value, shape in zip(data, shapes[n_windows:], strict=True)
             ]
             first = [self.parts[key].of(vectors) for key in self.numbers]
@@ -182,8 +175,3 @@ def in_parts(
         if done == n:
             # arrays of their own: those of JAX may lie in memory that it uses again
             return [[np.array(v) for v in part] for part in state], np.concatenate(losses)
-
-
-def held(variable: SharedVariable) -> np.ndarray:
-    """Return the array that a shared variable holds."""
-    return np.asarray(variable.get_value(borrow=True))
