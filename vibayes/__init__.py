@@ -1,7 +1,12 @@
 """Variational inference on PyTensor: Bayesian models fitted in one compiled loop."""
 
 from vibayes import callbacks, datasets, distributions, math, updates
-from vibayes.approximations.base import Approximation, SingleGroupApproximation, sample_approx
+from vibayes.approximations.base import (
+    Approximation,
+    SingleGroupApproximation,
+    sample_approx,
+    sample_fits,
+)
 from vibayes.approximations.empirical import Empirical
 from vibayes.approximations.full_rank import FullRank
 from vibayes.approximations.gaussian_mixture import GaussianMixture
@@ -325,6 +330,7 @@ __all__ = [
     "rmsprop",
     "sample",
     "sample_approx",
+    "sample_fits",
     "sample_posterior_predictive",
     "sample_prior_predictive",
     "set_data",

@@ -11,7 +11,7 @@ import numpy as np
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes import progress
-from vibayes.arguments import check_arguments, check_whole
+from vibayes.arguments import check_arguments, check_whole, shown
 from vibayes.backend.evaluation import evaluating_as
 from vibayes.backend.modes import resolve_steps_mode
 from vibayes.backend.seeds import derived_seed
@@ -24,14 +24,14 @@ from vibayes.model.flat import FlatLayout
 from vibayes.posterior.display import approximation_html, approximation_text
 from vibayes.posterior.draws import FlatDraws, flat_draws
 from vibayes.posterior.nodes import PosteriorNodes
-from vibayes.predictive.samples import samples_of
+from vibayes.predictive.samples import draws_of_fits, samples_of
 from vibayes.records.diagnosis import Diagnosis
 from vibayes.records.ending import Ending
 from vibayes.records.outcome import Outcome
 from vibayes.storage.saving import save
 from vibayes.verdict.judge import diagnose, draws_to_judge
 
-__all__ = ["Approximation", "SingleGroupApproximation", "judge", "sample_approx"]
+__all__ = ["Approximation", "SingleGroupApproximation", "judge", "sample_approx", "sample_fits"]
 
 
 DELAY = 1.0  # seconds that a judgement may take before anything is shown
@@ -130,13 +130,15 @@ class Approximation(PosteriorNodes):
         random_seed: Any = None,
         include_transformed: bool = False,
         importance: bool = False,
+        *,
+        chains: int = 1,
     ) -> Any:
         """Draw from the approximate posterior.
 
         Parameters
         ----------
         draws
-            Number of draws.
+            Number of draws of each chain.
         random_seed
             Seed of the draws. True or False in its place is ``include_transformed``, as in PyMC3's
             order of arguments.
@@ -146,6 +148,11 @@ class Approximation(PosteriorNodes):
             Whether to correct the draws towards the posterior: they are resampled from four times
             as many by Pareto-smoothed importance weights. The attribute ``pareto_k`` of the
             posterior tells how far that can be relied on: up to about 0.7.
+        chains
+            Number of chains that the draws are dealt to, for functions that want several. Draws of
+            one approximation are independent, so that r_hat is about 1 whatever they are of; of
+            particles each chain has some that no other has. For chains of independent fits there
+            is :func:`vibayes.sample_fits`.
 
         Returns
         -------
@@ -158,7 +165,8 @@ class Approximation(PosteriorNodes):
         draws = check_whole(draws, "draws", least=1)
         if isinstance(random_seed, bool | np.bool_):
             random_seed, include_transformed = None, bool(random_seed)
-        return samples_of(self, draws, random_seed, include_transformed, importance)
+        chains = check_whole(chains, "chains", least=1)
+        return samples_of(self, draws, random_seed, include_transformed, importance, chains)
 
     @check_arguments
     def sample_vp(
@@ -331,6 +339,55 @@ def sample_approx(
     (100, 2)
     """
     return approx.sample(draws, random_seed, include_transformed)
+
+
+@check_arguments
+def sample_fits(
+    approximations: Sequence[Approximation], draws: int = 1000, random_seed: Any = None
+) -> Any:
+    """Draw from several fits of one model, a chain each.
+
+    Fits from different seeds or starts that came to the same posterior have r_hat near 1 for all
+    variables; where one has missed a mode, or has not arrived, ``az.summary`` and
+    ``az.plot_rank`` show it as they do for chains of a sampler.
+
+    Parameters
+    ----------
+    approximations
+        Two or more, of one model.
+    draws
+        Number of draws of each.
+    random_seed
+        Seed of the draws.
+
+    Returns
+    -------
+    arviz.InferenceData or xarray.DataTree
+        What :meth:`Approximation.sample` returns, with as many chains as there are fits.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two, or of different models.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     x = vb.Normal("x")
+    ...     fits = [vb.fit(random_seed=seed, progressbar=False) for seed in range(4)]
+    >>> vb.sample_fits(fits, draws=100, random_seed=1).posterior["x"].shape
+    (4, 100)
+    """
+    fits = list(approximations)
+    if len(fits) < 2 or not all(isinstance(fit, Approximation) for fit in fits):
+        raise ValueError(
+            f"approximations must be two or more, such as fits from several seeds, got "
+            f"{shown(approximations)}"
+        )
+    if any(fit.model is not fits[0].model for fit in fits):
+        raise ValueError("approximations must be of one model")
+    return draws_of_fits(fits, check_whole(draws, "draws", least=1), random_seed)
 
 
 class SingleGroupApproximation(Approximation):

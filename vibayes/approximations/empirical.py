@@ -137,6 +137,7 @@ class Empirical(SingleGroupApproximation):
         include_transformed: bool = False,
         importance: bool = False,
         *,
+        chains: int = 1,
         replace: bool = True,
     ) -> Any:
         """Draw particles; see :meth:`Approximation.sample`.
@@ -144,7 +145,7 @@ class Empirical(SingleGroupApproximation):
         Parameters
         ----------
         draws
-            Number of draws.
+            Number of draws of each chain.
         random_seed
             Seed of the draws.
         include_transformed
@@ -152,6 +153,9 @@ class Empirical(SingleGroupApproximation):
         importance
             Not to be had: particles have no density to be weighted by. Those that
             ``method="auto"`` gives have been weighted already.
+        chains
+            Number of chains that the particles are dealt to: each has some that no other has, so
+            that r_hat tells how much sets of particles differ.
         replace
             Whether particles are drawn with replacement. Without it none is drawn twice.
 
@@ -163,7 +167,11 @@ class Empirical(SingleGroupApproximation):
             If more draws are asked for, without replacement, than there are particles.
         """
         if replace:
-            return super().sample(draws, random_seed, include_transformed, importance)
+            return super().sample(
+                draws, random_seed, include_transformed, importance, chains=chains
+            )
+        if chains != 1:
+            raise ValueError("chains are of draws with replacement: replace must be True")
         n = len(self.groups[0].shared_params["histogram"].get_value(borrow=True))
         if draws > n:
             raise ValueError(f"{draws} draws without replacement from {n} particles")
