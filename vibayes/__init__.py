@@ -104,6 +104,7 @@ from vibayes.exceptions import (
     ApproximationWarning,
     ConvergenceWarning,
     ImplicitFreezeWarning,
+    ImputationWarning,
     StorageError,
     StorageWarning,
 )
@@ -126,7 +127,14 @@ from vibayes.objectives.kl import KL
 from vibayes.objectives.renyi import IWELBO, Renyi
 from vibayes.objectives.stein import KSD
 from vibayes.objectives.test_function import TestFunction
-from vibayes.plots import model_to_graphviz, plot_loss, plot_posterior
+from vibayes.plots import (
+    model_to_graphviz,
+    model_to_mermaid,
+    model_to_networkx,
+    plot_loss,
+    plot_posterior,
+)
+from vibayes.posterior.multitrace import MultiTrace
 from vibayes.predictive.log_density import compute_log_likelihood, compute_log_prior
 from vibayes.predictive.predictive import sample_posterior_predictive, sample_prior_predictive
 from vibayes.pymc_models.convert import from_pymc
@@ -215,6 +223,7 @@ __all__ = [
     "HyperGeometric",
     "ImplicitFreezeWarning",
     "ImplicitGradient",
+    "ImputationWarning",
     "Inference",
     "Interpolated",
     "InverseGamma",
@@ -238,6 +247,7 @@ __all__ = [
     "MixtureVI",
     "Model",
     "Moyal",
+    "MultiTrace",
     "Multinomial",
     "MvGaussianRandomWalk",
     "MvNormal",
@@ -306,6 +316,8 @@ __all__ = [
     "logp",
     "math",
     "model_to_graphviz",
+    "model_to_mermaid",
+    "model_to_networkx",
     "modelcontext",
     "momentum",
     "nesterov_momentum",

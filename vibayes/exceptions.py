@@ -5,6 +5,7 @@ __all__ = [
     "ConvergenceWarning",
     "ImplicitFreezeWarning",
     "ImputationError",
+    "ImputationWarning",
     "ModelError",
     "ParameterError",
     "SamplingError",
@@ -75,6 +76,10 @@ class ApproximationWarning(UserWarning):
 
 class ImplicitFreezeWarning(UserWarning):
     """Predictive draws keep draws of a variable although something above it has changed."""
+
+
+class ImputationWarning(UserWarning):
+    """Missing values in observed data become free variables."""
 
 
 class StorageWarning(UserWarning):

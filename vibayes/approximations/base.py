@@ -123,6 +123,8 @@ class Approximation(PosteriorNodes):
         random_seed: Any = None,
         include_transformed: bool = False,
         importance: bool = False,
+        *,
+        return_inferencedata: bool = True,
     ) -> Any:
         """Draw from the approximate posterior.
 
@@ -139,6 +141,8 @@ class Approximation(PosteriorNodes):
             Whether to correct the draws towards the posterior: they are resampled from four times
             as many by Pareto-smoothed importance weights. The attribute ``pareto_k`` of the
             posterior tells how far that can be relied on: up to about 0.7.
+        return_inferencedata
+            Whether to return an object of ArviZ's kind, rather than a :class:`MultiTrace`.
 
         Returns
         -------
@@ -151,7 +155,9 @@ class Approximation(PosteriorNodes):
         draws = check_whole(draws, "draws", least=1)
         if isinstance(random_seed, bool | np.bool_):
             random_seed, include_transformed = None, bool(random_seed)
-        return samples_of(self, draws, random_seed, include_transformed, importance)
+        return samples_of(
+            self, draws, random_seed, include_transformed, importance, return_inferencedata
+        )
 
     @check_arguments
     def sample_vp(

@@ -136,6 +136,7 @@ class Empirical(SingleGroupApproximation):
         importance: bool = False,
         *,
         replace: bool = True,
+        return_inferencedata: bool = True,
     ) -> Any:
         """Draw particles; see :meth:`Approximation.sample`.
 
@@ -153,6 +154,9 @@ class Empirical(SingleGroupApproximation):
         replace
             Whether particles are drawn with replacement. Without it none is drawn twice.
 
+        return_inferencedata
+            Whether to return an object of ArviZ's kind, rather than a :class:`MultiTrace`.
+
         Raises
         ------
         NotImplementedError
@@ -161,7 +165,13 @@ class Empirical(SingleGroupApproximation):
             If more draws are asked for, without replacement, than there are particles.
         """
         if replace:
-            return super().sample(draws, random_seed, include_transformed, importance)
+            return super().sample(
+                draws,
+                random_seed,
+                include_transformed,
+                importance,
+                return_inferencedata=return_inferencedata,
+            )
         n = len(self.groups[0].shared_params["histogram"].get_value(borrow=True))
         if draws > n:
             raise ValueError(f"{draws} draws without replacement from {n} particles")
@@ -169,4 +179,10 @@ class Empirical(SingleGroupApproximation):
         group = copy.copy(cast(EmpiricalGroup, self.groups[0]))
         group.replacement = False
         without.groups = [group]
-        return SingleGroupApproximation.sample(without, draws, random_seed, include_transformed)
+        return SingleGroupApproximation.sample(
+            without,
+            draws,
+            random_seed,
+            include_transformed,
+            return_inferencedata=return_inferencedata,
+        )

@@ -176,6 +176,7 @@ class Joint:
         deterministic
             Whether every draw is the centre of the approximation: a bool, or a symbolic one.
         """
+        check_lengths(self.model, self.groups)
         z: dict[TensorVariable, TensorVariable] = {}
         drawn = []
         updates: dict[Variable, Variable] = {}
@@ -258,6 +259,20 @@ def check_cover(model: Model, groups: Sequence[Group]) -> None:
             seen.add(rv)
     if missing := [rv.name for rv in model.free_RVs if rv not in seen]:
         raise ModelError(f"No group holds {', '.join(map(repr, missing))}")
+
+
+def check_lengths(model: Model, groups: Sequence[Group]) -> None:
+    """Raise if free variables have other lengths than when groups were made for them."""
+    values = set(model.value_vars)
+    for group in groups:
+        for rv, value in zip(group.variables, group.layout.value_vars, strict=True):
+            if value not in values:
+                raise ModelError(
+                    f"the free variable {rv.name!r} has changed its length since the approximation "
+                    f"was made, from {value.type.shape} to {model.rvs_to_values[rv].type.shape}. "
+                    f"Fit the model again, or draw it anew by sample_vars of "
+                    f"sample_posterior_predictive."
+                )
 
 
 def local_groups(local_rv: Mapping[TensorVariable, Any], model: Model) -> list[Group]:

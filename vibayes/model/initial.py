@@ -86,7 +86,7 @@ def start_expression(rv: TensorVariable, initval: Any) -> TensorVariable:
         return rv
     if isinstance(initval, str) and initval == "support_point":
         return full_shape(dist.support_point(), rv)
-    return constant_start(initval, rv.type, start_of(rv.name))
+    return full_shape(constant_start(initval, rv.type, start_of(rv.name)), rv)
 
 
 def start_of(name: str) -> str:

@@ -37,6 +37,8 @@ class ModelVariables(Openable):
         The model inside of which this one was made. What is defined here also belongs to it.
     functions : Compiled
         What :meth:`compiled` keeps.
+    check_bounds : bool
+        Whether the log density of data is minus infinity where they are outside of its support.
     """
 
     def __init__(self, name: str = "") -> None:
@@ -58,6 +60,7 @@ class ModelVariables(Openable):
         self.rvs_to_total_sizes: dict[TensorVariable, tuple[int | None, ...]] = {}
         self.rvs_to_initial_values: dict[TensorVariable, Any] = {}
         self.functions: Compiled = Compiled()
+        self.check_bounds: bool = True if self.parent is None else self.parent.check_bounds
 
     # -- names --------------------------------------------------------------------------------
 
@@ -103,6 +106,16 @@ class ModelVariables(Openable):
     def lineage(self) -> list[ModelVariables]:
         """Return the model and those that it is nested in, the outermost last."""
         return [self, *(self.parent.lineage() if self.parent else ())]
+
+    @property
+    def isroot(self) -> bool:
+        """Whether the model is part of no other one."""
+        return self.parent is None
+
+    @property
+    def root(self) -> ModelVariables:
+        """The outermost of the models that this one is part of."""
+        return self.lineage()[-1]
 
     def append(self, kind: str, variable: TensorVariable) -> None:
         """Append a variable to a list, such as ``"free_RVs"``, here and in all outer models."""

@@ -6,9 +6,11 @@ from typing import Any
 
 from vibayes.arguments import check_whole
 from vibayes.families.joint import Joint
-from vibayes.posterior.arviz import data_groups, dataset, inference_data
+from vibayes.posterior.arviz import dataset, inference_data
 from vibayes.posterior.draws import draw_values, importance_draws, values_at
+from vibayes.posterior.multitrace import MultiTrace
 from vibayes.predictive.densities import small_log_likelihood
+from vibayes.predictive.whole import groups_of_data
 
 __all__ = ["samples_of"]
 
@@ -21,6 +23,7 @@ def samples_of(
     random_seed: Any,
     include_transformed: bool = False,
     importance: bool = False,
+    return_inferencedata: bool = True,
 ) -> Any:
     """Return draws in the form of ArviZ; see :meth:`vibayes.Approximation.sample`."""
     attributes: dict[str, Any] = {"sampling_method": repr(approx)}
@@ -32,5 +35,8 @@ def samples_of(
         values = draw_values(approx, draws, random_seed, include_transformed)
     chain = {name: value[None] for name, value in values.items()}
     posterior = dataset(approx.model, chain, ("chain", "draw"), attributes)
+    if not return_inferencedata:
+        return MultiTrace(posterior)
     likelihood = small_log_likelihood(approx.model, posterior)
-    return inference_data({"posterior": posterior, **likelihood, **data_groups(approx.model)})
+    data = groups_of_data(approx.model, "sample")
+    return inference_data({"posterior": posterior, **likelihood, **data})
