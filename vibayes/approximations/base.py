@@ -19,7 +19,7 @@ from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
 from vibayes.posterior.display import approximation_html, approximation_text
 from vibayes.posterior.draws import FlatDraws, flat_draws
-from vibayes.posterior.nodes import PosteriorNodes
+from vibayes.posterior.pymc_nodes import PyMCNodes
 from vibayes.predictive.samples import samples_of
 from vibayes.records.diagnosis import Diagnosis
 from vibayes.records.ending import Ending
@@ -30,7 +30,7 @@ from vibayes.verdict.judge import diagnose, draws_to_judge
 __all__ = ["Approximation", "SingleGroupApproximation", "judge", "sample_approx"]
 
 
-class Approximation(PosteriorNodes):
+class Approximation(PyMCNodes):
     """An approximate posterior, made of groups that cover the free variables of a model.
 
     Parameters

@@ -100,6 +100,32 @@ class Empirical(SingleGroupApproximation):
         """The particles in the unconstrained space, one a row."""
         return cast(EmpiricalGroup, self.groups[0]).histogram
 
+    @classmethod
+    def from_noise(
+        cls,
+        size: int,
+        jitter: float = 0.01,
+        local_rv: Mapping[TensorVariable, Any] | None = None,
+        start: Mapping[str, Any] | None = None,
+        model: Model | None = None,
+        random_seed: Any = None,
+    ) -> Empirical:
+        """Return particles about the start: ``Empirical(size=...)`` in PyMC's order of arguments.
+
+        Parameters
+        ----------
+        size, jitter, local_rv, start, model, random_seed
+            As for the class.
+        """
+        return cls(
+            size=size,
+            jitter=jitter,
+            local_rv=local_rv,
+            start=start,
+            model=model,
+            random_seed=random_seed,
+        )
+
     @check_arguments
     def evaluate_over_trace(self, node: Variable | Sequence[Variable]) -> Any:
         """Return expressions of the model's variables, evaluated at every particle.

@@ -15,7 +15,7 @@ from vibayes.backend.compiled import Compiled
 from vibayes.backend.graphs import as_replacements, check_replaced
 from vibayes.backend.seeds import as_seed_sequence, new_generator
 from vibayes.context import modelcontext
-from vibayes.exceptions import ModelError, ShapeError
+from vibayes.exceptions import GroupError, ModelError, ShapeError
 from vibayes.families.base import Group
 from vibayes.families.draws import Draws
 from vibayes.model.core import Model
@@ -240,12 +240,12 @@ def attach_rest(model: Model, groups: Sequence[Group]) -> None:
     """Give the group that was made without variables all those that no other group has."""
     open_groups = [group for group in groups if not group.variables]
     if len(open_groups) > 1:
-        raise ModelError("Only one group can stand for all the rest of the variables")
+        raise GroupError("Only one group can stand for all the rest of the variables")
     for group in open_groups:
         taken = {rv for other in groups for rv in other.variables}
         rest = [rv for rv in model.free_RVs if rv not in taken]
         if model.free_RVs and not rest:
-            raise ModelError("No variables are left for the group that is to have the rest")
+            raise GroupError("No variables are left for the group that is to have the rest")
         group.attach(rest)
 
 
@@ -255,10 +255,10 @@ def check_cover(model: Model, groups: Sequence[Group]) -> None:
     for group in groups:
         for rv in group.variables:
             if rv in seen:
-                raise ModelError(f"{rv.name!r} belongs to two groups")
+                raise GroupError(f"{rv.name!r} belongs to two groups")
             seen.add(rv)
     if missing := [rv.name for rv in model.free_RVs if rv not in seen]:
-        raise ModelError(f"No group holds {', '.join(map(repr, missing))}")
+        raise GroupError(f"No group holds {', '.join(map(repr, missing))}")
 
 
 def check_lengths(model: Model, groups: Sequence[Group]) -> None:

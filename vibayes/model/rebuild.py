@@ -157,7 +157,7 @@ class Rebuilding(Generic[M]):
         if id(thing) not in self.objects:
             new = self.objects[id(thing)] = copy.copy(thing)
             vars(new).update({key: self.copied(part) for key, part in vars(thing).items()})
-            if isinstance(thing, Distribution):
+            if isinstance(new, Distribution):
                 new.rv.tag.distribution = new
         return self.objects[id(thing)]
 

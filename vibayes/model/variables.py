@@ -12,7 +12,7 @@ from vibayes.arguments import shown
 from vibayes.backend.compiled import Compiled
 from vibayes.context import Openable, active_model
 from vibayes.distributions.transforms import Transform
-from vibayes.exceptions import ModelError
+from vibayes.exceptions import ModelError, UnknownDataError
 
 __all__ = ["ModelVariables", "check_name"]
 
@@ -152,7 +152,7 @@ class ModelVariables(Openable):
             if var.name in (name, self.name_for(name)):
                 return var
         known = ", ".join(repr(v.name) for v in self.data_vars) or "none"
-        raise KeyError(
+        raise UnknownDataError(
             f"{name!r} is no data variable of the model (it has: {known}); "
             f"use vb.Data to make data exchangeable"
         )

@@ -179,7 +179,7 @@ def model_to_networkx(
         If a variable is unknown.
     """
     try:
-        import networkx
+        import networkx  # type: ignore[import-untyped]
     except ImportError:
         raise ImportError(
             "model_to_networkx needs the package networkx: pip install networkx"
