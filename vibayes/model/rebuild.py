@@ -15,6 +15,7 @@ from pytensor.tensor.random.type import RandomType
 
 from vibayes.backend.graphs import copy_graphs
 from vibayes.distributions.base import Distribution, distribution_of
+from vibayes.distributions.holder import Holder
 from vibayes.distributions.transforms import Transform
 from vibayes.exceptions import ModelError
 from vibayes.model.registration import Registration
@@ -152,7 +153,7 @@ class Rebuilding(Generic[M]):
             return type(thing)(self.copied(part) for part in thing)
         if isinstance(thing, dict):
             return {key: self.copied(part) for key, part in thing.items()}
-        if not isinstance(thing, Distribution | Transform) or not variables_in(thing):
+        if not isinstance(thing, Distribution | Transform | Holder) or not variables_in(thing):
             return thing
         if id(thing) not in self.objects:
             new = self.objects[id(thing)] = copy.copy(thing)
@@ -176,7 +177,7 @@ def variables_in(thing: Any, seen: set[int] | None = None) -> list[Variable]:
         parts = list(thing.values())
     elif isinstance(thing, list | tuple):
         parts = list(thing)
-    elif isinstance(thing, Distribution | Transform) and id(thing) not in seen:
+    elif isinstance(thing, Distribution | Transform | Holder) and id(thing) not in seen:
         seen.add(id(thing))
         parts = list(vars(thing).values())
     else:
