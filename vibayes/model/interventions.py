@@ -15,6 +15,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import check_arguments, shown
 from vibayes.distributions.base import distribution_of
+from vibayes.distributions.shapes import same_shape
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.model.core import Model
 from vibayes.model.observed import as_observed
