@@ -102,6 +102,7 @@ from vibayes.distributions import (
     logp,
 )
 from vibayes.distributions.elicitation import find_constrained_prior
+from vibayes.distributions.quantiles import icdf
 from vibayes.exceptions import (
     ApproximationWarning,
     ConvergenceWarning,
@@ -325,6 +326,7 @@ __all__ = [
     "floatX",
     "from_pymc",
     "get_data",
+    "icdf",
     "load",
     "logccdf",
     "logcdf",

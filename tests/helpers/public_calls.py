@@ -312,6 +312,7 @@ FUNCTIONS = {
     "floatX": {"value": DATA},
     "from_pymc": {"model": None},
     "load": {"path": saved, "model": model},
+    "icdf": {"rv": lambda: vb.Normal.dist(), "value": 0.5},
     "logcdf": {"rv": lambda: vb.Normal.dist(), "value": 0.0},
     "logccdf": {"rv": lambda: vb.Normal.dist(), "value": 0.0},
     "logp": {"rv": lambda: vb.Normal.dist(), "value": 0.0},
