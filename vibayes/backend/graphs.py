@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ __all__ = [
     "as_replacements",
     "check_replaced",
     "compiled_graph",
+    "copy_graphs",
     "fixed_parts",
     "integer_input",
     "is_loop",
@@ -77,6 +79,26 @@ def check_replaced(replacements: Collection[Variable], graphs: Iterable[Variable
                 f"more_replacements: {old} is no part of the model, so that nothing can take its "
                 f"place; give a variable that the model was written with"
             )
+
+
+def copy_graphs(graphs: Iterable[Variable], copies: dict[Variable, Variable]) -> None:
+    """Add to ``copies`` those of graphs: every operation is a new one, inputs stay the same.
+
+    Parameters
+    ----------
+    graphs
+        What to copy.
+    copies
+        Copy of each variable that has one already: it stands for that, wherever it is used.
+    """
+    for node in toposort(list(graphs), blockers=list(copies)):
+        inputs = [copies.get(v, v) for v in node.inputs]
+        for old, new in zip(
+            node.outputs, node.clone_with_new_inputs(inputs, strict=False).outputs, strict=True
+        ):
+            new.name = old.name
+            new.tag = copy(old.tag)
+            copies.setdefault(old, new)
 
 
 def view_as(source: Variable, result: Variable) -> None:

@@ -12,6 +12,7 @@ from vibayes import progress
 from vibayes.approximations.base import Approximation
 from vibayes.arguments import check_arguments, shown
 from vibayes.context import modelcontext
+from vibayes.exceptions import UnknownNameError
 from vibayes.families.known import FAMILIES
 from vibayes.inference.base import METHODS, Method
 from vibayes.inference.methods import FamilyInference
@@ -157,7 +158,7 @@ def named_method(name: str) -> tuple[type[Method], dict[str, Any]]:
         method = FamilyInference.of(FAMILIES[key])
     if method is None or (formula and not method.formula_option):
         known = [*sorted(METHODS), *(f"{m}=FORMULA" for m in METHODS if METHODS[m].formula_option)]
-        raise ValueError(
+        raise UnknownNameError(
             f"method {name!r} is unknown; known are {', '.join(map(repr, known))}, and the "
             f"families {', '.join(map(repr, sorted(FAMILIES)))}"
         )

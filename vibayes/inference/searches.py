@@ -38,19 +38,28 @@ from vibayes.search.centring import suited
 from vibayes.search.conditional import given_parameters, of_many
 from vibayes.search.explore import (
     LARGE,
+    MEDIUM_NOISE,
     Exploration,
     best_along,
     distinct_paths,
     enlarge,
     explore,
     improvements,
+    normal_of,
     proposal,
     searched,
+    show,
     verified,
 )
 from vibayes.search.findings import attempt_of, findings_of
 from vibayes.search.mixtures import FittedMixture, ImportanceSampler, WeightedDraws, fitted_mixture
-from vibayes.search.normals import FittedNormal, fit_mean_field, from_curvature
+from vibayes.search.modes import SearchPath
+from vibayes.search.normals import (
+    FittedNormal,
+    fit_mean_field,
+    from_curvature,
+    mirrored_normals,
+)
 from vibayes.storage.calls import describe_seeds
 from vibayes.storage.checkpoint import Checkpoint
 from vibayes.verdict.judge import agrees, draws_to_judge
@@ -96,7 +105,21 @@ class SearchMethod(Method):
         self.start: dict[str, Any] = dict(start or {})
         self._seeds = as_seed_sequence(random_seed)
         self._is_seeded = random_seed is not None
+        self._losses: list[float] = []
         self.approx: Approximation | None = None
+
+    def _observe(self, q: FittedNormal) -> None:
+        """Take note of the loss of a normal on the way, if it is the best so far."""
+        if np.isfinite(q.elbo) and not (self._losses and -q.elbo > self._losses[-1]):
+            self._losses.append(-q.elbo)
+
+    def _show(self, target: Target, paths: Sequence[SearchPath] = ()) -> None:
+        """Take note of where a search begins, and of the normals along the first of some paths."""
+        noise = mirrored_normals(MEDIUM_NOISE, target.ddim, np.random.default_rng(0))
+        begin = FittedNormal(target.start, np.full(target.ddim, 0.1))
+        on_the_way = [normal_of(z, root) for path in paths[:1] for z, root in path.trail]
+        for q in (begin, *on_the_way):
+            show(target, [q], noise, self._observe)
 
     @interrupts.Deferral(keeps_result=True)
     @check_arguments
@@ -179,7 +202,10 @@ class SearchMethod(Method):
         ):
             keeping = find_kept(call, Checkpoint.wanted(checkpoint, None), self.model)
             if keeping.found is None:
+                self._losses = []
                 approx = self.approx = self._search(budget)
+                if not len(approx.hist):
+                    approx.hist = np.array(self._losses)
                 keeping.finish_search(approx)
             else:
                 approx = self.approx = approximation_in(keeping.found, self.model)
@@ -270,7 +296,9 @@ class AutoVI(SearchMethod):
         rng, target = self._generator(), self._target()
         if target.ddim > MOST_DENSE:  # families that have correlations would take too long
             return self._of_many(rng, budget)
-        tried, stopped = Tried(explore(target, rng, budget, draws_to_judge(self.model))), ""
+        self._show(target)
+        count = draws_to_judge(self.model)
+        tried, stopped = Tried(explore(target, rng, budget, count, self._observe)), ""
         try:
             for known in self._tries(tried, rng, budget):
                 tried = known
@@ -499,6 +527,7 @@ class LaplaceVI(SearchMethod):
     def _search(self, budget: Budget) -> Approximation:
         target, rng = self._target(), self._generator()
         best = max(searched(target, rng, budget), key=lambda path: path.logp)
+        self._show(target, [best])
         approx = self._of_normal(FullRank, from_curvature(best.z, best.curvature))
         reason = "the search came to a mode" if best.converged else "no mode was found"
         approx.ending = Ending(best.converged, budget.exhausted or reason)
@@ -540,6 +569,7 @@ class PathfinderVI(SearchMethod):
         target, rng = self._target(), self._generator()
         paths = distinct_paths(searched(target, rng, budget))
         progress.say("normals along the paths")
+        self._show(target, paths)
         normals = [best_along(target, path, rng) for path in paths]
         count = draws_to_judge(self.model)
         mixture = FittedMixture.make(
@@ -623,7 +653,9 @@ class MixtureVI(SearchMethod):
                 f'method="mixture" is for up to {LARGE} unconstrained dimensions, the model has '
                 f'{target.ddim}: try method="auto"'
             )
-        exploration = explore(target, rng, budget, draws_to_judge(self.model))
+        self._show(target)
+        count = draws_to_judge(self.model)
+        exploration = explore(target, rng, budget, count, self._observe)
         stopped = ""
         try:
             for better in improvements(exploration, rng, budget):

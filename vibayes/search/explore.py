@@ -68,9 +68,11 @@ __all__ = [
     "glance",
     "improve",
     "improvements",
+    "normal_of",
     "proposal",
     "searched",
     "settled",
+    "show",
     "verified",
 ]
 
@@ -85,6 +87,7 @@ SOME, MOST_OF = 0.2, 0.5  # shares of effective draws
 MOST_STARTS, MOST_PARAMETERS = 10, 2000  # of further starts in many dimensions, and of all of them
 LATEST = 512  # states of chains to which a mixture is fitted
 SEPARATE = 1.0  # in sds: how far apart normals have to be to count as two
+SHOWN = 8  # of the normals on the way to a better one
 NEGLIGIBLE = 7.0  # in ELBO: less than a thousandth of the mass
 
 
@@ -319,6 +322,8 @@ def small_normals(
 
     def fitted(path: SearchPath) -> FittedNormal:
         begin = best_along(target, path, rng)
+        if observe is not None and path is paths[0]:
+            show(target, [normal_of(z, root) for z, root in path.trail], noise, observe)
         return fit_full_rank(target, begin, noise, budget, observe=observe)
 
     fits: list[FittedNormal] = []
@@ -360,7 +365,10 @@ def distinct_paths(
 
 
 def best_along(
-    target: Target, path: SearchPath, rng: np.random.Generator, draws: int = 48
+    target: Target,
+    path: SearchPath,
+    rng: np.random.Generator,
+    draws: int = 48,
 ) -> FittedNormal:
     """Return the normal of highest ELBO along a path: a mode itself may hold no mass.
 
@@ -370,7 +378,26 @@ def best_along(
     points = np.concatenate([z + noise @ root.T for z, root in path.trail])
     elbos = target.logp(points).reshape(len(path.trail), draws).mean(axis=1)
     elbos = elbos + [np.linalg.slogdet(root)[1] for _, root in path.trail]
-    z, root = path.trail[int(np.argmax(elbos))]
+    return normal_of(*path.trail[int(np.argmax(elbos))])
+
+
+def show(
+    target: Target,
+    normals: Sequence[FittedNormal],
+    noise: np.ndarray,
+    observe: Callable[[FittedNormal], None],
+) -> None:
+    """Show some of the normals on the way to a better one, with their ELBO on the same draws."""
+    chosen = np.unique(np.linspace(0, len(normals) - 1, min(SHOWN, len(normals))).astype(int))
+    for i in chosen:
+        q = normals[i]
+        elbo = float(target.logp(q.at(noise)).mean()) + q.entropy
+        if np.isfinite(elbo):
+            observe(replace(q, elbo=elbo))
+
+
+def normal_of(z: np.ndarray, root: np.ndarray) -> FittedNormal:
+    """Return the normal of a mean and any square root of the covariance."""
     inverse = np.linalg.inv(root)
     return from_curvature(z, inverse.T @ inverse)
 
@@ -393,13 +420,17 @@ def large_normals(
     screening = screened_starts(target, rng, count=8 * MOST_STARTS, best=MOST_STARTS, peaks=0)
     starts = screening.starts
     diagonals: list[FittedNormal] = []
+    on_the_way: list[FittedNormal] = []
     for i, start in enumerate([None, *starts[1 : 1 + count]], 1):
         if diagonals and budget.exhausted:
             break
         progress.say(f"independent normals from start {i} of {1 + len(starts[1 : 1 + count])}")
-        diagonals.append(fit_diagonal(target, rough, budget, start=start))
+        watch = on_the_way.append if start is None else None
+        diagonals.append(fit_diagonal(target, rough, budget, start=start, observe=watch))
     high, _ = separate(sorted(diagonals, key=lambda q: -q.elbo))
     noise = mirrored_normals(256, target.ddim, rng)
+    if observe is not None:
+        show(target, on_the_way, noise, observe)
     fits: list[FittedNormal] = []
     for i, diagonal in enumerate(high, 1):
         if fits and budget.exhausted:
