@@ -19,6 +19,8 @@ from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
 from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.graph.traversal import ancestors, toposort
 from pytensor.scan.op import Scan
+from pytensor.tensor.basic import Alloc, ARange
+from pytensor.tensor.shape import Reshape, SpecifyShape
 from pytensor.tensor.type import TensorType
 from pytensor.tensor.type_other import NoneTypeT
 from pytensor.tensor.variable import TensorConstant, TensorVariable
@@ -40,6 +42,7 @@ __all__ = [
     "vectorized",
     "view_as",
     "with_known_lengths",
+    "with_rows",
     "work_of",
 ]
 
@@ -164,6 +167,68 @@ def with_known_lengths(outputs: Sequence[Variable]) -> list[Variable]:
             again = node.op.make_node(*(known.get(variable, variable) for variable in node.inputs))
             known.update(zip(node.outputs, again.outputs, strict=True))
     return [known.get(variable, variable) for variable in outputs]
+
+
+def with_rows(
+    outputs: Sequence[Variable],
+    replacements: Mapping[Variable, Variable],
+    length: int,
+    rows: Variable,
+) -> list[Variable]:
+    """Return graphs with other variables in the place of some, of another number of rows.
+
+    Every operation on the way is made anew, so that no type goes on to tell the former length;
+    where a shape is given, and begins with it, the new one is put there.
+
+    Parameters
+    ----------
+    outputs
+        Expressions.
+    replacements
+        What takes the place of what.
+    length
+        Number of rows before.
+    rows
+        The new number of rows, a scalar.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an operation is for the former length alone.
+    """
+    known = dict(replacements)
+    for node in toposort(list(outputs)):
+        inputs = [known.get(variable, variable) for variable in node.inputs]
+        first = SHAPED.get(type(node.op))
+        if first is not None:
+            inputs[first] = with_row_count(inputs[first], length, rows)
+        if any(new is not old for new, old in zip(inputs, node.inputs, strict=True)):
+            for old, new in zip(node.outputs, made_again(node, inputs), strict=True):
+                known.setdefault(old, new)
+    return [known.get(variable, variable) for variable in outputs]
+
+
+def made_again(node: Apply, inputs: Sequence[Variable]) -> list[Variable]:
+    """Return the outputs of an operation on inputs of other types."""
+    if hasattr(node.op, "build_inner_graph"):  # its own graph is for types too
+        return list(node.op(*inputs, return_list=True))
+    return list(node.op.make_node(*inputs).outputs)
+
+
+SHAPED: dict[type, int] = {SpecifyShape: 1, Alloc: 1, Reshape: 1, ARange: 1}
+"""Operations that are told lengths, and which input the first of them, or all, is."""
+
+
+def with_row_count(shape: Variable, length: int, rows: Variable) -> Variable:
+    """Return a length, or a vector of lengths, with other rows if it tells a number of rows."""
+    value = getattr(shape, "data", None)
+    if value is None or is_none(shape) or np.ndim(value) > 1:
+        return shape
+    lengths = np.atleast_1d(value)
+    if not lengths.size or lengths[0] != length:
+        return shape
+    new = rows.astype("int64")
+    return new if np.ndim(value) == 0 else pt.stack([new, *(int(n) for n in lengths[1:])])
 
 
 def known_size(variable: Variable) -> int:

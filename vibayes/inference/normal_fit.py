@@ -47,7 +47,7 @@ def is_normal_fit(objective: ObjectiveFunction, options: StepOptions) -> bool:
         and objective.op.is_elbo
         and approx.is_normal
         and (approx.ddim <= MOST_DENSE or approx.groups[0].is_diagonal)
-        and not approx.model.has_streams
+        and all(m.in_memory or m.stands_for_all for m in approx.model.minibatches)
         and is_deterministic(approx.model)
     )
 
@@ -128,7 +128,7 @@ def found_ending(approx: Approximation, budget: Budget, record: Recorder) -> End
     else:
         on_the_way: list[FittedNormal] = []
         count, observe = draws_to_judge(approx.model), on_the_way.append if diagonal else record
-        begin = found_on_sample(approx, rng, budget)
+        begin = None if target.by_rows else found_on_sample(approx, rng, budget)
         if begin is not None:
             count = FEWEST_DRAWS
         exploration = glance(target, rng, budget, count, observe, begin)

@@ -23,12 +23,14 @@ from vibayes.backend.seeds import as_seed_sequence, new_generator
 from vibayes.context import modelcontext
 from vibayes.exceptions import ModelError
 from vibayes.families.base import check_continuous
-from vibayes.importance import GOOD_KHAT, smoothed
+from vibayes.importance import GOOD_KHAT, has_good_tail, smoothed
 from vibayes.inference.base import Method, make_budget
 from vibayes.inference.checkpoints import approximation_in, find_kept
 from vibayes.inference.normal_fit import fit_normal_family
+from vibayes.model.by_rows import check_goes_by_rows
 from vibayes.model.coordinates import Coordinates, bent_variables
 from vibayes.model.core import Model
+from vibayes.model.passes import computing_now
 from vibayes.model.target import Target, is_deterministic
 from vibayes.records.ending import INTERRUPTED, Ending
 from vibayes.records.findings import Attempt, Findings
@@ -44,9 +46,9 @@ from vibayes.search.explore import (
     distinct_paths,
     enlarge,
     explore,
+    first_proposal,
     improvements,
     normal_of,
-    proposal,
     searched,
     show,
     verified,
@@ -60,6 +62,7 @@ from vibayes.search.normals import (
     from_curvature,
     mirrored_normals,
 )
+from vibayes.search.whole import NormalTarget
 from vibayes.storage.calls import describe_seeds
 from vibayes.storage.checkpoint import Checkpoint
 from vibayes.verdict.judge import agrees, draws_to_judge
@@ -67,6 +70,7 @@ from vibayes.verdict.judge import agrees, draws_to_judge
 __all__ = ["AutoVI", "LaplaceVI", "MixtureVI", "PathfinderVI"]
 
 PARTICLES = 4000
+MANY_DRAWS = 1000  # of a normal in the place of the target, which cost nothing
 CLOSE_SHIFT, CLOSE_WIDTHS = 0.1, (0.9, 1.1)
 CENTRAL = 0.05, 0.95
 CONDITIONAL = "mixture for parameters"
@@ -184,13 +188,15 @@ class SearchMethod(Method):
                     f"max_seconds and max_steps limit it"
                 )
         check_continuous(self.model, self.model.free_RVs)
-        if self.model.has_streams or not is_deterministic(self.model):
+        if not is_deterministic(self.model):
             raise ModelError(
                 f'method="{self.short_name}" evaluates the log density of the whole data, which '
-                "are not in memory or other ones at each evaluation: fit a family by steps, such "
-                'as method="fullrank_advi"'
+                "are other ones at each evaluation: fit a family by steps, such as "
+                'method="fullrank_advi"'
             )
         self.model.check_shapes()
+        if self.model.has_streams or computing_now().client is not None:
+            check_goes_by_rows(self.model, f'method="{self.short_name}"')
         mode = resolve_steps_mode(backend, None, device, devices)
         budget = make_budget(max_seconds, max_steps)
         call = self._call(budget.steps)
@@ -310,7 +316,7 @@ class AutoVI(SearchMethod):
         with interrupts.held():
             approx = tried.single or self._made_of(exploration, rng)
         converged = exploration.trusted and not stopped
-        reason = f"a good result was found after {budget.elapsed:.1f} seconds"
+        reason = f"a good result was found after {budget.elapsed:.1f} seconds{passes_of(target)}"
         if not converged:
             reason = stopped or budget.exhausted or "no family that was tried holds the posterior"
         approx.ending = Ending(converged, reason, findings_of(exploration, tried.attempts))
@@ -345,14 +351,25 @@ class AutoVI(SearchMethod):
         exploration = tried.exploration
         best, target = exploration.best, exploration.target
         progress.say("independent normals")
-        mean_field = fit_mean_field(target, best, exploration.noise, budget)
-        values = mean_field.at(rng.standard_normal(exploration.noise.shape))
-        logp, logq = target.logp(values), mean_field.logq(values)
+        even = target.by_rows and is_nearly_even(exploration.draws)
+        # that the normal is the posterior need not be paid for twice
+        stands_in: Any = NormalTarget(best) if even else target
+        mean_field = fit_mean_field(stands_in, best, exploration.noise, budget)
+        count = MANY_DRAWS if even else len(exploration.noise)
+        if target.by_rows and not even:
+            count = exploration.count
+        values = mean_field.at(rng.standard_normal((count, target.ddim)))
+        logp, logq = stands_in.logp(values), mean_field.logq(values)
         draws = WeightedDraws(values, *smoothed(logp - logq))
         tried = tried.noted("mean field", mean_field.elbo, draws, budget)
         tried = tried.noted("full rank", best.elbo, exploration.draws, budget)
         if not exploration.trusted:
             return tried
+        if even:  # few draws: what their weights change is known better than what they are
+            if is_nearly_even(draws) and is_close(values, draws):
+                return replace(tried, single=self._of_normal(MeanField, mean_field))
+            if is_close(exploration.draws.values, exploration.draws):
+                return replace(tried, single=self._of_normal(FullRank, best))
         findings = findings_of(exploration)
         if is_nearly_exact(draws) and (single := self._holding(MeanField, mean_field, findings)):
             return replace(tried, single=single)
@@ -372,7 +389,9 @@ class AutoVI(SearchMethod):
         """Yield explorations whose draws are as good as can be had, the best one last."""
         exploration = tried.exploration
         target = None
-        if not (exploration.target.is_standardized or budget.is_late):  # it takes a compilation
+        known = exploration.target
+        # standard variables take a compilation
+        if not (known.is_standardized or known.by_rows or budget.is_late):
             target = self._standardized()
         if target is not None:
             target = suited(target, rng, budget)
@@ -454,6 +473,11 @@ class Tried:
         return replace(self, attempts=(*self.attempts, attempt))
 
 
+def passes_of(target: Target) -> str:
+    """Return in words how many passes over the data there were, nothing if they are in memory."""
+    return f", in {target.passes} passes over the data" if target.by_rows else ""
+
+
 def is_better(new: Exploration, old: Exploration) -> bool:
     """Tell whether the weights of one exploration are better than those of another.
 
@@ -480,6 +504,12 @@ def mixture_name(exploration: Exploration) -> str:
 def is_nearly_exact(draws: WeightedDraws) -> bool:
     """Tell whether weights are so even that what was drawn from needs no correction."""
     return draws.khat < GOOD_KHAT and draws.size > EVEN_WEIGHTS * len(draws.values)
+
+
+def is_nearly_even(draws: WeightedDraws) -> bool:
+    """Tell the same of few draws, of which Pareto k-hat tells little if nearly all count."""
+    count = len(draws.values)
+    return draws.size > EVEN_WEIGHTS * count and has_good_tail(draws.khat, draws.size, count)
 
 
 def is_close(values: np.ndarray, draws: WeightedDraws) -> bool:
@@ -576,7 +606,7 @@ class PathfinderVI(SearchMethod):
             np.zeros(len(normals)), [q.mean for q in normals], [q.root for q in normals]
         )
         sampler = ImportanceSampler.empty(target, max(count, 200 * len(normals)))
-        sampler = sampler.with_draws(proposal(mixture), rng)
+        sampler = sampler.with_draws(first_proposal(target, mixture), rng)
         draws = sampler.draws
         exploration = Exploration(
             target=target,

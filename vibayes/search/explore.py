@@ -57,6 +57,7 @@ from vibayes.search.trust import (
     can_be_tried,
     tried,
 )
+from vibayes.search.whole import moved_to_mode, sampled
 
 __all__ = [
     "LARGE",
@@ -65,6 +66,7 @@ __all__ = [
     "distinct_paths",
     "enlarge",
     "explore",
+    "first_proposal",
     "glance",
     "improve",
     "improvements",
@@ -79,6 +81,7 @@ __all__ = [
 LARGE = 100
 """Dimensions from which a covariance is no longer fitted, but taken from the curvature."""
 DRAWS = 1000
+FEW_DRAWS = 100  # on a sample of rows, of which nothing but the normals is used
 CURVATURES = 8  # draws at which curvatures are computed, for their mean
 FEW_NOISE = 16  # draws for a first, rough fit in many dimensions
 MEDIUM_NOISE = 32  # draws for the last steps on many data
@@ -189,7 +192,9 @@ def glance(
     begin: FittedNormal | None = None,
 ) -> Exploration:
     """Do what :func:`explore` does, without chains: nothing is trusted."""
-    if begin is not None:
+    if target.by_rows and begin is None:
+        fits, noise, search = normals_by_rows(target, rng, budget, observe)
+    elif begin is not None:
         noise = mirrored_normals(MEDIUM_NOISE, target.ddim, rng)
         fits, search = [fit_large(target, begin, noise, budget, observe=observe)], None
     else:
@@ -198,7 +203,8 @@ def glance(
     normals, dropped = separate(sorted(fits, key=lambda q: -q.elbo))
     progress.say("weighing draws")
     mixture = FittedMixture.of_normals(normals)
-    sampler = ImportanceSampler.empty(target, draws).with_draws(proposal(mixture), rng)
+    first = first_proposal(target, mixture)
+    sampler = ImportanceSampler.empty(target, draws).with_draws(first, rng)
     return Exploration(
         target, normals, dropped, noise, sampler, sampler.draws, mixture, search=search
     )
@@ -211,6 +217,14 @@ def proposal(mixture: FittedMixture) -> FittedMixture:
     any draws of a heavy-tailed distribution would count.
     """
     return mixture if mixture.means.shape[1] > LARGE else mixture.widened()
+
+
+def first_proposal(target: Target, mixture: FittedMixture) -> FittedMixture:
+    """Return what to draw from first: of data that go by rows one normal itself.
+
+    It most often is the posterior, of which few draws tell if nearly all of them count.
+    """
+    return mixture if target.by_rows and len(mixture) == 1 else proposal(mixture)
 
 
 def is_promising(exploration: Exploration) -> bool:
@@ -299,12 +313,47 @@ def separate(
 
 def searched(target: Target, rng: np.random.Generator, budget: Budget) -> list[SearchPath]:
     """Return the ends of searches for modes: of many, or in many dimensions of one."""
+    if target.by_rows:
+        return searched_by_rows(target, rng, budget)
     target.check_start()
     progress.say("searching for modes")
     if target.ddim <= LARGE:
         return find_modes(target, screened_starts(target, rng).starts, budget)
     search = approach(target, target.start[None], budget)[0]
     return find_modes(target, search.z[None], budget, iterations=4, tolerance=1e-2)
+
+
+def searched_by_rows(target: Target, rng: np.random.Generator, budget: Budget) -> list[SearchPath]:
+    """Return the ends of searches that began at the modes of a sample of rows."""
+    paths = distinct_paths(searched(sampled(target, rng), rng, budget))
+    normals = [from_curvature(path.z, path.curvature) for path in paths if path.converged]
+    if not normals:
+        return paths
+    starts = [moved_to_mode(target, q, budget, LARGE).mean for q in normals]
+    return find_modes(target, np.array(starts), budget, tolerance=1e-3)
+
+
+def normals_by_rows(
+    target: Target,
+    rng: np.random.Generator,
+    budget: Budget,
+    observe: Callable[[FittedNormal], None] | None,
+) -> tuple[list[FittedNormal], np.ndarray, Search | None]:
+    """Return the best normals, begun at those of a sample of rows, their noise, and the search.
+
+    The noise is as little as tells a covariance: of many rows the log density is close to
+    quadratic, for which that is exact.
+    """
+    found = glance(sampled(target, rng), rng, budget, FEW_DRAWS)
+    d = target.ddim
+    begun = [moved_to_mode(target, q, budget, LARGE) for q in found.normals]
+    if d > LARGE:
+        noise = mirrored_normals(MEDIUM_NOISE, d, rng)
+        fits = [fit_large(target, q, noise, budget, observe=observe) for q in begun]
+    else:
+        noise = matched_normals(2 * d + 2, d, rng)
+        fits = [fit_full_rank(target, q, noise, budget, observe=observe) for q in begun]
+    return fits, noise, found.search
 
 
 def small_normals(
