@@ -7,6 +7,7 @@ __all__ = [
     "ImputationError",
     "ModelError",
     "ParameterError",
+    "ProcessError",
     "SamplingError",
     "ShapeError",
     "StorageError",
@@ -33,6 +34,10 @@ class ImputationError(ValueError):
 
 class SamplingError(ValueError):
     """The log density is not finite where a fit is to start."""
+
+
+class ProcessError(RuntimeError):
+    """Another process, which takes part in the same fit, has ended or cannot be reached."""
 
 
 class StorageError(ValueError):

@@ -207,15 +207,14 @@ class Approximation(PosteriorNodes):
             Evidence lower bound, Pareto k-hat, effective size, the variables at fault, and a
             verdict in words. ``print`` it, or let a notebook show it.
         """
+        if backend is not None or device is not None or devices is not None:
+            with evaluating_as(resolve_steps_mode(backend, None, device, devices)):
+                return self.diagnose(draws, random_seed)
         draws = draws_to_judge(self.model) if draws is None else draws
         draws = check_whole(draws, "draws", least=100)
         if random_seed is None:
             random_seed = derived_seed(self.noise_seeds)
-        if backend is None and device is None and devices is None:
-            self.diagnosis = diagnose(self, self.ending, draws, random_seed)
-        else:
-            with evaluating_as(resolve_steps_mode(backend, None, device, devices)):
-                self.diagnosis = diagnose(self, self.ending, draws, random_seed)
+        self.diagnosis = diagnose(self, self.ending, draws, random_seed)
         return self.diagnosis
 
     @check_arguments

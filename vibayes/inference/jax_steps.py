@@ -21,6 +21,7 @@ from vibayes.backend.jax import (
     RepeatedStep,
     as_key,
     double_precision,
+    in_all,
     jax_function,
     key_of,
     key_state,
@@ -48,6 +49,36 @@ class JaxSteps(CompiledSteps):
     def __init__(self, graph: StepGraph, mode: JaxDevices, rows: Collection[int] = ()) -> None:
         super().__init__(graph, mode)
         self.rows = rows
+
+    def agreed(self, n: int) -> int:
+        return self.mode.agreed(n)
+
+    def check_alike(self, state: State) -> None:
+        """Raise, in all processes, if they do not begin with the same numbers.
+
+        Raises
+        ------
+        ValueError
+            Says what to give to all of them.
+        """
+        if not self.mode.span_processes:
+            return
+        if self.windows:
+            raise ValueError(
+                "several processes do not stream minibatches: give each its own rows by "
+                "vb.Data(..., local=True)"
+            )
+        layout = [(key.name, key.type.dtype, part.shape) for key, part in self.parts.items()]
+        generators = [key_of(at).tolist() for at in state.generators]
+        begun = in_all((layout, [v.tobytes() for v in state.vectors], generators))
+        for one in begun[1:]:
+            if one[0] != begun[0][0]:
+                raise ValueError("the processes have different models, or fit different families")
+            if one != begun[0]:
+                raise ValueError(
+                    "the processes begin with different numbers: give all of them the same "
+                    "random_seed, and the same start"
+                )
 
     def generator_state(self, generator: np.random.Generator) -> Mapping[str, Any]:
         return key_state(generator)

@@ -28,6 +28,7 @@ def Data(
     dims: str | Sequence[str | None] | None = None,
     coords: Mapping[str, Sequence[Any]] | None = None,
     model: Model | None = None,
+    local: bool = False,
 ) -> SharedVariable:
     """Register data with the model, to be exchanged later by :func:`set_data`.
 
@@ -45,6 +46,9 @@ def Data(
         Coordinates of the dimensions, if the model does not have them yet.
     model
         The model; by default the one of the ``with`` block.
+    local
+        Whether each process of a fit on several machines has rows of its own, the data being
+        those of all; see the page on devices. In a single process it changes nothing.
 
     Returns
     -------
@@ -85,10 +89,14 @@ def Data(
         if dim is not None:
             model.add_coord(dim, length=length)
     static = tuple(
-        1 if length == 1 and dim is None else None
-        for length, dim in zip(array.shape, dims, strict=True)
+        1 if length == 1 and dim is None and not (local and axis == 0) else None
+        for axis, (length, dim) in enumerate(zip(array.shape, dims, strict=True))
     )
     variable = pytensor.shared(array, name=model.name_for(name), shape=static)
+    if local:
+        if array.ndim == 0:
+            raise ShapeError(f"{label}: local data have rows, this is a single number")
+        variable.tag.local_rows = True
     model.register_data_var(variable, dims)
     return variable
 

@@ -13,9 +13,10 @@ from pytensor.graph.traversal import ancestors
 
 from vibayes import interrupts
 from vibayes.backend.jax.convert import jax_function
-from vibayes.backend.jax.devices import JaxDevices, double_precision, import_jax
+from vibayes.backend.jax.devices import JaxDevices, double_precision
 from vibayes.backend.jax.keys import as_key
 from vibayes.backend.jax.placed import PlacedData
+from vibayes.backend.jax.processes import while_all_are_there
 
 __all__ = ["RepeatedStep"]
 
@@ -100,7 +101,8 @@ class RepeatedStep:
             shapes = [*(w.shape for w in windows), *map(self.placed.shape, self.data)]
             run = self._run_for(tuple(shapes))
             state = [[self.devices.place(v) for v in part] for part in (vectors, keys)]
-            with interrupts.shut() if run in self._used else nullcontext():
+            uncut = interrupts.shut() if run in self._used else nullcontext()
+            with uncut, while_all_are_there():
                 after, losses = in_parts(run, n, state, shown, data)
             self._used.add(run)
         return after[0], after[1], losses if self.has_loss else None
@@ -115,7 +117,7 @@ class RepeatedStep:
                     self.targets,
                     [*own, *[None] * len(self.generators), *shapes],
                 )
-            self.compiled[shapes] = import_jax().jit(self._repeated(step, shapes))
+            self.compiled[shapes] = self.devices.compiled(self._repeated(step, shapes))
         return self.compiled[shapes]
 
     def _repeated(
@@ -130,10 +132,7 @@ class RepeatedStep:
         n_windows = len(self.windows)
 
         def repeated(n: Any, vectors: Any, keys: Any, windows: Any, data: Any) -> Any:
-            whole = [
-                self.placed.whole(value, shape)
-                for value, shape in zip(data, shapes[n_windows:], strict=True)
-            ]
+            whole = list(map(self.placed.whole, self.data, data, shapes[n_windows:]))
             first = [self.parts[key].of(vectors) for key in self.numbers]
             first += [as_key(key) for key in keys]
 
