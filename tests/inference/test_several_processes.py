@@ -41,6 +41,22 @@ for method, n in METHODS.items():
     for a, b in zip(all.params, one.params):
         np.testing.assert_allclose(a.get_value(), b.get_value(), rtol=1e-9, atol=1e-10)
 """
+BATCHES = """
+x, seen = vb.Minibatch(*(vb.Data(n, v[shares[rank]], local=True, model=own)
+                         for n, v in {"X2": X, "y2": y}.items()), batch_size=8)
+with vb.Model() as batches:
+    beta = vb.Normal("beta", 0, 1, shape=3)
+    vb.Bernoulli("y", logit_p=vb.math.dot(x, beta), observed=seen, total_size=41)
+x, seen = vb.Minibatch(X, y, batch_size=8)
+with vb.Model() as whole_batches:
+    beta = vb.Normal("beta", 0, 1, shape=3)
+    vb.Bernoulli("y", logit_p=vb.math.dot(x, beta), observed=seen, total_size=41)
+all = vb.fit(40, model=batches, **everywhere)
+from vibayes.backend.jax import JaxDevices
+JaxDevices.count = property(lambda self: count)
+one = vb.fit(40, model=whole_batches, device="cpu", **options)
+np.testing.assert_allclose(all.hist, one.hist, rtol=1e-10)
+"""
 # one process alone judges by NumPy what all judge together
 JUDGED = """
 with warnings.catch_warnings():
@@ -89,7 +105,7 @@ def test_two_processes_with_unequal_rows_give_the_losses_of_one():
 @pytest.mark.slow
 def test_four_processes_with_unequal_rows_give_the_losses_of_one():
     methods = {"fullrank_advi": 30, "svgd": 30}
-    check(with_split(MODEL + SAME + "print('equal')\n", [3, 20, 21], methods), 4, 600)
+    check(with_split(MODEL + SAME + BATCHES + "print('equal')\n", [3, 20, 21], methods), 4, 600)
 
 
 KILLED = """

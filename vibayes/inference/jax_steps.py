@@ -11,14 +11,17 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
+from pytensor.graph.replace import graph_replace
 
 from vibayes.backend.graphs import lift_constants
 from vibayes.backend.jax import (
     KEY_KIND,
     JaxDevices,
     RepeatedStep,
+    RowsOfBlocks,
     as_key,
     double_precision,
     in_all,
@@ -28,6 +31,7 @@ from vibayes.backend.jax import (
     lengths_of_parts,
 )
 from vibayes.inference.steps import CompiledSteps, State, next_values
+from vibayes.model.whole_data import minibatches_in
 from vibayes.objectives.base import StepGraph
 
 __all__ = ["JaxSteps"]
@@ -106,6 +110,7 @@ class JaxSteps(CompiledSteps):
 
     def _build(self, graph: StepGraph) -> Any:
         targets = next_values(graph, [*self.numbers, *self.generators])
+        targets, blocks = rows_from_blocks(targets, self.mode)
         return RepeatedStep(
             self.numbers,
             self.generators,
@@ -115,4 +120,37 @@ class JaxSteps(CompiledSteps):
             self.dtypes,
             self.mode,
             self.rows,
+            blocks,
         )
+
+
+def rows_from_blocks(
+    targets: Sequence[Variable], devices: JaxDevices
+) -> tuple[list[Variable], dict[SharedVariable, tuple[Variable, Variable]]]:
+    """Let each of several devices draw its share of a minibatch from rows of its own.
+
+    For minibatches in memory whose rows are independent, and can be shared evenly. Of others each
+    device has all data.
+
+    Returns
+    -------
+    list of Variable
+        The targets, in other terms.
+    dict
+        For the data of these minibatches, the variables that stand for the blocks and for the
+        number of rows.
+    """
+    count = devices.count
+    blocks: dict[SharedVariable, tuple[Variable, Variable]] = {}
+    replace = {}
+    for batch in minibatches_in(targets) if count > 1 else ():
+        uniform = batch.uniform_rows()
+        if uniform is None or uniform.type.shape[0] % count:
+            continue
+        data = batch.shared
+        if data not in blocks:
+            shape = (count, None, *data.type.shape[1:])
+            blocks[data] = pt.tensor("blocks", dtype=data.dtype, shape=shape), pt.lscalar("rows")
+        own, rows = blocks[data]
+        replace[batch.minibatch] = RowsOfBlocks(count, devices)(own, uniform, rows)
+    return (graph_replace(targets, replace, strict=False) if replace else list(targets)), blocks

@@ -6,6 +6,7 @@ a step. The user's own configuration of JAX stays as it is: double precision is 
 our calls alone.
 """
 
+from vibayes.backend.jax.blocks import RowsOfBlocks
 from vibayes.backend.jax.convert import jax_function, lengths_of_parts
 from vibayes.backend.jax.devices import JaxDevices, double_precision, jax_devices
 from vibayes.backend.jax.keys import KEY_KIND, as_key, key_of, key_state
@@ -20,6 +21,7 @@ __all__ = [
     "JaxDevices",
     "PlacedData",
     "RepeatedStep",
+    "RowsOfBlocks",
     "StackFunction",
     "as_key",
     "double_precision",

@@ -61,6 +61,11 @@ class JaxDevices:
         return len({d.process_index for d in self.devices}) > 1
 
     @property
+    def count(self) -> int:
+        """Number of devices that share rows."""
+        return len(self.devices)
+
+    @property
     def is_first(self) -> bool:
         """Whether this process is the one that reports."""
         return not self.span_processes or import_jax().process_index() == 0

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from pytensor.compile.sharedvalue import SharedVariable
 
-from vibayes.backend.jax.devices import JaxDevices
+from vibayes.backend.jax.blocks import in_blocks
+from vibayes.backend.jax.devices import JaxDevices, import_jax
 
 __all__ = ["PlacedData", "held", "is_local"]
 
@@ -30,6 +31,7 @@ class PlacedData:
         self.devices = devices
         self.rows = frozenset(rows)
         self._placed: dict[SharedVariable, tuple[np.ndarray, Any, tuple[int, ...]]] = {}
+        self._blocks: dict[SharedVariable, tuple[np.ndarray, Any, int]] = {}
 
     def __call__(self, variable: SharedVariable) -> Any:
         """Return the value of a shared variable on the devices; :meth:`whole` is what it was."""
@@ -51,6 +53,25 @@ class PlacedData:
         """Return, in a function that JAX compiles, a placed value without the padding."""
         rows = {*self.rows, shape[0]} if self._in_parts(variable) else self.rows
         return self.devices.whole(value, shape, rows)
+
+    def blocks(self, variable: SharedVariable) -> tuple[Any, int]:
+        """Return the rows of a value as blocks, one on each device, and how many rows they are."""
+        value = held(variable)
+        if variable not in self._blocks or self._blocks[variable][0] is not value:
+            self._blocks[variable] = value, *self._as_blocks(variable, value)
+        return self._blocks[variable][1:]
+
+    def _as_blocks(self, variable: SharedVariable, value: np.ndarray) -> tuple[Any, int]:
+        count, rows = self.devices.count, len(value)
+        if not self._in_parts(variable):
+            return self.devices.place(in_blocks(value, rows, count), {count}), rows
+        jax = import_jax()
+        placed, (rows, *_) = self.devices.place_parts(value)
+        cut = jax.jit(
+            lambda data: in_blocks(data, rows, count, jax.numpy),
+            out_shardings=self.devices.sharding("rows"),
+        )
+        return cut(placed), rows
 
     def _in_parts(self, variable: SharedVariable) -> bool:
         return self.devices.span_processes and is_local(variable)

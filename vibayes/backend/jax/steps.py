@@ -47,6 +47,9 @@ class RepeatedStep:
         Where it runs.
     rows : collection of int
         Lengths of the arrays whose rows several devices share.
+    blocks : dict
+        For data of which each device has a block, the variables that stand for these, and for the
+        number of rows.
 
     Attributes
     ----------
@@ -66,6 +69,7 @@ class RepeatedStep:
         dtypes: Sequence[str],
         devices: JaxDevices,
         rows: Collection[int] = (),
+        blocks: Mapping[SharedVariable, tuple[Variable, Variable]] | None = None,
     ) -> None:
         self.numbers = list(numbers)
         self.generators = list(generators)
@@ -80,6 +84,7 @@ class RepeatedStep:
             v for v in ancestors(self.targets) if isinstance(v, SharedVariable) and v not in known
         ]
         self.compiled: dict[tuple[tuple[int, ...], ...], Any] = {}
+        self.blocks = dict(blocks or {})
         self._used: set[Any] = set()  # those that are compiled indeed, which no signal may end
 
     @property
@@ -97,8 +102,11 @@ class RepeatedStep:
         """Return the state after n steps, the keys, and the loss of each step if there is one."""
         with double_precision():
             data = [self.placed(v) for v in self.data]
-            shown = [self.devices.place(window) for window in windows]
             shapes = [*(w.shape for w in windows), *map(self.placed.shape, self.data)]
+            for block, rows in map(self.placed.blocks, self.blocks):
+                data += [block, self.devices.place(np.int64(rows))]
+                shapes += [block.shape, ()]
+            shown = [self.devices.place(window) for window in windows]
             run = self._run_for(tuple(shapes))
             state = [[self.devices.place(v) for v in part] for part in (vectors, keys)]
             uncut = interrupts.shut() if run in self._used else nullcontext()
@@ -111,9 +119,10 @@ class RepeatedStep:
         """Return the compiled function for windows and data of some shapes."""
         if shapes not in self.compiled:
             own = [self.parts[key].shape for key in self.numbers]
+            in_blocks = [v for pair in self.blocks.values() for v in pair]
             with interrupts.interruptible():
                 step = jax_function(
-                    [*self.numbers, *self.generators, *self.windows, *self.data],
+                    [*self.numbers, *self.generators, *self.windows, *self.data, *in_blocks],
                     self.targets,
                     [*own, *[None] * len(self.generators), *shapes],
                 )
@@ -133,6 +142,7 @@ class RepeatedStep:
 
         def repeated(n: Any, vectors: Any, keys: Any, windows: Any, data: Any) -> Any:
             whole = list(map(self.placed.whole, self.data, data, shapes[n_windows:]))
+            whole += data[len(self.data) :]
             first = [self.parts[key].of(vectors) for key in self.numbers]
             first += [as_key(key) for key in keys]
 
