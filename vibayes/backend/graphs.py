@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from pytensor.compile.builders import OpFromGraph
 from pytensor.compile.ops import view_op
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Apply, Variable
-from pytensor.graph.replace import _vectorize_node, clone_replace
+from pytensor.graph.replace import _vectorize_node, clone_replace, graph_replace
 from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
 from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.graph.traversal import ancestors, toposort
@@ -22,7 +23,7 @@ from pytensor.tensor.basic import Alloc, ARange
 from pytensor.tensor.shape import Reshape, SpecifyShape
 from pytensor.tensor.type import TensorType
 from pytensor.tensor.type_other import NoneTypeT
-from pytensor.tensor.variable import TensorVariable
+from pytensor.tensor.variable import TensorConstant, TensorVariable
 
 from vibayes.numeric import numeric_array
 
@@ -31,10 +32,12 @@ __all__ = [
     "as_replacements",
     "check_replaced",
     "compiled_graph",
+    "copy_graphs",
     "fixed_parts",
     "integer_input",
     "is_loop",
     "is_none",
+    "lift_constants",
     "rewritten",
     "vectorized",
     "view_as",
@@ -44,6 +47,7 @@ __all__ = [
 ]
 
 
+LARGEST_EMBEDDED_CONSTANT = 16
 UNKNOWN_STEPS = 100
 """Of a loop whose number of rounds follows from what is not known yet."""
 
@@ -78,6 +82,26 @@ def check_replaced(replacements: Collection[Variable], graphs: Iterable[Variable
                 f"more_replacements: {old} is no part of the model, so that nothing can take its "
                 f"place; give a variable that the model was written with"
             )
+
+
+def copy_graphs(graphs: Iterable[Variable], copies: dict[Variable, Variable]) -> None:
+    """Add to ``copies`` those of graphs: every operation is a new one, inputs stay the same.
+
+    Parameters
+    ----------
+    graphs
+        What to copy.
+    copies
+        Copy of each variable that has one already: it stands for that, wherever it is used.
+    """
+    for node in toposort(list(graphs), blockers=list(copies)):
+        inputs = [copies.get(v, v) for v in node.inputs]
+        for old, new in zip(
+            node.outputs, node.clone_with_new_inputs(inputs, strict=False).outputs, strict=True
+        ):
+            new.name = old.name
+            new.tag = copy(old.tag)
+            copies.setdefault(old, new)
 
 
 def view_as(source: Variable, result: Variable) -> None:
@@ -273,3 +297,19 @@ def rewritten(
         return rewrite(node)
 
     return rewrite_graph(graphs, include=(), custom_rewrite=dfs_rewriter(replace), clone=True)
+
+
+def lift_constants(outputs: Sequence[Variable], but: Collection[Variable] = ()) -> list[Variable]:
+    """Return graphs that take their large constants as inputs, but for some.
+
+    Compiled into machine code, a data set would make compilation slow, and no compilation could
+    serve a second data set.
+    """
+    large = {
+        v: pytensor.shared(v.data, name=v.name, shape=v.type.shape, borrow=True)
+        for v in ancestors(list(outputs))
+        if isinstance(v, TensorConstant)
+        and v.data.size > LARGEST_EMBEDDED_CONSTANT
+        and v not in but
+    }
+    return graph_replace(list(outputs), large, strict=False) if large else list(outputs)

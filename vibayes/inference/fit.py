@@ -8,9 +8,11 @@ from typing import Any
 
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes import progress
 from vibayes.approximations.base import Approximation
 from vibayes.arguments import check_arguments, check_whole, shown
 from vibayes.context import modelcontext
+from vibayes.exceptions import UnknownNameError
 from vibayes.families.known import FAMILIES
 from vibayes.inference.base import METHODS, Method
 from vibayes.inference.methods import FamilyInference
@@ -115,33 +117,44 @@ def fit(
     if memory_limit is not None:
         memory_limit = check_whole(memory_limit, "memory_limit", least=FEWEST_BYTES)
     options = dict(inf_kwargs or {})
+    if start_sigma and inf_kwargs is None and not isinstance(method, Method):
+        maker = named_method(method)[0] if isinstance(method, str) else method
+        if are_options(start_sigma, maker, modelcontext(model)):
+            options, start_sigma = dict(start_sigma), None
+    named = {"start": start, "start_sigma": start_sigma, "local_rv": local_rv}
+    show = bool(kwargs.get("progressbar", True))
+    with progress.shown(show, "looking at the model"), computing(client, memory_limit):
+        inference = inference_of(method, model, random_seed, options, named)
+        return inference.fit(n, diagnose=diagnose, **kwargs)
+
+
+def inference_of(
+    method: Any,
+    model: Any,
+    random_seed: Any,
+    options: dict[str, Any],
+    named: Mapping[str, Any],
+) -> Method:
+    """Return the method that a fit runs.
+
+    Raises
+    ------
+    TypeError
+        If there are arguments for a method that is made already.
+    """
+    named = {name: value for name, value in named.items() if value is not None}
     if isinstance(method, Method):
-        given = {
-            "start": start,
-            "start_sigma": start_sigma,
-            "random_seed": random_seed,
-            "local_rv": local_rv,
-        }
-        if extra := [name for name, v in given.items() if v is not None] + list(options):
+        given = [*named, *options, *(["random_seed"] if random_seed is not None else [])]
+        if given:
             raise TypeError(
-                f"{extra[0]} has no effect on an inference object that is made already; "
+                f"{given[0]} has no effect on an inference object that is made already; "
                 f"pass it to {type(method).__name__}(...)"
             )
-        with computing(client, memory_limit):
-            return method.fit(n, diagnose=diagnose, **kwargs)
+        return method
     if isinstance(method, str):
         method, of_name = named_method(method)
         options = of_name | options
-    if start_sigma and inf_kwargs is None and are_options(start_sigma, method, modelcontext(model)):
-        options |= start_sigma
-        start_sigma = None
-    named = {"start": start, "start_sigma": start_sigma, "local_rv": local_rv}
-    for name, value in named.items():
-        if value is not None:
-            options.setdefault(name, value)
-    inference = made_method(method, model, random_seed, options)
-    with computing(client, memory_limit):
-        return inference.fit(n, diagnose=diagnose, **kwargs)
+    return made_method(method, model, random_seed, named | options)
 
 
 def are_options(given: Mapping[str, Any], method: Any, model: Model) -> bool:
@@ -167,7 +180,7 @@ def named_method(name: str) -> tuple[type[Method], dict[str, Any]]:
         method = FamilyInference.of(FAMILIES[key])
     if method is None or (formula and not method.formula_option):
         known = [*sorted(METHODS), *(f"{m}=FORMULA" for m in METHODS if METHODS[m].formula_option)]
-        raise ValueError(
+        raise UnknownNameError(
             f"method {name!r} is unknown; known are {', '.join(map(repr, known))}, and the "
             f"families {', '.join(map(repr, sorted(FAMILIES)))}"
         )

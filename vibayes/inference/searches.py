@@ -9,13 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from vibayes import interrupts
+from vibayes import interrupts, progress
 from vibayes.approximations.base import Approximation
 from vibayes.approximations.empirical import Empirical
 from vibayes.approximations.full_rank import FullRank
 from vibayes.approximations.gaussian_mixture import GaussianMixture
 from vibayes.approximations.mean_field import MeanField
 from vibayes.arguments import check_arguments, check_whole
+from vibayes.backend.evaluation import evaluating_as
+from vibayes.backend.jax import JaxDevices
+from vibayes.backend.modes import resolve_steps_mode
 from vibayes.backend.seeds import as_seed_sequence, new_generator
 from vibayes.context import modelcontext
 from vibayes.exceptions import ModelError
@@ -24,6 +27,7 @@ from vibayes.importance import GOOD_KHAT, has_good_tail, smoothed
 from vibayes.inference.base import Method, make_budget
 from vibayes.inference.checkpoints import approximation_in, find_kept
 from vibayes.inference.normal_fit import fit_normal_family
+from vibayes.inference.runs import among_processes
 from vibayes.model.by_rows import check_goes_by_rows
 from vibayes.model.coordinates import Coordinates, bent_variables
 from vibayes.model.core import Model
@@ -37,6 +41,7 @@ from vibayes.search.centring import suited
 from vibayes.search.conditional import given_parameters, of_many
 from vibayes.search.explore import (
     LARGE,
+    MEDIUM_NOISE,
     Exploration,
     best_along,
     distinct_paths,
@@ -44,12 +49,20 @@ from vibayes.search.explore import (
     explore,
     first_proposal,
     improvements,
+    normal_of,
     searched,
+    show,
     verified,
 )
 from vibayes.search.findings import attempt_of, findings_of
 from vibayes.search.mixtures import FittedMixture, ImportanceSampler, WeightedDraws, fitted_mixture
-from vibayes.search.normals import FittedNormal, fit_mean_field, from_curvature
+from vibayes.search.modes import SearchPath
+from vibayes.search.normals import (
+    FittedNormal,
+    fit_mean_field,
+    from_curvature,
+    mirrored_normals,
+)
 from vibayes.search.whole import NormalTarget
 from vibayes.storage.calls import describe_seeds
 from vibayes.storage.checkpoint import Checkpoint
@@ -97,7 +110,21 @@ class SearchMethod(Method):
         self.start: dict[str, Any] = dict(start or {})
         self._seeds = as_seed_sequence(random_seed)
         self._is_seeded = random_seed is not None
+        self._losses: list[float] = []
         self.approx: Approximation | None = None
+
+    def _observe(self, q: FittedNormal) -> None:
+        """Take note of the loss of a normal on the way, if it is the best so far."""
+        if np.isfinite(q.elbo) and not (self._losses and -q.elbo > self._losses[-1]):
+            self._losses.append(-q.elbo)
+
+    def _show(self, target: Target, paths: Sequence[SearchPath] = ()) -> None:
+        """Take note of where a search begins, and of the normals along the first of some paths."""
+        noise = mirrored_normals(MEDIUM_NOISE, target.ddim, np.random.default_rng(0))
+        begin = FittedNormal(target.start, np.full(target.ddim, 0.1))
+        on_the_way = [normal_of(z, root) for path in paths[:1] for z, root in path.trail]
+        for q in (begin, *on_the_way):
+            show(target, [q], noise, self._observe)
 
     @interrupts.Deferral(keeps_result=True)
     @check_arguments
@@ -111,6 +138,9 @@ class SearchMethod(Method):
         max_seconds: float | None = None,
         max_steps: int | None = None,
         checkpoint: Any = None,
+        backend: str | None = None,
+        device: Any = None,
+        devices: Any = None,
         **options: Any,
     ) -> Approximation:
         """Search, and return the approximation.
@@ -122,7 +152,7 @@ class SearchMethod(Method):
         callbacks, **options
             Not to be given: there are no steps of an approximation to be called after.
         progressbar
-            Has no effect.
+            Whether to show what is being done, if there is a terminal or a notebook to show it in.
         diagnose
             Whether to judge the result and warn if it is not good.
         max_seconds, max_steps
@@ -131,6 +161,11 @@ class SearchMethod(Method):
         checkpoint
             Path of a ``.nc`` file in which to keep the result. If the file is there, the result
             is what it holds. A search that was interrupted begins anew.
+        backend : {"jax"}, optional
+            What evaluates the log density: JAX, by default what the environment variable
+            ``VIBAYES_BACKEND`` says, else NumPy. Of small models NumPy is the quicker.
+        device, devices
+            Where JAX runs, as for :meth:`vibayes.Inference.fit`.
 
         Raises
         ------
@@ -144,7 +179,10 @@ class SearchMethod(Method):
             If ``checkpoint`` is the file of another model or of another call, or is not whole.
         """
         began = time.perf_counter()
-        for name, value in {"n": n, "callbacks": callbacks, **options}.items():
+        given = {"n": n, "callbacks": callbacks, **options}
+        if backend != "jax":
+            given["backend"] = backend
+        for name, value in given.items():
             if value is not None:
                 raise TypeError(
                     f'{name} has no effect on method="{self.short_name}", which ends by itself; '
@@ -160,15 +198,26 @@ class SearchMethod(Method):
         self.model.check_shapes()
         if self.model.has_streams or computing_now().client is not None:
             check_goes_by_rows(self.model, f'method="{self.short_name}"')
+        mode = resolve_steps_mode(backend, None, device, devices)
         budget = make_budget(max_seconds, max_steps)
-        kept = Checkpoint.wanted(checkpoint, None)
-        keeping = find_kept(self._call(budget.steps), kept, self.model)
-        if keeping.found is None:
-            approx = self.approx = self._search(budget)
-            keeping.finish_search(approx)
-        else:
-            approx = self.approx = approximation_in(keeping.found, self.model)
-        return self.result(approx, diagnose, began)
+        among_processes(self.model, mode, budget)
+        call = self._call(budget.steps)
+        if isinstance(mode, JaxDevices):  # whose numbers are others in the last digits
+            call["backend"] = "jax"
+        with (
+            progress.shown(progressbar, "looking at the model", budget.seconds),
+            evaluating_as(mode),
+        ):
+            keeping = find_kept(call, Checkpoint.wanted(checkpoint, None), self.model)
+            if keeping.found is None:
+                self._losses = []
+                approx = self.approx = self._search(budget)
+                if not len(approx.hist):
+                    approx.hist = np.array(self._losses)
+                keeping.finish_search(approx)
+            else:
+                approx = self.approx = approximation_in(keeping.found, self.model)
+            return self.result(approx, diagnose, began)
 
     def _call(self, max_steps: int) -> dict[str, Any]:
         """Return what the search is told to do; see :mod:`vibayes.storage.calls`."""
@@ -189,6 +238,7 @@ class SearchMethod(Method):
         return new_generator(self._seeds.spawn(1)[0])
 
     def _target(self, **options: Any) -> Target:
+        progress.say("compiling the log density")
         seed = self._seeds.generate_state(4).tolist()
         return Target(self.model, start=self.start, random_seed=seed, **options)
 
@@ -224,8 +274,12 @@ class AutoVI(SearchMethod):
 
     Parameters
     ----------
-    model, random_seed, start
-        As for :class:`SearchMethod`.
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    random_seed : int, optional
+        Seed of everything random in the fit.
+    start : dict, optional
+        Where to start, by variable name.
 
     Notes
     -----
@@ -250,7 +304,9 @@ class AutoVI(SearchMethod):
         rng, target = self._generator(), self._target()
         if target.ddim > MOST_DENSE:  # families that have correlations would take too long
             return self._of_many(rng, budget)
-        tried, stopped = Tried(explore(target, rng, budget, draws_to_judge(self.model))), ""
+        self._show(target)
+        count = draws_to_judge(self.model)
+        tried, stopped = Tried(explore(target, rng, budget, count, self._observe)), ""
         try:
             for known in self._tries(tried, rng, budget):
                 tried = known
@@ -274,7 +330,7 @@ class AutoVI(SearchMethod):
         if target is not None:
             found = of_many(suited(target, rng, budget), rng, budget, PARTICLES // 2)
         if found is not None and found.trusted:
-            found = enlarge(found, rng)
+            found = enlarge(found, rng, budget)
         if found is None or not found.trusted:
             approx = self._made(MeanField, start=self.start)
             fit_normal_family(approx, budget)
@@ -296,6 +352,7 @@ class AutoVI(SearchMethod):
         """Try the mean field and the full rank."""
         exploration = tried.exploration
         best, target = exploration.best, exploration.target
+        progress.say("independent normals")
         even = target.by_rows and is_nearly_even(exploration.draws)
         # that the normal is the posterior need not be paid for twice
         stands_in: Any = NormalTarget(best) if even else target
@@ -333,9 +390,11 @@ class AutoVI(SearchMethod):
     def _better(self, tried: Tried, rng: np.random.Generator, budget: Budget) -> Iterator[Tried]:
         """Yield explorations whose draws are as good as can be had, the best one last."""
         exploration = tried.exploration
-        explored = exploration.target
-        stays = explored.is_standardized or explored.by_rows
-        target = None if stays else self._standardized()
+        target = None
+        known = exploration.target
+        # standard variables take a compilation
+        if not (known.is_standardized or known.by_rows or budget.is_late):
+            target = self._standardized()
         if target is not None:
             target = suited(target, rng, budget)
             other = explore(target, rng, budget, len(exploration.draws.values))
@@ -368,13 +427,14 @@ class AutoVI(SearchMethod):
 
     def _enlarged(self, tried: Tried, rng: np.random.Generator, budget: Budget) -> Tried:
         """Return what is known once there are as many draws as a result is made of."""
-        exploration = enlarge(tried.exploration, rng)
+        progress.say("drawing more")
+        exploration = enlarge(tried.exploration, rng, budget)
         lost_trust = tried.exploration.trusted and not exploration.trusted
         tried = replace(tried, exploration=exploration)
         if lost_trust:
             for known in self._better(tried, rng, budget):
                 tried = known
-            tried = replace(tried, exploration=enlarge(tried.exploration, rng))
+            tried = replace(tried, exploration=enlarge(tried.exploration, rng, budget))
         return tried
 
     def _made_of(self, exploration: Exploration, rng: np.random.Generator) -> Approximation:
@@ -472,8 +532,12 @@ class LaplaceVI(SearchMethod):
 
     Parameters
     ----------
-    model, random_seed, start
-        As for :class:`SearchMethod`.
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    random_seed : int, optional
+        Seed of everything random in the fit.
+    start : dict, optional
+        Where to start, by variable name.
 
     References
     ----------
@@ -495,6 +559,7 @@ class LaplaceVI(SearchMethod):
     def _search(self, budget: Budget) -> Approximation:
         target, rng = self._target(), self._generator()
         best = max(searched(target, rng, budget), key=lambda path: path.logp)
+        self._show(target, [best])
         approx = self._of_normal(FullRank, from_curvature(best.z, best.curvature))
         reason = "the search came to a mode" if best.converged else "no mode was found"
         approx.ending = Ending(best.converged, budget.exhausted or reason)
@@ -509,8 +574,12 @@ class PathfinderVI(SearchMethod):
 
     Parameters
     ----------
-    model, random_seed, start
-        As for :class:`SearchMethod`.
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    random_seed : int, optional
+        Seed of everything random in the fit.
+    start : dict, optional
+        Where to start, by variable name.
 
     References
     ----------
@@ -531,6 +600,8 @@ class PathfinderVI(SearchMethod):
     def _search(self, budget: Budget) -> Approximation:
         target, rng = self._target(), self._generator()
         paths = distinct_paths(searched(target, rng, budget))
+        progress.say("normals along the paths")
+        self._show(target, paths)
         normals = [best_along(target, path, rng) for path in paths]
         count = draws_to_judge(self.model)
         mixture = FittedMixture.make(
@@ -550,7 +621,7 @@ class PathfinderVI(SearchMethod):
         )
         if draws.khat < GOOD_KHAT:
             exploration = verified(exploration, rng, budget)
-        exploration = enlarge(exploration, rng)
+        exploration = enlarge(exploration, rng, budget)
         approx = self._of_draws(exploration, rng)
         reason = f"{len(paths)} paths came to their ends"
         converged = any(path.converged for path in paths)
@@ -563,8 +634,12 @@ class MixtureVI(SearchMethod):
 
     Parameters
     ----------
-    model, random_seed, start
-        As for :class:`SearchMethod`.
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    random_seed : int, optional
+        Seed of everything random in the fit.
+    start : dict, optional
+        Where to start, by variable name.
     components : int, optional
         Number of normals; as many as are needed by default.
 
@@ -610,12 +685,14 @@ class MixtureVI(SearchMethod):
                 f'method="mixture" is for up to {LARGE} unconstrained dimensions, the model has '
                 f'{target.ddim}: try method="auto"'
             )
-        exploration = explore(target, rng, budget, draws_to_judge(self.model))
+        self._show(target)
+        count = draws_to_judge(self.model)
+        exploration = explore(target, rng, budget, count, self._observe)
         stopped = ""
         try:
             for better in improvements(exploration, rng, budget):
                 exploration = better
-            exploration = enlarge(exploration, rng)
+            exploration = enlarge(exploration, rng, budget)
         except KeyboardInterrupt:
             stopped = INTERRUPTED
         with interrupts.held():

@@ -177,24 +177,14 @@ def sources_in(
     for v in ancestors([term], blockers=list(shown)):
         if v in shown:
             shape: tuple[int, ...] = shown[v].whole_shape
-        elif isinstance(v, Constant | SharedVariable) and is_array(v):
-            shape = shape_now(v)
+        elif isinstance(v, Constant | SharedVariable) and getattr(v.type, "ndim", False):
+            value: Any = known_value(v)
+            shape = np.shape(value)
         else:
             continue
         if shape[0] == length:
             found.append(v)
     return found
-
-
-def is_array(variable: Variable) -> bool:
-    """Tell whether a variable has axes."""
-    return getattr(variable.type, "ndim", None) not in (None, 0)
-
-
-def shape_now(variable: Variable) -> tuple[int, ...]:
-    """Return the shape of the value that data have now."""
-    value = known_value(variable)
-    return () if value is None else value.shape
 
 
 def check_batches(
@@ -218,7 +208,8 @@ def check_batches(
 
 def input_for(variable: TensorVariable) -> TensorVariable:
     """Return an input that takes any number of rows of some data."""
-    shape = shape_now(variable) if variable.owner is None else variable.type.shape
+    value: Any = known_value(variable) if variable.owner is None else None
+    shape = variable.type.shape if value is None else np.shape(value)
     static = tuple(1 if n == 1 else None for n in shape[1:])
     if variable.owner is None and not isinstance(variable, SharedVariable):
         static = tuple(shape[1:])

@@ -52,6 +52,7 @@ def logp_terms(
             continue
         dist, transform = distribution_of(variable), model.rvs_to_transforms.get(variable)
         inside = transform is not None and transform is dist.default_transform
+        inside |= not model.check_bounds and variable in model.observed_RVs
         term = (dist.interior_logp if inside else dist.logp)(values[variable])
         if transform is not None and jacobian:
             term = add_jacobian(term, transform.log_jac_det(model.rvs_to_values[variable]))

@@ -29,6 +29,7 @@ __all__ = [
     "is_in_memory",
     "known_shape",
     "known_value",
+    "missing_values",
     "stand_for_all",
     "warn_of_minibatches",
     "whole_shape",
@@ -79,6 +80,32 @@ def as_observed(data: Any, label: str, discrete: bool) -> TensorVariable:
     elif value.dtype != pytensor.config.floatX:
         value = value.astype(pytensor.config.floatX)
     return pytensor.shared(value, name=f"{label} data", shape=value.shape)
+
+
+def missing_values(data: Any, label: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return data with NaN where values are missing, and where that is; None if none are.
+
+    Parameters
+    ----------
+    data
+        What a user observed. Of PyTensor's variables the values may change: None.
+    label
+        The random variable, as messages are to name it.
+    """
+    if data is None or isinstance(data, Variable):
+        return None
+    if np.ma.isMaskedArray(data) and np.ma.getmaskarray(data).any():
+        hidden = np.ma.getmaskarray(data)
+        data = np.where(hidden, 0, np.ma.getdata(data))
+    else:
+        hidden = np.zeros((), dtype=bool)
+    value = numeric_array(data, f"{label}: observed data")
+    missing = np.isnan(value) | hidden if value.dtype.kind == "f" else hidden
+    if not missing.any():
+        return None
+    value = value.astype(pytensor.config.floatX)
+    value[missing] = np.nan
+    return value, missing
 
 
 def check_is_data(data: Variable, label: str) -> None:

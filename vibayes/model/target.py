@@ -18,7 +18,15 @@ from pytensor.graph.replace import graph_replace, vectorize_graph
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes import interrupts
+from vibayes.backend.evaluation import devices_of_densities
 from vibayes.backend.graphs import Work, compiled_graph, with_known_lengths, work_of
+from vibayes.backend.jax import (
+    JaxDevices,
+    PlacedData,
+    StackFunction,
+    is_local,
+    number_of_processes,
+)
 from vibayes.backend.modes import AS_IT_IS, EVALUATE_MODE, resolve_mode, safe_from_signals
 from vibayes.backend.plain import PlainFunction
 from vibayes.backend.seeds import random_generators
@@ -28,8 +36,10 @@ from vibayes.model.cluster import ClusterSums
 from vibayes.model.coordinates import (
     Coordinates,
     Standardization,
-    forces_on_variables,
-    values_function,
+    VectorGraphs,
+    forces_graphs,
+    in_numpy,
+    values_graphs,
 )
 from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
@@ -41,15 +51,18 @@ from vibayes.streaming.partitions import Rows
 
 __all__ = [
     "Target",
+    "check_in_parts",
     "data_size",
     "goes_by_rows",
     "is_deterministic",
     "is_sum_over_rows",
+    "observed_lengths",
     "sample_size",
 ]
 
 MOST_NUMBERS = 4_000_000  # of an intermediate result: 32 MB
-MOST_ROWS = 256
+MOST_ROWS, MOST_SHORT_ROWS = 256, 4096
+IN_CACHE = 100_000  # numbers of an intermediate result that fit
 SAMPLED_NUMBERS = 100_000
 MANY_NUMBERS = 500_000
 FEWEST_ROWS = 1000
@@ -60,7 +73,8 @@ class Target:
     """Log density of a model in its unconstrained space, safe to search with.
 
     Where the log density or its gradient is not finite, it is minus infinity and the gradient
-    zero: whoever searches steps back from there.
+    zero: whoever searches steps back from there. NumPy evaluates it, or JAX if the fit was asked
+    to run on that: see :mod:`vibayes.backend.evaluation`.
 
     Parameters
     ----------
@@ -130,9 +144,11 @@ class Target:
         else:
             self._functions = compiled(model, layout, replacements, variables)
         self._facts = () if coordinates is None else (coordinates.flat(),)
-        self.work = self._functions.work
         self.model = model
         self._rows = rows_at_once(model, self.ddim)
+        devices = check_in_parts(model, devices_of_densities())
+        if devices is not None:
+            self._rows = devices.agreed(self._rows)
 
     def __call__(self, Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the log density (n,) and its gradient (n, d) at the rows of a matrix."""
@@ -190,6 +206,11 @@ class Target:
         """
         if not np.isfinite(self(self.start[None])[0][0]):
             check_point(self.model, self._point)
+
+    @property
+    def work(self) -> Work:
+        """What an evaluation takes in NumPy, whatever evaluates it: searches depend on it."""
+        return self._functions.work
 
     @property
     def is_standardized(self) -> bool:
@@ -262,14 +283,16 @@ def compiled(
     variables: tuple[TensorVariable, ...],
 ) -> Functions:
     """Return functions of a stack of flat vectors; those of the whole data are kept."""
+    devices = devices_of_densities()
+    make = Functions if devices is None else partial(JaxFunctions, devices)
     if replacements is not None:
-        return Functions(model, layout, replacements, variables, many=False)
+        return make(model, layout, replacements, variables, many=False)
 
     def of_whole_data() -> Functions:
         many = data_size(model) > MANY_NUMBERS
-        return Functions(model, layout, model.whole_data_replacements(), variables, many)
+        return make(model, layout, model.whole_data_replacements(), variables, many)
 
-    return model.compiled(("target", variables), of_whole_data)
+    return model.compiled(("target", variables, devices), of_whole_data)
 
 
 def goes_by_rows(model: Model) -> bool:
@@ -280,8 +303,9 @@ def goes_by_rows(model: Model) -> bool:
     """
     if model.has_streams:
         return True
-    if data_size(model) <= MANY_NUMBERS and computing_now().client is None:
-        return False
+    if computing_now().client is None:
+        if data_size(model) <= MANY_NUMBERS or devices_of_densities() is not None:
+            return False
     return model.compiled(("goes by rows", row_shapes(model)), lambda: is_sum_over_rows(model))
 
 
@@ -368,7 +392,7 @@ class RowFunctions(dict[str, Any]):
             own.operations + each.operations, own.numbers + rows.length * each.operations
         )
         if variables:
-            self["values"] = values_function(model, layout, variables, {})
+            self["values"] = in_numpy(values_graphs(model, layout, {}, variables))
 
 
 class Functions(dict[str, Any]):
@@ -390,33 +414,71 @@ class Functions(dict[str, Any]):
         made = Standardization(model, layout, flat, variables)
         (logp,) = graph_replace([model.logp()], made.values, strict=False)
         (logp,) = graph_replace([logp + made.log_jacobian], replacements, strict=False)
-        gradient = gradient_of(logp, flat, model)
-        others = [made.facts] if variables else []
-        if many:
-            outputs = {"logp and gradient": [logp, gradient], "logp": [logp]}
-            for name, graphs in outputs.items():
-                self[name] = each_row(compiled_vector_function([flat, *others], graphs))
-            self._graphs = [logp, gradient]
-        else:
-            both = over_a_stack([logp, gradient], flat, layout.size, others)
-            self |= {"logp and gradient": both, "logp": first_output(both, 1 + len(others))}
-            self._graphs = compiled_graph(both)[1]
-        if variables:
-            self["values"] = values_function(model, layout, variables, replacements)
-        self._forces = partial(forces_on_variables, model, layout, replacements, variables)
+        self._density = VectorGraphs([flat], made.facts, [logp, gradient_of(logp, flat, model)])
+        self._others = [made.facts] if variables else []
+        self._many = many
+        self._made_graphs = {
+            "values": partial(values_graphs, model, layout, replacements, variables),
+            "forces": partial(forces_graphs, model, layout, replacements, variables),
+        }
+        self._counted: list[Variable] = []
+        self._make()
+
+    def _make(self) -> None:
+        """Make the functions that every target needs."""
+        self |= self._densities_in_numpy()
+
+    def _densities_in_numpy(self) -> dict[str, Any]:
+        (flat,), _, graphs = self._density
+        if self._many:
+            self._counted = graphs
+            wanted = {"logp and gradient": graphs, "logp": graphs[:1]}
+            return {
+                name: each_row(compiled_vector_function([flat, *self._others], outputs))
+                for name, outputs in wanted.items()
+            }
+        both = over_a_stack(graphs, flat, flat.type.shape[0], self._others)
+        self._counted = compiled_graph(both)[1]
+        return {"logp and gradient": both, "logp": first_output(both, 1 + len(self._others))}
 
     @property
     def work(self) -> Work:
-        """What an evaluation takes, of data as long as they are now."""
-        return work_of(with_known_lengths(self._graphs))
+        """What an evaluation takes in NumPy, of data as long as they are now."""
+        return work_of(with_known_lengths(self._counted))
 
     rows: Mapping[str, PlainFunction] = {}
 
     def __missing__(self, name: str) -> Any:
-        if name != "forces":
-            raise KeyError(name)
-        self[name] = self._forces()
+        self[name] = self._function_of(self._made_graphs[name]())
         return self[name]
+
+    def _function_of(self, graphs: VectorGraphs) -> Any:
+        return in_numpy(graphs)
+
+
+class JaxFunctions(Functions):
+    """The same on devices of JAX, in arrays that lie there."""
+
+    def __init__(self, devices: JaxDevices, model: Model, *args: Any, **kwargs: Any) -> None:
+        self._data = PlacedData(devices, observed_lengths(model))
+        super().__init__(model, *args, **kwargs)
+
+    def _make(self) -> None:
+        (flat,), _, graphs = self._density
+        for name, outputs in {"logp and gradient": graphs, "logp": graphs[:1]}.items():
+            self[name] = StackFunction([flat], self._others, outputs, self._data)
+
+    @property
+    def work(self) -> Work:
+        if not self._counted:
+            if self._many:
+                self._counted = self._density.outputs
+            else:
+                self._densities_in_numpy()
+        return super().work
+
+    def _function_of(self, graphs: VectorGraphs) -> Any:
+        return StackFunction(graphs.vectors, [graphs.facts], graphs.outputs, self._data)
 
 
 def over_a_stack(
@@ -462,6 +524,36 @@ def first_output(function: Any, count: int = 1) -> Any:
     )
 
 
+def check_in_parts(model: Model, mode: Any) -> JaxDevices | None:
+    """Raise if data are a part of this process alone, and the others do not take part.
+
+    Parameters
+    ----------
+    model
+        The model.
+    mode
+        What evaluates it.
+
+    Returns
+    -------
+    JaxDevices or None
+        The mode if it is JAX.
+
+    Raises
+    ------
+    ValueError
+        Names the data, and says what to give.
+    """
+    devices = mode if isinstance(mode, JaxDevices) else None
+    parts = [v.name for v in model.data_vars if is_local(v)]
+    if parts and number_of_processes() > 1 and not (devices and devices.span_processes):
+        raise ValueError(
+            f"the data {parts[0]!r} are rows of this process, and others have more: all processes "
+            f"have to take part, by backend='jax', devices=jax.devices()"
+        )
+    return devices
+
+
 def is_deterministic(model: Model) -> bool:
     """Tell whether the log density is the same at each evaluation, given the whole data."""
     data = {} if model.has_streams else model.whole_data_replacements()
@@ -482,10 +574,18 @@ def sample_size(model: Model, numbers: int = SAMPLED_NUMBERS) -> int | None:
 
 def rows_at_once(model: Model, ddim: int) -> int:
     """Return how many vectors to evaluate at once, so that intermediate results stay small."""
-    return int(np.clip(MOST_NUMBERS // max(ddim, data_size(model), 1), 1, MOST_ROWS))
+    size = max(ddim, data_size(model), 1)
+    most = max(MOST_ROWS, min(MOST_SHORT_ROWS, IN_CACHE // size))
+    return int(np.clip(MOST_NUMBERS // size, 1, most))
 
 
 def data_size(model: Model) -> int:
     """Return the number of observed values, with the whole data in the place of minibatches."""
     shapes = [whole_shape(model.rvs_to_values[rv]) for rv in model.observed_RVs]
     return sum(int(np.prod([length or 1 for length in shape])) for shape in shapes)
+
+
+def observed_lengths(model: Model) -> set[int]:
+    """Return the numbers of rows that observed values have."""
+    shapes = [whole_shape(model.rvs_to_values[rv]) for rv in model.observed_RVs]
+    return {int(shape[0]) for shape in shapes if shape and shape[0]}

@@ -231,7 +231,7 @@ class Rows:
     def _at(self, rows: np.ndarray) -> list[np.ndarray]:
         """Return the given rows, which are sorted; in a pass over all if they are read."""
         if not self.layouts:
-            return [np.asarray(v)[rows] for v in self.variables]  # type: ignore[index]
+            return [np.asarray(v)[rows] for v in self.variables]
         found: list[list[np.ndarray]] = [[] for _ in self.variables]
         for start, arrays in zip(self.starts(), self.partitions(), strict=True):
             low, high = np.searchsorted(rows, [start, start + self.step])

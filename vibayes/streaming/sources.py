@@ -13,6 +13,7 @@ import numpy as np
 from pytensor.graph.basic import Variable
 
 from vibayes.exceptions import ShapeError, StreamError
+from vibayes.installing import missing
 from vibayes.streaming.columns import column_names, parts_of
 
 __all__ = ["Block", "Source", "as_source", "is_streamed"]
@@ -463,9 +464,7 @@ def parquet_source(path: Path, columns: Sequence[Any] | None, label: str) -> Ind
     try:
         from pyarrow import dataset, parquet
     except ImportError as error:
-        raise ImportError(
-            f"{label}: Parquet needs pyarrow; pip install 'vibayes[streaming]'"
-        ) from error
+        raise missing(f"{label}: Parquet", "pyarrow", "streaming") from error
     files = [path] if path.is_file() else [Path(f) for f in dataset.dataset(path).files]
     groups: list[tuple[Path, int]] = []
     ends: list[int] = []
