@@ -25,7 +25,8 @@ from vibayes.importance import has_good_tail
 from vibayes.inference.fit import fit
 from vibayes.model.cluster import as_it_is, check_client
 from vibayes.model.core import Model
-from vibayes.model.data import as_data_array, set_data
+from vibayes.model.data import set_data
+from vibayes.model.exchange import as_data_array
 from vibayes.model.flat import FlatLayout
 from vibayes.model.gradients import gradient_of
 from vibayes.posterior.draws import draw_values
