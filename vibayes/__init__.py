@@ -2,6 +2,7 @@
 
 from vibayes import callbacks, datasets, distributions, math, updates
 from vibayes.approximations.base import Approximation, SingleGroupApproximation, sample_approx
+from vibayes.approximations.delta import AutoDelta
 from vibayes.approximations.empirical import Empirical
 from vibayes.approximations.full_rank import FullRank
 from vibayes.approximations.gaussian_mixture import GaussianMixture
@@ -114,6 +115,7 @@ from vibayes.exceptions import (
 from vibayes.families.base import Group
 from vibayes.inference.fit import fit
 from vibayes.inference.inference import Inference
+from vibayes.inference.linear_response import LinearResponse, linear_response
 from vibayes.inference.maximum import find_MAP
 from vibayes.inference.methods import ADVI, NFVI, FullRankADVI, KLqp, LowRankADVI
 from vibayes.inference.searches import AutoVI, LaplaceVI, MixtureVI, PathfinderVI
@@ -187,6 +189,7 @@ __all__ = [
     "Approximation",
     "ApproximationWarning",
     "AsymmetricLaplace",
+    "AutoDelta",
     "AutoVI",
     "Bernoulli",
     "Beta",
@@ -245,6 +248,7 @@ __all__ = [
     "LKJCorr",
     "Laplace",
     "LaplaceVI",
+    "LinearResponse",
     "LogNormal",
     "Logistic",
     "LogitNormal",
@@ -327,6 +331,7 @@ __all__ = [
     "from_pymc",
     "get_data",
     "icdf",
+    "linear_response",
     "load",
     "logccdf",
     "logcdf",

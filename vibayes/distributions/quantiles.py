@@ -97,6 +97,8 @@ def number_at(dist: Distribution, p: TensorVariable) -> TensorVariable:
 
 def coordinates(dist: Distribution) -> Any:
     """Return a function of the real line onto the support, fine where values are small."""
+    lower: Any
+    upper: Any
     lower, upper = getattr(dist, "bounds", (None, None))
     above = lower is not None and not is_infinite(lower)
     below = upper is not None and not is_infinite(upper)
