@@ -1,6 +1,6 @@
 """Variational inference on PyTensor: Bayesian models fitted in one compiled loop."""
 
-from vibayes import callbacks, datasets, distributions, math, updates
+from vibayes import callbacks, datasets, distributions, gp, math, updates
 from vibayes.approximations.base import Approximation, SingleGroupApproximation, sample_approx
 from vibayes.approximations.delta import AutoDelta
 from vibayes.approximations.empirical import Empirical
@@ -330,6 +330,7 @@ __all__ = [
     "floatX",
     "from_pymc",
     "get_data",
+    "gp",
     "icdf",
     "linear_response",
     "load",

@@ -81,6 +81,11 @@ def discrete_model():
 
 
 @cache
+def covariance():
+    return vb.gp.cov.ExpQuad(1, ls=1.0)
+
+
+@cache
 def approx():
     return vb.MeanField(model=model(), random_seed=1)
 
@@ -347,6 +352,13 @@ FUNCTIONS = {
     "callbacks.TimeLimit": {"seconds": 1.0},
     "callbacks.Tracker": {"i": lambda: lambda: 0},
     "datasets.load": {"name": "kidiq"},
+    "gp.HSGP": {"m": [3], "c": 1.5, "cov_func": covariance},
+    "gp.HSGPPeriodic": {"m": 3, "cov_func": lambda: vb.gp.cov.Periodic(1, 1.0, ls=1.0)},
+    "gp.Latent": {"cov_func": covariance},
+    "gp.Marginal": {"cov_func": covariance},
+    "gp.MarginalApprox": {"cov_func": covariance},
+    "gp.MarginalSparse": {"cov_func": covariance},
+    "gp.SVGP": {"cov_func": covariance},
     "updates.get_or_compute_grads": trained,
     "updates.Optimizer": {"function": lambda: vb.adam.function, "hyper": {}},
     "updates.optimizer": {"function": lambda: vb.adam.function},
