@@ -32,7 +32,7 @@ def test_correlations_supports_and_dims_are_kept():
         vb.Normal("other")
         approx = vb.FullRank(random_seed=1)
         root = np.tril(np.full((4, 4), 0.3)) + np.eye(4)
-        approx.groups[0].set_values({"L": root} if "L" in approx.shared_params else {})
+        approx.groups[0].set_values({"L_tril": root[np.tri(4, dtype=bool)]})
     with vb.Model(coords={"side": ["l", "r"]}) as new:
         made = approx.as_prior(["u", "s"], name="before")
     assert list(made) == ["s", "u"]
@@ -68,3 +68,17 @@ def test_particles_and_independent_normals():
         mean_field.as_prior()
     drawn = vb.sample_prior_predictive(4_000, model=new, random_seed=1).prior
     np.testing.assert_allclose([drawn["x"].mean(), drawn["x"].std()], [7, 0.5], rtol=0.05)
+
+
+def test_groups_in_another_order_than_the_model():
+    with vb.Model():
+        a, b = vb.Normal("a"), vb.Normal("b")
+        approx = vb.Approximation([vb.Group([b, a], vfam="full_rank")])
+        approx.groups[0].set_values({"mu": [7.0, 3.0], "L_tril": [0.5, 1.0, 2.0]})
+    with vb.Model() as new:
+        approx.as_prior()
+    drawn = vb.sample_prior_predictive(8_000, model=new, random_seed=1).prior
+    a, b = (drawn[name].values.ravel() for name in "ab")
+    np.testing.assert_allclose([a.mean(), b.mean()], [3, 7], atol=0.1)
+    np.testing.assert_allclose(np.cov(a, b), [[5, 0.5], [0.5, 0.25]], atol=0.25)
+    np.testing.assert_allclose(np.corrcoef(a, b)[0, 1], 0.5 / (5 * 0.25) ** 0.5, atol=0.05)
