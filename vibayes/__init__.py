@@ -1,7 +1,12 @@
 """Variational inference on PyTensor: Bayesian models fitted in one compiled loop."""
 
 from vibayes import callbacks, datasets, distributions, gp, math, updates
-from vibayes.approximations.base import Approximation, SingleGroupApproximation, sample_approx
+from vibayes.approximations.base import (
+    Approximation,
+    SingleGroupApproximation,
+    sample_approx,
+    sample_fits,
+)
 from vibayes.approximations.delta import AutoDelta
 from vibayes.approximations.empirical import Empirical
 from vibayes.approximations.full_rank import FullRank
@@ -139,8 +144,11 @@ from vibayes.plots import (
     model_to_graphviz,
     model_to_mermaid,
     model_to_networkx,
+    plot_approximation,
+    plot_families,
     plot_loss,
     plot_posterior,
+    plot_verdict,
 )
 from vibayes.posterior.multitrace import MultiTrace
 from vibayes.predictive.deterministics import (
@@ -347,11 +355,15 @@ __all__ = [
     "nesterov_momentum",
     "norm_constraint",
     "observe",
+    "plot_approximation",
+    "plot_families",
     "plot_loss",
     "plot_posterior",
+    "plot_verdict",
     "rmsprop",
     "sample",
     "sample_approx",
+    "sample_fits",
     "sample_posterior_predictive",
     "sample_prior_predictive",
     "set_data",

@@ -151,7 +151,7 @@ class TestRight:
 
 
 class TestHonest:
-    @pytest.mark.parametrize("k", [10, 150, 3000, 20_000])
+    @pytest.mark.parametrize("k", [10, 150, 3000, pytest.param(20_000, marks=pytest.mark.slow)])
     def test_independent_normals_are_found_in_any_number(self, k):
         with vb.Model():
             x = vb.Normal("x", shape=k)

@@ -332,7 +332,7 @@ class TestEvery:
             assert (first != other).any()
 
     def test_arguments_without_effect(self, method):
-        for name, value in {"n": 100, "callbacks": [print]}.items():
+        for name, value in {"n": 100, "callbacks": [print], "backend": "numba"}.items():
             with pytest.raises(TypeError, match=f'{name} has no effect on method="{method}"'):
                 fit(two_modes(), method, **{name: value})
 

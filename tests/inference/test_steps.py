@@ -6,8 +6,9 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.traversal import ancestors
 
 from vibayes import updates
+from vibayes.backend.graphs import lift_constants
 from vibayes.backend.modes import EVALUATE_MODE, resolve_mode
-from vibayes.inference.steps import CompiledSteps, lift_constants
+from vibayes.inference.steps import CompiledSteps
 from vibayes.objectives.base import StepGraph
 
 # one for each kind of state: none, averages, a window with its place in it, averages and a count

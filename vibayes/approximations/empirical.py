@@ -36,7 +36,9 @@ class Empirical(SingleGroupApproximation):
     jitter : float, default 1
         Standard deviation, in the unconstrained space, of ``size`` particles about the start.
     local_rv : dict, optional
-        As for :class:`~vibayes.SingleGroupApproximation`.
+        Variables that belong to the observations of a minibatch, with their parameters as
+        functions of it: ``{z: (mu, rho)}`` or ``{z: {"mu": mu, "rho": rho}}``; the family has the
+        other variables.
     start : dict, optional
         Where to start, by variable name.
     start_sigma : dict, optional
@@ -161,6 +163,7 @@ class Empirical(SingleGroupApproximation):
         include_transformed: bool = False,
         importance: bool = False,
         *,
+        chains: int = 1,
         replace: bool = True,
         return_inferencedata: bool = True,
     ) -> Any:
@@ -169,7 +172,7 @@ class Empirical(SingleGroupApproximation):
         Parameters
         ----------
         draws
-            Number of draws.
+            Number of draws of each chain.
         random_seed
             Seed of the draws.
         include_transformed
@@ -177,6 +180,9 @@ class Empirical(SingleGroupApproximation):
         importance
             Not to be had: particles have no density to be weighted by. Those that
             ``method="auto"`` gives have been weighted already.
+        chains
+            Number of chains that the particles are dealt to: each has some that no other has, so
+            that r_hat tells how much sets of particles differ.
         replace
             Whether particles are drawn with replacement. Without it none is drawn twice.
 
@@ -196,8 +202,11 @@ class Empirical(SingleGroupApproximation):
                 random_seed,
                 include_transformed,
                 importance,
+                chains=chains,
                 return_inferencedata=return_inferencedata,
             )
+        if chains != 1:
+            raise ValueError("chains are of draws with replacement: replace must be True")
         n = len(self.groups[0].shared_params["histogram"].get_value(borrow=True))
         if draws > n:
             raise ValueError(f"{draws} draws without replacement from {n} particles")

@@ -14,14 +14,16 @@ from pytensor.compile.builders import OpFromGraph
 from pytensor.compile.ops import view_op
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Apply, Variable
-from pytensor.graph.replace import _vectorize_node, clone_replace
+from pytensor.graph.replace import _vectorize_node, clone_replace, graph_replace
 from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
 from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.graph.traversal import ancestors, toposort
 from pytensor.scan.op import Scan
+from pytensor.tensor.basic import Alloc, ARange
+from pytensor.tensor.shape import Reshape, SpecifyShape
 from pytensor.tensor.type import TensorType
 from pytensor.tensor.type_other import NoneTypeT
-from pytensor.tensor.variable import TensorVariable
+from pytensor.tensor.variable import TensorConstant, TensorVariable
 
 from vibayes.numeric import numeric_array
 
@@ -35,14 +37,17 @@ __all__ = [
     "integer_input",
     "is_loop",
     "is_none",
+    "lift_constants",
     "rewritten",
     "vectorized",
     "view_as",
     "with_known_lengths",
+    "with_rows",
     "work_of",
 ]
 
 
+LARGEST_EMBEDDED_CONSTANT = 16
 UNKNOWN_STEPS = 100
 """Of a loop whose number of rounds follows from what is not known yet."""
 
@@ -164,6 +169,68 @@ def with_known_lengths(outputs: Sequence[Variable]) -> list[Variable]:
     return [known.get(variable, variable) for variable in outputs]
 
 
+def with_rows(
+    outputs: Sequence[Variable],
+    replacements: Mapping[Variable, Variable],
+    length: int,
+    rows: Variable,
+) -> list[Variable]:
+    """Return graphs with other variables in the place of some, of another number of rows.
+
+    Every operation on the way is made anew, so that no type goes on to tell the former length;
+    where a shape is given, and begins with it, the new one is put there.
+
+    Parameters
+    ----------
+    outputs
+        Expressions.
+    replacements
+        What takes the place of what.
+    length
+        Number of rows before.
+    rows
+        The new number of rows, a scalar.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an operation is for the former length alone.
+    """
+    known = dict(replacements)
+    for node in toposort(list(outputs)):
+        inputs = [known.get(variable, variable) for variable in node.inputs]
+        first = SHAPED.get(type(node.op))
+        if first is not None:
+            inputs[first] = with_row_count(inputs[first], length, rows)
+        if any(new is not old for new, old in zip(inputs, node.inputs, strict=True)):
+            for old, new in zip(node.outputs, made_again(node, inputs), strict=True):
+                known.setdefault(old, new)
+    return [known.get(variable, variable) for variable in outputs]
+
+
+def made_again(node: Apply, inputs: Sequence[Variable]) -> list[Variable]:
+    """Return the outputs of an operation on inputs of other types."""
+    if hasattr(node.op, "build_inner_graph"):  # its own graph is for types too
+        return list(node.op(*inputs, return_list=True))
+    return list(node.op.make_node(*inputs).outputs)
+
+
+SHAPED: dict[type, int] = {SpecifyShape: 1, Alloc: 1, Reshape: 1, ARange: 1}
+"""Operations that are told lengths, and which input the first of them, or all, is."""
+
+
+def with_row_count(shape: Variable, length: int, rows: Variable) -> Variable:
+    """Return a length, or a vector of lengths, with other rows if it tells a number of rows."""
+    value = getattr(shape, "data", None)
+    if value is None or is_none(shape) or np.ndim(value) > 1:
+        return shape
+    lengths = np.atleast_1d(value)
+    if not lengths.size or lengths[0] != length:
+        return shape
+    new = rows.astype("int64")
+    return new if np.ndim(value) == 0 else pt.stack([new, *(int(n) for n in lengths[1:])])
+
+
 def known_size(variable: Variable) -> int:
     """Return the product of those lengths of an array that are known."""
     shape = getattr(variable.type, "shape", ())
@@ -230,3 +297,19 @@ def rewritten(
         return rewrite(node)
 
     return rewrite_graph(graphs, include=(), custom_rewrite=dfs_rewriter(replace), clone=True)
+
+
+def lift_constants(outputs: Sequence[Variable], but: Collection[Variable] = ()) -> list[Variable]:
+    """Return graphs that take their large constants as inputs, but for some.
+
+    Compiled into machine code, a data set would make compilation slow, and no compilation could
+    serve a second data set.
+    """
+    large = {
+        v: pytensor.shared(v.data, name=v.name, shape=v.type.shape, borrow=True)
+        for v in ancestors(list(outputs))
+        if isinstance(v, TensorConstant)
+        and v.data.size > LARGEST_EMBEDDED_CONSTANT
+        and v not in but
+    }
+    return graph_replace(list(outputs), large, strict=False) if large else list(outputs)

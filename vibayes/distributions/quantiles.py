@@ -97,9 +97,8 @@ def number_at(dist: Distribution, p: TensorVariable) -> TensorVariable:
 
 def coordinates(dist: Distribution) -> Any:
     """Return a function of the real line onto the support, fine where values are small."""
-    lower: Any
-    upper: Any
-    lower, upper = getattr(dist, "bounds", (None, None))
+    bounds: Any = getattr(dist, "bounds", (None, None))
+    lower, upper = bounds
     above = lower is not None and not is_infinite(lower)
     below = upper is not None and not is_infinite(upper)
     if above and below:

@@ -11,10 +11,11 @@ from typing import Any, Self
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 
-from vibayes import interrupts
+from vibayes import interrupts, progress
 from vibayes.approximations.base import Approximation
 from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.compiled import Compiled
+from vibayes.backend.evaluation import evaluating_as
 from vibayes.backend.jax import JaxDevices
 from vibayes.backend.modes import (
     EVALUATE_MODE,
@@ -30,6 +31,7 @@ from vibayes.inference.normal_fit import fit_normal_family, is_normal_fit
 from vibayes.inference.runs import (
     Run,
     Start,
+    among_processes,
     approximation_of,
     begin_run,
     ending_after,
@@ -192,13 +194,15 @@ class Inference(Method):
             What runs the steps. By default what the environment variable ``VIBAYES_BACKEND`` says;
             else numba, or NumPy, which compiles nothing, for up to 2,000 steps of what has a
             density, if the model has no loop and its data are not too large. JAX compiles in a
-            second or two and runs on GPUs; see the page on devices. What is not steps of an
-            optimizer runs in NumPy.
+            second or two and runs on GPUs; see the page on devices. Where there are no steps of an
+            optimizer, and for the judgement, the log density is evaluated by JAX if that was
+            asked for, else by NumPy.
         device : str or jax.Device, optional
             Where JAX runs: a kind of device, such as ``"cpu"`` or ``"gpu"``, or one of
             ``jax.devices()``.
         devices : str or sequence of jax.Device, optional
             Several devices that share the rows of the observed data: all of a kind, or a list.
+            Those of several processes are among them if all of these call the fit.
         diagnose
             Whether to judge the result, and to warn if it is not good; see
             :meth:`Approximation.diagnose`.
@@ -228,6 +232,9 @@ class Inference(Method):
             and ``hist`` the losses up to there.
         SamplingError
             If the log density is not finite where the fit starts.
+        ProcessError
+            If another process, which takes part in the fit, has ended. The approximation holds the
+            state before.
         StreamError
             If data that are not in memory cannot be read. The approximation holds the state that
             it had before them; when the cause is mended, :meth:`refine` goes on.
@@ -269,34 +276,43 @@ class Inference(Method):
         call = describe_fit(type(self).__qualname__, self.objective.op, options, budget)
         if isinstance(mode, JaxDevices):  # whose random numbers are others
             call["backend"] = "jax"
-        before = self.last_run
-        self.last_run = begin_run(self.objective, options, call, kept, self.last_run, callbacks)
-        found = self.last_run.keeping.found
-        by_schedule = budget is not None and not is_normal_fit(self.objective, options)
-        if by_schedule and "obj_n_mc" not in options.given and not self.approx.model.minibatches:
-            options = options.but(obj_n_mc=10)
-        start: Start = partial(self._start, mode)
-        by_rule = not is_chosen_by_hand(backend, users_mode) and budget is None
-        if by_rule and are_too_few(self.objective, options, n_steps):
-            self.last_run = replace(self.last_run, compiled=partial(start, options))
-            start = partial(self._start, EVALUATE_MODE)
-        try:
-            if found is not None and found.is_done(n_steps if budget is None else None):
-                self._end_by_file(found.state, budget, options, start)
-            elif budget is None:
-                fit_steps(self.last_run, n_steps, options, start, progressbar)
-            elif by_schedule:
-                fit_by_schedule(self.approx, self.last_run, budget, options, start, progressbar)
-            else:
-                self.last_run = replace(self.last_run, is_search=True)
-                self.approx.model.check_shapes()
-                fit_normal_family(self.approx, budget, self.last_run.callbacks)
-                self.last_run.keeping.finish_search(self.approx)
-        except KeyboardInterrupt:
-            if self.last_run.loop is None:  # nothing was done: the fit before can still go on
-                self.last_run = before
-            raise
-        return self.result(self.approx, diagnose, began)
+        reports = among_processes(self.approx.model, mode, budget)
+        limit, show = None if budget is None else budget.seconds, progressbar and reports
+        with progress.shown(show, "looking at the model", limit), evaluating_as(mode):
+            before = self.last_run
+            self.last_run = begin_run(
+                self.objective, options, call, kept, self.last_run, callbacks, mode
+            )
+            found = self.last_run.keeping.found
+            by_schedule = budget is not None and not is_normal_fit(self.objective, options)
+            if (
+                by_schedule
+                and "obj_n_mc" not in options.given
+                and not self.approx.model.minibatches
+            ):
+                options = options.but(obj_n_mc=10)
+            start: Start = partial(self._start, mode)
+            by_rule = not is_chosen_by_hand(backend, users_mode) and budget is None
+            if by_rule and are_too_few(self.objective, options, n_steps):
+                self.last_run = replace(self.last_run, compiled=partial(start, options))
+                start = partial(self._start, EVALUATE_MODE)
+            try:
+                if found is not None and found.is_done(n_steps if budget is None else None):
+                    self._end_by_file(found.state, budget, options, start)
+                elif budget is None:
+                    fit_steps(self.last_run, n_steps, options, start)
+                elif by_schedule:
+                    fit_by_schedule(self.approx, self.last_run, budget, options, start)
+                else:
+                    self.last_run = replace(self.last_run, is_search=True)
+                    self.approx.model.check_shapes()
+                    fit_normal_family(self.approx, budget, self.last_run.callbacks)
+                    self.last_run.keeping.finish_search(self.approx)
+            except KeyboardInterrupt:
+                if self.last_run.loop is None:  # nothing was done: the fit before can still go on
+                    self.last_run = before
+                raise
+            return self.result(self.approx, diagnose, began)
 
     def check_options(self, options: StepOptions) -> None:
         """Raise if steps of these options cannot begin; a subclass may know."""
@@ -369,7 +385,8 @@ class Inference(Method):
             loop = run.compiled(loop.fit_state(run.keeping.call, callbacks))
             self.last_run = replace(self.last_run, compiled=None)
         began = time.perf_counter()
-        loop.run(n, callbacks, progressbar)
+        with progress.shown(progressbar, "taking steps"):
+            loop.run(n, callbacks)
         earlier = self.approx.outcome.seconds or 0.0
         self.approx.outcome.seconds = earlier + time.perf_counter() - began
         self.approx.ending = ending_of(loop)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from vibayes import interrupts
+from vibayes import interrupts, progress
 from vibayes.approximations.base import Approximation
 from vibayes.backend.modes import evaluate
 from vibayes.callbacks.base import Callback, calling, period
@@ -47,7 +47,7 @@ def is_normal_fit(objective: ObjectiveFunction, options: StepOptions) -> bool:
         and objective.op.is_elbo
         and approx.is_normal
         and (approx.ddim <= MOST_DENSE or approx.groups[0].is_diagonal)
-        and not approx.model.has_streams
+        and all(m.in_memory or m.stands_for_all for m in approx.model.minibatches)
         and is_deterministic(approx.model)
     )
 
@@ -116,23 +116,26 @@ def fit_normal_family(
 def found_ending(approx: Approximation, budget: Budget, record: Recorder) -> Ending:
     """Take all steps, and return why they ended."""
     rng = approx.spawn_generator()
+    progress.say("compiling the log density")
     target = Target(approx.model, start=current_center(approx))
     diagonal = approx.groups[0].is_diagonal
     if not len(approx.hist) and all(map(approx.groups[0].holds, ("mean", "std"))):
         record(start_of_fit(approx, target))
     if target.ddim > MOST_DENSE:
         noise = stratified_normals(MEDIUM_NOISE, target.ddim, rng)
+        progress.say("independent normals")
         best, findings = fit_diagonal(target, noise, budget, observe=record), None
     else:
         on_the_way: list[FittedNormal] = []
         count, observe = draws_to_judge(approx.model), on_the_way.append if diagonal else record
-        begin = found_on_sample(approx, rng, budget)
+        begin = None if target.by_rows else found_on_sample(approx, rng, budget)
         if begin is not None:
             count = FEWEST_DRAWS
         exploration = glance(target, rng, budget, count, observe, begin)
         exploration = verified(exploration, rng, budget)
         best, findings = exploration.best, findings_of(exploration)
         if diagonal:
+            progress.say("independent normals")
             for q in on_the_way:
                 record(independent(q).scored(target, exploration.noise)[0])
             best = fit_mean_field(target, best, exploration.noise, budget, observe=record)
@@ -172,4 +175,5 @@ def found_on_sample(
         return None
     sample = approx.model.sampled_data_replacements(rows, rng)
     target = Target(approx.model, sample, start=current_center(approx))
-    return glance(target, rng, budget, FEWEST_DRAWS).best
+    with progress.aside(f"on {rows:,} rows"):
+        return glance(target, rng, budget, FEWEST_DRAWS).best

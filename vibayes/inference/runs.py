@@ -11,10 +11,10 @@ import numpy as np
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.tensor.random.type import RandomType
 
-from vibayes import interrupts
+from vibayes import interrupts, progress
 from vibayes.approximations.base import Approximation
 from vibayes.backend.compiled import Compiled
-from vibayes.backend.jax import JaxDevices
+from vibayes.backend.jax import JaxDevices, from_first
 from vibayes.backend.seeds import new_generator
 from vibayes.callbacks.base import period
 from vibayes.inference.checkpoints import Keeping, check_callbacks, find_kept, take_over
@@ -25,11 +25,12 @@ from vibayes.inference.loop import FitLoop
 from vibayes.inference.steps import CompiledSteps
 from vibayes.model.core import Model
 from vibayes.model.initial import check_support
-from vibayes.model.observed import whole_shape
+from vibayes.model.target import check_in_parts, observed_lengths
 from vibayes.objectives.base import ObjectiveFunction
 from vibayes.objectives.options import StepOptions
 from vibayes.records.ending import INTERRUPTED, Ending
 from vibayes.records.fit_state import FitState
+from vibayes.search.budget import Budget
 from vibayes.storage.checkpoint import Checkpoint
 from vibayes.storage.records import seeds_from, seeds_record
 from vibayes.streaming.feed import Feeds
@@ -38,6 +39,7 @@ from vibayes.streaming.shuffle import ReadingPlace
 __all__ = [
     "Run",
     "Start",
+    "among_processes",
     "approximation_of",
     "begin_run",
     "ending_after",
@@ -87,6 +89,26 @@ def approximation_of(objective: ObjectiveFunction) -> Approximation:
     return approx
 
 
+def among_processes(model: Model, mode: Any, budget: Budget | None) -> bool:
+    """Check what a fit by several processes needs; tell whether this one is to report.
+
+    Raises
+    ------
+    ValueError
+        If data are a part of this process alone, and it does not fit together with the others; or
+        if the fit is to end by itself, which a clock may decide, another one in each process.
+    """
+    check_in_parts(model, mode)
+    if not (isinstance(mode, JaxDevices) and mode.span_processes):
+        return True
+    if budget is not None:
+        raise ValueError(
+            "a fit by several processes takes a number of steps: give n, with an obj_optimizer "
+            "whose learning rate suits it"
+        )
+    return mode.is_first
+
+
 def begin_run(
     objective: ObjectiveFunction,
     options: StepOptions,
@@ -94,6 +116,7 @@ def begin_run(
     checkpoint: Checkpoint | None,
     before: Run,
     callbacks: Sequence[Callable[..., None]] | None,
+    mode: Any = None,
 ) -> Run:
     """Return a new run, which has taken over what an earlier process has left of it.
 
@@ -109,6 +132,8 @@ def begin_run(
         The last run.
     callbacks
         The callbacks of the fit.
+    mode
+        What runs its steps.
     """
     approx, earlier = approximation_of(objective), before.keeping.checkpoint
     for callback in callbacks or ():
@@ -117,20 +142,35 @@ def begin_run(
         check_callbacks(callbacks or ())
     given = users_variables(objective, options)
     own = "" if earlier is None else earlier.id
-    keeping = find_kept(call, checkpoint, approx.model, own, given)
+    keeping = find(partial(find_kept, call, checkpoint, approx.model, own, given), checkpoint, mode)
     approx.diagnosis = approx.outcome.fit_state = None
     if keeping.found is not None:
         take_over(keeping.found, approx, given)
     return Run(keeping, tuple(callbacks or ()))
 
 
-def fit_steps(run: Run, n: int, options: StepOptions, start: Start, progressbar: bool) -> None:
+def find(find_here: Callable[[], Keeping], checkpoint: Checkpoint | None, mode: Any) -> Keeping:
+    """Return what an earlier run has left; of several processes the first one reads and writes."""
+    if checkpoint is None or not (isinstance(mode, JaxDevices) and mode.span_processes):
+        return find_here()
+    own: list[Keeping] = []
+
+    def found_here() -> tuple[dict[str, Any], Any]:
+        own.append(find_here())
+        return own[0].call, own[0].found
+
+    call, found = from_first(found_here)
+    return own[0] if own else Keeping(call, None, found)
+
+
+def fit_steps(run: Run, n: int, options: StepOptions, start: Start) -> None:
     """Take steps up to the n-th."""
     keeping = run.keeping
     loop = start(options, keeping.saved)
     look = keeping.after_chunk(loop, run.callbacks)
     interrupts.check()
-    loop.run(n - loop.iteration, run.callbacks, progressbar, keeping.saved, look)
+    progress.say("taking steps")
+    loop.run(n - loop.iteration, run.callbacks, keeping.saved, look)
     loop.approx.ending = ending_of(loop)
     keeping.finish(loop, run.callbacks)
 
@@ -160,6 +200,7 @@ def start_loop(
     approx = approximation_of(objective)
     seeds = seeds_record(approx.noise_seeds)
     approx.model.check_shapes()
+    progress.say("compiling steps")
     steps, made_from = compiled_steps(objective, options, mode, own)
     shared = dict(zip(made_from, approx.params, strict=True))
     shared |= {v: v for v in users_variables(objective, options)}
@@ -172,6 +213,8 @@ def start_loop(
         feeds = saved_feeds(saved, feeds, steps)
     try:
         check_support(approx.model)
+        if isinstance(steps, JaxSteps):
+            steps.check_alike(state)
         steps.compile(state)
         check_first_loss(approx, steps, state)
         interrupts.check()
@@ -225,12 +268,6 @@ def compiled_steps(
     return keep(("steps", objective.key, options.own_key, mode), make)
 
 
-def observed_lengths(model: Model) -> set[int]:
-    """Return the numbers of rows that observed values have."""
-    shapes = [whole_shape(model.rvs_to_values[rv]) for rv in model.observed_RVs]
-    return {int(shape[0]) for shape in shapes if shape and shape[0]}
-
-
 def users_variables(objective: ObjectiveFunction, options: StepOptions) -> list[SharedVariable]:
     """Return the tensors of the user's own that a fit changes."""
     given = [
@@ -275,12 +312,15 @@ def ending_of(loop: FitLoop) -> Ending:
     """Return why a fit ended that was told when to stop."""
     if loop.interrupted:
         return Ending(None, f"{INTERRUPTED}: {loop.iteration:,} iterations were done")
-    return ending_after(loop.iteration, loop.losses if loop.steps.has_loss else loop.losses[:0])
+    losses = loop.losses if loop.steps.has_loss else loop.losses[:0]
+    return ending_after(loop.iteration, losses, by_callback=loop.ended)
 
 
-def ending_after(iterations: int, losses: np.ndarray) -> Ending:
-    """Return the ending of a fit that has done all its iterations; losses may be missing."""
+def ending_after(iterations: int, losses: np.ndarray, by_callback: bool = False) -> Ending:
+    """Return the ending of a fit that is done, or that a callback ended; losses may be missing."""
     reason = f"{iterations:,} iterations were done"
+    if by_callback:
+        reason = f"a callback ended it after {iterations:,} iterations"
     if len(losses) < FEWEST_LOSSES:
         return Ending(None, reason)
     trend = loss_trend(losses)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,18 +26,16 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.random.type import RandomType
-from pytensor.tensor.variable import TensorConstant, TensorVariable
+from pytensor.tensor.variable import TensorVariable
 
 from vibayes import interrupts
-from vibayes.backend.graphs import integer_input
+from vibayes.backend.graphs import integer_input, lift_constants
 from vibayes.backend.modes import EVALUATE_MODE, evaluate, safe_from_signals
 from vibayes.backend.seeds import new_generator
 from vibayes.inference.numpy_loop import loop_in_numpy
 from vibayes.objectives.base import StepGraph
 
 __all__ = ["CompiledSteps", "State"]
-
-LARGEST_EMBEDDED_CONSTANT = 16
 
 
 @dataclass(frozen=True)
@@ -171,6 +169,10 @@ class CompiledSteps:
             states = tuple(g.bit_generator.state for g in advanced)
         losses = outputs[-1] if self.has_loss else np.full(n, np.nan)
         return State(vectors, states, state.windows), losses
+
+    def agreed(self, n: int) -> int:
+        """Return the least of n over all processes that take the same steps; see ``JaxSteps``."""
+        return n
 
     def evaluate(
         self,
@@ -343,22 +345,6 @@ def as_next_value(key: SharedVariable, update: Variable) -> Variable:
             f"The update of {key.name or key} has type {update.type}, the variable {key.type}"
         )
     return pt.specify_shape(update, key.get_value(borrow=True).shape)
-
-
-def lift_constants(outputs: Sequence[Variable], but: Collection[Variable] = ()) -> list[Variable]:
-    """Return graphs that take their large constants as inputs, but for some.
-
-    Compiled into machine code, a data set would make compilation slow, and no compilation could
-    serve a second data set.
-    """
-    large = {
-        v: pytensor.shared(v.data, name=v.name, shape=v.type.shape, borrow=True)
-        for v in ancestors(list(outputs))
-        if isinstance(v, TensorConstant)
-        and v.data.size > LARGEST_EMBEDDED_CONSTANT
-        and v not in but
-    }
-    return graph_replace(list(outputs), large, strict=False) if large else list(outputs)
 
 
 def profiled_step(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pytensor
@@ -27,9 +27,11 @@ from vibayes.model.flat import FlatLayout
 __all__ = [
     "Coordinates",
     "Standardization",
+    "VectorGraphs",
     "bent_variables",
-    "forces_on_variables",
-    "values_function",
+    "forces_graphs",
+    "in_numpy",
+    "values_graphs",
 ]
 
 PROBES = 16
@@ -86,6 +88,14 @@ class Coordinates:
         """Return what is known as one vector, as compiled functions take it."""
         parts = [x.ravel() for x in (*self.information, *self.pull, self.slopes, self.offsets)]
         return np.concatenate(parts).astype(pytensor.config.floatX)
+
+
+class VectorGraphs(NamedTuple):
+    """Graphs of flat vectors, and of facts that are the same for many of them."""
+
+    vectors: list[TensorVariable]
+    facts: TensorVariable
+    outputs: list[Variable]
 
 
 class Standardization:
@@ -194,7 +204,7 @@ def bent_variables(model: Model) -> tuple[TensorVariable, ...]:
         return ()
     layout = FlatLayout(model.value_vars)
     facts = Coordinates.non_centred(model, variables).flat()
-    function = values_function(model, layout, variables, model.whole_data_replacements())
+    function = in_numpy(values_graphs(model, layout, model.whole_data_replacements(), variables))
     rng = np.random.default_rng(0)
     start = layout.join(model.initial_point())
     with np.errstate(all="ignore"):
@@ -212,35 +222,44 @@ def bent_variables(model: Model) -> tuple[TensorVariable, ...]:
     )
 
 
-def values_function(
+def values_graphs(
     model: Model,
     layout: FlatLayout,
-    variables: Sequence[TensorVariable],
     replacements: Mapping[Variable, Variable],
-) -> Any:
-    """Return a function of stacks of flat vectors, and of facts, to the model's own vectors."""
+    variables: Sequence[TensorVariable],
+) -> VectorGraphs:
+    """Return graphs from a flat vector, and from facts, to the model's own vector."""
     flat = pt.vector("flat", dtype=pytensor.config.floatX, shape=(layout.size,))
     made = Standardization(model, layout, flat, variables)
-    stack = pt.matrix("stack", dtype=flat.dtype, shape=(None, layout.size))
-    (own,) = vectorize_graph([made.joined(layout)], {flat: stack})
-    (own,) = graph_replace([own], replacements, strict=False)
+    own = graph_replace([made.joined(layout)], replacements, strict=False)
+    return VectorGraphs([flat], made.facts, own)
+
+
+def in_numpy(graphs: VectorGraphs) -> Any:
+    """Return graphs of vectors as a function of stacks of them, and of facts."""
+    stacks = [pt.matrix(v.name, dtype=v.dtype, shape=(None, *v.type.shape)) for v in graphs.vectors]
+    outputs = vectorize_graph(graphs.outputs, dict(zip(graphs.vectors, stacks, strict=True)))
     return pytensor.function(
-        [stack, made.facts], [own], mode=EVALUATE_MODE, trust_input=True, on_unused_input="ignore"
+        [*stacks, graphs.facts],
+        outputs,
+        mode=EVALUATE_MODE,
+        trust_input=True,
+        on_unused_input="ignore",
     )
 
 
-def forces_on_variables(
+def forces_graphs(
     model: Model,
     layout: FlatLayout,
     replacements: Mapping[Variable, Variable],
     variables: Sequence[TensorVariable],
-) -> Any:
-    """Return a function that tells how all but its own prior pulls at each variable.
+) -> VectorGraphs:
+    """Return graphs that tell how all but its own prior pulls at each variable.
 
-    Of stacks of flat vectors, and of shifts of the values there, and of facts. Its results have
-    the length of the flat vector, and are zero elsewhere: the gradients by the values of the
-    log density without the variables' own priors, and the values. Variables that are made of
-    others follow these.
+    Of a flat vector, of shifts of the values there, and of facts. Their results have the length
+    of the flat vector, and are zero elsewhere: the gradients by the values of the log density
+    without the variables' own priors, and the values. Variables that are made of others follow
+    these.
     """
     flat, shift = (
         pt.vector(name, dtype=pytensor.config.floatX, shape=(layout.size,))
@@ -259,12 +278,4 @@ def forces_on_variables(
     is_made = np.concatenate([np.full(v.type.shape, v in by_value).ravel() for v in made.values])
     outputs = [pt.switch(is_made, gradient - prior_gradient, 0.0), made.joined(layout)]
     outputs = graph_replace(outputs, replacements, strict=False)
-    stacks = [pt.matrix(v.name, dtype=v.dtype, shape=(None, layout.size)) for v in (flat, shift)]
-    stacked = vectorize_graph(outputs, dict(zip((flat, shift), stacks, strict=True)))
-    return pytensor.function(
-        [*stacks, made.facts],
-        stacked,
-        mode=EVALUATE_MODE,
-        trust_input=True,
-        on_unused_input="ignore",
-    )
+    return VectorGraphs([flat, shift], made.facts, outputs)

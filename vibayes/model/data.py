@@ -10,10 +10,12 @@ from pytensor.compile.sharedvalue import SharedVariable
 
 from vibayes.arguments import check_arguments
 from vibayes.context import modelcontext
+from vibayes.exceptions import ShapeError
 from vibayes.model.core import Model
 from vibayes.model.exchange import as_data_array, exchange
 from vibayes.model.inferred import inferred_coords
 from vibayes.model.variables import check_name
+from vibayes.streaming.stream import data_on_disk, is_left_on_disk
 
 __all__ = ["Data", "set_data"]
 
@@ -27,6 +29,9 @@ def Data(
     coords: Mapping[str, Sequence[Any]] | None = None,
     infer_dims_and_coords: bool = False,
     model: Model | None = None,
+    in_memory: bool | None = None,
+    columns: Any = None,
+    local: bool = False,
     **kwargs: Any,
 ) -> SharedVariable:
     """Register data with the model, to be exchanged later by :func:`set_data`.
@@ -37,7 +42,8 @@ def Data(
         Name of the data in the model, and in ``constant_data`` of the results.
     value : array_like
         Numbers: NumPy, pandas, xarray, a list. Whole numbers stay whole numbers, so that the
-        data can index; other numbers become ``floatX``.
+        data can index; other numbers become ``floatX``. Or a source of rows: a memory-mapped file,
+        an array of zarr, h5py or dask, a path to Parquet files.
     dims
         Names of the axes. A name that the model does not know yet becomes a dimension of the
         data's length.
@@ -48,13 +54,23 @@ def Data(
         say: the names of its axes, and its labels. What has no name is ``NAME_dim_0`` and so on.
     model
         The model; by default the one of the ``with`` block.
+    in_memory
+        Whether to load a source. By default it is, if that takes at most 256 MB; else its rows
+        stay where they are, and each pass of a fit over the data reads them: see
+        ``docs/large_data.md``.
+    columns
+        Of a table, a column for a vector, or a list of columns for a matrix.
+    local
+        Whether each process of a fit on several machines has rows of its own, the data being
+        those of all; see the page on devices. In a single process it changes nothing.
     **kwargs
         Further arguments of ``pytensor.shared``, such as ``borrow``.
 
     Returns
     -------
     SharedVariable
-        A tensor for use in any expression.
+        A tensor for use in any expression; of data that stay on disk one that shows the first rows
+        outside of a fit, and that :func:`set_data` does not know.
 
     Raises
     ------
@@ -81,6 +97,10 @@ def Data(
     model = modelcontext(model)
     check_name(name)
     label = f"Data({name!r})"
+    if is_left_on_disk(value, in_memory):
+        return registered_on_disk(model, name, value, dims, coords, columns)
+    if columns is not None:
+        raise TypeError(f"{label}: columns are those of a table on disk, got {columns!r}")
     array = as_data_array(value, label)
     if infer_dims_and_coords:
         dims, coords = inferred_coords(value, name, array.ndim, dims, coords, label)
@@ -92,11 +112,34 @@ def Data(
         if dim is not None:
             model.add_coord(dim, length=length)
     static = tuple(
-        1 if length == 1 and dim is None else None
-        for length, dim in zip(array.shape, dims, strict=True)
+        1 if length == 1 and dim is None and not (local and axis == 0) else None
+        for axis, (length, dim) in enumerate(zip(array.shape, dims, strict=True))
     )
     variable = pytensor.shared(array, **{"name": model.name_for(name), "shape": static, **kwargs})
+    if local:
+        if array.ndim == 0:
+            raise ShapeError(f"{label}: local data have rows, this is a single number")
+        variable.tag.local_rows = True
     model.register_data_var(variable, dims)
+    return variable
+
+
+def registered_on_disk(
+    model: Model, name: str, value: Any, dims: Any, coords: Any, columns: Any
+) -> Any:
+    """Return data that stay on disk, which the model knows by their name and dims."""
+    label = f"Data({name!r})"
+    model.check_new_name(model.name_for(name))
+    variable = data_on_disk(value, model.name_for(name), label, columns)
+    shape = variable.whole_shape
+    dims = model.normalize_dims(dims, len(shape), label)
+    if coords:
+        model.add_coords(coords)
+    model.check_lengths(shape, dims, label)
+    for dim, length in zip(dims, shape, strict=True):
+        if dim is not None:
+            model.add_coord(dim, length=length)
+    model.add_named_variable(variable, variable.name, dims)
     return variable
 
 

@@ -10,6 +10,7 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import walk
 
 from vibayes.distributions.base import distribution_of
+from vibayes.installing import missing
 from vibayes.model.dims import ModelDims
 from vibayes.model.observed import known_shape
 
@@ -63,9 +64,7 @@ def import_graphviz() -> Any:
     try:
         import graphviz
     except ImportError:
-        raise ImportError(
-            "model_to_graphviz needs the package graphviz: pip install 'vibayes[graphs]'"
-        ) from None
+        raise missing("model_to_graphviz", "graphviz", "graphs") from None
     return graphviz
 
 

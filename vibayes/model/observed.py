@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from vibayes.exceptions import ImputationError, ModelError, ShapeError
 from vibayes.model.whole_data import batch_lengths, minibatches_in, whole_lengths
 from vibayes.numeric import as_whole_numbers, checked_tensor, missing_message, numeric_array
 from vibayes.streaming.batch import BatchVariable
+from vibayes.streaming.stream import data_on_disk, is_left_on_disk
 
 __all__ = [
     "as_observed",
@@ -28,6 +30,7 @@ __all__ = [
     "known_shape",
     "known_value",
     "missing_values",
+    "stand_for_all",
     "warn_of_minibatches",
     "whole_shape",
 ]
@@ -37,7 +40,8 @@ def as_observed(data: Any, label: str, discrete: bool) -> TensorVariable:
     """Return data as a tensor variable.
 
     What is not a PyTensor variable yet is kept in a shared variable, so that compiled functions
-    take it as an input: other data of the same shape need no compilation.
+    take it as an input: other data of the same shape need no compilation. Large arrays on disk stay
+    there.
 
     Parameters
     ----------
@@ -60,6 +64,8 @@ def as_observed(data: Any, label: str, discrete: bool) -> TensorVariable:
         If the data are an expression of what has no value, or another one at each evaluation.
     """
     subject = f"{label}: observed data"
+    if is_left_on_disk(data) and not callable(data):
+        return data_on_disk(data, f"{label} data", subject)
     if isinstance(data, Variable):
         checked_tensor(data, subject)
         check_is_data(data, label)
@@ -178,6 +184,11 @@ def whole_shape(variable: TensorVariable) -> tuple[int | None, ...]:
     return known_shape(variable)
 
 
+def stand_for_all(graphs: Sequence[Variable]) -> bool:
+    """Tell whether graphs depend on data that stay on disk, of which a part is shown at most."""
+    return any(minibatch.stands_for_all for minibatch in minibatches_in(graphs))
+
+
 def lengths_of(variable: TensorVariable) -> list[TensorVariable]:
     return [variable.shape[axis] for axis in range(variable.type.ndim)]
 
@@ -198,14 +209,16 @@ def warn_of_minibatches(observed: TensorVariable, label: str) -> None:
 
 def check_observed_shape(dist: Distribution, observed: TensorVariable, label: str) -> None:
     """Raise if data cannot be draws of the distribution, as far as shapes tell."""
-    shape = known_shape(observed)
+    lengths = [pt.as_tensor_variable(n) for n in dist.batch_shape]
+    whole = stand_for_all([observed, *lengths])
+    shape = whole_shape(observed) if whole else known_shape(observed)
     if len(shape) < dist.ndim_supp:
         raise ShapeError(
             f"{label}: one event has {dist.ndim_supp} axes, the observed data have {len(shape)}"
         )
     batch = dist.static_batch_shape
     if None in batch:
-        batch = batch_lengths([pt.as_tensor_variable(n) for n in dist.batch_shape])
+        batch = whole_lengths(lengths) if whole else batch_lengths(lengths)
     if not fits(batch, shape[: len(shape) - dist.ndim_supp]):
         raise ShapeError(
             f"{label}: the observed data have shape {tuple(shape)}, but the parameters have batch "

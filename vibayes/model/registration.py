@@ -25,6 +25,7 @@ from vibayes.model.observed import (
     check_observed_shape,
     known_shape,
     missing_values,
+    stand_for_all,
     warn_of_minibatches,
     whole_shape,
 )
@@ -83,6 +84,8 @@ class Registration(ModelDims):
             dims = self.normalize_dims(dims, rv.type.ndim, label)
             if data is None:
                 self.check_lengths(rv.type.shape, dims, label)
+        if total_size is None and data is not None:
+            total_size = rows_of_all(data)
         total = None if total_size is None else expand_total_size(total_size, rv.type.ndim, label)
         if data is None:
             self._add_free(dist, name, label, dims, transform, initval)
@@ -215,8 +218,12 @@ class Registration(ModelDims):
 
         Parameters
         ----------
-        name, var, dims
-            As for :func:`vibayes.Deterministic`.
+        name
+            Its name.
+        var
+            The expression.
+        dims
+            Names of its dimensions.
         kind
             The list that is to have it: ``"deterministics"`` or ``"potentials"``.
         label
@@ -268,7 +275,7 @@ class Registration(ModelDims):
         label: str,
     ) -> None:
         """Raise if data have not the shape of their variable, or exceed their total size."""
-        shape = known_shape(observed)
+        shape = whole_shape(observed) if stand_for_all([observed]) else known_shape(observed)
         static = rv.type.shape
         if not same_shape(static, shape):
             raise ShapeError(
@@ -300,6 +307,12 @@ class Registration(ModelDims):
         if transform is not None:
             name = f"{name}_{transform.name}__"
         return value_variable(rv, name, transform, dtype)
+
+
+def rows_of_all(data: TensorVariable) -> int | None:
+    """Return the number of rows of data that stay on disk; None of others."""
+    on_disk = [m for m in minibatches_in([data]) if m.stands_for_all]
+    return on_disk[0].whole_shape[0] if on_disk else None
 
 
 def check_initval(initval: Any, label: str) -> None:

@@ -12,10 +12,10 @@ import pytensor.tensor as pt
 from pytensor.graph.replace import graph_replace
 
 from vibayes import interrupts
+from vibayes.backend.graphs import lift_constants
 from vibayes.backend.modes import compiled_code, resolve_mode
 from vibayes.exceptions import ModelError
 from vibayes.families.base import check_continuous
-from vibayes.inference.steps import lift_constants
 from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
 from vibayes.model.gradients import gradient_of

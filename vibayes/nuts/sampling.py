@@ -15,6 +15,7 @@ from vibayes.backend.numba import checked_passes
 from vibayes.backend.seeds import as_seed_sequence
 from vibayes.context import modelcontext
 from vibayes.inference.fit import fit
+from vibayes.installing import missing
 from vibayes.model.core import Model
 from vibayes.model.initial import check_point, check_support
 from vibayes.nuts.density import check_model, compile_density, density_at
@@ -54,7 +55,7 @@ def sample(
 ) -> Any:
     """Draw from the posterior by the No-U-Turn sampler, to compare an approximation with.
 
-    Needs nutpie: ``pip install "vibayes[nuts]"``.
+    Needs nutpie: ``pip install nutpie``.
 
     Parameters
     ----------
@@ -206,7 +207,7 @@ def import_nutpie() -> Any:
     try:
         import nutpie
     except ImportError as error:
-        raise ImportError('vb.sample needs nutpie: pip install "vibayes[nuts]"') from error
+        raise missing("vb.sample", "nutpie", "nuts") from error
     return nutpie
 
 

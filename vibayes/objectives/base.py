@@ -232,7 +232,7 @@ class Operator:
         obj
             The objective; by default this operator's.
         **kwargs
-            As for :meth:`ObjectiveFunction.step`.
+            Arguments of :meth:`ObjectiveFunction.step`.
         """
         return (ObjectiveFunction(self) if obj is None else obj).updates(**kwargs)
 
@@ -353,7 +353,7 @@ class ObjectiveFunction:
         fn_kwargs
             Further arguments of ``pytensor.function``, such as ``mode``.
         **kwargs
-            As for :meth:`step`.
+            Arguments of :meth:`step`.
 
         Returns
         -------

@@ -8,6 +8,7 @@ from typing import Any
 
 from vibayes.arguments import check_arguments
 from vibayes.context import modelcontext
+from vibayes.installing import missing
 from vibayes.model.core import Model
 from vibayes.model.graph import (
     drawn_graph,
@@ -181,9 +182,7 @@ def model_to_networkx(
     try:
         import networkx  # type: ignore[import-untyped]
     except ImportError:
-        raise ImportError(
-            "model_to_networkx needs the package networkx: pip install networkx"
-        ) from None
+        raise missing("model_to_networkx", "networkx") from None
     model = modelcontext(model)
     edges = parents_of(model)
     names = shown_names(edges, var_names)

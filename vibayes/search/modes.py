@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytensor
+from scipy.spatial.distance import cdist
 
 from vibayes.model.target import Target
 from vibayes.search.budget import Budget
@@ -126,8 +127,8 @@ def peaks_of(ranked: np.ndarray, count: int) -> np.ndarray:
     ----------
     Rodriguez and Laio (2014), Clustering by fast search and find of density peaks, Science 344.
     """
-    squares = ((ranked[:, None] - ranked) ** 2).sum(axis=2)
-    squares[np.triu_indices(len(ranked))] = np.inf  # keep those of higher density
+    squares = cdist(ranked, ranked, "sqeuclidean")
+    squares[np.tri(len(ranked), dtype=bool).T] = np.inf  # keep those of higher density
     distance = squares.min(axis=1)
     distance[0] = -np.inf  # it has been chosen
     return ranked[np.argsort(-distance, kind="stable")[:count]]

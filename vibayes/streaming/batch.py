@@ -42,6 +42,8 @@ class BatchVariable(TensorVariable):
 
     minibatch: TensorVariable
     in_memory: ClassVar[bool]
+    stands_for_all = False
+    """Whether it was given as data, so that it stands for all rows, and not for those it shows."""
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
@@ -61,6 +63,13 @@ class BatchVariable(TensorVariable):
     def shown_rows(self) -> list[ShownRows]:
         """Return which rows it shows, an entry for each axis of which it shows a part."""
         raise NotImplementedError
+
+    def uniform_rows(self) -> TensorVariable | None:
+        """Return uniform numbers in whose proportion rows of the first axis alone are drawn.
+
+        They are independent, from 0 to below 1; None if rows are drawn in another way.
+        """
+        return None
 
     def sampled(
         self, count: int, chosen: dict[Hashable, Any], seed: np.random.SeedSequence

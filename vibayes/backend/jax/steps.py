@@ -13,8 +13,10 @@ from pytensor.graph.traversal import ancestors
 
 from vibayes import interrupts
 from vibayes.backend.jax.convert import jax_function
-from vibayes.backend.jax.devices import JaxDevices, double_precision, import_jax
+from vibayes.backend.jax.devices import JaxDevices, double_precision
 from vibayes.backend.jax.keys import as_key
+from vibayes.backend.jax.placed import PlacedData
+from vibayes.backend.jax.processes import while_all_are_there
 
 __all__ = ["RepeatedStep"]
 
@@ -45,6 +47,9 @@ class RepeatedStep:
         Where it runs.
     rows : collection of int
         Lengths of the arrays whose rows several devices share.
+    blocks : dict
+        For data of which each device has a block, the variables that stand for these, and for the
+        number of rows.
 
     Attributes
     ----------
@@ -64,6 +69,7 @@ class RepeatedStep:
         dtypes: Sequence[str],
         devices: JaxDevices,
         rows: Collection[int] = (),
+        blocks: Mapping[SharedVariable, tuple[Variable, Variable]] | None = None,
     ) -> None:
         self.numbers = list(numbers)
         self.generators = list(generators)
@@ -72,13 +78,13 @@ class RepeatedStep:
         self.parts = parts
         self.dtypes = list(dtypes)
         self.devices = devices
-        self.rows = frozenset(rows)
+        self.placed = PlacedData(devices, rows)
         known = {*numbers, *generators, *windows}
         self.data = [
             v for v in ancestors(self.targets) if isinstance(v, SharedVariable) and v not in known
         ]
-        self._placed: dict[SharedVariable, tuple[Any, Any]] = {}
         self.compiled: dict[tuple[tuple[int, ...], ...], Any] = {}
+        self.blocks = dict(blocks or {})
         self._used: set[Any] = set()  # those that are compiled indeed, which no signal may end
 
     @property
@@ -95,34 +101,32 @@ class RepeatedStep:
     ) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray | None]:
         """Return the state after n steps, the keys, and the loss of each step if there is one."""
         with double_precision():
-            data = [self._on_devices(v) for v in self.data]
+            data = [self.placed(v) for v in self.data]
+            shapes = [*(w.shape for w in windows), *map(self.placed.shape, self.data)]
+            for block, rows in map(self.placed.blocks, self.blocks):
+                data += [block, self.devices.place(np.asarray(rows))]
+                shapes += [block.shape, ()]
             shown = [self.devices.place(window) for window in windows]
-            run = self._run_for([*self.windows, *self.data], [*windows, *map(held, self.data)])
+            run = self._run_for(tuple(shapes))
             state = [[self.devices.place(v) for v in part] for part in (vectors, keys)]
-            with interrupts.shut() if run in self._used else nullcontext():
+            uncut = interrupts.shut() if run in self._used else nullcontext()
+            with uncut, while_all_are_there():
                 after, losses = in_parts(run, n, state, shown, data)
             self._used.add(run)
         return after[0], after[1], losses if self.has_loss else None
 
-    def _on_devices(self, variable: SharedVariable) -> Any:
-        """Return the value of a shared variable on the devices; it is moved there once."""
-        value = held(variable)
-        if variable not in self._placed or self._placed[variable][0] is not value:
-            self._placed[variable] = value, self.devices.place(value, self.rows)
-        return self._placed[variable][1]
-
-    def _run_for(self, inputs: Sequence[Variable], values: Sequence[np.ndarray]) -> Any:
-        """Return the compiled function for arrays of the shapes that there are."""
-        shapes = tuple(value.shape for value in values)
+    def _run_for(self, shapes: tuple[tuple[int, ...], ...]) -> Any:
+        """Return the compiled function for windows and data of some shapes."""
         if shapes not in self.compiled:
             own = [self.parts[key].shape for key in self.numbers]
+            in_blocks = [v for pair in self.blocks.values() for v in pair]
             with interrupts.interruptible():
                 step = jax_function(
-                    [*self.numbers, *self.generators, *inputs],
+                    [*self.numbers, *self.generators, *self.windows, *self.data, *in_blocks],
                     self.targets,
                     [*own, *[None] * len(self.generators), *shapes],
                 )
-            self.compiled[shapes] = import_jax().jit(self._repeated(step, shapes))
+            self.compiled[shapes] = self.devices.compiled(self._repeated(step, shapes))
         return self.compiled[shapes]
 
     def _repeated(
@@ -137,10 +141,8 @@ class RepeatedStep:
         n_windows = len(self.windows)
 
         def repeated(n: Any, vectors: Any, keys: Any, windows: Any, data: Any) -> Any:
-            whole = [
-                self.devices.whole(value, shape, self.rows)
-                for value, shape in zip(data, shapes[n_windows:], strict=True)
-            ]
+            whole = list(map(self.placed.whole, self.data, data, shapes[n_windows:]))
+            whole += data[len(self.data) :]
             first = [self.parts[key].of(vectors) for key in self.numbers]
             first += [as_key(key) for key in keys]
 
@@ -182,8 +184,3 @@ def in_parts(
         if done == n:
             # arrays of their own: those of JAX may lie in memory that it uses again
             return [[np.array(v) for v in part] for part in state], np.concatenate(losses)
-
-
-def held(variable: SharedVariable) -> np.ndarray:
-    """Return the array that a shared variable holds."""
-    return np.asarray(variable.get_value(borrow=True))

@@ -1,0 +1,44 @@
+"""What evaluates log densities at many draws: NumPy, or JAX where a fit was asked to run on it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from vibayes.backend.jax import JaxDevices, jax_devices
+from vibayes.backend.modes import BACKEND_VARIABLE
+
+__all__ = ["devices_of_densities", "evaluating_as"]
+
+CHOSEN: ContextVar[tuple[JaxDevices | None] | None] = ContextVar("CHOSEN", default=None)
+
+
+@contextmanager
+def evaluating_as(mode: Any) -> Iterator[None]:
+    """Evaluate log densities, in the block, on what the steps of a fit would run on.
+
+    Parameters
+    ----------
+    mode
+        What :func:`vibayes.backend.modes.resolve_steps_mode` returns. NumPy stands in for all but
+        JAX: it has nothing to compile.
+    """
+    token = CHOSEN.set((mode if isinstance(mode, JaxDevices) else None,))
+    try:
+        yield
+    finally:
+        CHOSEN.reset(token)
+
+
+def devices_of_densities() -> JaxDevices | None:
+    """Return the devices of JAX that evaluate log densities here; None for NumPy.
+
+    Outside of fits the environment variable ``VIBAYES_BACKEND`` decides.
+    """
+    chosen = CHOSEN.get()
+    if chosen is not None:
+        return chosen[0]
+    return jax_devices() if os.environ.get(BACKEND_VARIABLE) == "jax" else None
