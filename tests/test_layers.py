@@ -172,6 +172,7 @@ math
 flows
 streaming
 model
+gp
 importance
 records
 families
