@@ -20,7 +20,7 @@ from vibayes.plots.axes import named_columns
 from vibayes.predictive.trace import posterior_of
 
 HERE = Path(__file__).parent
-DRAWS, CHAINS = 1000, 4
+DRAWS, CHAINS = 500, 4
 DPI = 70
 
 
@@ -78,7 +78,7 @@ def run(name: str) -> None:
         trace = vb.sample(DRAWS, tune=DRAWS, chains=CHAINS, **options)
     sampling = time.perf_counter() - began
     names = shown_in(name)
-    fitted = scalars(approx.sample(4 * DRAWS, random_seed=1), names)
+    fitted = scalars(approx.sample(4000, random_seed=1), names)
     sampled = scalars(trace, names)
     verdict = approx.diagnosis or approx.diagnose()
     head = f"{'':16}{'fit':>10}{'':>10}{'NUTS':>10}{'':>10}{'mean off':>10}{'width':>10}"
