@@ -331,6 +331,29 @@ class TestLookingOn:
             fit(line(), callbacks=[broken])
 
 
+class TestHistory:
+    """What a fit that ends by itself leaves to be plotted: the ELBO at each of its steps."""
+
+    @pytest.mark.parametrize("method", [*PARAMETRIC, "auto", "laplace", "pathfinder"])
+    def test_it_falls_to_the_loss_of_the_result(self, method):
+        approx = fit(line(), method, diagnose=False)
+        losses = approx.hist
+        assert len(losses) > 2
+        assert losses[0] > losses[-1] + 10
+        assert (np.diff(losses) <= 1e-2 * np.abs(losses[-1])).all()
+        if method in PARAMETRIC:
+            elbo = approx.diagnose(random_seed=1).elbo
+            assert losses[-1] == pytest.approx(-elbo, abs=0.5)
+
+    def test_the_result_is_the_best_normal_not_the_luckiest_of_the_way(self):
+        with vb.Model() as model:
+            vb.Normal("x", 2, 3)
+        approx = fit(model, "fullrank_advi", diagnose=False)
+        mean, sd = moments(approx)
+        assert mean[0] == pytest.approx(2)
+        assert sd[0] == pytest.approx(3)
+
+
 class TestRepeated:
     @pytest.mark.parametrize("method", PARAMETRIC)
     def test_same_seed_same_numbers(self, method):

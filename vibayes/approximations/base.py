@@ -23,7 +23,7 @@ from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
 from vibayes.posterior.display import approximation_html, approximation_text
 from vibayes.posterior.draws import FlatDraws, flat_draws
-from vibayes.posterior.nodes import PosteriorNodes
+from vibayes.posterior.pymc_nodes import PyMCNodes
 from vibayes.predictive.samples import draws_of_fits, samples_of
 from vibayes.records.diagnosis import Diagnosis
 from vibayes.records.ending import Ending
@@ -37,7 +37,7 @@ __all__ = ["Approximation", "SingleGroupApproximation", "judge", "sample_approx"
 DELAY = 1.0  # seconds that a judgement may take before anything is shown
 
 
-class Approximation(PosteriorNodes):
+class Approximation(PyMCNodes):
     """An approximate posterior, made of groups that cover the free variables of a model.
 
     Parameters
@@ -132,6 +132,7 @@ class Approximation(PosteriorNodes):
         importance: bool = False,
         *,
         chains: int = 1,
+        return_inferencedata: bool = True,
     ) -> Any:
         """Draw from the approximate posterior.
 
@@ -153,6 +154,8 @@ class Approximation(PosteriorNodes):
             one approximation are independent, so that r_hat is about 1 whatever they are of; of
             particles each chain has some that no other has. For chains of independent fits there
             is :func:`vibayes.sample_fits`.
+        return_inferencedata
+            Whether to return an object of ArviZ's kind, rather than a :class:`MultiTrace`.
 
         Returns
         -------
@@ -166,7 +169,9 @@ class Approximation(PosteriorNodes):
         if isinstance(random_seed, bool | np.bool_):
             random_seed, include_transformed = None, bool(random_seed)
         chains = check_whole(chains, "chains", least=1)
-        return samples_of(self, draws, random_seed, include_transformed, importance, chains)
+        return samples_of(
+            self, draws, random_seed, include_transformed, importance, chains, return_inferencedata
+        )
 
     @check_arguments
     def sample_vp(

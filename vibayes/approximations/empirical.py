@@ -102,6 +102,32 @@ class Empirical(SingleGroupApproximation):
         """The particles in the unconstrained space, one a row."""
         return cast(EmpiricalGroup, self.groups[0]).histogram
 
+    @classmethod
+    def from_noise(
+        cls,
+        size: int,
+        jitter: float = 0.01,
+        local_rv: Mapping[TensorVariable, Any] | None = None,
+        start: Mapping[str, Any] | None = None,
+        model: Model | None = None,
+        random_seed: Any = None,
+    ) -> Empirical:
+        """Return particles about the start: ``Empirical(size=...)`` in PyMC's order of arguments.
+
+        Parameters
+        ----------
+        size, jitter, local_rv, start, model, random_seed
+            As for the class.
+        """
+        return cls(
+            size=size,
+            jitter=jitter,
+            local_rv=local_rv,
+            start=start,
+            model=model,
+            random_seed=random_seed,
+        )
+
     @check_arguments
     def evaluate_over_trace(self, node: Variable | Sequence[Variable]) -> Any:
         """Return expressions of the model's variables, evaluated at every particle.
@@ -139,6 +165,7 @@ class Empirical(SingleGroupApproximation):
         *,
         chains: int = 1,
         replace: bool = True,
+        return_inferencedata: bool = True,
     ) -> Any:
         """Draw particles; see :meth:`Approximation.sample`.
 
@@ -159,6 +186,9 @@ class Empirical(SingleGroupApproximation):
         replace
             Whether particles are drawn with replacement. Without it none is drawn twice.
 
+        return_inferencedata
+            Whether to return an object of ArviZ's kind, rather than a :class:`MultiTrace`.
+
         Raises
         ------
         NotImplementedError
@@ -168,7 +198,12 @@ class Empirical(SingleGroupApproximation):
         """
         if replace:
             return super().sample(
-                draws, random_seed, include_transformed, importance, chains=chains
+                draws,
+                random_seed,
+                include_transformed,
+                importance,
+                chains=chains,
+                return_inferencedata=return_inferencedata,
             )
         if chains != 1:
             raise ValueError("chains are of draws with replacement: replace must be True")
@@ -179,4 +214,10 @@ class Empirical(SingleGroupApproximation):
         group = copy.copy(cast(EmpiricalGroup, self.groups[0]))
         group.replacement = False
         without.groups = [group]
-        return SingleGroupApproximation.sample(without, draws, random_seed, include_transformed)
+        return SingleGroupApproximation.sample(
+            without,
+            draws,
+            random_seed,
+            include_transformed,
+            return_inferencedata=return_inferencedata,
+        )

@@ -10,10 +10,12 @@ import numpy as np
 from vibayes.arguments import check_whole
 from vibayes.backend.seeds import as_seed_sequence, new_generator
 from vibayes.families.joint import Joint
-from vibayes.posterior.arviz import data_groups, dataset, inference_data
+from vibayes.posterior.arviz import dataset, inference_data
 from vibayes.posterior.draws import draw_values, importance_draws, values_at
+from vibayes.posterior.multitrace import MultiTrace
 from vibayes.predictive.densities import small_log_likelihood
 from vibayes.predictive.trace import posterior_of
+from vibayes.predictive.whole import groups_of_data
 
 __all__ = ["draws_of_fits", "samples_of"]
 
@@ -27,6 +29,7 @@ def samples_of(
     include_transformed: bool = False,
     importance: bool = False,
     chains: int = 1,
+    return_inferencedata: bool = True,
 ) -> Any:
     """Return draws in the form of ArviZ; see :meth:`vibayes.Approximation.sample`."""
     attributes: dict[str, Any] = {"sampling_method": repr(approx)}
@@ -41,8 +44,11 @@ def samples_of(
         values = draw_values(approx, chains * draws, random_seed, include_transformed)
     shaped = {name: v.reshape(chains, draws, *v.shape[1:]) for name, v in values.items()}
     posterior = dataset(approx.model, shaped, ("chain", "draw"), attributes)
+    if not return_inferencedata:
+        return MultiTrace(posterior)
     likelihood = small_log_likelihood(approx.model, posterior)
-    return inference_data({"posterior": posterior, **likelihood, **data_groups(approx.model)})
+    data = groups_of_data(approx.model, "sample")
+    return inference_data({"posterior": posterior, **likelihood, **data})
 
 
 def dealt_particles(approx: Joint, draws: int, chains: int, random_seed: Any) -> np.ndarray:
@@ -77,4 +83,5 @@ def draws_of_fits(fits: Sequence[Joint], draws: int, random_seed: Any) -> Any:
         combine_attrs="override",
     )
     likelihood = small_log_likelihood(model, posterior)
-    return inference_data({"posterior": posterior, **likelihood, **data_groups(model)})
+    data = groups_of_data(model, "sample_fits")
+    return inference_data({"posterior": posterior, **likelihood, **data})
