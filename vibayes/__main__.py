@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 import time
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -230,8 +229,8 @@ def plot(
         ax.remove()
     names = list(posterior.data_vars)
     draws, before = (np.concatenate([flat(d[n]).T for n in names]) for d in (posterior, prior))
-    each = zip_longest(units[: len(rows)], rows, fillvalue="")
-    for ax, (unit, row), x, p in zip(axes, each, draws, before, strict=False):
+    units = [*units, *[""] * len(rows)]
+    for ax, row, unit, x, p in zip(axes, rows, units, draws, before, strict=False):
         draw_scalar(ax, row, unit, x, p)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
