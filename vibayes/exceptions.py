@@ -16,6 +16,7 @@ __all__ = [
     "NotImplementedInference",
     "ParameterError",
     "ParametrizationError",
+    "ProcessError",
     "SamplingError",
     "ShapeError",
     "StorageError",
@@ -92,6 +93,10 @@ class UnknownDataError(KeyError, TypeError):
 
 class SamplingError(ValueError):
     """The log density is not finite where a fit is to start."""
+
+
+class ProcessError(RuntimeError):
+    """Another process, which takes part in the same fit, has ended or cannot be reached."""
 
 
 class StorageError(ValueError):

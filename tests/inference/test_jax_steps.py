@@ -363,6 +363,59 @@ print("equal")
 """
 
 
+SHARED_BATCHES = """
+import re
+import numpy as np, jax, vibayes as vb
+from vibayes.backend.jax import JaxDevices, double_precision
+from vibayes.inference import jax_steps
+rng = np.random.default_rng(1)
+X = rng.normal(size=(41, 3))
+y = (X.sum(axis=1) + rng.normal(size=41) > 0).astype("int8")
+made = []
+
+class Noted(jax_steps.RepeatedStep):
+    def __init__(self, *args):
+        super().__init__(*args)
+        made.append(self)
+
+jax_steps.RepeatedStep = Noted
+
+def losses(**where):
+    x, seen = vb.Minibatch(X, y, batch_size=8)
+    with vb.Model() as model:
+        beta = vb.Normal("beta", 0, 1, shape=3)
+        vb.Bernoulli("y", logit_p=vb.math.dot(x, beta), observed=seen, total_size=41)
+    options = dict(random_seed=1, backend="jax", progressbar=False, diagnose=False)
+    return vb.fit(60, model=model, **options, **where).hist
+
+two = losses(devices="cpu")
+step = made[-1]
+((shapes, run),) = step.compiled.items()
+assert len(step.blocks) == 2 and not set(step.blocks) & set(step.data)
+with double_precision():
+    data = [step.placed(v) for v in step.data]
+    for block, rows in map(step.placed.blocks, step.blocks):
+        assert {shard.data.shape[:2] for shard in block.addressable_shards} == {(1, 22)}
+        data += [block, step.devices.place(np.int64(rows))]
+    vectors = [np.zeros(max(p.stop for p in step.parts.values() if p.vector == i), d)
+               for i, d in enumerate(step.dtypes)]
+    keys = [np.zeros(2, "uint32") for _ in step.generators]
+    program = run.lower(np.int64(1), vectors, keys, [], data).compile().as_text()
+moved = re.findall(r" = (\\S+) (all-gather|all-to-all|collective-permute)[(]", program)
+assert not [shape for shape, _ in moved if ",3]" in shape or "[8]" in shape], moved
+assert "all-reduce" in program
+other = losses(device="cpu")
+assert (two != other).any()
+JaxDevices.count = property(lambda self: 2)  # the draws of two devices, made by one
+np.testing.assert_allclose(losses(device="cpu"), two, rtol=1e-10)
+print("equal")
+"""
+
+
+def test_two_devices_draw_from_their_own_rows_and_move_none():
+    check_on_two_devices(SHARED_BATCHES)
+
+
 @pytest.mark.parametrize(
     "method",
     [
@@ -372,12 +425,16 @@ print("equal")
     ],
 )
 def test_two_devices_that_share_odd_rows_give_the_losses_of_one(method):
+    check_on_two_devices(SHARED_ROWS.replace("METHOD", repr(method)))
+
+
+def check_on_two_devices(code):
     environment = os.environ | {
         "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
         "PYTHONPATH": str(Path(vb.__file__).parents[1]),
     }
     done = subprocess.run(
-        [sys.executable, "-c", SHARED_ROWS.replace("METHOD", repr(method))],
+        [sys.executable, "-c", code],
         env=environment,
         capture_output=True,
         text=True,

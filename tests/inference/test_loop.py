@@ -4,6 +4,7 @@ import pytensor.tensor as pt
 import pytest
 
 import vibayes as vb
+from vibayes.inference.steps import CompiledSteps
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +171,51 @@ def test_chunks_are_short(model):
     per_step = inference.run_seconds / 2001
     assert max(lengths) * per_step < 1.0
     assert len(lengths) < 200
+
+
+@pytest.fixture
+def agreeing(monkeypatch):
+    """What another process says each time: the most steps that it takes, 0 if it has left."""
+    said, asked = [], []
+
+    def agreed(steps, n):
+        asked.append(n)
+        return min(n, said.pop(0) if said else 10**9)
+
+    monkeypatch.setattr(CompiledSteps, "agreed", agreed)
+    return said, asked
+
+
+def test_processes_stop_at_the_same_iterations(model, agreeing):
+    whole = fit(advi(model), 40)
+    said, asked = agreeing
+    said += [1, 3, 2, 5]
+    asked.clear()
+    parts = fit(advi(model), 40)
+    np.testing.assert_array_equal(parts.hist, whole.hist)
+    assert 0 not in asked
+
+
+def test_a_fit_that_another_process_has_left_is_kept(model, agreeing):
+    agreeing[0].extend([1, 6, 0])
+    approx = fit(advi(model), 40)
+    assert len(approx.hist) == 7
+    assert "interrupted" in approx.ending.reason
+    assert 0 not in agreeing[1]  # the other one knows
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, StopIteration, ValueError])
+def test_other_processes_are_told_when_one_leaves(model, agreeing, error):
+    def leave(approx, losses, i):
+        if i == 5:
+            raise error("enough")
+
+    try:
+        fit(advi(model), 40, callbacks=[leave])
+    except ValueError:
+        assert error is ValueError
+    assert agreeing[1][-1] == 0
+    assert agreeing[1].count(0) == 1
 
 
 def test_a_callback_may_change_parameters(model):

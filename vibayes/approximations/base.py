@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
@@ -229,14 +228,14 @@ class Approximation(PyMCNodes):
             Evidence lower bound, Pareto k-hat, effective size, the variables at fault, and a
             verdict in words. ``print`` it, or let a notebook show it.
         """
+        if backend is not None or device is not None or devices is not None:
+            with evaluating_as(resolve_steps_mode(backend, None, device, devices)):
+                return self.diagnose(draws, random_seed, progressbar)
         draws = draws_to_judge(self.model) if draws is None else draws
         draws = check_whole(draws, "draws", least=100)
         if random_seed is None:
             random_seed = derived_seed(self.noise_seeds)
-        chosen: AbstractContextManager[None] = nullcontext()
-        if not (backend is None and device is None and devices is None):
-            chosen = evaluating_as(resolve_steps_mode(backend, None, device, devices))
-        with progress.shown(progressbar, "judging the result", delay=DELAY), chosen:
+        with progress.shown(progressbar, "judging the result", delay=DELAY):
             self.diagnosis = diagnose(self, self.ending, draws, random_seed)
         return self.diagnosis
 

@@ -31,6 +31,7 @@ from vibayes.inference.normal_fit import fit_normal_family, is_normal_fit
 from vibayes.inference.runs import (
     Run,
     Start,
+    among_processes,
     approximation_of,
     begin_run,
     ending_after,
@@ -201,6 +202,7 @@ class Inference(Method):
             ``jax.devices()``.
         devices : str or sequence of jax.Device, optional
             Several devices that share the rows of the observed data: all of a kind, or a list.
+            Those of several processes are among them if all of these call the fit.
         diagnose
             Whether to judge the result, and to warn if it is not good; see
             :meth:`Approximation.diagnose`.
@@ -230,6 +232,9 @@ class Inference(Method):
             and ``hist`` the losses up to there.
         SamplingError
             If the log density is not finite where the fit starts.
+        ProcessError
+            If another process, which takes part in the fit, has ended. The approximation holds the
+            state before.
         StreamError
             If data that are not in memory cannot be read. The approximation holds the state that
             it had before them; when the cause is mended, :meth:`refine` goes on.
@@ -271,10 +276,13 @@ class Inference(Method):
         call = describe_fit(type(self).__qualname__, self.objective.op, options, budget)
         if isinstance(mode, JaxDevices):  # whose random numbers are others
             call["backend"] = "jax"
-        limit = None if budget is None else budget.seconds
-        with progress.shown(progressbar, "looking at the model", limit), evaluating_as(mode):
+        reports = among_processes(self.approx.model, mode, budget)
+        limit, show = None if budget is None else budget.seconds, progressbar and reports
+        with progress.shown(show, "looking at the model", limit), evaluating_as(mode):
             before = self.last_run
-            self.last_run = begin_run(self.objective, options, call, kept, self.last_run, callbacks)
+            self.last_run = begin_run(
+                self.objective, options, call, kept, self.last_run, callbacks, mode
+            )
             found = self.last_run.keeping.found
             by_schedule = budget is not None and not is_normal_fit(self.objective, options)
             if (

@@ -11,22 +11,27 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
+from pytensor.graph.replace import graph_replace
 
 from vibayes.backend.graphs import lift_constants
 from vibayes.backend.jax import (
     KEY_KIND,
     JaxDevices,
     RepeatedStep,
+    RowsOfBlocks,
     as_key,
     double_precision,
+    in_all,
     jax_function,
     key_of,
     key_state,
     lengths_of_parts,
 )
 from vibayes.inference.steps import CompiledSteps, State, next_values
+from vibayes.model.whole_data import minibatches_in
 from vibayes.objectives.base import StepGraph
 
 __all__ = ["JaxSteps"]
@@ -48,6 +53,36 @@ class JaxSteps(CompiledSteps):
     def __init__(self, graph: StepGraph, mode: JaxDevices, rows: Collection[int] = ()) -> None:
         super().__init__(graph, mode)
         self.rows = rows
+
+    def agreed(self, n: int) -> int:
+        return self.mode.agreed(n)
+
+    def check_alike(self, state: State) -> None:
+        """Raise, in all processes, if they do not begin with the same numbers.
+
+        Raises
+        ------
+        ValueError
+            Says what to give to all of them.
+        """
+        if not self.mode.span_processes:
+            return
+        if self.windows:
+            raise ValueError(
+                "several processes do not stream minibatches: give each its own rows by "
+                "vb.Data(..., local=True)"
+            )
+        layout = [(key.name, key.type.dtype, part.shape) for key, part in self.parts.items()]
+        generators = [key_of(at).tolist() for at in state.generators]
+        begun = in_all((layout, [v.tobytes() for v in state.vectors], generators))
+        for one in begun[1:]:
+            if one[0] != begun[0][0]:
+                raise ValueError("the processes have different models, or fit different families")
+            if one != begun[0]:
+                raise ValueError(
+                    "the processes begin with different numbers: give all of them the same "
+                    "random_seed, and the same start"
+                )
 
     def generator_state(self, generator: np.random.Generator) -> Mapping[str, Any]:
         return key_state(generator)
@@ -75,6 +110,7 @@ class JaxSteps(CompiledSteps):
 
     def _build(self, graph: StepGraph) -> Any:
         targets = next_values(graph, [*self.numbers, *self.generators])
+        targets, blocks = rows_from_blocks(targets, self.mode)
         return RepeatedStep(
             self.numbers,
             self.generators,
@@ -84,4 +120,37 @@ class JaxSteps(CompiledSteps):
             self.dtypes,
             self.mode,
             self.rows,
+            blocks,
         )
+
+
+def rows_from_blocks(
+    targets: Sequence[Variable], devices: JaxDevices
+) -> tuple[list[Variable], dict[SharedVariable, tuple[Variable, Variable]]]:
+    """Let each of several devices draw its share of a minibatch from rows of its own.
+
+    For minibatches in memory whose rows are independent, and can be shared evenly. Of others each
+    device has all data.
+
+    Returns
+    -------
+    list of Variable
+        The targets, in other terms.
+    dict
+        For the data of these minibatches, the variables that stand for the blocks and for the
+        number of rows.
+    """
+    count = devices.count
+    blocks: dict[SharedVariable, tuple[Variable, Variable]] = {}
+    replace = {}
+    for batch in minibatches_in(targets) if count > 1 else ():
+        uniform = batch.uniform_rows()
+        if uniform is None or uniform.type.shape[0] % count:
+            continue
+        data = batch.shared
+        if data not in blocks:
+            shape = (count, None, *data.type.shape[1:])
+            blocks[data] = pt.tensor("blocks", dtype=data.dtype, shape=shape), pt.lscalar("rows")
+        own, rows = blocks[data]
+        replace[batch.minibatch] = RowsOfBlocks(count, devices)(own, uniform, rows)
+    return (graph_replace(targets, replace, strict=False) if replace else list(targets)), blocks

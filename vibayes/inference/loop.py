@@ -15,7 +15,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from vibayes import interrupts, progress
 from vibayes.approximations.base import Approximation
 from vibayes.callbacks.base import Callback, calling, period
-from vibayes.exceptions import StorageWarning
+from vibayes.exceptions import ProcessError, StorageWarning
 from vibayes.inference.sensible import Level, last_sensible
 from vibayes.inference.steps import CompiledSteps, State
 from vibayes.model.core import Model
@@ -34,6 +34,10 @@ RAN_AWAY = ", the last one before the loss ran away"
 
 class Ended(StopIteration):
     """Raised by a callback that ends the fit because it is done."""
+
+
+class LeftByOther(KeyboardInterrupt):
+    """Raised when another process that takes the same steps takes no more of them."""
 
 
 class Losses(np.ndarray):
@@ -176,9 +180,12 @@ class FitLoop:
             if saved is not None:
                 restore_callbacks(callbacks, saved)
             self._seen = self.iteration
-            while self.iteration < end:
+            while True:
                 interrupts.check()  # state, history and what callbacks know belong together here
-                self._advance(self._next_stop(end, [every for _, every in looks]))
+                stop = self._agreed_stop(end, [every for _, every in looks])
+                if self.iteration == end:
+                    break
+                self._advance(stop)
                 for callback, every in looks:
                     if self.iteration % every == 0:
                         self._look(callback)
@@ -187,13 +194,15 @@ class FitLoop:
                     after_chunk()
                 report.done, report.losses = self.iteration - begun, self.losses
         except (KeyboardInterrupt, StopIteration) as stop:
+            self._tell_others(stop)
             self.ended = isinstance(stop, StopIteration)
             self.interrupted = not self.ended
             self._finish(report, begun)
             if str(stop):
                 logger.info(str(stop))
             self._report("Ended at" if isinstance(stop, Ended) else "Interrupted at", end)
-        except BaseException:
+        except BaseException as error:
+            self._tell_others(error)
             self._finish(report, begun)
             raise
         else:
@@ -268,6 +277,25 @@ class FitLoop:
         i = self.iteration
         stop = min([end, *(i - i % every + every for every in periods)])
         return i + self.feeds.steps_ready(i, min(stop - i, self._affordable_steps()))
+
+    def _agreed_stop(self, end: int, periods: Sequence[int]) -> int:
+        """Return where the next chunk ends in all processes that take the same steps.
+
+        Raises
+        ------
+        LeftByOther
+            If one of them takes no more steps.
+        """
+        i = self.iteration
+        wanted = self._next_stop(end, periods) - i if i < end else 1
+        if (agreed := self.steps.agreed(wanted)) == 0:
+            raise LeftByOther("Another process has ended the fit")
+        return i + agreed
+
+    def _tell_others(self, why: BaseException) -> None:
+        """Let the processes that take the same steps know that this one takes no more."""
+        if not isinstance(why, LeftByOther | ProcessError):
+            self.steps.agreed(0)
 
     def _affordable_steps(self) -> int:
         if not self._seconds_per_step:

@@ -14,7 +14,7 @@ from pytensor.tensor.random.type import RandomType
 from vibayes import interrupts, progress
 from vibayes.approximations.base import Approximation
 from vibayes.backend.compiled import Compiled
-from vibayes.backend.jax import JaxDevices
+from vibayes.backend.jax import JaxDevices, from_first
 from vibayes.backend.seeds import new_generator
 from vibayes.callbacks.base import period
 from vibayes.inference.checkpoints import Keeping, check_callbacks, find_kept, take_over
@@ -23,12 +23,14 @@ from vibayes.inference.failures import check_first_loss, explain_draw
 from vibayes.inference.jax_steps import JaxSteps
 from vibayes.inference.loop import FitLoop
 from vibayes.inference.steps import CompiledSteps
+from vibayes.model.core import Model
 from vibayes.model.initial import check_support
-from vibayes.model.target import observed_lengths
+from vibayes.model.target import check_in_parts, observed_lengths
 from vibayes.objectives.base import ObjectiveFunction
 from vibayes.objectives.options import StepOptions
 from vibayes.records.ending import INTERRUPTED, Ending
 from vibayes.records.fit_state import FitState
+from vibayes.search.budget import Budget
 from vibayes.storage.checkpoint import Checkpoint
 from vibayes.storage.records import seeds_from, seeds_record
 from vibayes.streaming.feed import Feeds
@@ -37,6 +39,7 @@ from vibayes.streaming.shuffle import ReadingPlace
 __all__ = [
     "Run",
     "Start",
+    "among_processes",
     "approximation_of",
     "begin_run",
     "ending_after",
@@ -86,6 +89,26 @@ def approximation_of(objective: ObjectiveFunction) -> Approximation:
     return approx
 
 
+def among_processes(model: Model, mode: Any, budget: Budget | None) -> bool:
+    """Check what a fit by several processes needs; tell whether this one is to report.
+
+    Raises
+    ------
+    ValueError
+        If data are a part of this process alone, and it does not fit together with the others; or
+        if the fit is to end by itself, which a clock may decide, another one in each process.
+    """
+    check_in_parts(model, mode)
+    if not (isinstance(mode, JaxDevices) and mode.span_processes):
+        return True
+    if budget is not None:
+        raise ValueError(
+            "a fit by several processes takes a number of steps: give n, with an obj_optimizer "
+            "whose learning rate suits it"
+        )
+    return mode.is_first
+
+
 def begin_run(
     objective: ObjectiveFunction,
     options: StepOptions,
@@ -93,6 +116,7 @@ def begin_run(
     checkpoint: Checkpoint | None,
     before: Run,
     callbacks: Sequence[Callable[..., None]] | None,
+    mode: Any = None,
 ) -> Run:
     """Return a new run, which has taken over what an earlier process has left of it.
 
@@ -108,6 +132,8 @@ def begin_run(
         The last run.
     callbacks
         The callbacks of the fit.
+    mode
+        What runs its steps.
     """
     approx, earlier = approximation_of(objective), before.keeping.checkpoint
     for callback in callbacks or ():
@@ -116,11 +142,25 @@ def begin_run(
         check_callbacks(callbacks or ())
     given = users_variables(objective, options)
     own = "" if earlier is None else earlier.id
-    keeping = find_kept(call, checkpoint, approx.model, own, given)
+    keeping = find(partial(find_kept, call, checkpoint, approx.model, own, given), checkpoint, mode)
     approx.diagnosis = approx.outcome.fit_state = None
     if keeping.found is not None:
         take_over(keeping.found, approx, given)
     return Run(keeping, tuple(callbacks or ()))
+
+
+def find(find_here: Callable[[], Keeping], checkpoint: Checkpoint | None, mode: Any) -> Keeping:
+    """Return what an earlier run has left; of several processes the first one reads and writes."""
+    if checkpoint is None or not (isinstance(mode, JaxDevices) and mode.span_processes):
+        return find_here()
+    own: list[Keeping] = []
+
+    def found_here() -> tuple[dict[str, Any], Any]:
+        own.append(find_here())
+        return own[0].call, own[0].found
+
+    call, found = from_first(found_here)
+    return own[0] if own else Keeping(call, None, found)
 
 
 def fit_steps(run: Run, n: int, options: StepOptions, start: Start) -> None:
@@ -173,6 +213,8 @@ def start_loop(
         feeds = saved_feeds(saved, feeds, steps)
     try:
         check_support(approx.model)
+        if isinstance(steps, JaxSteps):
+            steps.check_alike(state)
         steps.compile(state)
         check_first_loss(approx, steps, state)
         interrupts.check()

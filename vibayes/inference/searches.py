@@ -27,6 +27,7 @@ from vibayes.importance import GOOD_KHAT, has_good_tail, smoothed
 from vibayes.inference.base import Method, make_budget
 from vibayes.inference.checkpoints import approximation_in, find_kept
 from vibayes.inference.normal_fit import fit_normal_family
+from vibayes.inference.runs import among_processes
 from vibayes.model.by_rows import check_goes_by_rows
 from vibayes.model.coordinates import Coordinates, bent_variables
 from vibayes.model.core import Model
@@ -199,6 +200,7 @@ class SearchMethod(Method):
             check_goes_by_rows(self.model, f'method="{self.short_name}"')
         mode = resolve_steps_mode(backend, None, device, devices)
         budget = make_budget(max_seconds, max_steps)
+        among_processes(self.model, mode, budget)
         call = self._call(budget.steps)
         if isinstance(mode, JaxDevices):  # whose numbers are others in the last digits
             call["backend"] = "jax"

@@ -170,6 +170,10 @@ class CompiledSteps:
         losses = outputs[-1] if self.has_loss else np.full(n, np.nan)
         return State(vectors, states, state.windows), losses
 
+    def agreed(self, n: int) -> int:
+        """Return the least of n over all processes that take the same steps; see ``JaxSteps``."""
+        return n
+
     def evaluate(
         self,
         outputs: Sequence[Variable],

@@ -10,6 +10,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 
 from vibayes.arguments import check_arguments
 from vibayes.context import modelcontext
+from vibayes.exceptions import ShapeError
 from vibayes.model.core import Model
 from vibayes.model.exchange import as_data_array, exchange
 from vibayes.model.inferred import inferred_coords
@@ -30,6 +31,7 @@ def Data(
     model: Model | None = None,
     in_memory: bool | None = None,
     columns: Any = None,
+    local: bool = False,
     **kwargs: Any,
 ) -> SharedVariable:
     """Register data with the model, to be exchanged later by :func:`set_data`.
@@ -58,6 +60,9 @@ def Data(
         ``docs/large_data.md``.
     columns
         Of a table, a column for a vector, or a list of columns for a matrix.
+    local
+        Whether each process of a fit on several machines has rows of its own, the data being
+        those of all; see the page on devices. In a single process it changes nothing.
     **kwargs
         Further arguments of ``pytensor.shared``, such as ``borrow``.
 
@@ -107,10 +112,14 @@ def Data(
         if dim is not None:
             model.add_coord(dim, length=length)
     static = tuple(
-        1 if length == 1 and dim is None else None
-        for length, dim in zip(array.shape, dims, strict=True)
+        1 if length == 1 and dim is None and not (local and axis == 0) else None
+        for axis, (length, dim) in enumerate(zip(array.shape, dims, strict=True))
     )
     variable = pytensor.shared(array, **{"name": model.name_for(name), "shape": static, **kwargs})
+    if local:
+        if array.ndim == 0:
+            raise ShapeError(f"{label}: local data have rows, this is a single number")
+        variable.tag.local_rows = True
     model.register_data_var(variable, dims)
     return variable
 

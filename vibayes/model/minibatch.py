@@ -15,7 +15,7 @@ from vibayes.arguments import behind_new, check_arguments
 from vibayes.backend.graphs import view_as
 from vibayes.exceptions import ShapeError
 from vibayes.model.kept_data import KeptData, check_axes, static_slices
-from vibayes.model.rows import RowStream
+from vibayes.model.rows import IndependentRows, RowStream
 from vibayes.model.sizes import (
     SampledAxis,
     broadcasting_axes,
@@ -275,6 +275,12 @@ class Minibatch(BatchVariable):
             ShownRows(self._streams[axis], shape[axis], (key.length, key.size, key.seed))
             for axis, key in keys.items()
         ]
+
+    def uniform_rows(self) -> TensorVariable | None:
+        stream = self._streams.get(0)
+        if list(self._streams) != [0] or 1 in self.minibatch.type.shape:
+            return None
+        return stream.uniform if isinstance(stream, IndependentRows) else None
 
     def sampled(
         self, count: int, chosen: dict[Hashable, Any], seed: np.random.SeedSequence

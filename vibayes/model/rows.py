@@ -20,7 +20,7 @@ from vibayes.backend.graphs import view_as
 from vibayes.backend.seeds import new_generator
 from vibayes.ops.rows import ShuffledRows
 
-__all__ = ["RowStream", "row_stream"]
+__all__ = ["IndependentRows", "RowStream", "row_stream"]
 
 MOST_ROWS = 2**32
 
@@ -86,7 +86,13 @@ class RowStream:
 
 
 class IndependentRows(RowStream):
-    """Rows that are drawn independently of each other, with replacement."""
+    """Rows that are drawn independently of each other, with replacement.
+
+    Attributes
+    ----------
+    uniform : TensorVariable
+        For each a number from 0 to below 1, that many times the length is the row.
+    """
 
     def __init__(self, key: RowKey) -> None:
         super().__init__(key)

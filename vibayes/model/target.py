@@ -20,7 +20,13 @@ from pytensor.tensor.variable import TensorVariable
 from vibayes import interrupts
 from vibayes.backend.evaluation import devices_of_densities
 from vibayes.backend.graphs import Work, compiled_graph, with_known_lengths, work_of
-from vibayes.backend.jax import JaxDevices, PlacedData, StackFunction
+from vibayes.backend.jax import (
+    JaxDevices,
+    PlacedData,
+    StackFunction,
+    is_local,
+    number_of_processes,
+)
 from vibayes.backend.modes import AS_IT_IS, EVALUATE_MODE, resolve_mode, safe_from_signals
 from vibayes.backend.plain import PlainFunction
 from vibayes.backend.seeds import random_generators
@@ -45,6 +51,7 @@ from vibayes.streaming.partitions import Rows
 
 __all__ = [
     "Target",
+    "check_in_parts",
     "data_size",
     "goes_by_rows",
     "is_deterministic",
@@ -139,6 +146,9 @@ class Target:
         self._facts = () if coordinates is None else (coordinates.flat(),)
         self.model = model
         self._rows = rows_at_once(model, self.ddim)
+        devices = check_in_parts(model, devices_of_densities())
+        if devices is not None:
+            self._rows = devices.agreed(self._rows)
 
     def __call__(self, Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the log density (n,) and its gradient (n, d) at the rows of a matrix."""
@@ -512,6 +522,36 @@ def first_output(function: Any, count: int = 1) -> Any:
     return pytensor.function(
         inputs[:count], outputs[:1], mode=AS_IT_IS, trust_input=True, on_unused_input="ignore"
     )
+
+
+def check_in_parts(model: Model, mode: Any) -> JaxDevices | None:
+    """Raise if data are a part of this process alone, and the others do not take part.
+
+    Parameters
+    ----------
+    model
+        The model.
+    mode
+        What evaluates it.
+
+    Returns
+    -------
+    JaxDevices or None
+        The mode if it is JAX.
+
+    Raises
+    ------
+    ValueError
+        Names the data, and says what to give.
+    """
+    devices = mode if isinstance(mode, JaxDevices) else None
+    parts = [v.name for v in model.data_vars if is_local(v)]
+    if parts and number_of_processes() > 1 and not (devices and devices.span_processes):
+        raise ValueError(
+            f"the data {parts[0]!r} are rows of this process, and others have more: all processes "
+            f"have to take part, by backend='jax', devices=jax.devices()"
+        )
+    return devices
 
 
 def is_deterministic(model: Model) -> bool:

@@ -64,6 +64,13 @@ class BatchVariable(TensorVariable):
         """Return which rows it shows, an entry for each axis of which it shows a part."""
         raise NotImplementedError
 
+    def uniform_rows(self) -> TensorVariable | None:
+        """Return uniform numbers in whose proportion rows of the first axis alone are drawn.
+
+        They are independent, from 0 to below 1; None if rows are drawn in another way.
+        """
+        return None
+
     def sampled(
         self, count: int, chosen: dict[Hashable, Any], seed: np.random.SeedSequence
     ) -> np.ndarray:

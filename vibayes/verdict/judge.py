@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri
 
+from vibayes.backend.evaluation import devices_of_densities
 from vibayes.backend.modes import evaluate
 from vibayes.backend.seeds import as_seed_sequence, derived_seed
 from vibayes.families.joint import Joint
@@ -39,7 +40,9 @@ def draws_to_judge(model: Any) -> int:
     """Return how many draws to judge by: fewer for models that take long to evaluate."""
     if goes_by_rows(model):
         return int(np.clip(MOST_BY_ROWS // max(data_size(model), 1), FEWEST_BY_ROWS, 1000))
-    return int(np.clip(MOST_OBSERVATIONS // max(data_size(model), 1), 2 * FEWEST_DRAWS, 1000))
+    draws = int(np.clip(MOST_OBSERVATIONS // max(data_size(model), 1), 2 * FEWEST_DRAWS, 1000))
+    devices = devices_of_densities()
+    return draws if devices is None else devices.agreed(draws)
 
 
 def diagnose(approx: Joint, ending: Ending, draws: int, random_seed: Any) -> Diagnosis:

@@ -14,8 +14,9 @@ from pytensor.graph.traversal import ancestors
 from vibayes import interrupts
 from vibayes.backend.graphs import lift_constants
 from vibayes.backend.jax.convert import jax_function, lengths_of_parts
-from vibayes.backend.jax.devices import double_precision, import_jax
+from vibayes.backend.jax.devices import double_precision
 from vibayes.backend.jax.placed import PlacedData
+from vibayes.backend.jax.processes import while_all_are_there
 
 __all__ = ["StackFunction"]
 
@@ -76,7 +77,8 @@ class StackFunction:
             own = [place(Z) for Z in stacks]
             others = [place(value) for value in values[len(self.vectors) :]]
             known = run, len(stacks[0])
-            with interrupts.shut() if known in self._used else nullcontext():
+            uncut = interrupts.shut() if known in self._used else nullcontext()
+            with uncut, while_all_are_there():
                 results = [np.asarray(part)[:count] for part in run(own, others, data)]
         self._used.add(known)
         return results
@@ -88,7 +90,7 @@ class StackFunction:
             own = [v.type.shape for v in (*self.vectors, *self.others)]
             with interrupts.interruptible():
                 function = jax_function(inputs, self.outputs, [*own, *shapes])
-            self.compiled[shapes] = import_jax().jit(self._stacked(function, shapes))
+            self.compiled[shapes] = self.data.devices.compiled(self._stacked(function, shapes))
         return self.compiled[shapes]
 
     def _stacked(
@@ -98,7 +100,7 @@ class StackFunction:
         import jax
 
         def stacked(stacks: Any, others: Any, data: Any) -> Any:
-            whole = [self.data.whole(v, shape) for v, shape in zip(data, shapes, strict=True)]
+            whole = list(map(self.data.whole, self.shared, data, shapes))
             return jax.vmap(lambda *rows: function(*rows, *others, *whole))(*stacks)
 
         return stacked

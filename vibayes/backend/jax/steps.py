@@ -13,9 +13,10 @@ from pytensor.graph.traversal import ancestors
 
 from vibayes import interrupts
 from vibayes.backend.jax.convert import jax_function
-from vibayes.backend.jax.devices import JaxDevices, double_precision, import_jax
+from vibayes.backend.jax.devices import JaxDevices, double_precision
 from vibayes.backend.jax.keys import as_key
 from vibayes.backend.jax.placed import PlacedData
+from vibayes.backend.jax.processes import while_all_are_there
 
 __all__ = ["RepeatedStep"]
 
@@ -46,6 +47,9 @@ class RepeatedStep:
         Where it runs.
     rows : collection of int
         Lengths of the arrays whose rows several devices share.
+    blocks : dict
+        For data of which each device has a block, the variables that stand for these, and for the
+        number of rows.
 
     Attributes
     ----------
@@ -65,6 +69,7 @@ class RepeatedStep:
         dtypes: Sequence[str],
         devices: JaxDevices,
         rows: Collection[int] = (),
+        blocks: Mapping[SharedVariable, tuple[Variable, Variable]] | None = None,
     ) -> None:
         self.numbers = list(numbers)
         self.generators = list(generators)
@@ -79,6 +84,7 @@ class RepeatedStep:
             v for v in ancestors(self.targets) if isinstance(v, SharedVariable) and v not in known
         ]
         self.compiled: dict[tuple[tuple[int, ...], ...], Any] = {}
+        self.blocks = dict(blocks or {})
         self._used: set[Any] = set()  # those that are compiled indeed, which no signal may end
 
     @property
@@ -96,11 +102,15 @@ class RepeatedStep:
         """Return the state after n steps, the keys, and the loss of each step if there is one."""
         with double_precision():
             data = [self.placed(v) for v in self.data]
-            shown = [self.devices.place(window) for window in windows]
             shapes = [*(w.shape for w in windows), *map(self.placed.shape, self.data)]
+            for block, rows in map(self.placed.blocks, self.blocks):
+                data += [block, self.devices.place(np.asarray(rows))]
+                shapes += [block.shape, ()]
+            shown = [self.devices.place(window) for window in windows]
             run = self._run_for(tuple(shapes))
             state = [[self.devices.place(v) for v in part] for part in (vectors, keys)]
-            with interrupts.shut() if run in self._used else nullcontext():
+            uncut = interrupts.shut() if run in self._used else nullcontext()
+            with uncut, while_all_are_there():
                 after, losses = in_parts(run, n, state, shown, data)
             self._used.add(run)
         return after[0], after[1], losses if self.has_loss else None
@@ -109,13 +119,14 @@ class RepeatedStep:
         """Return the compiled function for windows and data of some shapes."""
         if shapes not in self.compiled:
             own = [self.parts[key].shape for key in self.numbers]
+            in_blocks = [v for pair in self.blocks.values() for v in pair]
             with interrupts.interruptible():
                 step = jax_function(
-                    [*self.numbers, *self.generators, *self.windows, *self.data],
+                    [*self.numbers, *self.generators, *self.windows, *self.data, *in_blocks],
                     self.targets,
                     [*own, *[None] * len(self.generators), *shapes],
                 )
-            self.compiled[shapes] = import_jax().jit(self._repeated(step, shapes))
+            self.compiled[shapes] = self.devices.compiled(self._repeated(step, shapes))
         return self.compiled[shapes]
 
     def _repeated(
@@ -130,10 +141,8 @@ class RepeatedStep:
         n_windows = len(self.windows)
 
         def repeated(n: Any, vectors: Any, keys: Any, windows: Any, data: Any) -> Any:
-            whole = [
-                self.placed.whole(value, shape)
-                for value, shape in zip(data, shapes[n_windows:], strict=True)
-            ]
+            whole = list(map(self.placed.whole, self.data, data, shapes[n_windows:]))
+            whole += data[len(self.data) :]
             first = [self.parts[key].of(vectors) for key in self.numbers]
             first += [as_key(key) for key in keys]
 
