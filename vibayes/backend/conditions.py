@@ -23,7 +23,8 @@ def data_conditions(outputs: Sequence[Variable], data: Collection[Variable]) -> 
     data
         Variables that are data, however they are made.
     """
-    of_data, fixed = set(data), set()  # PyTensor itself knows what is made of constants
+    of_data = set(data)
+    fixed: set[Variable] = set()  # PyTensor itself knows what is made of constants
     found: dict[Variable, None] = {}
     for node in toposort(list(outputs)):
         inputs = {v for v in node.inputs if not isinstance(v, Constant)} - fixed
