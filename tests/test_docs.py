@@ -21,7 +21,7 @@ PAGES = [  # one namespace an entry
     ["docs/extending.md"],
     ["docs/models.md", "docs/fitting.md"],
     ["docs/minibatches.md"],
-    ["docs/automatic.md"],
+    ["docs/automatic.md", "docs/plots.md"],
     ["docs/predictive.md"],
     ["docs/devices.md"],
 ]
@@ -190,3 +190,25 @@ def test_links_lead_somewhere():
     for page in ["README.md", *(f"docs/{p.name}" for p in DOCS.glob("*.md"))]:
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / page).read_text()):
             assert (ROOT / page).parent.joinpath(target).exists(), (page, target)
+
+
+def test_every_parameter_is_documented_where_it_is_used():
+    sources = [*ROOT.glob("vibayes/**/*.py"), *DOCS.glob("**/*.md"), *DOCS.glob("**/*.rst")]
+    assert not [path for path in sources if "As for" in path.read_text("utf-8")]
+
+
+def test_the_page_of_bad_verdicts_has_their_words():
+    """What its table looks for is what the library says."""
+    table = re.findall(r"^\| (`.*?`) \|", (DOCS / "not_good.md").read_text("utf-8"), re.M)
+    sources = [*ROOT.glob("vibayes/**/*.py")]
+    said = re.sub(
+        r'["\']\s*\n\s*f?["\']', "", "\n".join(path.read_text("utf-8") for path in sources)
+    )
+    words = [
+        part.strip()
+        for cell in table
+        for text in re.findall("`(.*?)`", cell)
+        for part in re.split("[…:]", text)
+    ]
+    assert len(words) > 12
+    assert [word for word in words if word not in said] == []

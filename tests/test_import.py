@@ -13,6 +13,7 @@ SLOW = [
     "nutpie",
     "pandas",
     "pymc",
+    "scipy.stats",
     "xarray",
     "zarr",
 ]

@@ -458,7 +458,7 @@ def run_interrupted(*arguments):
 
 def test_signals_from_outside():
     cases = "steps: advi, py;by itself: laplace;verdict;saving"
-    run_interrupted("--count", 10, "--seed", 1, "--cases", cases)
+    run_interrupted("--count", 6, "--seed", 1, "--cases", cases)
 
 
 @pytest.mark.slow

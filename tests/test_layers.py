@@ -163,7 +163,7 @@ def test_the_use_of_what_is_documented_is_allowed():
 # -- directions -----------------------------------------------------------------------------------
 
 LAYERS = """
-version exceptions arguments numeric registry settings html progress interrupts context
+version exceptions arguments numeric registry settings html installing progress interrupts context
 backend
 ops
 datasets

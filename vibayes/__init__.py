@@ -1,7 +1,12 @@
 """Variational inference on PyTensor: Bayesian models fitted in one compiled loop."""
 
 from vibayes import callbacks, datasets, distributions, math, updates
-from vibayes.approximations.base import Approximation, SingleGroupApproximation, sample_approx
+from vibayes.approximations.base import (
+    Approximation,
+    SingleGroupApproximation,
+    sample_approx,
+    sample_fits,
+)
 from vibayes.approximations.empirical import Empirical
 from vibayes.approximations.full_rank import FullRank
 from vibayes.approximations.gaussian_mixture import GaussianMixture
@@ -10,6 +15,7 @@ from vibayes.approximations.mean_field import MeanField
 from vibayes.approximations.normalizing_flow import NormalizingFlow
 from vibayes.backend.tables import accept_tables
 from vibayes.context import modelcontext
+from vibayes.datasets import get_data
 from vibayes.distributions import (
     AR,
     CAR,
@@ -100,16 +106,20 @@ from vibayes.distributions import (
     logcdf,
     logp,
 )
+from vibayes.distributions.elicitation import find_constrained_prior
+from vibayes.distributions.quantiles import icdf
 from vibayes.exceptions import (
     ApproximationWarning,
     ConvergenceWarning,
     ImplicitFreezeWarning,
+    ImputationWarning,
     StorageError,
     StorageWarning,
 )
 from vibayes.families.base import Group
 from vibayes.inference.fit import fit
 from vibayes.inference.inference import Inference
+from vibayes.inference.maximum import find_MAP
 from vibayes.inference.methods import ADVI, NFVI, FullRankADVI, KLqp, LowRankADVI
 from vibayes.inference.searches import AutoVI, LaplaceVI, MixtureVI, PathfinderVI
 from vibayes.inference.svgd import ASVGD, SVGD, ImplicitGradient, Stein
@@ -118,6 +128,8 @@ from vibayes.model.core import Model
 from vibayes.model.data import Data, set_data
 from vibayes.model.draw import draw, floatX
 from vibayes.model.expressions import Deterministic, Potential
+from vibayes.model.interventions import do, observe
+from vibayes.model.marginalize import marginalize
 from vibayes.model.minibatch import Minibatch
 from vibayes.model.random_stream import at_rng, tt_rng
 from vibayes.nuts.sampling import sample
@@ -126,7 +138,22 @@ from vibayes.objectives.kl import KL
 from vibayes.objectives.renyi import IWELBO, Renyi
 from vibayes.objectives.stein import KSD
 from vibayes.objectives.test_function import TestFunction
-from vibayes.plots import model_to_graphviz, plot_loss, plot_posterior
+from vibayes.plots import (
+    model_to_graphviz,
+    model_to_mermaid,
+    model_to_networkx,
+    plot_approximation,
+    plot_families,
+    plot_loss,
+    plot_posterior,
+    plot_verdict,
+)
+from vibayes.posterior.multitrace import MultiTrace
+from vibayes.predictive.deterministics import (
+    compute_deterministics,
+    to_inference_data,
+    vectorize_over_posterior,
+)
 from vibayes.predictive.log_density import compute_log_likelihood, compute_log_prior
 from vibayes.predictive.predictive import sample_posterior_predictive, sample_prior_predictive
 from vibayes.pymc_models.convert import from_pymc
@@ -215,6 +242,7 @@ __all__ = [
     "HyperGeometric",
     "ImplicitFreezeWarning",
     "ImplicitGradient",
+    "ImputationWarning",
     "Inference",
     "Interpolated",
     "InverseGamma",
@@ -238,6 +266,7 @@ __all__ = [
     "MixtureVI",
     "Model",
     "Moyal",
+    "MultiTrace",
     "Multinomial",
     "MvGaussianRandomWalk",
     "MvNormal",
@@ -290,37 +319,53 @@ __all__ = [
     "apply_nesterov_momentum",
     "at_rng",
     "callbacks",
+    "compute_deterministics",
     "compute_log_likelihood",
     "compute_log_prior",
     "cosine_decay",
     "datasets",
     "distributions",
+    "do",
     "draw",
     "exponential_decay",
+    "find_MAP",
+    "find_constrained_prior",
     "fit",
     "floatX",
     "from_pymc",
+    "get_data",
+    "icdf",
     "load",
     "logccdf",
     "logcdf",
     "logp",
+    "marginalize",
     "math",
     "model_to_graphviz",
+    "model_to_mermaid",
+    "model_to_networkx",
     "modelcontext",
     "momentum",
     "nesterov_momentum",
     "norm_constraint",
+    "observe",
+    "plot_approximation",
+    "plot_families",
     "plot_loss",
     "plot_posterior",
+    "plot_verdict",
     "rmsprop",
     "sample",
     "sample_approx",
+    "sample_fits",
     "sample_posterior_predictive",
     "sample_prior_predictive",
     "set_data",
     "sgd",
+    "to_inference_data",
     "total_norm_constraint",
     "tt_rng",
     "updates",
+    "vectorize_over_posterior",
     "warm_restarts",
 ]

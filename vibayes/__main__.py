@@ -13,10 +13,11 @@ import numpy as np
 
 import vibayes as vb
 from vibayes.inference.base import METHODS
-from vibayes.inference.convergence import FEWEST_LOSSES
-from vibayes.posterior.summary import Row, format_table, summary_rows
+from vibayes.plots.axes import COLORS, density, import_pyplot
+from vibayes.posterior.summary import Row, format_table, rounded, summary_rows
 
 DRAWS = 4000
+AROUND = 5.0  # standard deviations of the posterior that are shown at each side
 
 
 def kidiq() -> vb.Model:
@@ -51,6 +52,15 @@ def regression(predictors: dict[str, np.ndarray], response: np.ndarray, name: st
 
 
 MODELS = {"kidiq": kidiq, "nes2000": nes2000}
+UNITS = {
+    "kidiq": [
+        "points, at mean predictors",
+        "points, mother finished school",
+        "points per 15 of her IQ",
+        "points",
+    ],
+    "nes2000": ["steps of 7", *["steps per unit"] * 6, "steps of 7"],
+}
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -135,36 +145,88 @@ def main(argv: list[str] | None = None) -> int:
     posterior = approx.sample(DRAWS, random_seed=args.seed).posterior
     rows = summary_rows(posterior)
     print(format_table(rows))
-    print(f"\n{approx.diagnose()}\n")
+    diagnosis = approx.diagnose()
+    print(f"\n{diagnosis}\n")
     print(f"time  {seconds:.2f} s, compilation included")
     try:
-        plot(approx.hist, posterior, rows, args.plot)
-    except ImportError:
-        print("plot  not written: it needs matplotlib (pip install 'vibayes[plots]')")
+        prior = vb.sample_prior_predictive(DRAWS, model=model, random_seed=args.seed).prior
+        title = f"{MODELS[args.data].__doc__} {diagnosis.headline}."
+        plot(title, posterior, prior, rows, UNITS[args.data], args.plot)
+    except ImportError as error:
+        print(f"plot  not written: {error}")
         return 0
     print(f"plot  {args.plot}")
     return 0
 
 
-def plot(hist: np.ndarray, posterior: Any, rows: list[Row], path: Path) -> None:
-    """Draw the marginals, and the loss curve where there is one, and write them to a file."""
+def plot(
+    title: str, posterior: Any, prior: Any, rows: list[Row], units: list[str], path: Path
+) -> None:
+    """Draw the posterior of each scalar beside its prior, and write them to a file.
+
+    Parameters
+    ----------
+    title
+        Above all.
+    posterior, prior
+        Datasets of draws.
+    rows
+        Summaries of the posterior.
+    units
+        Unit of each scalar.
+    path
+        The file.
+    """
+    import_pyplot("the plot")
     from matplotlib.figure import Figure
 
-    columns = 3
-    lines, top = -(-len(rows) // columns), int(len(hist) >= FEWEST_LOSSES)
-    figure = Figure(figsize=(9, 2.6 * top + 2.2 * lines), layout="constrained")
-    grid = figure.add_gridspec(lines + top, columns)
-    if top:
-        vb.plot_loss(hist, ax=figure.add_subplot(grid[0, :]))
-    draws = np.concatenate([v.values.reshape(DRAWS, -1).T for v in posterior.data_vars.values()])
-    for i, (row, x) in enumerate(zip(rows, draws, strict=True)):
-        axes = figure.add_subplot(grid[top + i // columns, i % columns])
-        axes.hist(x, bins=50, density=True, color="C0", alpha=0.8)
-        axes.axvline(row.mean, color="C1")
-        axes.axvspan(row.lower, row.upper, color="C1", alpha=0.15, linewidth=0, zorder=0)
-        axes.set_title(row.name, fontsize=10)
-        axes.set_yticks([])
+    columns = min(len(rows), 4 if len(rows) % 4 == 0 else 3 if len(rows) % 3 == 0 else 2)
+    lines = -(-len(rows) // columns)
+    figure = Figure(figsize=(0.6 + 2.7 * columns, 1.1 + 2.1 * lines), layout="constrained")
+    figure.suptitle(title, fontsize="medium")
+    axes = figure.subplots(lines, columns, squeeze=False).ravel()
+    for ax in axes[len(rows) :]:
+        ax.remove()
+    names = list(posterior.data_vars)
+    draws, before = (np.concatenate([flat(d[n]).T for n in names]) for d in (posterior, prior))
+    for ax, row, unit, x, p in zip(axes, rows, units, draws, before, strict=False):
+        draw_scalar(ax, row, unit, x, p)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     figure.savefig(path, dpi=120)
+
+
+def flat(variable: Any) -> np.ndarray:
+    """Return draws of a variable as a matrix, a row each."""
+    values = variable.values
+    return values.reshape(values.shape[0] * values.shape[1], -1)
+
+
+def draw_scalar(ax: Any, row: Row, unit: str, draws: np.ndarray, prior: np.ndarray) -> None:
+    """Draw the posterior of a scalar and, as far as it is there, its prior."""
+    low, high = row.mean - AROUND * row.sd, row.mean + AROUND * row.sd
+    low = max(low, 0.0) if prior.min() >= 0 else low
+    x, heights = density(prior, low, high)
+    ax.fill_between(x, heights, color=COLORS["against"], alpha=0.45, linewidth=0, label="prior")
+    x, heights = density(draws, low, high)
+    ax.plot(x, heights, color=COLORS["approximation"], label="posterior")
+    inside = (x >= row.lower) & (x <= row.upper)
+    ax.fill_between(
+        x[inside],
+        heights[inside],
+        color=COLORS["approximation"],
+        alpha=0.25,
+        linewidth=0,
+        label="94 % of it",
+    )
+    ax.plot([row.mean] * 2, [0, heights.max()], color=COLORS["bad"], linewidth=1, label="mean")
+    before, after = (
+        f"{rounded(mean, sd)} ± {rounded(sd, sd)}"
+        for mean, sd in ((prior.mean(), prior.std()), (row.mean, row.sd))
+    )
+    ax.set_title(f"{row.name}: {after}\nbefore the data: {before}", size="small")
+    ax.set_xlabel(unit, size="small")
+    ax.set(xlim=(low, high), yticks=[], ylim=(0, 1.08 * heights.max()))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,30 @@
 """Errors that vibayes raises; each derives from the built-in exception that fits."""
 
 __all__ = [
+    "AEVBInferenceError",
     "ApproximationWarning",
+    "BatchedGroupError",
     "ConvergenceWarning",
+    "DimensionMismatchError",
+    "ExplicitInferenceError",
+    "GroupError",
     "ImplicitFreezeWarning",
     "ImputationError",
+    "ImputationWarning",
+    "LocalGroupError",
     "ModelError",
+    "NotImplementedInference",
     "ParameterError",
+    "ParametrizationError",
     "ProcessError",
     "SamplingError",
     "ShapeError",
     "StorageError",
     "StorageWarning",
     "StreamError",
+    "UnknownDataError",
+    "UnknownNameError",
+    "VariationalInferenceError",
 ]
 
 
@@ -30,6 +42,53 @@ class ParameterError(ValueError):
 
 class ImputationError(ValueError):
     """Observed data hold missing values."""
+
+
+class VariationalInferenceError(ValueError):
+    """A variational inference is not possible as it was asked for."""
+
+
+class NotImplementedInference(VariationalInferenceError, NotImplementedError):  # noqa: N818
+    """Something that a family, or an objective, does not have."""
+
+
+class ParametrizationError(VariationalInferenceError):
+    """No family has these parameters."""
+
+
+class UnknownNameError(ParametrizationError, KeyError, TypeError):
+    """There is no method, family or flow of a name."""
+
+    def __str__(self) -> str:
+        return ValueError.__str__(self)  # a KeyError would put it in quotes
+
+
+class DimensionMismatchError(ShapeError, VariationalInferenceError):
+    """A parameter of a family does not have the length that its variables have."""
+
+
+class ExplicitInferenceError(VariationalInferenceError, TypeError):
+    """Parameters are given where a family has to have its own."""
+
+
+class AEVBInferenceError(VariationalInferenceError, TypeError):
+    """Local variables do not fit the rest."""
+
+
+class GroupError(ModelError, VariationalInferenceError, TypeError):
+    """Groups do not cover the continuous free variables of a model, each once."""
+
+
+class BatchedGroupError(GroupError):
+    """A group of variables of the rows of a minibatch does not fit the rest."""
+
+
+class LocalGroupError(BatchedGroupError, AEVBInferenceError):
+    """A group of local variables lacks what it is to be a function of."""
+
+
+class UnknownDataError(KeyError, TypeError):
+    """A model has no data variable of a name."""
 
 
 class SamplingError(ValueError):
@@ -80,6 +139,10 @@ class ApproximationWarning(UserWarning):
 
 class ImplicitFreezeWarning(UserWarning):
     """Predictive draws keep draws of a variable although something above it has changed."""
+
+
+class ImputationWarning(UserWarning):
+    """Missing values in observed data become free variables."""
 
 
 class StorageWarning(UserWarning):

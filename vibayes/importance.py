@@ -18,6 +18,8 @@ GOOD_KHAT = 0.7
 """Largest Pareto k at which importance sampling is reliable (Vehtari et al. 2024)."""
 NEARLY_EVEN = 0.95
 """Share of effective draws at which the tail of the weights does not matter."""
+LOWEST = -700.0  # log of a weight that is nothing, but a number
+FEW = 225  # draws, of which a fifth is the tail
 
 
 def smoothed(log_ratios: np.ndarray) -> tuple[np.ndarray, float]:
@@ -34,26 +36,60 @@ def smoothed(log_ratios: np.ndarray) -> tuple[np.ndarray, float]:
     ratios = ratios - ratios.max()
     if np.ptp(largest(ratios)) < 1e-9:  # the proposal is the target: there is no tail to fit
         return ratios - np.logaddexp.reduce(ratios), -np.inf
-    log_weights, khat = psislw(np.maximum(ratios, -700.0))  # ArviZ wants finite numbers
-    log_weights = np.asarray(log_weights)
-    return log_weights - np.logaddexp.reduce(log_weights), float(khat)
+    ratios = np.maximum(ratios, LOWEST)
+    length = tail_length(len(ratios))
+    order = np.argsort(ratios, kind="stable")
+    tail, cutoff = order[-length:], ratios[order[-length - 1]]
+    khat, scale = pareto_fit(np.exp(ratios[tail]) - np.exp(cutoff))
+    if np.isfinite(khat):
+        p = (np.arange(length) + 0.5) / length
+        quantiles = np.exp(cutoff) + scale * pareto_quantiles(p, khat)
+        ratios[tail] = np.log(np.minimum(quantiles, np.exp(ratios[tail[-1]])))
+    return ratios - np.logaddexp.reduce(ratios), khat
+
+
+def tail_length(count: int) -> int:
+    """Return how many of the largest weights a Pareto distribution is fitted to."""
+    return int(3 * np.sqrt(count)) if count > FEW else count // 5
 
 
 def largest(ratios: np.ndarray) -> np.ndarray:
     """Return the ratios to which a Pareto distribution is fitted, and the one below."""
-    count = int(np.ceil(min(0.2 * len(ratios), 3 * np.sqrt(len(ratios))))) + 1
-    return np.sort(ratios)[-count:]
+    return np.sort(ratios)[-tail_length(len(ratios)) - 1 :]
 
 
-def psislw(log_ratios: np.ndarray) -> tuple[np.ndarray, float]:
-    """Call ArviZ's function, wherever its version has it."""
-    try:
-        from arviz_stats.base import array_stats
-    except ImportError:
-        from arviz import psislw as function
+def pareto_fit(excesses: np.ndarray) -> tuple[float, float]:
+    """Return shape and scale of a generalized Pareto distribution, fitted to sorted excesses.
 
-        return function(log_ratios)
-    return array_stats.psislw(-log_ratios)  # it is made for log likelihoods
+    The mean of the likelihood over a grid of ratios of the two (Zhang and Stephens 2009,
+    Technometrics 51), with a prior for the shape that is worth ten draws about a half (Vehtari et
+    al. 2024, appendix G). The shape is NaN where the excesses are far from Pareto's distribution,
+    and infinite where the likelihood is no number.
+    """
+    count = len(excesses)
+    size = 30 + int(np.sqrt(count))
+    quartile = excesses[int(count / 4 + 0.5) - 1]
+    if quartile <= excesses[0]:
+        return np.nan, np.nan
+    grid = 1 - np.sqrt(size / (np.arange(size) + 0.5))
+    grid = grid / (3 * quartile) + 1 / excesses[-1]
+    shapes = np.log1p(-grid[:, None] * excesses).mean(axis=1)
+    logs = count * (np.log(-grid / shapes) - shapes - 1)
+    weights = np.exp(logs - np.logaddexp.reduce(logs))
+    kept = weights >= 10 * np.finfo("float64").eps
+    ratio = float(grid[kept] @ weights[kept] / weights[kept].sum())
+    shape = float(np.log1p(-ratio * excesses).mean())
+    if np.isnan(shape):
+        return np.inf, np.nan
+    prior = 10
+    return (count * shape + 0.5 * prior) / (count + prior), -shape / ratio
+
+
+def pareto_quantiles(p: np.ndarray, shape: float) -> np.ndarray:
+    """Return quantiles of a generalized Pareto distribution of scale one."""
+    if abs(shape) < np.finfo("float64").eps:
+        return -np.log1p(-p)
+    return np.expm1(-shape * np.log1p(-p)) / shape
 
 
 def effective_size(log_weights: np.ndarray) -> float:

@@ -35,6 +35,7 @@ def test_subclass_in_a_fit():
         vb.Normal("x")
     approx = vb.ADVI(model=model).fit(100, callbacks=[Stop()], backend="py", progressbar=False)
     assert len(approx.hist) == 8
+    assert approx.ending.reason == "a callback ended it after 8 iterations"
 
 
 class Forgetful(Callback):

@@ -1,12 +1,12 @@
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytensor.tensor as pt
 import pytest
 
 import vibayes as vb
-from vibayes.callbacks import TensorBoard, Tracker
+from vibayes.callbacks import TensorBoard, Tqdm, Tracker
 
 
 class TestTracker:
@@ -124,6 +124,45 @@ def test_what_cannot_be_written_is_refused(model):
         TensorBoard(Writer(), x=3)
     with pytest.raises(TypeError, match="two must return one number"):
         fit(model, TensorBoard(Writer(), every=1, two=lambda: np.ones(2)))
+
+
+class Bar:
+    def __init__(self, total):
+        self.total, self.n, self.shown, self.closed = total, 0, [], 0
+
+    def set_postfix(self, values, refresh):
+        self.shown.append(values)
+
+    def update(self, n):
+        self.n += n
+
+    def close(self):
+        self.closed += 1
+
+
+def test_a_bar_of_tqdm_shows_losses_and_statistics(model):
+    bars = []
+
+    def make(total):
+        bars.append(Bar(total))
+        return bars[-1]
+
+    losses = fit(model, Tqdm(20, every=10, bar=make, i=lambda approx, losses, i: i)).hist
+    (bar,) = bars
+    assert bar.total == bar.n == 20
+    assert bar.closed == 1
+    expected = [{"loss": losses[:10].mean(), "i": 10.0}, {"loss": losses[10:].mean(), "i": 20.0}]
+    assert bar.shown == [pytest.approx(e) for e in expected]
+
+
+def test_a_bar_needs_tqdm_unless_one_is_given(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    with pytest.raises(ImportError, match="Tqdm needs tqdm: pip install tqdm"):
+        Tqdm()
+    monkeypatch.setitem(sys.modules, "tqdm.auto", SimpleNamespace(tqdm=Bar))
+    assert Tqdm(5).total == 5
+    with pytest.raises(ValueError, match="Tqdm: total"):
+        Tqdm(0)
 
 
 def test_a_tracker_inside_a_callback_of_ones_own_looks_at_its_own_times():

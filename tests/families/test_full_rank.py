@@ -4,6 +4,7 @@ import numpy as np
 import pytensor
 import pytest
 from helpers.compiled_steps import check_compiled_steps
+from helpers.posteriors import seeds
 from pytensor.graph.traversal import ancestors
 from scipy import linalg, stats
 
@@ -146,7 +147,7 @@ def posterior(X, y):
     return cov @ X.T @ y / 4, cov
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", seeds(3))
 def test_recovers_a_correlated_posterior(regression, seed):
     model, X = regression
     y = np.random.default_rng(seed).normal(X @ [1.0, -1.0, 2.0, 0.5], 2.0)

@@ -6,6 +6,7 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 from helpers.compiled_steps import check_compiled_steps
+from helpers.posteriors import seeds
 from pytensor.graph.replace import graph_replace
 from scipy import linalg, stats
 
@@ -202,7 +203,7 @@ def low_rank_target():
     return model
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", seeds(3))
 def test_recovers_low_rank_plus_diagonal(low_rank_target, seed):
     mean = np.random.default_rng(seed).normal(0, 3, size=D)
     vb.set_data({"mean": mean}, low_rank_target)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytensor
 import pytest
+from helpers.posteriors import seeds
 from scipy import integrate, optimize, stats
 from scipy.special import gammaln
 
@@ -66,7 +67,7 @@ def normal_means():
     return model
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", seeds(3))
 def test_recovers_a_posterior_of_its_own_family(normal_means, seed):
     rng = np.random.default_rng(seed)
     y = rng.normal([[1.0, -20.0, 300.0]], [[1.0, 2.0, 5.0]], size=(30, 3))
@@ -116,7 +117,7 @@ def gamma_model():
     return model
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", seeds(3))
 def test_gamma_model_reaches_the_best_elbo(gamma_model, seed):
     approx = converged(gamma_model, seed, n=4000)
     best = best_gamma_elbo(GAMMA_DATA)

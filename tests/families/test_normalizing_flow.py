@@ -4,6 +4,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from helpers.posteriors import seeds
 from pytensor.graph.traversal import ancestors
 from scipy import stats
 
@@ -265,7 +266,7 @@ def correlated_model():
     return correlated()
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", seeds(3))
 def test_recovers_a_correlated_normal(correlated_model, seed):
     approx = NormalizingFlow("full_affine", model=correlated_model, random_seed=seed)
     converged(approx, 1500)

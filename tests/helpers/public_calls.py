@@ -73,6 +73,14 @@ def model():
 
 
 @cache
+def discrete_model():
+    with vb.Model() as made:
+        kind = vb.Bernoulli("kind", 0.5)
+        vb.Normal("y", kind, 1, observed=DATA)
+    return made
+
+
+@cache
 def approx():
     return vb.MeanField(model=model(), random_seed=1)
 
@@ -279,6 +287,24 @@ FUNCTIONS = {
     "Stein": OF_APPROX,
     "at_rng": {},
     "tt_rng": {},
+    "compute_deterministics": {"dataset": posterior, "model": model},
+    "do": {"model": model, "vars_to_interventions": lambda: {"x": 1.0}},
+    "find_MAP": {"model": model},
+    "find_constrained_prior": {
+        "distribution": None,
+        "lower": 0.5,
+        "upper": 1.0,
+        "init_guess": lambda: {"alpha": 1.0, "beta": 1.0},
+    },
+    "get_data": {"filename": "kidiq.csv"},
+    "marginalize": {"model": discrete_model, "rvs_to_marginalize": "kind"},
+    "observe": {"model": model, "vars_to_observations": lambda: {"x": [1.0, 2.0]}},
+    "to_inference_data": {"trace": posterior, "model": model},
+    "vectorize_over_posterior": {
+        "outputs": lambda: [model()["x"]],
+        "posterior": posterior,
+        "input_rvs": lambda: [model()["x"]],
+    },
     "compute_log_likelihood": {"idata": posterior, "model": model, "extend_inferencedata": False},
     "compute_log_prior": {"idata": posterior, "model": model, "extend_inferencedata": False},
     "draw": {"vars": lambda: vb.Normal.dist()},
@@ -286,10 +312,13 @@ FUNCTIONS = {
     "floatX": {"value": DATA},
     "from_pymc": {"model": None},
     "load": {"path": saved, "model": model},
+    "icdf": {"rv": lambda: vb.Normal.dist(), "value": 0.5},
     "logcdf": {"rv": lambda: vb.Normal.dist(), "value": 0.0},
     "logccdf": {"rv": lambda: vb.Normal.dist(), "value": 0.0},
     "logp": {"rv": lambda: vb.Normal.dist(), "value": 0.0},
     "model_to_graphviz": OF_MODEL,
+    "model_to_mermaid": OF_MODEL,
+    "model_to_networkx": OF_MODEL,
     "modelcontext": OF_MODEL,
     "norm_constraint": {"tensor": lambda: pt.ones((2, 2)), "max_norm": 1.0},
     "plot_loss": {"approx": DATA},
@@ -428,6 +457,7 @@ EXEMPT = {
     "Discrete": "a base class",
     "Distribution": "a base class",
     "SingleGroupApproximation": "a base class",
+    "MultiTrace": "made by the library",
     "TestFunction": "a base class without arguments",
     "Diagnosis": "made by the library",
     "callbacks.Callback": "a base class without arguments",

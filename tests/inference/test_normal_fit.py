@@ -149,7 +149,7 @@ class TestRight:
 
 
 class TestHonest:
-    @pytest.mark.parametrize("k", [10, 150, 3000, 20_000])
+    @pytest.mark.parametrize("k", [10, 150, 3000, pytest.param(20_000, marks=pytest.mark.slow)])
     def test_independent_normals_are_found_in_any_number(self, k):
         with vb.Model():
             x = vb.Normal("x", shape=k)
@@ -329,6 +329,29 @@ class TestLookingOn:
 
         with pytest.raises(RuntimeError, match="no"):
             fit(line(), callbacks=[broken])
+
+
+class TestHistory:
+    """What a fit that ends by itself leaves to be plotted: the ELBO at each of its steps."""
+
+    @pytest.mark.parametrize("method", [*PARAMETRIC, "auto", "laplace", "pathfinder"])
+    def test_it_falls_to_the_loss_of_the_result(self, method):
+        approx = fit(line(), method, diagnose=False)
+        losses = approx.hist
+        assert len(losses) > 2
+        assert losses[0] > losses[-1] + 10
+        assert (np.diff(losses) <= 1e-2 * np.abs(losses[-1])).all()
+        if method in PARAMETRIC:
+            elbo = approx.diagnose(random_seed=1).elbo
+            assert losses[-1] == pytest.approx(-elbo, abs=0.5)
+
+    def test_the_result_is_the_best_normal_not_the_luckiest_of_the_way(self):
+        with vb.Model() as model:
+            vb.Normal("x", 2, 3)
+        approx = fit(model, "fullrank_advi", diagnose=False)
+        mean, sd = moments(approx)
+        assert mean[0] == pytest.approx(2)
+        assert sd[0] == pytest.approx(3)
 
 
 class TestRepeated:

@@ -129,7 +129,8 @@ def test_data_tell_the_length_of_a_dimension():
     with Model(coords={"obs": None, "time": None}) as model:
         Data("x", [1.0, 2.0, 3.0], dims="obs")
         Normal("y", 0, 1, observed=[0.0, 1.0], dims="time")
-        assert Normal("z", dims=("obs", "time")).type.shape == (3, 2)
+        z = Normal("z", dims=("obs", "time"))
+    assert tuple(evaluate(tuple(z.shape))) == model.rvs_to_values[z].type.shape == (3, 2)
     assert (model.dim_length("obs"), model.dim_length("time")) == (3, 2)
     assert model.coords == {"obs": None, "time": None}
 

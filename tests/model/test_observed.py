@@ -113,16 +113,24 @@ def test_shared_variable_can_change_value_and_length():
     ids=lambda data: type(data).__name__,
 )
 def test_missing_values_raise_naming_variable_and_count(data):
-    message = r"Normal\('y'\): 2 of 4 observed values are NaN, the first at index \(1,\)"
+    message = r"Poisson\('y'\): 2 of 4 observed values are NaN, the first at index \(1,\)"
     with Model() as model, pytest.raises(ImputationError, match=message):
-        Normal("y", 0, 1, observed=data)
+        Poisson("y", 1, observed=data)
+    assert model.named_vars == {}
+
+
+@pytest.mark.parametrize("kind", [pytensor.shared, pt.constant])
+def test_missing_values_of_tensors_raise(kind):
+    message = r"Normal\('y'\): 1 of 2 observed values are NaN, the first at index \(1,\)"
+    with Model() as model, pytest.raises(ImputationError, match=message):
+        Normal("y", 0, 1, observed=kind(np.array([1.0, np.nan])))
     assert model.named_vars == {}
 
 
 def test_masked_values_raise():
     data = np.ma.masked_array([[1.0, 2.0], [3.0, 4.0]], mask=[[False, False], [True, False]])
     with Model(), pytest.raises(ImputationError, match=r"1 of 4 .* masked, the first .* \(1, 0\)"):
-        Normal("y", 0, 1, observed=data)
+        Poisson("y", 1, observed=data)
 
 
 @pytest.mark.parametrize("data", [[1.0, 0.5, 2.5], pytensor.shared(np.array([1.0, 0.5, 2.5]))])

@@ -104,3 +104,21 @@ def test_save(model, tmp_path):
     if shutil.which("dot"):
         vb.model_to_graphviz(model, save=str(tmp_path / "model.png"))
         assert (tmp_path / "model.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_mermaid_has_the_same_edges(model):
+    text = vb.model_to_mermaid(model)
+    found = set(re.findall(r"^(\w+) --> (\w+)$", text, flags=re.M))
+    assert found == edges(vb.model_to_graphviz(model))
+    assert 'subgraph plate_1["obs (20)"]' in text or 'subgraph plate_0["obs (20)"]' in text
+    assert 'county_idx("county_idx<br/>Data")' in text
+    assert "style y fill:#ccc" in text
+    assert "y([" not in vb.model_to_mermaid(model, var_names=["level"])
+
+
+def test_networkx_has_the_same_edges(model):
+    pytest.importorskip("networkx")
+    graph = vb.model_to_networkx(model)
+    assert set(graph.edges) == edges(vb.model_to_graphviz(model))
+    assert graph.nodes["y"] == {"kind": "observed", "label": "y\n~ Poisson", "cluster": "obs (20)"}
+    assert set(vb.model_to_networkx(model, var_names=["level"]).nodes) == {"mu", "tau", "level"}

@@ -31,6 +31,32 @@ def test_each_loss_and_their_means(approx, axes):
     assert means.get_xdata()[-1] == 600
 
 
+def test_the_point_where_it_ended(approx, axes):
+    vb.plot_loss(approx, ax=axes)
+    (point,) = axes.collections[-1].get_offsets()
+    assert point.tolist() == pytest.approx([600, approx.hist[-3:].mean()])
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert texts[:2] == ["each iteration", "mean of 3 iterations"]
+    assert texts[2] == f"the end: {approx.hist[-3:].mean():,.5g} at 600"
+
+
+def test_no_half_is_empty(axes):
+    """Losses that scatter to one side only: the other side gets no room."""
+    hist = 50 + np.random.default_rng(1).exponential(5, size=2000)
+    vb.plot_loss(hist, ax=axes)
+    low, high = axes.get_ylim()
+    assert 48.5 < low < 50.5
+    assert np.quantile(hist, 0.95) < high < hist.max()
+
+
+def test_few_losses_are_all_shown(axes):
+    hist = np.array([1e4, 50.0, 40.0, 39.0])
+    vb.plot_loss(hist, ax=axes)
+    low, high = axes.get_ylim()
+    assert low < 39
+    assert high > 1e4
+
+
 def test_a_history_and_a_start(approx, axes):
     vb.plot_loss(approx.hist, ax=axes, start=500)
     assert axes.lines[0].get_xdata()[0] == 501

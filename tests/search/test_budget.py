@@ -28,6 +28,17 @@ def test_seconds():
     assert budget.elapsed > 0.01
 
 
+def test_late_is_when_a_fifth_of_the_time_is_left_or_nothing_else():
+    budget = Budget(100.0, 2)
+    assert not budget.is_late
+    budget.begun -= 81
+    assert budget.is_late
+    assert not budget.time_is_up
+    budget = Budget(100.0, 2)
+    budget.step(2)
+    assert budget.is_late
+
+
 @pytest.mark.parametrize("value", [0, -1, float("nan"), True])
 def test_values_that_are_none(value):
     with pytest.raises(

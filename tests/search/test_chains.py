@@ -1,3 +1,4 @@
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -45,7 +46,7 @@ class TestMoves:
     @pytest.mark.parametrize("metric", [ROOT, 2 * np.diag([0.1, 1.0, 50.0])])
     def test_draws_of_the_posterior_stay_such(self, target, rng, metric):
         chains = ensemble(target, MEAN + rng.normal(size=(2000, 3)) @ ROOT.T, metric, rng)
-        acceptance = np.mean([chains.move().acceptance.mean() for _ in range(5)])
+        acceptance = np.mean([chains.move(ample()).acceptance.mean() for _ in range(5)])
         assert 0.05 < acceptance < 1
         for column in whitened(chains.Z).T:
             assert stats.kstest(column, "norm").pvalue > 1e-3
@@ -53,8 +54,23 @@ class TestMoves:
     def test_what_is_not_accepted_stays(self, target, rng):
         Z = points(rng)
         chains = ensemble(target, Z, 1e6 * ROOT, rng)
-        assert chains.move().acceptance.max() == 0
+        assert chains.move(ample()).acceptance.max() == 0
         np.testing.assert_array_equal(chains.Z, Z)
+
+    def test_a_trajectory_ends_when_the_time_is_up(self, target, rng):
+        """However long an evaluation takes, no more than one is done after that."""
+        calls = []
+
+        def slow(Z):
+            calls.append(time.perf_counter())
+            time.sleep(0.03)
+            return target(Z)
+
+        chains = ensemble(slow, points(rng), ROOT, rng)
+        chains.length, budget = 100.0, Budget(0.1, 1000)
+        assert chains.move(budget) is None
+        assert chains.tune(10, Budget(0.1, 1000), 10_000) is False
+        assert len(calls) < 12  # of dozens in a trajectory
 
     def test_draws_never_leave_the_support(self, rng):
         with vb.Model() as model:
@@ -62,13 +78,13 @@ class TestMoves:
             vb.Potential("truncated", vb.math.switch(x > 0, -x, -np.inf))
         chains = ensemble(Target(model), np.ones((500, 1)), np.eye(1), rng)
         for _ in range(30):
-            chains.move()
+            chains.move(ample())
         assert (chains.Z > 0).all()
         assert stats.kstest(chains.Z[:, 0], "expon").pvalue > 1e-3
 
     def test_log_density_and_gradient_are_those_of_the_states(self, target, rng):
         chains = ensemble(target, points(rng), ROOT, rng)
-        chains.move()
+        chains.move(ample())
         logp, gradient = target(chains.Z)
         np.testing.assert_allclose(chains.logp, logp)
         np.testing.assert_allclose(chains.gradient, gradient)
@@ -80,7 +96,7 @@ class TestTuning:
         chains = ensemble(target, points(rng).repeat(4, axis=0), np.diag(np.diag(ROOT)), rng)
         chains.step = 10.0
         assert chains.tune(60, ample(), 10**6)
-        acceptance = np.mean([chains.move().acceptance.mean() for _ in range(20)])
+        acceptance = np.mean([chains.move(ample()).acceptance.mean() for _ in range(20)])
         assert acceptance == pytest.approx(0.75, abs=0.12)
         np.testing.assert_allclose(chains.root @ chains.root.T / COV, 1, atol=0.5)
 
@@ -91,7 +107,9 @@ class TestTuning:
         for length in (0.2, 3.0):
             chains = ensemble(target, rng.normal(size=(500, 5)), np.eye(5), rng)
             chains.step, chains.length, slope = 0.1, length, LengthSlope()
-            found.append([slope.after(chains.move(), chains.root, chains.labels) for _ in range(9)])
+            found.append(
+                [slope.after(chains.move(ample()), chains.root, chains.labels) for _ in range(9)]
+            )
         assert found[0][-1] > 0.3
         assert found[1][-1] < -0.3
 

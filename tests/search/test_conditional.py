@@ -95,7 +95,7 @@ def test_many_variables_given_few_parameters(target, seed):
     rng = np.random.default_rng(seed)
     found = of_many(target, rng, ample(), 1000)
     assert found.trusted
-    found = enlarge(found, rng)
+    found = enlarge(found, rng, ample())
     assert found.trusted
     assert found.draws.size > 0.5 * len(found.draws.values)
     tau = np.exp(found.resampled(4000, rng)[:, 1])

@@ -75,7 +75,7 @@ def test_a_skewed_posterior_becomes_right(seed):
     rng = np.random.default_rng(seed)
     found = explore(Target(line()), rng, ample())
     found = improve(found, rng, ample())
-    found = enlarge(found, rng)
+    found = enlarge(found, rng, ample())
     mean, sd = line_moments()
     assert found.trusted
     np.testing.assert_allclose((found.draws.mean[:2] - mean) / sd, 0, atol=0.15)
@@ -87,13 +87,20 @@ def test_a_skewed_posterior_becomes_right(seed):
 
 def test_enlarging_reaches_enough_effective_draws(rng):
     found = explore(Target(normal(MEAN, COV)), rng, ample(), draws=200)
-    found = enlarge(found, rng)
+    found = enlarge(found, rng, ample())
     assert found.draws.size >= 0.9 * 3 * 200
+
+
+def test_nothing_is_enlarged_when_little_time_is_left(rng):
+    found = explore(Target(normal(MEAN, COV)), rng, ample(), draws=200)
+    late = Budget(10.0, 1000)
+    late.begun -= 8.5
+    assert enlarge(found, rng, late) is found
 
 
 def test_nothing_is_enlarged_that_is_not_trusted(rng):
     found = explore(Target(two_modes()), rng, ample(), draws=200)
-    found = enlarge(replace(found, trusted=False), rng)
+    found = enlarge(replace(found, trusted=False), rng, ample())
     assert len(found.draws.values) == 200
 
 
@@ -102,7 +109,7 @@ def test_explorations_are_values(rng):
     given = explore(Target(log_gamma(0.3, 1.0)), rng, ample())
     draws, sampler, mixture = given.draws, given.sampler, given.mixture
     steps = list(improvements(given, rng, ample()))
-    enlarged = enlarge(replace(given, trusted=True), rng)
+    enlarged = enlarge(replace(given, trusted=True), rng, ample())
     assert given.draws is draws
     assert given.sampler is sampler
     assert given.mixture is mixture

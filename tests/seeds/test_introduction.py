@@ -273,7 +273,7 @@ def test_expressions_of_advi(model):
 
 @pytest.mark.parametrize(
     ("n_particles", "backend", "n", "more"),
-    [(100, "py", 40, 250), pytest.param(500, None, 100, 400, marks=pytest.mark.slow)],
+    [(100, "py", 20, 150), pytest.param(500, None, 100, 400, marks=pytest.mark.slow)],
     ids=["small", "as in the text"],
 )
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
@@ -377,6 +377,7 @@ def test_hint_replacements_when_fitting(how):
 # -- minibatches ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # the other generation's text has the same, of which a tenth is run
 def test_a_callback_that_stops(caplog):
     """Before it comes to minibatches, the text fits all rows, and is not patient."""
     # Raw values

@@ -449,7 +449,7 @@ def test_a_kill_between_the_last_step_and_the_end(model, path, monkeypatch):
     monkeypatch.setattr(storage, "LARGEST_SHARE", np.inf)
     whole = fit(model, 300)
     assert "300 iterations were done; the loss" in whole.ending.reason
-    options = dict(checkpoint=path, checkpoint_every=1, callbacks=[each_step])
+    options = dict(checkpoint=path, checkpoint_every=100, callbacks=[each_step])
     with monkeypatch.context() as patch:
         patch.setattr("vibayes.inference.checkpoints.Keeping.finish", lambda *args: None)
         fit(model, 300, **options)
@@ -594,8 +594,8 @@ def run_kills(*arguments):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="processes are forked and killed")
 def test_killed_fits_end_as_others_do():
-    told = run_kills("--count", 6, "--cases", "without_replacement;stream;save nc")
-    assert "| all | 6 |" in told
+    told = run_kills("--count", 3, "--cases", "without_replacement;stream;save nc")
+    assert "| all | 3 |" in told
 
 
 @pytest.mark.slow

@@ -72,7 +72,7 @@ def test_processes_that_save_to_one_path(model, ending, tmp_path):
     path = tmp_path / f"a.{ending}"
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     command = [sys.executable, "-c", SAVE, str(path)]
-    children = [subprocess.Popen([*command, str(i)], **pipes) for i in range(3)]
+    children = [subprocess.Popen([*command, str(i)], **pipes) for i in range(2)]
     for child in children:
         assert child.stdout.readline() == "ready\n", child.stderr.read()
     for child in children:
@@ -82,10 +82,10 @@ def test_processes_that_save_to_one_path(model, ending, tmp_path):
     while any(child.poll() is None for child in children):
         if ending == "nc":  # a folder may be missing for a moment
             read.append(saved_number(path, model))
-    assert [child.communicate()[1] for child in children] == [""] * 3
-    assert [child.returncode for child in children] == [0] * 3
-    assert set(read) <= {0, 1, 2}
-    assert saved_number(path, model) in range(3)
+    assert [child.communicate()[1] for child in children] == [""] * 2
+    assert [child.returncode for child in children] == [0] * 2
+    assert set(read) <= {0, 1}
+    assert saved_number(path, model) in range(2)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.arguments import check_arguments, check_whole
+from vibayes import progress
+from vibayes.arguments import check_arguments, check_whole, shown
 from vibayes.backend.evaluation import evaluating_as
 from vibayes.backend.modes import resolve_steps_mode
 from vibayes.backend.seeds import derived_seed
@@ -21,18 +22,21 @@ from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
 from vibayes.posterior.display import approximation_html, approximation_text
 from vibayes.posterior.draws import FlatDraws, flat_draws
-from vibayes.posterior.nodes import PosteriorNodes
-from vibayes.predictive.samples import samples_of
+from vibayes.posterior.pymc_nodes import PyMCNodes
+from vibayes.predictive.samples import draws_of_fits, samples_of
 from vibayes.records.diagnosis import Diagnosis
 from vibayes.records.ending import Ending
 from vibayes.records.outcome import Outcome
 from vibayes.storage.saving import save
 from vibayes.verdict.judge import diagnose, draws_to_judge
 
-__all__ = ["Approximation", "SingleGroupApproximation", "judge", "sample_approx"]
+__all__ = ["Approximation", "SingleGroupApproximation", "judge", "sample_approx", "sample_fits"]
 
 
-class Approximation(PosteriorNodes):
+DELAY = 1.0  # seconds that a judgement may take before anything is shown
+
+
+class Approximation(PyMCNodes):
     """An approximate posterior, made of groups that cover the free variables of a model.
 
     Parameters
@@ -125,13 +129,16 @@ class Approximation(PosteriorNodes):
         random_seed: Any = None,
         include_transformed: bool = False,
         importance: bool = False,
+        *,
+        chains: int = 1,
+        return_inferencedata: bool = True,
     ) -> Any:
         """Draw from the approximate posterior.
 
         Parameters
         ----------
         draws
-            Number of draws.
+            Number of draws of each chain.
         random_seed
             Seed of the draws. True or False in its place is ``include_transformed``, as in PyMC3's
             order of arguments.
@@ -141,6 +148,13 @@ class Approximation(PosteriorNodes):
             Whether to correct the draws towards the posterior: they are resampled from four times
             as many by Pareto-smoothed importance weights. The attribute ``pareto_k`` of the
             posterior tells how far that can be relied on: up to about 0.7.
+        chains
+            Number of chains that the draws are dealt to, for functions that want several. Draws of
+            one approximation are independent, so that r_hat is about 1 whatever they are of; of
+            particles each chain has some that no other has. For chains of independent fits there
+            is :func:`vibayes.sample_fits`.
+        return_inferencedata
+            Whether to return an object of ArviZ's kind, rather than a :class:`MultiTrace`.
 
         Returns
         -------
@@ -153,7 +167,10 @@ class Approximation(PosteriorNodes):
         draws = check_whole(draws, "draws", least=1)
         if isinstance(random_seed, bool | np.bool_):
             random_seed, include_transformed = None, bool(random_seed)
-        return samples_of(self, draws, random_seed, include_transformed, importance)
+        chains = check_whole(chains, "chains", least=1)
+        return samples_of(
+            self, draws, random_seed, include_transformed, importance, chains, return_inferencedata
+        )
 
     @check_arguments
     def sample_vp(
@@ -180,6 +197,7 @@ class Approximation(PosteriorNodes):
         self,
         draws: int | None = None,
         random_seed: Any = None,
+        progressbar: bool = True,
         *,
         backend: str | None = None,
         device: Any = None,
@@ -197,6 +215,9 @@ class Approximation(PosteriorNodes):
         random_seed
             Seed of the draws; by default one that the approximation's own seed determines, so that
             the same fit has one verdict.
+        progressbar
+            Whether to show what is being done, if it takes more than a moment, and there is a
+            terminal or a notebook to show it in.
         backend, device, devices
             What evaluates the log density: ``"jax"``, or NumPy for any other backend; as for
             :meth:`vibayes.Inference.fit`. A fit judges on what it ran on.
@@ -209,12 +230,13 @@ class Approximation(PosteriorNodes):
         """
         if backend is not None or device is not None or devices is not None:
             with evaluating_as(resolve_steps_mode(backend, None, device, devices)):
-                return self.diagnose(draws, random_seed)
+                return self.diagnose(draws, random_seed, progressbar)
         draws = draws_to_judge(self.model) if draws is None else draws
         draws = check_whole(draws, "draws", least=100)
         if random_seed is None:
             random_seed = derived_seed(self.noise_seeds)
-        self.diagnosis = diagnose(self, self.ending, draws, random_seed)
+        with progress.shown(progressbar, "judging the result", delay=DELAY):
+            self.diagnosis = diagnose(self, self.ending, draws, random_seed)
         return self.diagnosis
 
     @check_arguments
@@ -280,12 +302,14 @@ def judge(approx: Approximation, stacklevel: int) -> None:
     try:
         diagnosis = approx.diagnose()
     except Exception as error:
+        progress.conclude()
         warnings.warn(
             f"The fit could not be judged: {type(error).__name__}: {error}",
             ApproximationWarning,
             stacklevel=stacklevel + 1,
         )
     else:
+        progress.conclude(diagnosis.headline)
         diagnosis.warn(stacklevel=stacklevel + 1)
 
 
@@ -321,6 +345,55 @@ def sample_approx(
     return approx.sample(draws, random_seed, include_transformed)
 
 
+@check_arguments
+def sample_fits(
+    approximations: Sequence[Approximation], draws: int = 1000, random_seed: Any = None
+) -> Any:
+    """Draw from several fits of one model, a chain each.
+
+    Fits from different seeds or starts that came to the same posterior have r_hat near 1 for all
+    variables; where one has missed a mode, or has not arrived, ``az.summary`` and
+    ``az.plot_rank`` show it as they do for chains of a sampler.
+
+    Parameters
+    ----------
+    approximations
+        Two or more, of one model.
+    draws
+        Number of draws of each.
+    random_seed
+        Seed of the draws.
+
+    Returns
+    -------
+    arviz.InferenceData or xarray.DataTree
+        What :meth:`Approximation.sample` returns, with as many chains as there are fits.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two, or of different models.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     x = vb.Normal("x")
+    ...     fits = [vb.fit(random_seed=seed, progressbar=False) for seed in range(4)]
+    >>> vb.sample_fits(fits, draws=100, random_seed=1).posterior["x"].shape
+    (4, 100)
+    """
+    fits = list(approximations)
+    if len(fits) < 2 or not all(isinstance(fit, Approximation) for fit in fits):
+        raise ValueError(
+            f"approximations must be two or more, such as fits from several seeds, got "
+            f"{shown(approximations)}"
+        )
+    if any(fit.model is not fits[0].model for fit in fits):
+        raise ValueError("approximations must be of one model")
+    return draws_of_fits(fits, check_whole(draws, "draws", least=1), random_seed)
+
+
 class SingleGroupApproximation(Approximation):
     """An approximation of all variables by one family.
 
@@ -330,10 +403,18 @@ class SingleGroupApproximation(Approximation):
         Variables that belong to the observations of a minibatch, with their parameters as
         functions of it: ``{z: (mu, rho)}`` or ``{z: {"mu": mu, "rho": rho}}``. Each gets a local
         :class:`Group`; the family has the other variables.
-    cost_part_grad_scale, scale_cost_to_minibatch
-        As for :class:`Approximation`.
-    model, start, start_sigma, random_seed
-        As for :class:`Group`.
+    cost_part_grad_scale : float or scalar variable, default 1
+        Factor of that part of the gradient whose expectation is zero: 0 is the path derivative.
+    scale_cost_to_minibatch : bool, default True
+        Whether the loss is of the size of a minibatch, and not of the whole data.
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    start : dict, optional
+        Where to start, by variable name.
+    start_sigma : dict, optional
+        Standard deviations to start from, by variable name, in the unconstrained space.
+    random_seed : int, optional
+        Seed of everything random in the fit.
     """
 
     family: ClassVar[type[Group]]

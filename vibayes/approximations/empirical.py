@@ -36,7 +36,9 @@ class Empirical(SingleGroupApproximation):
     jitter : float, default 1
         Standard deviation, in the unconstrained space, of ``size`` particles about the start.
     local_rv : dict, optional
-        As for :class:`~vibayes.SingleGroupApproximation`.
+        Variables that belong to the observations of a minibatch, with their parameters as
+        functions of it: ``{z: (mu, rho)}`` or ``{z: {"mu": mu, "rho": rho}}``; the family has the
+        other variables.
     start : dict, optional
         Where to start, by variable name.
     start_sigma : dict, optional
@@ -100,6 +102,32 @@ class Empirical(SingleGroupApproximation):
         """The particles in the unconstrained space, one a row."""
         return cast(EmpiricalGroup, self.groups[0]).histogram
 
+    @classmethod
+    def from_noise(
+        cls,
+        size: int,
+        jitter: float = 0.01,
+        local_rv: Mapping[TensorVariable, Any] | None = None,
+        start: Mapping[str, Any] | None = None,
+        model: Model | None = None,
+        random_seed: Any = None,
+    ) -> Empirical:
+        """Return particles about the start: ``Empirical(size=...)`` in PyMC's order of arguments.
+
+        Parameters
+        ----------
+        size, jitter, local_rv, start, model, random_seed
+            As for the class.
+        """
+        return cls(
+            size=size,
+            jitter=jitter,
+            local_rv=local_rv,
+            start=start,
+            model=model,
+            random_seed=random_seed,
+        )
+
     @check_arguments
     def evaluate_over_trace(self, node: Variable | Sequence[Variable]) -> Any:
         """Return expressions of the model's variables, evaluated at every particle.
@@ -135,14 +163,16 @@ class Empirical(SingleGroupApproximation):
         include_transformed: bool = False,
         importance: bool = False,
         *,
+        chains: int = 1,
         replace: bool = True,
+        return_inferencedata: bool = True,
     ) -> Any:
         """Draw particles; see :meth:`Approximation.sample`.
 
         Parameters
         ----------
         draws
-            Number of draws.
+            Number of draws of each chain.
         random_seed
             Seed of the draws.
         include_transformed
@@ -150,8 +180,14 @@ class Empirical(SingleGroupApproximation):
         importance
             Not to be had: particles have no density to be weighted by. Those that
             ``method="auto"`` gives have been weighted already.
+        chains
+            Number of chains that the particles are dealt to: each has some that no other has, so
+            that r_hat tells how much sets of particles differ.
         replace
             Whether particles are drawn with replacement. Without it none is drawn twice.
+
+        return_inferencedata
+            Whether to return an object of ArviZ's kind, rather than a :class:`MultiTrace`.
 
         Raises
         ------
@@ -161,7 +197,16 @@ class Empirical(SingleGroupApproximation):
             If more draws are asked for, without replacement, than there are particles.
         """
         if replace:
-            return super().sample(draws, random_seed, include_transformed, importance)
+            return super().sample(
+                draws,
+                random_seed,
+                include_transformed,
+                importance,
+                chains=chains,
+                return_inferencedata=return_inferencedata,
+            )
+        if chains != 1:
+            raise ValueError("chains are of draws with replacement: replace must be True")
         n = len(self.groups[0].shared_params["histogram"].get_value(borrow=True))
         if draws > n:
             raise ValueError(f"{draws} draws without replacement from {n} particles")
@@ -169,4 +214,10 @@ class Empirical(SingleGroupApproximation):
         group = copy.copy(cast(EmpiricalGroup, self.groups[0]))
         group.replacement = False
         without.groups = [group]
-        return SingleGroupApproximation.sample(without, draws, random_seed, include_transformed)
+        return SingleGroupApproximation.sample(
+            without,
+            draws,
+            random_seed,
+            include_transformed,
+            return_inferencedata=return_inferencedata,
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,8 @@ from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
 from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.graph.traversal import ancestors, toposort
 from pytensor.scan.op import Scan
+from pytensor.tensor.basic import Alloc, ARange
+from pytensor.tensor.shape import Reshape, SpecifyShape
 from pytensor.tensor.type import TensorType
 from pytensor.tensor.type_other import NoneTypeT
 from pytensor.tensor.variable import TensorConstant, TensorVariable
@@ -29,6 +32,7 @@ __all__ = [
     "as_replacements",
     "check_replaced",
     "compiled_graph",
+    "copy_graphs",
     "fixed_parts",
     "integer_input",
     "is_loop",
@@ -38,6 +42,7 @@ __all__ = [
     "vectorized",
     "view_as",
     "with_known_lengths",
+    "with_rows",
     "work_of",
 ]
 
@@ -77,6 +82,26 @@ def check_replaced(replacements: Collection[Variable], graphs: Iterable[Variable
                 f"more_replacements: {old} is no part of the model, so that nothing can take its "
                 f"place; give a variable that the model was written with"
             )
+
+
+def copy_graphs(graphs: Iterable[Variable], copies: dict[Variable, Variable]) -> None:
+    """Add to ``copies`` those of graphs: every operation is a new one, inputs stay the same.
+
+    Parameters
+    ----------
+    graphs
+        What to copy.
+    copies
+        Copy of each variable that has one already: it stands for that, wherever it is used.
+    """
+    for node in toposort(list(graphs), blockers=list(copies)):
+        inputs = [copies.get(v, v) for v in node.inputs]
+        for old, new in zip(
+            node.outputs, node.clone_with_new_inputs(inputs, strict=False).outputs, strict=True
+        ):
+            new.name = old.name
+            new.tag = copy(old.tag)
+            copies.setdefault(old, new)
 
 
 def view_as(source: Variable, result: Variable) -> None:
@@ -142,6 +167,68 @@ def with_known_lengths(outputs: Sequence[Variable]) -> list[Variable]:
             again = node.op.make_node(*(known.get(variable, variable) for variable in node.inputs))
             known.update(zip(node.outputs, again.outputs, strict=True))
     return [known.get(variable, variable) for variable in outputs]
+
+
+def with_rows(
+    outputs: Sequence[Variable],
+    replacements: Mapping[Variable, Variable],
+    length: int,
+    rows: Variable,
+) -> list[Variable]:
+    """Return graphs with other variables in the place of some, of another number of rows.
+
+    Every operation on the way is made anew, so that no type goes on to tell the former length;
+    where a shape is given, and begins with it, the new one is put there.
+
+    Parameters
+    ----------
+    outputs
+        Expressions.
+    replacements
+        What takes the place of what.
+    length
+        Number of rows before.
+    rows
+        The new number of rows, a scalar.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an operation is for the former length alone.
+    """
+    known = dict(replacements)
+    for node in toposort(list(outputs)):
+        inputs = [known.get(variable, variable) for variable in node.inputs]
+        first = SHAPED.get(type(node.op))
+        if first is not None:
+            inputs[first] = with_row_count(inputs[first], length, rows)
+        if any(new is not old for new, old in zip(inputs, node.inputs, strict=True)):
+            for old, new in zip(node.outputs, made_again(node, inputs), strict=True):
+                known.setdefault(old, new)
+    return [known.get(variable, variable) for variable in outputs]
+
+
+def made_again(node: Apply, inputs: Sequence[Variable]) -> list[Variable]:
+    """Return the outputs of an operation on inputs of other types."""
+    if hasattr(node.op, "build_inner_graph"):  # its own graph is for types too
+        return list(node.op(*inputs, return_list=True))
+    return list(node.op.make_node(*inputs).outputs)
+
+
+SHAPED: dict[type, int] = {SpecifyShape: 1, Alloc: 1, Reshape: 1, ARange: 1}
+"""Operations that are told lengths, and which input the first of them, or all, is."""
+
+
+def with_row_count(shape: Variable, length: int, rows: Variable) -> Variable:
+    """Return a length, or a vector of lengths, with other rows if it tells a number of rows."""
+    value = getattr(shape, "data", None)
+    if value is None or is_none(shape) or np.ndim(value) > 1:
+        return shape
+    lengths = np.atleast_1d(value)
+    if not lengths.size or lengths[0] != length:
+        return shape
+    new = rows.astype("int64")
+    return new if np.ndim(value) == 0 else pt.stack([new, *(int(n) for n in lengths[1:])])
 
 
 def known_size(variable: Variable) -> int:

@@ -70,8 +70,8 @@ def mode_of_many(backend: str | None = None, compile_kwargs: Any = None) -> Any:
 
     Parameters
     ----------
-    backend
-        As for :func:`resolve_mode`.
+    backend : str, optional
+        What the densities are computed by, as in :meth:`vibayes.Inference.fit`; NumPy by default.
     compile_kwargs : dict, optional
         ``mode``: a PyTensor mode.
 
@@ -95,7 +95,7 @@ def resolve_steps_mode(
     Parameters
     ----------
     backend : {"numba", "jax", "c", "py"}, optional
-        As for :func:`resolve_mode`, or JAX. By default what the environment variable
+        What :func:`resolve_mode` takes, or JAX. By default what the environment variable
         ``VIBAYES_BACKEND`` says.
     mode : str or Mode, optional
         A PyTensor mode, instead of ``backend``; ``"JAX"`` is the backend of this name.

@@ -7,7 +7,7 @@ from vibayes.callbacks.stopping import (
     StopAtPlateau,
     TimeLimit,
 )
-from vibayes.callbacks.tracking import TensorBoard, Tracker
+from vibayes.callbacks.tracking import TensorBoard, Tqdm, Tracker
 
 __all__ = [
     "Callback",
@@ -16,5 +16,6 @@ __all__ = [
     "StopAtPlateau",
     "TensorBoard",
     "TimeLimit",
+    "Tqdm",
     "Tracker",
 ]

@@ -13,8 +13,9 @@ import numpy as np
 
 from vibayes.arguments import check_whole, shown
 from vibayes.callbacks.base import Callback
+from vibayes.installing import missing
 
-__all__ = ["TensorBoard", "Tracker"]
+__all__ = ["TensorBoard", "Tqdm", "Tracker"]
 
 
 class Tracker(Callback):
@@ -126,6 +127,75 @@ class TensorBoard(Callback):
         self.writer.flush()
 
 
+class Tqdm(Callback):
+    """Show the loss, and statistics, in a progress bar of tqdm.
+
+    For fits within a program whose other bars are tqdm's; ``progressbar=False`` then leaves out
+    the bar of the fit itself.
+
+    Parameters
+    ----------
+    total : int, optional
+        Number of iterations, if that is known.
+    every : int, default 100
+        Number of iterations between two looks. Of the loss the mean since the last one is shown.
+    bar : callable, optional
+        Makes the bar, as ``bar(total=...)``; by default ``tqdm.auto.tqdm``, which suits terminals
+        and notebooks.
+    **statistics : callable
+        Further numbers, by name: callables without arguments, or of ``(approx, losses, i)``.
+
+    Raises
+    ------
+    ImportError
+        If tqdm is missing: ``pip install tqdm``.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> bar = vb.callbacks.Tqdm(10_000, every=500)  # doctest: +SKIP
+    >>> approx = vb.fit(10_000, callbacks=[bar], progressbar=False)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        total: int | None = None,
+        *,
+        every: int = 100,
+        bar: Callable[..., Any] | None = None,
+        **statistics: Callable[..., Any],
+    ) -> None:
+        self.total = None if total is None else check_whole(total, "Tqdm: total", least=1)
+        self.every = check_whole(every, "Tqdm: every", least=1)
+        self._statistics = of_fit("Tqdm", statistics)
+        self._make = tqdm_bar() if bar is None else bar
+        self._bar: Any = None
+
+    def start(self, approx: Any) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        self._bar = self._make(total=self.total)
+
+    def __call__(self, approx: Any, losses: np.ndarray, i: int) -> None:
+        if self._bar is None:
+            self.start(approx)
+        shown = {"loss": float(np.mean(losses[-self.every :]))} if len(losses) else {}
+        for name, function in self._statistics.items():
+            shown[name] = as_scalar(function(approx, losses, i), name, "Tqdm")
+        self._bar.set_postfix(shown, refresh=False)
+        self._bar.update(i - self._bar.n)
+        if self.total is not None and i >= self.total:
+            self._bar.close()
+
+
+def tqdm_bar() -> Callable[..., Any]:
+    """Return what makes a bar of tqdm."""
+    try:
+        return importlib.import_module("tqdm.auto").tqdm
+    except ImportError:
+        raise missing("Tqdm", "tqdm") from None
+
+
 def as_writer(writer: Any) -> Any:
     """Return a writer of records; of a folder one that writes there.
 
@@ -161,11 +231,11 @@ def summary_writer() -> Any:
     )
 
 
-def as_scalar(value: Any, name: str) -> float:
+def as_scalar(value: Any, name: str, owner: str = "TensorBoard") -> float:
     """Return a statistic as a number, or raise."""
     array = np.asarray(value)
     if array.size != 1 or array.dtype.kind not in "biuf":
-        raise TypeError(f"TensorBoard: {name} must return one number, got {shown(value)}")
+        raise TypeError(f"{owner}: {name} must return one number, got {shown(value)}")
     return float(array.item())
 
 

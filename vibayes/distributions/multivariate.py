@@ -227,7 +227,9 @@ class MvStudentT(Elliptical):
     Raises
     ------
     ParameterError
-        As for :class:`MvNormal`.
+        If a constant matrix is not symmetric and positive definite (``chol``: not triangular or
+        singular). A matrix known only at run time that is not positive definite has log density
+        -inf, with derivatives of zero.
     """
 
     nu: TensorVariable

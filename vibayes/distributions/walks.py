@@ -157,7 +157,9 @@ class MvGaussianRandomWalk(RandomWalk):
     Raises
     ------
     ParameterError
-        As for :class:`MvNormal`.
+        If a constant matrix is not symmetric and positive definite (``chol``: not triangular or
+        singular). A matrix known only at run time that is not positive definite has log density
+        -inf, with derivatives of zero.
     ShapeError
         If ``steps``, ``init_dist`` and the shape disagree.
 
@@ -217,7 +219,9 @@ class MvStudentTRandomWalk(RandomWalk):
     Raises
     ------
     ParameterError
-        As for :class:`MvNormal`.
+        If a constant matrix is not symmetric and positive definite (``chol``: not triangular or
+        singular). A matrix known only at run time that is not positive definite has log density
+        -inf, with derivatives of zero.
     ShapeError
         If ``steps``, ``init_dist`` and the shape disagree.
     """

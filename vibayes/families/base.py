@@ -22,9 +22,16 @@ from vibayes.backend.shared import assign
 from vibayes.context import modelcontext
 from vibayes.distributions.base import to_float
 from vibayes.distributions.shapes import same_shape
-from vibayes.exceptions import ModelError, ShapeError
+from vibayes.exceptions import (
+    DimensionMismatchError,
+    GroupError,
+    LocalGroupError,
+    ParametrizationError,
+    ShapeError,
+)
 from vibayes.families.facts import distribution_of_class, forget_facts
 from vibayes.families.known import FAMILIES, choose_family
+from vibayes.families.raveling import Raveling
 from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
 from vibayes.numeric import as_tensor, numeric_array
@@ -49,6 +56,30 @@ OWN_ATTRIBUTES = frozenset(
     }
 )
 """What every group has, and what is in its key or changes no compiled function."""
+
+
+ELSEWHERE = {
+    "batched": "local=True for variables of the rows of a minibatch",
+    "rowwise": "local=True for variables of the rows of a minibatch",
+    "get_param_spec_for": "param_shapes()",
+    "initial_dist_map": "draw(rng, size, deterministic)",
+    "initial_dist_name": "draw(rng, size, deterministic)",
+    "logq": "logq of the approximation that the group is part of",
+    "logq_norm": "logq_norm of the approximation that the group is part of",
+    "make_size_and_deterministic_replacements": "set_size_and_deterministic of the approximation",
+    "replacements": "rslice(name) of the approximation",
+    "set_size_and_deterministic": "that of the approximation that the group is part of",
+    "symbolic_initial": "draw(rng, size, deterministic), which returns noise and values",
+    "symbolic_logq": "logq of the approximation that the group is part of",
+    "symbolic_random": "symbolic_randoms of the approximation, which has one for each group",
+    "symbolic_random2d": "symbolic_randoms of the approximation, which has one for each group",
+    "symbolic_random_at": "symbolic_randoms of the approximation, which has one for each group",
+    "symbolic_sample_over_posterior": "that of the approximation that the group is part of",
+    "symbolic_single_sample": "that of the approximation that the group is part of",
+    "to_flat_input": "that of the approximation that the group is part of",
+    "var_to_data": "layout.point(flat)",
+}
+"""What to use instead of names of PyMC that make no sense here: a group alone draws nothing."""
 
 
 class Group:
@@ -180,7 +211,7 @@ class Group:
         start_sigma: Mapping[str, Any] | None = None,
     ) -> None:
         if local and not (params and group):
-            raise ValueError(
+            raise LocalGroupError(
                 "A local group needs its variables and params: functions of the minibatch, such "
                 "as {'mu': ..., 'rho': ...}"
             )
@@ -221,20 +252,13 @@ class Group:
         if self.given_params:
             self.params_dict = self._checked_params()
             return
-        point = self.model.initial_point(self.random_seed, self.start)
-        sigma = self._flat_sigma(self.start_sigma)
-        values = self.initial_params(self.layout.join(point), sigma)
-        dtype = pytensor.config.floatX
-        self.shared_params = {
-            name: pytensor.shared(np.asarray(value, dtype=dtype), name=name, shape=value.shape)
-            for name, value in values.items()
-        }
+        self.shared_params = self.create_shared_params()
         self.params_dict = dict(self.shared_params)
 
     def _checked_params(self) -> dict[str, TensorVariable]:
         """Return the parameters that the user has given, their shapes checked."""
         if set(self.given_params) != self.param_names:
-            raise ValueError(
+            raise ParametrizationError(
                 f"{type(self).__name__} has the parameters {sorted(self.param_names)}, got "
                 f"{sorted(self.given_params)}"
             )
@@ -246,7 +270,7 @@ class Group:
                 self.event_shape = tuple(param.shape)
                 param = param.ravel()
             if not same_shape(param.type.shape, shape):
-                raise ShapeError(
+                raise DimensionMismatchError(
                     f"parameter {name!r} of {type(self).__name__} must have shape {shape}, got "
                     f"{param.type.shape}"
                 )
@@ -281,6 +305,66 @@ class Group:
         if given:
             raise KeyError(f"start_sigma: the group has no variable {next(iter(given))!r}")
         return flat
+
+    def __getattr__(self, name: str) -> Any:
+        used = ELSEWHERE.get(name)
+        instead = f"; use {used}" if used else ""
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{instead}")
+
+    @property
+    def bij(self) -> Raveling:
+        """Between points and flat vectors."""
+        return Raveling(self.layout)
+
+    @property
+    def ordering(self) -> dict[str, tuple[str, slice, tuple[int, ...], str]]:
+        """Name, place, shape and dtype of each value variable in the flat vector."""
+        return self.bij.ordering
+
+    @property
+    def user_params(self) -> dict[str, Any] | None:
+        """Parameters that the user has given, None if they are the group's own."""
+        return dict(self.given_params) or None
+
+    @classmethod
+    def group_for_short_name(cls, name: str) -> type[Group]:
+        """Return the family of a name."""
+        return choose_family(name, None)
+
+    @classmethod
+    def group_for_params(cls, params: Mapping[str, Any]) -> type[Group]:
+        """Return the family that has parameters of these names."""
+        return choose_family(None, dict.fromkeys(params))
+
+    @classmethod
+    def register(cls, sbcls: type[Group]) -> type[Group]:
+        """Return a family, which is known already: from its class statement on."""
+        return sbcls
+
+    @property
+    def params_spec(self) -> dict[str, tuple[int | None, ...]]:
+        """Another name of :meth:`param_shapes`."""
+        return self.param_shapes()
+
+    def create_shared_params(
+        self, start: Mapping[str, Any] | None = None, start_sigma: Mapping[str, Any] | None = None
+    ) -> dict[str, SharedVariable]:
+        """Return new parameters, as those that the group starts from.
+
+        Parameters
+        ----------
+        start, start_sigma
+            As for the class.
+        """
+        point = self.model.initial_point(self.random_seed, {**self.start, **(start or {})})
+        values = self.initial_params(
+            self.layout.join(point), self._flat_sigma(start_sigma or self.start_sigma)
+        )
+        dtype = pytensor.config.floatX
+        return {
+            name: pytensor.shared(np.asarray(value, dtype=dtype), name=name, shape=value.shape)
+            for name, value in values.items()
+        }
 
     # -- what a family implements -------------------------------------------------------------
 
@@ -484,16 +568,16 @@ def check_continuous(model: Model, variables: Iterable[TensorVariable]) -> None:
     variables = list(variables)
     if not variables:
         nothing = not model.free_RVs
-        raise ModelError(
+        raise GroupError(
             "The model has no free random variables: there is nothing to infer."
             if nothing
             else "A group needs at least one variable; leave `group` out for all the rest."
         )
     for rv in variables:
         if rv not in model.rvs_to_transforms:
-            raise ModelError(f"{rv.name!r} is not a free random variable of the model")
+            raise GroupError(f"{rv.name!r} is not a free random variable of the model")
         if not model.rvs_to_values[rv].dtype.startswith("float"):
-            raise ModelError(
+            raise GroupError(
                 f"The free variable {rv.name!r} is discrete, but variational inference needs a "
                 "gradient. Marginalize it: write its sum over the states as a mixture, as in "
                 "vb.Mixture or vb.NormalMixture."

@@ -36,10 +36,27 @@ class EmpiricalGroup(Group):
 
     Parameters
     ----------
-    group, vfam, params, random_seed, model, options, start
-        As for :class:`Group`; the parameter is ``histogram``, one row a particle.
-    trace, size, jitter
-        As for :class:`Empirical`.
+    group : sequence of TensorVariable, optional
+        Free random variables; by default those of the model that no other group of the
+        approximation has.
+    vfam : str, optional
+        Name of the family; a class of its own needs none.
+    params : dict, optional
+        Parameters by name, as numbers or as expressions, in the place of the group's own.
+    random_seed : int, optional
+        Seed of everything random in the fit.
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    options : dict, optional
+        Further arguments of the family.
+    start : dict, optional
+        Where to start, by variable name.
+    trace : arviz.InferenceData, xarray.DataTree or xarray.Dataset, optional
+        Draws that become the particles.
+    size : int, optional
+        Number of particles, instead of ``trace``.
+    jitter : float, default 1
+        Standard deviation, in the unconstrained space, of ``size`` particles about the start.
     """
 
     short_name: ClassVar[str] = "empirical"

@@ -33,8 +33,21 @@ class GaussianMixtureGroup(Group):
     ----------
     options : dict, optional
         ``components``: the number K, 2 by default.
-    group, vfam, params, random_seed, model, start, start_sigma
-        As for :class:`vibayes.Group`.
+    group : sequence of TensorVariable, optional
+        Free random variables; by default those of the model that no other group of the
+        approximation has.
+    vfam : str, optional
+        Name of the family; a class of its own needs none.
+    params : dict, optional
+        Parameters by name, as numbers or as expressions, in the place of the group's own.
+    random_seed : int, optional
+        Seed of everything random in the fit.
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    start : dict, optional
+        Where to start, by variable name.
+    start_sigma : dict, optional
+        Standard deviations to start from, by variable name, in the unconstrained space.
     """
 
     short_name: ClassVar[str] = "gaussian_mixture"

@@ -15,7 +15,7 @@ from vibayes.backend.compiled import Compiled
 from vibayes.backend.graphs import as_replacements, check_replaced
 from vibayes.backend.seeds import as_seed_sequence, new_generator
 from vibayes.context import modelcontext
-from vibayes.exceptions import ModelError, ShapeError
+from vibayes.exceptions import GroupError, ModelError, ShapeError
 from vibayes.families.base import Group
 from vibayes.families.draws import Draws
 from vibayes.model.core import Model
@@ -176,6 +176,7 @@ class Joint:
         deterministic
             Whether every draw is the centre of the approximation: a bool, or a symbolic one.
         """
+        check_lengths(self.model, self.groups)
         z: dict[TensorVariable, TensorVariable] = {}
         drawn = []
         updates: dict[Variable, Variable] = {}
@@ -239,12 +240,12 @@ def attach_rest(model: Model, groups: Sequence[Group]) -> None:
     """Give the group that was made without variables all those that no other group has."""
     open_groups = [group for group in groups if not group.variables]
     if len(open_groups) > 1:
-        raise ModelError("Only one group can stand for all the rest of the variables")
+        raise GroupError("Only one group can stand for all the rest of the variables")
     for group in open_groups:
         taken = {rv for other in groups for rv in other.variables}
         rest = [rv for rv in model.free_RVs if rv not in taken]
         if model.free_RVs and not rest:
-            raise ModelError("No variables are left for the group that is to have the rest")
+            raise GroupError("No variables are left for the group that is to have the rest")
         group.attach(rest)
 
 
@@ -254,10 +255,24 @@ def check_cover(model: Model, groups: Sequence[Group]) -> None:
     for group in groups:
         for rv in group.variables:
             if rv in seen:
-                raise ModelError(f"{rv.name!r} belongs to two groups")
+                raise GroupError(f"{rv.name!r} belongs to two groups")
             seen.add(rv)
     if missing := [rv.name for rv in model.free_RVs if rv not in seen]:
-        raise ModelError(f"No group holds {', '.join(map(repr, missing))}")
+        raise GroupError(f"No group holds {', '.join(map(repr, missing))}")
+
+
+def check_lengths(model: Model, groups: Sequence[Group]) -> None:
+    """Raise if free variables have other lengths than when groups were made for them."""
+    values = set(model.value_vars)
+    for group in groups:
+        for rv, value in zip(group.variables, group.layout.value_vars, strict=True):
+            if value not in values:
+                raise ModelError(
+                    f"the free variable {rv.name!r} has changed its length since the approximation "
+                    f"was made, from {value.type.shape} to {model.rvs_to_values[rv].type.shape}. "
+                    f"Fit the model again, or draw it anew by sample_vars of "
+                    f"sample_posterior_predictive."
+                )
 
 
 def local_groups(local_rv: Mapping[TensorVariable, Any], model: Model) -> list[Group]:

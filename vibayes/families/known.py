@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vibayes.arguments import shown
+from vibayes.exceptions import ParametrizationError, UnknownNameError
 from vibayes.registry import Registry
 
 __all__ = ["FAMILIES", "choose_family"]
@@ -25,7 +26,9 @@ def choose_family(vfam: str | None, params: Mapping[str, Any] | None) -> type:
         for family in FAMILIES.values():
             if family.accepts(vfam):
                 return family
-        raise ValueError(f"vfam {vfam!r} is unknown; known are {known}, and formulas of flows")
+        raise UnknownNameError(
+            f"vfam {vfam!r} is unknown; known are {known}, and formulas of flows"
+        )
     if params is None:
         raise ValueError(f"Group: give vfam (one of {known}) or params")
     if not isinstance(params, Mapping):
@@ -33,7 +36,7 @@ def choose_family(vfam: str | None, params: Mapping[str, Any] | None) -> type:
     for family in FAMILIES.values():
         if family.param_names == set(params):
             return family
-    raise ValueError(
+    raise ParametrizationError(
         f"params: no family has the parameters {sorted(map(str, params))}; known families are "
         f"{known}"
     )

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from vibayes import interrupts
+from vibayes import interrupts, progress
 from vibayes.approximations.base import Approximation, judge
 from vibayes.exceptions import ApproximationWarning
 from vibayes.registry import Registry
@@ -105,6 +105,7 @@ class Method:
         """
         approx.outcome.seconds = None if began is None else time.perf_counter() - began
         if not diagnose:
+            progress.conclude()
             return approx
         frames = frames_of_library()
         try:

@@ -8,15 +8,21 @@ from typing import Any
 
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes import progress
 from vibayes.approximations.base import Approximation
-from vibayes.arguments import check_arguments, shown
+from vibayes.arguments import check_arguments, check_whole, shown
 from vibayes.context import modelcontext
+from vibayes.exceptions import UnknownNameError
 from vibayes.families.known import FAMILIES
 from vibayes.inference.base import METHODS, Method
 from vibayes.inference.methods import FamilyInference
+from vibayes.model.cluster import check_client
 from vibayes.model.core import Model
+from vibayes.model.passes import computing
 
 __all__ = ["fit"]
+
+FEWEST_BYTES = 2**26  # of memory, for the partitions that are read ahead
 
 
 @check_arguments
@@ -31,6 +37,8 @@ def fit(
     diagnose: bool = True,
     *,
     local_rv: Mapping[TensorVariable, Any] | None = None,
+    client: Any = None,
+    memory_limit: int | None = None,
     **kwargs: Any,
 ) -> Approximation:
     """Fit an approximate posterior, and judge it.
@@ -66,6 +74,11 @@ def fit(
     local_rv
         Variables that belong to the observations of a minibatch; see
         :class:`vibayes.SingleGroupApproximation`.
+    client : distributed.Client, optional
+        A Dask cluster, on whose workers the rows of the data are kept and summed over: for fits
+        that need no steps of an optimizer. See ``docs/large_data.md``.
+    memory_limit
+        Bytes that passes over data that are read may take, 1 GiB by default.
     **kwargs
         Arguments of :meth:`vibayes.Inference.fit`.
 
@@ -100,32 +113,48 @@ def fit(
     >>> approx.sample(100, random_seed=1).posterior["mu"].shape
     (1, 100)
     """
+    check_client(client)
+    if memory_limit is not None:
+        memory_limit = check_whole(memory_limit, "memory_limit", least=FEWEST_BYTES)
     options = dict(inf_kwargs or {})
+    if start_sigma and inf_kwargs is None and not isinstance(method, Method):
+        maker = named_method(method)[0] if isinstance(method, str) else method
+        if are_options(start_sigma, maker, modelcontext(model)):
+            options, start_sigma = dict(start_sigma), None
+    named = {"start": start, "start_sigma": start_sigma, "local_rv": local_rv}
+    show = bool(kwargs.get("progressbar", True))
+    with progress.shown(show, "looking at the model"), computing(client, memory_limit):
+        inference = inference_of(method, model, random_seed, options, named)
+        return inference.fit(n, diagnose=diagnose, **kwargs)
+
+
+def inference_of(
+    method: Any,
+    model: Any,
+    random_seed: Any,
+    options: dict[str, Any],
+    named: Mapping[str, Any],
+) -> Method:
+    """Return the method that a fit runs.
+
+    Raises
+    ------
+    TypeError
+        If there are arguments for a method that is made already.
+    """
+    named = {name: value for name, value in named.items() if value is not None}
     if isinstance(method, Method):
-        given = {
-            "start": start,
-            "start_sigma": start_sigma,
-            "random_seed": random_seed,
-            "local_rv": local_rv,
-        }
-        if extra := [name for name, v in given.items() if v is not None] + list(options):
+        given = [*named, *options, *(["random_seed"] if random_seed is not None else [])]
+        if given:
             raise TypeError(
-                f"{extra[0]} has no effect on an inference object that is made already; "
+                f"{given[0]} has no effect on an inference object that is made already; "
                 f"pass it to {type(method).__name__}(...)"
             )
-        return method.fit(n, diagnose=diagnose, **kwargs)
+        return method
     if isinstance(method, str):
         method, of_name = named_method(method)
         options = of_name | options
-    if start_sigma and inf_kwargs is None and are_options(start_sigma, method, modelcontext(model)):
-        options |= start_sigma
-        start_sigma = None
-    named = {"start": start, "start_sigma": start_sigma, "local_rv": local_rv}
-    for name, value in named.items():
-        if value is not None:
-            options.setdefault(name, value)
-    inference = made_method(method, model, random_seed, options)
-    return inference.fit(n, diagnose=diagnose, **kwargs)
+    return made_method(method, model, random_seed, named | options)
 
 
 def are_options(given: Mapping[str, Any], method: Any, model: Model) -> bool:
@@ -151,7 +180,7 @@ def named_method(name: str) -> tuple[type[Method], dict[str, Any]]:
         method = FamilyInference.of(FAMILIES[key])
     if method is None or (formula and not method.formula_option):
         known = [*sorted(METHODS), *(f"{m}=FORMULA" for m in METHODS if METHODS[m].formula_option)]
-        raise ValueError(
+        raise UnknownNameError(
             f"method {name!r} is unknown; known are {', '.join(map(repr, known))}, and the "
             f"families {', '.join(map(repr, sorted(FAMILIES)))}"
         )

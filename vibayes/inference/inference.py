@@ -11,7 +11,7 @@ from typing import Any, Self
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 
-from vibayes import interrupts
+from vibayes import interrupts, progress
 from vibayes.approximations.base import Approximation
 from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.compiled import Compiled
@@ -276,29 +276,33 @@ class Inference(Method):
         call = describe_fit(type(self).__qualname__, self.objective.op, options, budget)
         if isinstance(mode, JaxDevices):  # whose random numbers are others
             call["backend"] = "jax"
-        before = self.last_run
         reports = among_processes(self.approx.model, mode, budget)
-        progressbar = progressbar and reports
-        self.last_run = begin_run(
-            self.objective, options, call, kept, self.last_run, callbacks, mode
-        )
-        found = self.last_run.keeping.found
-        by_schedule = budget is not None and not is_normal_fit(self.objective, options)
-        if by_schedule and "obj_n_mc" not in options.given and not self.approx.model.minibatches:
-            options = options.but(obj_n_mc=10)
-        start: Start = partial(self._start, mode)
-        by_rule = not is_chosen_by_hand(backend, users_mode) and budget is None
-        if by_rule and are_too_few(self.objective, options, n_steps):
-            self.last_run = replace(self.last_run, compiled=partial(start, options))
-            start = partial(self._start, EVALUATE_MODE)
-        with evaluating_as(mode):
+        limit, show = None if budget is None else budget.seconds, progressbar and reports
+        with progress.shown(show, "looking at the model", limit), evaluating_as(mode):
+            before = self.last_run
+            self.last_run = begin_run(
+                self.objective, options, call, kept, self.last_run, callbacks, mode
+            )
+            found = self.last_run.keeping.found
+            by_schedule = budget is not None and not is_normal_fit(self.objective, options)
+            if (
+                by_schedule
+                and "obj_n_mc" not in options.given
+                and not self.approx.model.minibatches
+            ):
+                options = options.but(obj_n_mc=10)
+            start: Start = partial(self._start, mode)
+            by_rule = not is_chosen_by_hand(backend, users_mode) and budget is None
+            if by_rule and are_too_few(self.objective, options, n_steps):
+                self.last_run = replace(self.last_run, compiled=partial(start, options))
+                start = partial(self._start, EVALUATE_MODE)
             try:
                 if found is not None and found.is_done(n_steps if budget is None else None):
                     self._end_by_file(found.state, budget, options, start)
                 elif budget is None:
-                    fit_steps(self.last_run, n_steps, options, start, progressbar)
+                    fit_steps(self.last_run, n_steps, options, start)
                 elif by_schedule:
-                    fit_by_schedule(self.approx, self.last_run, budget, options, start, progressbar)
+                    fit_by_schedule(self.approx, self.last_run, budget, options, start)
                 else:
                     self.last_run = replace(self.last_run, is_search=True)
                     self.approx.model.check_shapes()
@@ -381,7 +385,8 @@ class Inference(Method):
             loop = run.compiled(loop.fit_state(run.keeping.call, callbacks))
             self.last_run = replace(self.last_run, compiled=None)
         began = time.perf_counter()
-        loop.run(n, callbacks, progressbar)
+        with progress.shown(progressbar, "taking steps"):
+            loop.run(n, callbacks)
         earlier = self.approx.outcome.seconds or 0.0
         self.approx.outcome.seconds = earlier + time.perf_counter() - began
         self.approx.ending = ending_of(loop)

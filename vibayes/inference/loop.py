@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -11,13 +12,14 @@ from typing import Any
 import numpy as np
 from pytensor.compile.sharedvalue import SharedVariable
 
-from vibayes import interrupts
+from vibayes import interrupts, progress
 from vibayes.approximations.base import Approximation
 from vibayes.callbacks.base import Callback, calling, period
 from vibayes.exceptions import ProcessError, StorageWarning
 from vibayes.inference.sensible import Level, last_sensible
 from vibayes.inference.steps import CompiledSteps, State
-from vibayes.progress import Progress, logger, loss_text
+from vibayes.model.core import Model
+from vibayes.progress import logger, loss_text
 from vibayes.records.fit_state import FitState
 from vibayes.streaming.feed import Feeds
 
@@ -145,7 +147,6 @@ class FitLoop:
         self,
         n: int,
         callbacks: Sequence[Callable[..., None]],
-        progressbar: bool,
         saved: FitState | None = None,
         after_chunk: Callable[[], None] | None = None,
     ) -> None:
@@ -157,8 +158,6 @@ class FitLoop:
             Number of iterations.
         callbacks
             See :meth:`vibayes.Inference.fit`.
-        progressbar
-            Whether to show a progress bar.
         saved
             The state from which the fit goes on, whose callbacks have a memory.
         after_chunk
@@ -174,7 +173,8 @@ class FitLoop:
         """
         looks = [(callback, period(callback)) for callback in callbacks]
         end = self.iteration + n
-        progress = Progress(n, progressbar)
+        report = progress.current()
+        report.count(n, passes_over_data(self.approx.model))
         begun, self._seen = self.iteration, -1
         self.ended = self.interrupted = False
         try:
@@ -196,21 +196,21 @@ class FitLoop:
                 self._seen = self.iteration
                 if after_chunk is not None:
                     after_chunk()
-                progress.update(self.iteration - begun, self.losses)
+                report.done, report.losses = self.iteration - begun, self.losses
         except (KeyboardInterrupt, StopIteration) as stop:
             self._tell_others(stop)
             self.ended = isinstance(stop, StopIteration)
             self.interrupted = not self.ended
-            self._finish(progress, begun)
+            self._finish(report, begun)
             if str(stop):
                 logger.info(str(stop))
             self._report("Ended at" if isinstance(stop, Ended) else "Interrupted at", end)
         except BaseException as error:
             self._tell_others(error)
-            self._finish(progress, begun)
+            self._finish(report, begun)
             raise
         else:
-            self._finish(progress, begun)
+            self._finish(report, begun)
             self._report("Finished", end)
         finally:
             self.feeds.stop()
@@ -358,7 +358,7 @@ class FitLoop:
                 vectors[part.vector][part.start : part.stop] = value.ravel()
             self._done = (replace(state, vectors=vectors), i)
 
-    def _finish(self, progress: Progress, begun: int) -> None:
+    def _finish(self, report: progress.Report, begun: int) -> None:
         with interrupts.shut():
             self.sync()
             # what is left behind must not be a view of memory that a later run shares
@@ -366,7 +366,8 @@ class FitLoop:
                 shared.set_value(shared.get_value(borrow=False), borrow=True)
                 self._synced[key] = shared.get_value(borrow=True)
             self.approx.hist = np.array(self._all_losses())
-            progress.close(self.iteration - begun, self.losses)
+            report.done, report.losses = self.iteration - begun, self.losses
+            report.is_counting = False
 
     def _record(self, i: int, losses: np.ndarray) -> None:
         if self.steps.has_loss:
@@ -534,3 +535,10 @@ def first_bad(state: State, loop: FitLoop, key: SharedVariable) -> float:
     """Return the first number of a tensor that is not finite."""
     value = loop.steps.value(state, key).ravel()
     return float(value[~np.isfinite(value)][0])
+
+
+def passes_over_data(model: Model) -> float:
+    """Return by how much of a pass over the data of minibatches a step goes; zero without any."""
+    sampled = [m for m in model.minibatches if m.is_sampled]
+    shares = (math.prod(m.batch_shape) / max(math.prod(m.whole_shape), 1) for m in sampled)
+    return max(shares, default=0.0)

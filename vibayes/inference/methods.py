@@ -60,8 +60,15 @@ class KLqp(Inference):
         KL(q \| p(z))`.
     path_derivative : bool, default False
         Whether to use the path-derivative gradient ("sticking the landing").
-    model, random_seed, start, start_sigma
-        As for :class:`vibayes.MeanField`, if ``approx`` is not given.
+    model : Model, optional
+        The model; by default the one of the ``with`` block, if ``approx`` is not given.
+    random_seed : int, optional
+        Seed of everything random in the fit, if ``approx`` is not given.
+    start : dict, optional
+        Where to start, by variable name, if ``approx`` is not given.
+    start_sigma : dict, optional
+        Standard deviations to start from, by variable name, in the unconstrained space, if
+        ``approx`` is not given.
 
     Examples
     --------
@@ -186,8 +193,16 @@ class ADVI(FamilyInference):
 
     Parameters
     ----------
-    local_rv, model, cost_part_grad_scale, scale_cost_to_minibatch
-        As for :class:`FamilyInference`.
+    local_rv : dict, optional
+        Variables that belong to the observations of a minibatch, with their parameters as
+        functions of it: ``{z: (mu, rho)}`` or ``{z: {"mu": mu, "rho": rho}}``; the family has the
+        other variables.
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    cost_part_grad_scale : float or scalar variable, default 1
+        Factor of that part of the gradient whose expectation is zero: 0 is the path derivative.
+    scale_cost_to_minibatch : bool, default True
+        Whether the loss is of the size of a minibatch, and not of the whole data.
     random_seed : int, optional
         Seed of everything random in the fit.
     start : dict, optional
@@ -222,9 +237,26 @@ class FullRankADVI(FamilyInference):
 
     Parameters
     ----------
-    local_rv, model, cost_part_grad_scale, scale_cost_to_minibatch, random_seed, start, \
-start_sigma, beta, path_derivative
-        As for :class:`ADVI`.
+    local_rv : dict, optional
+        Variables that belong to the observations of a minibatch, with their parameters as
+        functions of it: ``{z: (mu, rho)}`` or ``{z: {"mu": mu, "rho": rho}}``; the family has the
+        other variables.
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    cost_part_grad_scale : float or scalar variable, default 1
+        Factor of that part of the gradient whose expectation is zero: 0 is the path derivative.
+    scale_cost_to_minibatch : bool, default True
+        Whether the loss is of the size of a minibatch, and not of the whole data.
+    random_seed : int, optional
+        Seed of everything random in the fit.
+    start : dict, optional
+        Where to start, by variable name.
+    start_sigma : dict, optional
+        Standard deviations to start from, by variable name, in the unconstrained space.
+    beta : float, default 1
+        Weight of the divergence from the prior.
+    path_derivative : bool, default False
+        Whether to use the path-derivative gradient ("sticking the landing").
 
     References
     ----------
@@ -255,9 +287,26 @@ class LowRankADVI(FamilyInference):
     ----------
     rank : int, optional
         Rank of the part beside the diagonal; see :class:`vibayes.LowRank`.
-    local_rv, model, cost_part_grad_scale, scale_cost_to_minibatch, random_seed, start, \
-start_sigma, beta, path_derivative
-        As for :class:`ADVI`.
+    local_rv : dict, optional
+        Variables that belong to the observations of a minibatch, with their parameters as
+        functions of it: ``{z: (mu, rho)}`` or ``{z: {"mu": mu, "rho": rho}}``; the family has the
+        other variables.
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    cost_part_grad_scale : float or scalar variable, default 1
+        Factor of that part of the gradient whose expectation is zero: 0 is the path derivative.
+    scale_cost_to_minibatch : bool, default True
+        Whether the loss is of the size of a minibatch, and not of the whole data.
+    random_seed : int, optional
+        Seed of everything random in the fit.
+    start : dict, optional
+        Where to start, by variable name.
+    start_sigma : dict, optional
+        Standard deviations to start from, by variable name, in the unconstrained space.
+    beta : float, default 1
+        Weight of the divergence from the prior.
+    path_derivative : bool, default False
+        Whether to use the path-derivative gradient ("sticking the landing").
 
     References
     ----------
@@ -278,9 +327,26 @@ class NFVI(FamilyInference):
         Flows, as a formula such as ``"planar*8"`` or as objects; see
         :class:`vibayes.NormalizingFlow`. After it, ``model`` and ``random_seed`` are taken by
         position too.
-    local_rv, model, cost_part_grad_scale, scale_cost_to_minibatch, random_seed, start, \
-start_sigma, beta, path_derivative
-        As for :class:`ADVI`.
+    local_rv : dict, optional
+        Variables that belong to the observations of a minibatch, with their parameters as
+        functions of it: ``{z: (mu, rho)}`` or ``{z: {"mu": mu, "rho": rho}}``; the family has the
+        other variables.
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    cost_part_grad_scale : float or scalar variable, default 1
+        Factor of that part of the gradient whose expectation is zero: 0 is the path derivative.
+    scale_cost_to_minibatch : bool, default True
+        Whether the loss is of the size of a minibatch, and not of the whole data.
+    random_seed : int, optional
+        Seed of everything random in the fit.
+    start : dict, optional
+        Where to start, by variable name.
+    start_sigma : dict, optional
+        Standard deviations to start from, by variable name, in the unconstrained space.
+    beta : float, default 1
+        Weight of the divergence from the prior.
+    path_derivative : bool, default False
+        Whether to use the path-derivative gradient ("sticking the landing").
 
     References
     ----------

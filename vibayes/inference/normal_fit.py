@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
-from vibayes import interrupts
+from vibayes import interrupts, progress
 from vibayes.approximations.base import Approximation
+from vibayes.backend.modes import evaluate
 from vibayes.callbacks.base import Callback, calling, period
 from vibayes.model.target import Target, is_deterministic, sample_size
 from vibayes.objectives.base import ObjectiveFunction
@@ -22,6 +24,7 @@ from vibayes.search.normals import (
     FittedNormal,
     fit_diagonal,
     fit_mean_field,
+    mirrored_normals,
     stratified_normals,
 )
 from vibayes.verdict.judge import FEWEST_DRAWS, draws_to_judge
@@ -44,7 +47,7 @@ def is_normal_fit(objective: ObjectiveFunction, options: StepOptions) -> bool:
         and objective.op.is_elbo
         and approx.is_normal
         and (approx.ddim <= MOST_DENSE or approx.groups[0].is_diagonal)
-        and not approx.model.has_streams
+        and all(m.in_memory or m.stands_for_all for m in approx.model.minibatches)
         and is_deterministic(approx.model)
     )
 
@@ -70,9 +73,10 @@ class Recorder:
                 with calling(callback):
                     callback.start(approx)
 
-    def __call__(self, q: FittedNormal) -> None:
-        """Take over a normal, if it is better than all before."""
-        if self._losses and -q.elbo > self._losses[-1]:
+    def __call__(self, q: FittedNormal, is_last: bool = False) -> None:
+        """Take over a normal, if it is better than all before, or the last."""
+        worse = not np.isfinite(q.elbo) or (self._losses and -q.elbo > self._losses[-1])
+        if worse and not is_last:
             return
         with interrupts.shut():
             set_normal(self.approx, q)
@@ -112,23 +116,47 @@ def fit_normal_family(
 def found_ending(approx: Approximation, budget: Budget, record: Recorder) -> Ending:
     """Take all steps, and return why they ended."""
     rng = approx.spawn_generator()
+    progress.say("compiling the log density")
     target = Target(approx.model, start=current_center(approx))
     diagonal = approx.groups[0].is_diagonal
+    if not len(approx.hist) and all(map(approx.groups[0].holds, ("mean", "std"))):
+        record(start_of_fit(approx, target))
     if target.ddim > MOST_DENSE:
         noise = stratified_normals(MEDIUM_NOISE, target.ddim, rng)
+        progress.say("independent normals")
         best, findings = fit_diagonal(target, noise, budget, observe=record), None
     else:
-        count, observe = draws_to_judge(approx.model), None if diagonal else record
-        begin = found_on_sample(approx, rng, budget)
+        on_the_way: list[FittedNormal] = []
+        count, observe = draws_to_judge(approx.model), on_the_way.append if diagonal else record
+        begin = None if target.by_rows else found_on_sample(approx, rng, budget)
         if begin is not None:
             count = FEWEST_DRAWS
         exploration = glance(target, rng, budget, count, observe, begin)
         exploration = verified(exploration, rng, budget)
         best, findings = exploration.best, findings_of(exploration)
         if diagonal:
+            progress.say("independent normals")
+            for q in on_the_way:
+                record(independent(q).scored(target, exploration.noise)[0])
             best = fit_mean_field(target, best, exploration.noise, budget, observe=record)
-    record(best)
+    record(best, is_last=True)
     return Ending(best.converged, why_it_ended(best, budget), findings)
+
+
+def start_of_fit(approx: Approximation, target: Target) -> FittedNormal:
+    """Return where a fit starts, as a normal with its ELBO."""
+    (group,), (places,) = approx.groups, approx.places()
+    mean, sd = (np.asarray(v)[np.argsort(places)] for v in evaluate([group.mean, group.std]))
+    noise = mirrored_normals(MEDIUM_NOISE, target.ddim, np.random.default_rng(0))
+    return FittedNormal(mean.astype("float64"), sd.astype("float64")).scored(target, noise)[0]
+
+
+def independent(q: FittedNormal) -> FittedNormal:
+    """Return the independent normals that are closest to a normal, in the sense of the ELBO."""
+    if q.is_diagonal:
+        return q
+    inverse = solve_triangular(q.root, np.eye(len(q.mean)), lower=True)
+    return FittedNormal(q.mean, 1 / np.sqrt((inverse**2).sum(axis=0)))
 
 
 def why_it_ended(best: FittedNormal, budget: Budget) -> str:
@@ -147,4 +175,5 @@ def found_on_sample(
         return None
     sample = approx.model.sampled_data_replacements(rows, rng)
     target = Target(approx.model, sample, start=current_center(approx))
-    return glance(target, rng, budget, FEWEST_DRAWS).best
+    with progress.aside(f"on {rows:,} rows"):
+        return glance(target, rng, budget, FEWEST_DRAWS).best

@@ -13,7 +13,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 from pytensor.tensor.random.type import RandomType
 
-from vibayes import interrupts
+from vibayes import interrupts, progress
 from vibayes.approximations.base import Approximation
 from vibayes.backend.compiled import Compiled
 from vibayes.backend.jax import JaxDevices, from_first
@@ -167,13 +167,14 @@ def find(find_here: Callable[[], Keeping], checkpoint: Checkpoint | None, mode: 
     return own[0] if own else Keeping(call, None, found)
 
 
-def fit_steps(run: Run, n: int, options: StepOptions, start: Start, progressbar: bool) -> None:
+def fit_steps(run: Run, n: int, options: StepOptions, start: Start) -> None:
     """Take steps up to the n-th."""
     keeping = run.keeping
     loop = start(options, keeping.saved)
     look = keeping.after_chunk(loop, run.callbacks)
     interrupts.check()
-    loop.run(n - loop.iteration, run.callbacks, progressbar, keeping.saved, look)
+    progress.say("taking steps")
+    loop.run(n - loop.iteration, run.callbacks, keeping.saved, look)
     loop.approx.ending = ending_of(loop)
     keeping.finish(loop, run.callbacks)
 
@@ -204,6 +205,7 @@ def start_loop(
     seeds = seeds_record(approx.noise_seeds)
     approx.model.check_shapes()
     guards = guards_for(approx.model, options, mode)
+    progress.say("compiling steps")
     steps, made_from = compiled_steps(objective, options, mode, own, guards)
     shared = dict(zip(made_from, approx.params, strict=True))
     shared |= {v: v for v in users_variables(objective, options)}
@@ -344,12 +346,15 @@ def ending_of(loop: FitLoop) -> Ending:
     """Return why a fit ended that was told when to stop."""
     if loop.interrupted:
         return Ending(None, f"{INTERRUPTED}: {loop.iteration:,} iterations were done")
-    return ending_after(loop.iteration, loop.losses if loop.steps.has_loss else loop.losses[:0])
+    losses = loop.losses if loop.steps.has_loss else loop.losses[:0]
+    return ending_after(loop.iteration, losses, by_callback=loop.ended)
 
 
-def ending_after(iterations: int, losses: np.ndarray) -> Ending:
-    """Return the ending of a fit that has done all its iterations; losses may be missing."""
+def ending_after(iterations: int, losses: np.ndarray, by_callback: bool = False) -> Ending:
+    """Return the ending of a fit that is done, or that a callback ended; losses may be missing."""
     reason = f"{iterations:,} iterations were done"
+    if by_callback:
+        reason = f"a callback ended it after {iterations:,} iterations"
     if len(losses) < FEWEST_LOSSES:
         return Ending(None, reason)
     trend = loss_trend(losses)

@@ -19,6 +19,7 @@ import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
 
+from vibayes import progress
 from vibayes.approximations.base import Approximation
 from vibayes.backend.shared import assign, flat_values, set_flat_values
 from vibayes.callbacks import Callback
@@ -121,6 +122,7 @@ class Schedule(Callback):
 
     def _phase(self, place: int, begun: int) -> None:
         self._place, self._begun = place, begun
+        progress.say(f"steps at rate {RATES[place]:g}")
         assign(self.optimizer.rate, RATES[place])
 
     @property

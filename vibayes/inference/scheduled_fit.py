@@ -26,7 +26,6 @@ def fit_by_schedule(
     budget: Budget,
     options: StepOptions,
     start: Start,
-    progressbar: bool,
 ) -> None:
     """Take steps at rates that go down, until averages are accurate or the budget is used up.
 
@@ -42,8 +41,6 @@ def fit_by_schedule(
         Options of the steps; the optimizer is the schedule's own.
     start
         Makes the loop.
-    progressbar
-        Whether to show a progress bar.
     """
     saved = run.keeping.saved
     if saved is None:
@@ -58,7 +55,7 @@ def fit_by_schedule(
     approx.ending = schedule.ending
     try:
         left = schedule.most_steps - loop.iteration
-        loop.run(left, looks, progressbar, saved, run.keeping.after_chunk(loop, looks))
+        loop.run(left, looks, saved, run.keeping.after_chunk(loop, looks))
     finally:
         approx.ending = schedule.ending
     run.keeping.finish(loop, looks)

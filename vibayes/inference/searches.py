@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vibayes import interrupts
+from vibayes import interrupts, progress
 from vibayes.approximations.base import Approximation
 from vibayes.approximations.empirical import Empirical
 from vibayes.approximations.full_rank import FullRank
@@ -23,13 +23,15 @@ from vibayes.backend.seeds import as_seed_sequence, new_generator
 from vibayes.context import modelcontext
 from vibayes.exceptions import ModelError
 from vibayes.families.base import check_continuous
-from vibayes.importance import GOOD_KHAT, smoothed
+from vibayes.importance import GOOD_KHAT, has_good_tail, smoothed
 from vibayes.inference.base import Method, make_budget
 from vibayes.inference.checkpoints import approximation_in, find_kept
 from vibayes.inference.normal_fit import fit_normal_family
 from vibayes.inference.runs import among_processes
+from vibayes.model.by_rows import check_goes_by_rows
 from vibayes.model.coordinates import Coordinates, bent_variables
 from vibayes.model.core import Model
+from vibayes.model.passes import computing_now
 from vibayes.model.target import Target, is_deterministic
 from vibayes.records.ending import INTERRUPTED, Ending
 from vibayes.records.findings import Attempt, Findings
@@ -39,19 +41,29 @@ from vibayes.search.centring import suited
 from vibayes.search.conditional import given_parameters, of_many
 from vibayes.search.explore import (
     LARGE,
+    MEDIUM_NOISE,
     Exploration,
     best_along,
     distinct_paths,
     enlarge,
     explore,
+    first_proposal,
     improvements,
-    proposal,
+    normal_of,
     searched,
+    show,
     verified,
 )
 from vibayes.search.findings import attempt_of, findings_of
 from vibayes.search.mixtures import FittedMixture, ImportanceSampler, WeightedDraws, fitted_mixture
-from vibayes.search.normals import FittedNormal, fit_mean_field, from_curvature
+from vibayes.search.modes import SearchPath
+from vibayes.search.normals import (
+    FittedNormal,
+    fit_mean_field,
+    from_curvature,
+    mirrored_normals,
+)
+from vibayes.search.whole import NormalTarget
 from vibayes.storage.calls import describe_seeds
 from vibayes.storage.checkpoint import Checkpoint
 from vibayes.verdict.judge import agrees, draws_to_judge
@@ -59,6 +71,7 @@ from vibayes.verdict.judge import agrees, draws_to_judge
 __all__ = ["AutoVI", "LaplaceVI", "MixtureVI", "PathfinderVI"]
 
 PARTICLES = 4000
+MANY_DRAWS = 1000  # of a normal in the place of the target, which cost nothing
 CLOSE_SHIFT, CLOSE_WIDTHS = 0.1, (0.9, 1.1)
 CENTRAL = 0.05, 0.95
 CONDITIONAL = "mixture for parameters"
@@ -97,7 +110,21 @@ class SearchMethod(Method):
         self.start: dict[str, Any] = dict(start or {})
         self._seeds = as_seed_sequence(random_seed)
         self._is_seeded = random_seed is not None
+        self._losses: list[float] = []
         self.approx: Approximation | None = None
+
+    def _observe(self, q: FittedNormal) -> None:
+        """Take note of the loss of a normal on the way, if it is the best so far."""
+        if np.isfinite(q.elbo) and not (self._losses and -q.elbo > self._losses[-1]):
+            self._losses.append(-q.elbo)
+
+    def _show(self, target: Target, paths: Sequence[SearchPath] = ()) -> None:
+        """Take note of where a search begins, and of the normals along the first of some paths."""
+        noise = mirrored_normals(MEDIUM_NOISE, target.ddim, np.random.default_rng(0))
+        begin = FittedNormal(target.start, np.full(target.ddim, 0.1))
+        on_the_way = [normal_of(z, root) for path in paths[:1] for z, root in path.trail]
+        for q in (begin, *on_the_way):
+            show(target, [q], noise, self._observe)
 
     @interrupts.Deferral(keeps_result=True)
     @check_arguments
@@ -125,7 +152,7 @@ class SearchMethod(Method):
         callbacks, **options
             Not to be given: there are no steps of an approximation to be called after.
         progressbar
-            Has no effect.
+            Whether to show what is being done, if there is a terminal or a notebook to show it in.
         diagnose
             Whether to judge the result and warn if it is not good.
         max_seconds, max_steps
@@ -162,24 +189,31 @@ class SearchMethod(Method):
                     f"max_seconds and max_steps limit it"
                 )
         check_continuous(self.model, self.model.free_RVs)
-        if self.model.has_streams or not is_deterministic(self.model):
+        if not is_deterministic(self.model):
             raise ModelError(
                 f'method="{self.short_name}" evaluates the log density of the whole data, which '
-                "are not in memory or other ones at each evaluation: fit a family by steps, such "
-                'as method="fullrank_advi"'
+                "are other ones at each evaluation: fit a family by steps, such as "
+                'method="fullrank_advi"'
             )
         self.model.check_shapes()
+        if self.model.has_streams or computing_now().client is not None:
+            check_goes_by_rows(self.model, f'method="{self.short_name}"')
         mode = resolve_steps_mode(backend, None, device, devices)
         budget = make_budget(max_seconds, max_steps)
-        kept = Checkpoint.wanted(checkpoint, None)
         among_processes(self.model, mode, budget)
         call = self._call(budget.steps)
         if isinstance(mode, JaxDevices):  # whose numbers are others in the last digits
             call["backend"] = "jax"
-        keeping = find_kept(call, kept, self.model)
-        with evaluating_as(mode):
+        with (
+            progress.shown(progressbar, "looking at the model", budget.seconds),
+            evaluating_as(mode),
+        ):
+            keeping = find_kept(call, Checkpoint.wanted(checkpoint, None), self.model)
             if keeping.found is None:
+                self._losses = []
                 approx = self.approx = self._search(budget)
+                if not len(approx.hist):
+                    approx.hist = np.array(self._losses)
                 keeping.finish_search(approx)
             else:
                 approx = self.approx = approximation_in(keeping.found, self.model)
@@ -204,6 +238,7 @@ class SearchMethod(Method):
         return new_generator(self._seeds.spawn(1)[0])
 
     def _target(self, **options: Any) -> Target:
+        progress.say("compiling the log density")
         seed = self._seeds.generate_state(4).tolist()
         return Target(self.model, start=self.start, random_seed=seed, **options)
 
@@ -239,8 +274,12 @@ class AutoVI(SearchMethod):
 
     Parameters
     ----------
-    model, random_seed, start
-        As for :class:`SearchMethod`.
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    random_seed : int, optional
+        Seed of everything random in the fit.
+    start : dict, optional
+        Where to start, by variable name.
 
     Notes
     -----
@@ -265,7 +304,9 @@ class AutoVI(SearchMethod):
         rng, target = self._generator(), self._target()
         if target.ddim > MOST_DENSE:  # families that have correlations would take too long
             return self._of_many(rng, budget)
-        tried, stopped = Tried(explore(target, rng, budget, draws_to_judge(self.model))), ""
+        self._show(target)
+        count = draws_to_judge(self.model)
+        tried, stopped = Tried(explore(target, rng, budget, count, self._observe)), ""
         try:
             for known in self._tries(tried, rng, budget):
                 tried = known
@@ -277,7 +318,7 @@ class AutoVI(SearchMethod):
         with interrupts.held():
             approx = tried.single or self._made_of(exploration, rng)
         converged = exploration.trusted and not stopped
-        reason = f"a good result was found after {budget.elapsed:.1f} seconds"
+        reason = f"a good result was found after {budget.elapsed:.1f} seconds{passes_of(target)}"
         if not converged:
             reason = stopped or budget.exhausted or "no family that was tried holds the posterior"
         approx.ending = Ending(converged, reason, findings_of(exploration, tried.attempts))
@@ -289,7 +330,7 @@ class AutoVI(SearchMethod):
         if target is not None:
             found = of_many(suited(target, rng, budget), rng, budget, PARTICLES // 2)
         if found is not None and found.trusted:
-            found = enlarge(found, rng)
+            found = enlarge(found, rng, budget)
         if found is None or not found.trusted:
             approx = self._made(MeanField, start=self.start)
             fit_normal_family(approx, budget)
@@ -311,14 +352,26 @@ class AutoVI(SearchMethod):
         """Try the mean field and the full rank."""
         exploration = tried.exploration
         best, target = exploration.best, exploration.target
-        mean_field = fit_mean_field(target, best, exploration.noise, budget)
-        values = mean_field.at(rng.standard_normal(exploration.noise.shape))
-        logp, logq = target.logp(values), mean_field.logq(values)
+        progress.say("independent normals")
+        even = target.by_rows and is_nearly_even(exploration.draws)
+        # that the normal is the posterior need not be paid for twice
+        stands_in: Any = NormalTarget(best) if even else target
+        mean_field = fit_mean_field(stands_in, best, exploration.noise, budget)
+        count = MANY_DRAWS if even else len(exploration.noise)
+        if target.by_rows and not even:
+            count = exploration.count
+        values = mean_field.at(rng.standard_normal((count, target.ddim)))
+        logp, logq = stands_in.logp(values), mean_field.logq(values)
         draws = WeightedDraws(values, *smoothed(logp - logq))
         tried = tried.noted("mean field", mean_field.elbo, draws, budget)
         tried = tried.noted("full rank", best.elbo, exploration.draws, budget)
         if not exploration.trusted:
             return tried
+        if even:  # few draws: what their weights change is known better than what they are
+            if is_nearly_even(draws) and is_close(values, draws):
+                return replace(tried, single=self._of_normal(MeanField, mean_field))
+            if is_close(exploration.draws.values, exploration.draws):
+                return replace(tried, single=self._of_normal(FullRank, best))
         findings = findings_of(exploration)
         if is_nearly_exact(draws) and (single := self._holding(MeanField, mean_field, findings)):
             return replace(tried, single=single)
@@ -337,7 +390,11 @@ class AutoVI(SearchMethod):
     def _better(self, tried: Tried, rng: np.random.Generator, budget: Budget) -> Iterator[Tried]:
         """Yield explorations whose draws are as good as can be had, the best one last."""
         exploration = tried.exploration
-        target = None if exploration.target.is_standardized else self._standardized()
+        target = None
+        known = exploration.target
+        # standard variables take a compilation
+        if not (known.is_standardized or known.by_rows or budget.is_late):
+            target = self._standardized()
         if target is not None:
             target = suited(target, rng, budget)
             other = explore(target, rng, budget, len(exploration.draws.values))
@@ -370,13 +427,14 @@ class AutoVI(SearchMethod):
 
     def _enlarged(self, tried: Tried, rng: np.random.Generator, budget: Budget) -> Tried:
         """Return what is known once there are as many draws as a result is made of."""
-        exploration = enlarge(tried.exploration, rng)
+        progress.say("drawing more")
+        exploration = enlarge(tried.exploration, rng, budget)
         lost_trust = tried.exploration.trusted and not exploration.trusted
         tried = replace(tried, exploration=exploration)
         if lost_trust:
             for known in self._better(tried, rng, budget):
                 tried = known
-            tried = replace(tried, exploration=enlarge(tried.exploration, rng))
+            tried = replace(tried, exploration=enlarge(tried.exploration, rng, budget))
         return tried
 
     def _made_of(self, exploration: Exploration, rng: np.random.Generator) -> Approximation:
@@ -417,6 +475,11 @@ class Tried:
         return replace(self, attempts=(*self.attempts, attempt))
 
 
+def passes_of(target: Target) -> str:
+    """Return in words how many passes over the data there were, nothing if they are in memory."""
+    return f", in {target.passes} passes over the data" if target.by_rows else ""
+
+
 def is_better(new: Exploration, old: Exploration) -> bool:
     """Tell whether the weights of one exploration are better than those of another.
 
@@ -445,6 +508,12 @@ def is_nearly_exact(draws: WeightedDraws) -> bool:
     return draws.khat < GOOD_KHAT and draws.size > EVEN_WEIGHTS * len(draws.values)
 
 
+def is_nearly_even(draws: WeightedDraws) -> bool:
+    """Tell the same of few draws, of which Pareto k-hat tells little if nearly all count."""
+    count = len(draws.values)
+    return draws.size > EVEN_WEIGHTS * count and has_good_tail(draws.khat, draws.size, count)
+
+
 def is_close(values: np.ndarray, draws: WeightedDraws) -> bool:
     """Tell whether draws have the means and widths of better ones, and can take their place."""
     shift = np.abs(values.mean(axis=0) - draws.mean) / draws.sd
@@ -463,8 +532,12 @@ class LaplaceVI(SearchMethod):
 
     Parameters
     ----------
-    model, random_seed, start
-        As for :class:`SearchMethod`.
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    random_seed : int, optional
+        Seed of everything random in the fit.
+    start : dict, optional
+        Where to start, by variable name.
 
     References
     ----------
@@ -486,6 +559,7 @@ class LaplaceVI(SearchMethod):
     def _search(self, budget: Budget) -> Approximation:
         target, rng = self._target(), self._generator()
         best = max(searched(target, rng, budget), key=lambda path: path.logp)
+        self._show(target, [best])
         approx = self._of_normal(FullRank, from_curvature(best.z, best.curvature))
         reason = "the search came to a mode" if best.converged else "no mode was found"
         approx.ending = Ending(best.converged, budget.exhausted or reason)
@@ -500,8 +574,12 @@ class PathfinderVI(SearchMethod):
 
     Parameters
     ----------
-    model, random_seed, start
-        As for :class:`SearchMethod`.
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    random_seed : int, optional
+        Seed of everything random in the fit.
+    start : dict, optional
+        Where to start, by variable name.
 
     References
     ----------
@@ -522,13 +600,15 @@ class PathfinderVI(SearchMethod):
     def _search(self, budget: Budget) -> Approximation:
         target, rng = self._target(), self._generator()
         paths = distinct_paths(searched(target, rng, budget))
+        progress.say("normals along the paths")
+        self._show(target, paths)
         normals = [best_along(target, path, rng) for path in paths]
         count = draws_to_judge(self.model)
         mixture = FittedMixture.make(
             np.zeros(len(normals)), [q.mean for q in normals], [q.root for q in normals]
         )
         sampler = ImportanceSampler.empty(target, max(count, 200 * len(normals)))
-        sampler = sampler.with_draws(proposal(mixture), rng)
+        sampler = sampler.with_draws(first_proposal(target, mixture), rng)
         draws = sampler.draws
         exploration = Exploration(
             target=target,
@@ -541,7 +621,7 @@ class PathfinderVI(SearchMethod):
         )
         if draws.khat < GOOD_KHAT:
             exploration = verified(exploration, rng, budget)
-        exploration = enlarge(exploration, rng)
+        exploration = enlarge(exploration, rng, budget)
         approx = self._of_draws(exploration, rng)
         reason = f"{len(paths)} paths came to their ends"
         converged = any(path.converged for path in paths)
@@ -554,8 +634,12 @@ class MixtureVI(SearchMethod):
 
     Parameters
     ----------
-    model, random_seed, start
-        As for :class:`SearchMethod`.
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    random_seed : int, optional
+        Seed of everything random in the fit.
+    start : dict, optional
+        Where to start, by variable name.
     components : int, optional
         Number of normals; as many as are needed by default.
 
@@ -601,12 +685,14 @@ class MixtureVI(SearchMethod):
                 f'method="mixture" is for up to {LARGE} unconstrained dimensions, the model has '
                 f'{target.ddim}: try method="auto"'
             )
-        exploration = explore(target, rng, budget, draws_to_judge(self.model))
+        self._show(target)
+        count = draws_to_judge(self.model)
+        exploration = explore(target, rng, budget, count, self._observe)
         stopped = ""
         try:
             for better in improvements(exploration, rng, budget):
                 exploration = better
-            exploration = enlarge(exploration, rng)
+            exploration = enlarge(exploration, rng, budget)
         except KeyboardInterrupt:
             stopped = INTERRUPTED
         with interrupts.held():

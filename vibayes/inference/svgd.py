@@ -36,8 +36,12 @@ class Stein(KSD):
     approx : Approximation, optional
         What is fitted; by default an :class:`~vibayes.Empirical` of 100 particles, for the model
         of the ``with`` block.
-    kernel, temperature
-        As for :class:`~vibayes.KSD`.
+    kernel : Kernel, callable or str, default rbf
+        :data:`~vibayes.objectives.kernels.rbf`, :data:`~vibayes.objectives.kernels.imq` or their
+        names, or a function that maps particles (n, d) to the matrix of :math:`k(x_j, x_i)` and
+        the sums of its gradients (n, d).
+    temperature : float, default 1
+        The approximation is one of :math:`p^{1 / T}`: above 1 it is broader.
     """
 
     @check_arguments
@@ -64,9 +68,18 @@ class ImplicitGradient(Inference):
     estimator : type of Operator, default KSD
         Makes the direction of an approximation and a kernel.
     kernel : Kernel, callable or str, default rbf
-        As for :class:`vibayes.objectives.stein.KSD`.
-    model, start, start_sigma, random_seed
-        As for :class:`vibayes.FullRank`, if ``approx`` is not given.
+        :data:`~vibayes.objectives.kernels.rbf`, :data:`~vibayes.objectives.kernels.imq` or their
+        names, or a function that maps particles (n, d) to the matrix of :math:`k(x_j, x_i)` and
+        the sums of its gradients (n, d).
+    model : Model, optional
+        The model; by default the one of the ``with`` block, if ``approx`` is not given.
+    start : dict, optional
+        Where to start, by variable name, if ``approx`` is not given.
+    start_sigma : dict, optional
+        Standard deviations to start from, by variable name, in the unconstrained space, if
+        ``approx`` is not given.
+    random_seed : int, optional
+        Seed of everything random in the fit, if ``approx`` is not given.
     **kwargs
         Further arguments of the estimator, such as ``temperature``.
 
@@ -111,10 +124,21 @@ class ASVGD(ImplicitGradient):
     ----------
     approx : Approximation, optional
         What is fitted; a full-rank normal by default.
-    estimator, kernel
-        As for :class:`ImplicitGradient`.
-    model, start, start_sigma, random_seed
-        As for :class:`vibayes.FullRank`, if ``approx`` is not given.
+    estimator : type of Operator, default KSD
+        Makes the direction of an approximation and a kernel.
+    kernel : Kernel, callable or str, default rbf
+        :data:`~vibayes.objectives.kernels.rbf`, :data:`~vibayes.objectives.kernels.imq` or their
+        names, or a function that maps particles (n, d) to the matrix of :math:`k(x_j, x_i)` and
+        the sums of its gradients (n, d).
+    model : Model, optional
+        The model; by default the one of the ``with`` block, if ``approx`` is not given.
+    start : dict, optional
+        Where to start, by variable name, if ``approx`` is not given.
+    start_sigma : dict, optional
+        Standard deviations to start from, by variable name, in the unconstrained space, if
+        ``approx`` is not given.
+    random_seed : int, optional
+        Seed of everything random in the fit, if ``approx`` is not given.
     temperature : float, default 1
         Above 1 the draws spread out more.
 
@@ -169,8 +193,18 @@ class ASVGD(ImplicitGradient):
 
         Parameters
         ----------
-        n, score, callbacks, progressbar, obj_n_mc, **kwargs
-            As for :meth:`vibayes.Inference.fit`.
+        n
+            Number of iterations; 10,000 by default.
+        score
+            Has no effect: there is no loss.
+        callbacks
+            Called as ``callback(approx, losses, i)``; see :class:`vibayes.callbacks.Callback`.
+        progressbar
+            Whether to show a progress bar, if there is a terminal or a notebook to show it in.
+        obj_n_mc
+            Number of draws that are moved at each iteration.
+        **kwargs
+            Further arguments of :meth:`vibayes.Inference.fit`.
         """
         return super().fit(n, score, callbacks, progressbar, obj_n_mc=obj_n_mc, **kwargs)
 
@@ -203,9 +237,11 @@ class SVGD(ImplicitGradient):
     random_seed : int, optional
         Seed of the jitter.
     estimator : type of Operator, default KSD
-        As for :class:`ImplicitGradient`.
+        Makes the direction of an approximation and a kernel.
     kernel : Kernel, callable or str, default rbf
-        As for :class:`vibayes.objectives.stein.KSD`.
+        :data:`~vibayes.objectives.kernels.rbf`, :data:`~vibayes.objectives.kernels.imq` or their
+        names, or a function that maps particles (n, d) to the matrix of :math:`k(x_j, x_i)` and
+        the sums of its gradients (n, d).
     temperature : float, default 1
         Above 1 the particles spread out more.
 

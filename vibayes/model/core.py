@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,16 +11,22 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Variable
+from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.modes import evaluate, resolve_mode
 from vibayes.distributions.base import distribution_of, to_float
+from vibayes.model.debugging import report
 from vibayes.model.density import logp_terms, point_logps, replaced_by_values
-from vibayes.model.display import model_html, model_repr, model_text
-from vibayes.model.gradients import gradient_of
+from vibayes.model.display import HTMLTable, model_formulas, model_html, model_repr, model_text
+from vibayes.model.exchange import exchange
+from vibayes.model.flat import FlatLayout
+from vibayes.model.gradients import gradient_of, hessian_of
+from vibayes.model.graph import drawn_graph
 from vibayes.model.initial import initial_point
 from vibayes.model.observed import check_observed_shape, whole_shape
+from vibayes.model.rebuild import Rebuilding
 from vibayes.model.registration import Registration, check_initval
 from vibayes.model.whole_data import check_same_rows, minibatches_in, sampled_data, whole_data
 from vibayes.streaming.batch import BatchVariable
@@ -37,6 +44,10 @@ class Model(Registration):
     coords
         Coordinates by dimension: the labels along an axis, or None for a dimension whose length
         data will tell. Variables refer to a dimension by its name in ``dims=``.
+    check_bounds
+        Whether the log density of data that are outside of the support of their distribution is
+        minus infinity. False leaves these checks out, which saves time at many data; of data
+        outside, the log density then is any number.
 
     Attributes
     ----------
@@ -152,6 +163,21 @@ class Model(Registration):
                 self.check_lengths(whole_shape(observed), dims, label)
         check_same_rows(self.minibatches)
 
+    def copy(self) -> Model:
+        """Return a copy that what happens to this model has no effect on.
+
+        Data variables are copied; minibatches, and shared variables of one's own, are shared.
+
+        Raises
+        ------
+        ModelError
+            If the model is nested in another one.
+        """
+        return Rebuilding(self).run()
+
+    def __deepcopy__(self, memo: Any) -> Model:
+        return self.copy()
+
     @property
     def unobserved_value_vars(self) -> list[Variable]:
         """Value variables of the free variables, and the deterministics as their expressions."""
@@ -171,6 +197,23 @@ class Model(Registration):
             *self.data_vars,
             *self.rvs_to_values.values(),
         ]
+
+    @check_arguments
+    def set_data(
+        self, name: str, values: Any, coords: Mapping[str, Sequence[Any]] | None = None
+    ) -> None:
+        """Exchange the values of one data variable; see :func:`vibayes.set_data`.
+
+        Parameters
+        ----------
+        name
+            Name of the data.
+        values
+            The new values.
+        coords
+            New coordinates of dimensions that change their length.
+        """
+        exchange(self, {name: values}, coords)
 
     # -- density ------------------------------------------------------------------------------
 
@@ -255,13 +298,44 @@ class Model(Registration):
         jacobian
             Whether the log density has the log Jacobians of the transforms.
         """
+        wrt = self._values_of(vars)
+        grads = gradient_of(self.logp(jacobian=jacobian), wrt, self)
+        return pt.concatenate([g.ravel() for g in grads])
+
+    @check_arguments
+    def d2logp(
+        self,
+        vars: Variable | Sequence[Variable] | None = None,
+        jacobian: bool = True,
+        negate_output: bool = True,
+    ) -> TensorVariable:
+        """Return the matrix of second derivatives of the log density.
+
+        Parameters
+        ----------
+        vars
+            Free random variables (or their value variables) to differentiate by; all by default.
+        jacobian
+            Whether the log density has the log Jacobians of the transforms.
+        negate_output
+            Whether to return the matrix of the negative log density, as PyMC does.
+        """
+        wrt = self._values_of(vars)
+        flat = pt.concatenate([v.ravel() for v in wrt]) if wrt else pt.zeros(0)
+        vector = flat.type("flat")
+        logp = graph_replace(self.logp(jacobian=jacobian), FlatLayout(wrt).split(vector))
+        hessian = hessian_of(logp, vector, self)
+        hessian = graph_replace(hessian, {vector: flat}, strict=False)
+        return -hessian if negate_output else hessian
+
+    def _values_of(self, vars: Variable | Sequence[Variable] | None) -> list[TensorVariable]:
+        """Return the value variables of free variables, of all by default."""
         chosen = self.free_RVs if vars is None else vars
         chosen = list(chosen) if isinstance(chosen, Sequence) else [chosen]
         wrt = [self.rvs_to_values.get(v, v) for v in chosen]
         if unknown := [v for v in wrt if v not in self.value_vars]:
             raise ValueError(f"vars must be free variables of the model, {unknown[0]} is none")
-        grads = gradient_of(self.logp(jacobian=jacobian), wrt, self)
-        return pt.concatenate([g.ravel() for g in grads])
+        return wrt
 
     @check_arguments
     def compile_fn(
@@ -330,6 +404,59 @@ class Model(Registration):
         return self.compile_fn(self.dlogp(vars, jacobian), **compile_kwargs)
 
     @check_arguments
+    def compile_d2logp(
+        self,
+        vars: Variable | Sequence[Variable] | None = None,
+        jacobian: bool = True,
+        negate_output: bool = True,
+        **compile_kwargs: Any,
+    ) -> Callable[[Mapping[str, Any]], Any]:
+        """Compile :meth:`d2logp` into a function of a point."""
+        return self.compile_fn(self.d2logp(vars, jacobian, negate_output), **compile_kwargs)
+
+    @check_arguments
+    def logp_dlogp_function(
+        self,
+        grad_vars: Variable | Sequence[Variable] | None = None,
+        initial_point: Mapping[str, Any] | None = None,
+        ravel_inputs: bool = True,
+        **compile_kwargs: Any,
+    ) -> Callable[[Any], tuple[np.ndarray, np.ndarray]]:
+        """Compile the log density and its gradient into one function.
+
+        Parameters
+        ----------
+        grad_vars
+            Free variables to differentiate by; all by default.
+        initial_point
+            Values of the others, by the names of their value variables; those where fits start by
+            default.
+        ravel_inputs
+            Whether the function takes one flat vector of the values of ``grad_vars``, rather than a
+            dict of values by the names of the value variables.
+        **compile_kwargs
+            As for :meth:`compile_fn`.
+
+        Returns
+        -------
+        callable
+            Returns the log density, and its gradient as a flat vector.
+        """
+        wrt = self._values_of(grad_vars)
+        graphs = [self.logp(), self.dlogp(wrt)]
+        function = self.compile_fn(graphs, **compile_kwargs)
+        fixed = {**self.initial_point(), **(initial_point or {})}
+        layout = FlatLayout(wrt)
+
+        def of_point(point: Any) -> tuple[np.ndarray, np.ndarray]:
+            if ravel_inputs:
+                point = layout.point(np.asarray(point))
+            logp, slope = function({**fixed, **point})
+            return logp, slope
+
+        return of_point
+
+    @check_arguments
     def point_logps(
         self, point: Mapping[str, Any] | None = None, round_vals: int | None = 2
     ) -> dict[str, float]:
@@ -392,6 +519,29 @@ class Model(Registration):
         """
         return initial_point(self, random_seed, start)
 
+    @check_arguments
+    def debug(
+        self,
+        point: Mapping[str, Any] | None = None,
+        fn: str = "logp",
+        verbose: bool = False,
+    ) -> None:
+        """Print which variables are at fault at a point, with the values of their parameters.
+
+        Parameters
+        ----------
+        point
+            Values by the names of the value variables; the initial point by default.
+        fn
+            What to look at: ``"logp"``, ``"dlogp"`` (the gradient) or ``"random"`` (draws).
+        verbose
+            Whether to print the distributions of these variables, too.
+        """
+        if fn not in ("logp", "dlogp", "random"):
+            raise ValueError(f"fn must be 'logp', 'dlogp' or 'random', got {fn!r}")
+        point = self.initial_point() if point is None else point
+        print("\n".join(report(self, point, fn, verbose)))
+
     # -- display ------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
@@ -402,3 +552,38 @@ class Model(Registration):
 
     def _repr_html_(self) -> str:
         return model_html(self)
+
+    @check_arguments
+    def str_repr(self, formatting: str = "plain", include_params: bool = True) -> str:
+        """Return the model as text.
+
+        Parameters
+        ----------
+        formatting
+            ``"plain"``, or ``"latex"`` for a formula.
+        include_params
+            Whether to write the parameters of distributions.
+        """
+        if formatting not in ("plain", "latex"):
+            raise ValueError(f"formatting must be 'plain' or 'latex', got {formatting!r}")
+        return model_formulas(self, formatting == "latex", include_params)
+
+    @check_arguments
+    def table(self) -> HTMLTable:
+        """Return the variables as a table: what each one is, and its axes.
+
+        Notebooks show it, and ``print`` does.
+        """
+        return HTMLTable(model_text(self), model_html(self))
+
+    @check_arguments
+    def to_graphviz(
+        self,
+        *,
+        var_names: str | Sequence[str] | None = None,
+        save: str | Path | None = None,
+        include_dim_lengths: bool = True,
+        graph_attr: dict[str, str] | None = None,
+    ) -> Any:
+        """Draw the graph of the model; see :func:`vibayes.model_to_graphviz`."""
+        return drawn_graph(self, var_names, save, include_dim_lengths, graph_attr)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pytensor
 from pytensor.compile.sharedvalue import SharedVariable
 
 from vibayes.arguments import check_arguments
 from vibayes.context import modelcontext
-from vibayes.exceptions import ModelError, ShapeError
+from vibayes.exceptions import ShapeError
 from vibayes.model.core import Model
-from vibayes.model.dims import as_labels
+from vibayes.model.exchange import as_data_array, exchange
+from vibayes.model.inferred import inferred_coords
 from vibayes.model.variables import check_name
-from vibayes.numeric import numeric_array
+from vibayes.streaming.stream import data_on_disk, is_left_on_disk
 
 __all__ = ["Data", "set_data"]
 
@@ -27,8 +27,12 @@ def Data(
     *,
     dims: str | Sequence[str | None] | None = None,
     coords: Mapping[str, Sequence[Any]] | None = None,
+    infer_dims_and_coords: bool = False,
     model: Model | None = None,
+    in_memory: bool | None = None,
+    columns: Any = None,
     local: bool = False,
+    **kwargs: Any,
 ) -> SharedVariable:
     """Register data with the model, to be exchanged later by :func:`set_data`.
 
@@ -38,22 +42,35 @@ def Data(
         Name of the data in the model, and in ``constant_data`` of the results.
     value : array_like
         Numbers: NumPy, pandas, xarray, a list. Whole numbers stay whole numbers, so that the
-        data can index; other numbers become ``floatX``.
+        data can index; other numbers become ``floatX``. Or a source of rows: a memory-mapped file,
+        an array of zarr, h5py or dask, a path to Parquet files.
     dims
         Names of the axes. A name that the model does not know yet becomes a dimension of the
         data's length.
     coords
         Coordinates of the dimensions, if the model does not have them yet.
+    infer_dims_and_coords
+        Whether to take from a table of pandas, polars or xarray what ``dims`` and ``coords`` do not
+        say: the names of its axes, and its labels. What has no name is ``NAME_dim_0`` and so on.
     model
         The model; by default the one of the ``with`` block.
+    in_memory
+        Whether to load a source. By default it is, if that takes at most 256 MB; else its rows
+        stay where they are, and each pass of a fit over the data reads them: see
+        ``docs/large_data.md``.
+    columns
+        Of a table, a column for a vector, or a list of columns for a matrix.
     local
         Whether each process of a fit on several machines has rows of its own, the data being
         those of all; see the page on devices. In a single process it changes nothing.
+    **kwargs
+        Further arguments of ``pytensor.shared``, such as ``borrow``.
 
     Returns
     -------
     SharedVariable
-        A tensor for use in any expression.
+        A tensor for use in any expression; of data that stay on disk one that shows the first rows
+        outside of a fit, and that :func:`set_data` does not know.
 
     Raises
     ------
@@ -80,7 +97,13 @@ def Data(
     model = modelcontext(model)
     check_name(name)
     label = f"Data({name!r})"
+    if is_left_on_disk(value, in_memory):
+        return registered_on_disk(model, name, value, dims, coords, columns)
+    if columns is not None:
+        raise TypeError(f"{label}: columns are those of a table on disk, got {columns!r}")
     array = as_data_array(value, label)
+    if infer_dims_and_coords:
+        dims, coords = inferred_coords(value, name, array.ndim, dims, coords, label)
     dims = model.normalize_dims(dims, array.ndim, label)
     if coords:
         model.add_coords(coords)
@@ -92,12 +115,31 @@ def Data(
         1 if length == 1 and dim is None and not (local and axis == 0) else None
         for axis, (length, dim) in enumerate(zip(array.shape, dims, strict=True))
     )
-    variable = pytensor.shared(array, name=model.name_for(name), shape=static)
+    variable = pytensor.shared(array, **{"name": model.name_for(name), "shape": static, **kwargs})
     if local:
         if array.ndim == 0:
             raise ShapeError(f"{label}: local data have rows, this is a single number")
         variable.tag.local_rows = True
     model.register_data_var(variable, dims)
+    return variable
+
+
+def registered_on_disk(
+    model: Model, name: str, value: Any, dims: Any, coords: Any, columns: Any
+) -> Any:
+    """Return data that stay on disk, which the model knows by their name and dims."""
+    label = f"Data({name!r})"
+    model.check_new_name(model.name_for(name))
+    variable = data_on_disk(value, model.name_for(name), label, columns)
+    shape = variable.whole_shape
+    dims = model.normalize_dims(dims, len(shape), label)
+    if coords:
+        model.add_coords(coords)
+    model.check_lengths(shape, dims, label)
+    for dim, length in zip(dims, shape, strict=True):
+        if dim is not None:
+            model.add_coord(dim, length=length)
+    model.add_named_variable(variable, variable.name, dims)
     return variable
 
 
@@ -138,90 +180,4 @@ def set_data(
     >>> x.get_value()
     array([4., 5.])
     """
-    model = modelcontext(model)
-    arrays = {}
-    for name, value in new_data.items():
-        arrays[model.data_var(name)] = check_new_value(model, name, value)
-    lengths = new_lengths(model, arrays)
-    coords = {dim: as_labels(values, dim) for dim, values in (coords or {}).items()}
-    check_new_coords(model, lengths, coords)
-    for variable, array in arrays.items():
-        variable.set_value(array)
-    lengths = {dim: len(labels) for dim, labels in coords.items()} | lengths
-    for dim, length in lengths.items():
-        model.set_dim(dim, length, coords.get(dim, model.coords[dim]))
-
-
-def as_data_array(value: Any, label: str) -> np.ndarray:
-    array = numeric_array(value, f"{label}: value")
-    return array.astype(pytensor.config.floatX) if array.dtype.kind == "f" else array
-
-
-def check_new_value(model: Model, name: str, value: Any) -> np.ndarray:
-    variable = model.data_var(name)
-    array = as_data_array(value, f"Data({name!r})")
-    if array.ndim != variable.type.ndim:
-        raise ShapeError(
-            f"set_data: {name!r} has {variable.type.ndim} axes, the new value {array.ndim}"
-        )
-    for axis, fixed in enumerate(variable.type.shape):
-        if fixed is not None and array.shape[axis] != fixed:
-            raise ShapeError(
-                f"set_data: axis {axis} of {name!r} broadcasts (length 1, no dims), so its length "
-                f"cannot become {array.shape[axis]}; give the axis a name in dims"
-            )
-    with np.errstate(invalid="ignore"):  # what a cast breaks is told below
-        new = array.astype(variable.dtype)
-    if np.dtype(variable.dtype).kind in "iu" and (new != array).any():
-        raise TypeError(
-            f"set_data: {name!r} holds whole numbers of dtype {variable.dtype}, which cannot hold "
-            f"the new value {array[new != array][0]}"
-        )
-    return new
-
-
-def new_lengths(model: Model, arrays: Mapping[SharedVariable, np.ndarray]) -> dict[str, int]:
-    """Return the new length of each dimension along which a new value lies."""
-    lengths: dict[str, int] = {}
-    for variable, array in arrays.items():
-        dims = model.named_vars_to_dims.get(variable.name, ())
-        for dim, length in zip(dims, array.shape, strict=False):
-            if dim is not None and lengths.setdefault(dim, length) != length:
-                raise ShapeError(
-                    f"set_data: dimension {dim!r} would have length {lengths[dim]} and, by "
-                    f"{variable.name!r}, {length}"
-                )
-    return lengths
-
-
-def check_new_coords(
-    model: Model, lengths: Mapping[str, int], coords: Mapping[str, Sequence[Any]]
-) -> None:
-    for dim, values in coords.items():
-        if dim not in model.coords:
-            raise ModelError(f"set_data: the model has no dimension {dim!r}, which coords has")
-        expected = lengths.get(dim, len(values))
-        if len(values) != expected:
-            raise ShapeError(
-                f"set_data: {len(values)} coordinates for dimension {dim!r} of length {expected}"
-            )
-    for dim, length in lengths.items():
-        has_coords = model.coords[dim] is not None
-        changed = length != model.dim_length(dim)
-        if changed and has_coords and dim not in coords:
-            raise ShapeError(
-                f"set_data: dimension {dim!r} changes its length from {model.dim_length(dim)} to "
-                f"{length}; pass its new coordinates, coords={{{dim!r}: ...}}"
-            )
-        if changed and (fixed := model.free_along(dim)):
-            raise ShapeError(
-                f"set_data: the free variable {fixed[0]!r} lies along dimension {dim!r}, whose "
-                f"length cannot change from {model.dim_length(dim)} to {length}"
-            )
-    for dim, values in coords.items():
-        if dim not in lengths and len(values) != model.dim_length(dim):
-            if fixed := model.free_along(dim):
-                raise ShapeError(
-                    f"set_data: the free variable {fixed[0]!r} lies along dimension {dim!r}, "
-                    f"whose length cannot change to {len(values)}"
-                )
+    exchange(modelcontext(model), new_data, coords)

@@ -37,9 +37,13 @@ def constrained_values(model: ModelVariables) -> dict[TensorVariable, TensorVari
 
 
 def logp_terms(
-    model: ModelVariables, variables: Sequence[Variable], jacobian: bool
+    model: ModelVariables, variables: Sequence[Variable], jacobian: bool, scaled: bool = True
 ) -> list[TensorVariable]:
-    """Return the log density of each variable, not summed, in terms of value variables."""
+    """Return the log density of each variable, not summed, in terms of value variables.
+
+    It is ``scaled`` to the size of the whole data, unless the data that are there are to count as
+    they are.
+    """
     values = constrained_values(model)
     terms = []
     for variable in variables:
@@ -48,11 +52,12 @@ def logp_terms(
             continue
         dist, transform = distribution_of(variable), model.rvs_to_transforms.get(variable)
         inside = transform is not None and transform is dist.default_transform
+        inside |= not model.check_bounds and variable in model.observed_RVs
         term = (dist.interior_logp if inside else dist.logp)(values[variable])
         if transform is not None and jacobian:
             term = add_jacobian(term, transform.log_jac_det(model.rvs_to_values[variable]))
         total_size = model.rvs_to_total_sizes.get(variable)
-        if total_size is not None:
+        if total_size is not None and scaled:
             term = term * total_scale(total_size, values[variable])
         terms.append(term)
     replaced = graph_replace(terms, values, strict=False) if values else terms

@@ -25,15 +25,21 @@ class ModelDims(ModelVariables):
         Prefix of the names of all variables.
     coords
         Coordinates by dimension, None for a dimension whose length data will tell.
+    check_bounds
+        See :class:`vibayes.Model`.
     """
 
     parent: ModelDims | None
 
     @check_arguments
     def __init__(
-        self, name: str = "", coords: Mapping[str, Sequence[Any] | None] | None = None
+        self,
+        name: str = "",
+        coords: Mapping[str, Sequence[Any] | None] | None = None,
+        check_bounds: bool = True,
     ) -> None:
         super().__init__(name)
+        self.check_bounds = self.check_bounds and bool(check_bounds)
         self._coords: dict[str, tuple[Any, ...] | None] = self.parent._coords if self.parent else {}
         self._dim_lengths: dict[str, SharedVariable] = (
             self.parent._dim_lengths if self.parent else {}
@@ -117,10 +123,18 @@ class ModelDims(ModelVariables):
         length = self._dim_lengths.get(dim)
         return None if length is None else int(length.get_value())
 
-    def free_along(self, dim: str) -> list[str]:
-        """Return the names of the free variables that lie along a dimension."""
+    def fixed_along(self, dim: str) -> list[str]:
+        """Return the names of the free variables along a dimension that keep its length.
+
+        Those do that were made when the dimension had coordinates.
+        """
         whole = self.lineage()[-1]  # dimensions belong to all models that are nested
-        return [r.name for r in whole.free_RVs if dim in whole.named_vars_to_dims.get(r.name, ())]
+        fixed = []
+        for rv in whole.free_RVs:
+            axes = zip(whole.named_vars_to_dims.get(rv.name, ()), rv.type.shape, strict=False)
+            if any(name == dim and length is not None for name, length in axes):
+                fixed.append(rv.name)
+        return fixed
 
     def normalize_dims(
         self, dims: str | Sequence[str | None] | None, ndim: int | None, label: str

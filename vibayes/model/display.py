@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from pytensor.graph.basic import Variable
@@ -13,7 +14,7 @@ from vibayes.distributions.base import Distribution, distribution_of, short
 from vibayes.html import html_table
 from vibayes.model.dims import ModelDims
 
-__all__ = ["model_html", "model_repr", "model_text"]
+__all__ = ["HTMLTable", "model_formulas", "model_html", "model_repr", "model_text"]
 
 EXPRESSION = "<expression>"
 Cells: TypeAlias = tuple[str, str, str, str]
@@ -39,6 +40,48 @@ def model_html(model: ModelDims) -> str:
     title = f"Model {model.name}".strip()
     sides = ("right", "center", "left", "left")
     return html_table(mathematical_rows(model), caption=title, sides=sides)
+
+
+@dataclass(frozen=True)
+class HTMLTable:
+    """A table as a terminal and a notebook show it."""
+
+    text: str
+    html: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+
+def model_formulas(model: ModelDims, latex: bool, with_params: bool) -> str:
+    """Return each variable and what it is, a line each, or as one formula of LaTeX."""
+    rows = []
+    for v, relation, kind in entries(model):
+        if relation == "~":
+            dist = distribution_of(v)
+            what = formula(model, dist) if with_params else type(dist).__name__
+        elif kind == "Data":
+            continue
+        else:
+            what = f"{kind}({of_names(model, v)})" if with_params else kind
+            relation = "~"
+        rows.append((v.name, relation, what))
+    if not latex:
+        width = max((len(name) for name, _, _ in rows), default=0)
+        return "\n".join(f"{name:>{width}} {relation} {what}" for name, relation, what in rows)
+    lines = [f"{in_latex(name)} &\\sim & {in_latex(what)}" for name, _, what in rows]
+    return "$$\\begin{array}{rcl}\n" + " \\\\\n".join(lines) + "\n\\end{array}$$"
+
+
+def in_latex(text: str) -> str:
+    """Return a text as LaTeX prints it."""
+    escaped = "".join("\\" + c if c in "_%&#${}" else c for c in text)
+    return rf"\text{{{escaped}}}"
 
 
 def as_lines(model: ModelDims, rows: list[Cells]) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytensor
+import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
+from pytensor.tensor.variable import TensorVariable
 
 from vibayes.model.density import logp_terms
 from vibayes.model.variables import ModelVariables
 
-__all__ = ["gradient_of"]
+__all__ = ["gradient_of", "hessian_of"]
 
 
 def gradient_of(cost: Variable, wrt: Any, model: ModelVariables) -> Any:
@@ -41,6 +43,32 @@ def gradient_of(cost: Variable, wrt: Any, model: ModelVariables) -> Any:
             f"needs: {error}. Write what it is made of with operations of PyTensor (vb.math), or "
             f"give the operation a gradient of its own."
         ) from error
+
+
+def hessian_of(
+    cost: TensorVariable, vector: TensorVariable, model: ModelVariables
+) -> TensorVariable:
+    """Return the matrix of second derivatives of an expression of a model's log density.
+
+    Parameters
+    ----------
+    cost
+        A scalar.
+    vector
+        A flat vector of static length, to differentiate by.
+    model
+        The model, whose variables messages are to name.
+    """
+    slope = gradient_of(cost, vector, model)
+
+    def row(i: Variable, slope: TensorVariable, vector: TensorVariable) -> Variable:
+        return pytensor.grad(slope[i], vector, disconnected_inputs="ignore")
+
+    (length,) = vector.type.shape
+    rows = pytensor.scan(
+        row, sequences=[pt.arange(length)], non_sequences=[slope, vector], return_updates=False
+    )
+    return rows
 
 
 def without_gradient(model: ModelVariables) -> list[str]:

@@ -85,8 +85,8 @@ def start_expression(rv: TensorVariable, initval: Any) -> TensorVariable:
     if isinstance(initval, str) and initval == "prior":
         return rv
     if isinstance(initval, str) and initval == "support_point":
-        return full_shape(dist.support_point(), rv)
-    return constant_start(initval, rv.type, start_of(rv.name))
+        return full_shape(pt.cast(dist.support_point(), rv.dtype), rv)
+    return full_shape(constant_start(initval, rv.type, start_of(rv.name)), rv)
 
 
 def start_of(name: str) -> str:

@@ -246,7 +246,7 @@ class Minibatch(BatchVariable):
         in_memory_shape
             Shape of the data.
         batch_size
-            As for the class.
+            Number of rows; in a list one entry an axis, as the class takes it.
         default_random_seed
             Seed for axes that name none.
         """

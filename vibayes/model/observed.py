@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from vibayes.exceptions import ImputationError, ModelError, ShapeError
 from vibayes.model.whole_data import batch_lengths, minibatches_in, whole_lengths
 from vibayes.numeric import as_whole_numbers, checked_tensor, missing_message, numeric_array
 from vibayes.streaming.batch import BatchVariable
+from vibayes.streaming.stream import data_on_disk, is_left_on_disk
 
 __all__ = [
     "as_observed",
@@ -27,6 +29,8 @@ __all__ = [
     "is_in_memory",
     "known_shape",
     "known_value",
+    "missing_values",
+    "stand_for_all",
     "warn_of_minibatches",
     "whole_shape",
 ]
@@ -36,7 +40,8 @@ def as_observed(data: Any, label: str, discrete: bool) -> TensorVariable:
     """Return data as a tensor variable.
 
     What is not a PyTensor variable yet is kept in a shared variable, so that compiled functions
-    take it as an input: other data of the same shape need no compilation.
+    take it as an input: other data of the same shape need no compilation. Large arrays on disk stay
+    there.
 
     Parameters
     ----------
@@ -59,6 +64,8 @@ def as_observed(data: Any, label: str, discrete: bool) -> TensorVariable:
         If the data are an expression of what has no value, or another one at each evaluation.
     """
     subject = f"{label}: observed data"
+    if is_left_on_disk(data) and not callable(data):
+        return data_on_disk(data, f"{label} data", subject)
     if isinstance(data, Variable):
         checked_tensor(data, subject)
         check_is_data(data, label)
@@ -73,6 +80,32 @@ def as_observed(data: Any, label: str, discrete: bool) -> TensorVariable:
     elif value.dtype != pytensor.config.floatX:
         value = value.astype(pytensor.config.floatX)
     return pytensor.shared(value, name=f"{label} data", shape=value.shape)
+
+
+def missing_values(data: Any, label: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return data with NaN where values are missing, and where that is; None if none are.
+
+    Parameters
+    ----------
+    data
+        What a user observed. Of PyTensor's variables the values may change: None.
+    label
+        The random variable, as messages are to name it.
+    """
+    if data is None or isinstance(data, Variable):
+        return None
+    if np.ma.isMaskedArray(data) and np.ma.getmaskarray(data).any():
+        hidden = np.ma.getmaskarray(data)
+        data = np.where(hidden, 0, np.ma.getdata(data))
+    else:
+        hidden = np.zeros((), dtype=bool)
+    value = numeric_array(data, f"{label}: observed data")
+    missing = np.isnan(value) | hidden if value.dtype.kind == "f" else hidden
+    if not missing.any():
+        return None
+    value = value.astype(pytensor.config.floatX)
+    value[missing] = np.nan
+    return value, missing
 
 
 def check_is_data(data: Variable, label: str) -> None:
@@ -151,6 +184,11 @@ def whole_shape(variable: TensorVariable) -> tuple[int | None, ...]:
     return known_shape(variable)
 
 
+def stand_for_all(graphs: Sequence[Variable]) -> bool:
+    """Tell whether graphs depend on data that stay on disk, of which a part is shown at most."""
+    return any(minibatch.stands_for_all for minibatch in minibatches_in(graphs))
+
+
 def lengths_of(variable: TensorVariable) -> list[TensorVariable]:
     return [variable.shape[axis] for axis in range(variable.type.ndim)]
 
@@ -171,14 +209,16 @@ def warn_of_minibatches(observed: TensorVariable, label: str) -> None:
 
 def check_observed_shape(dist: Distribution, observed: TensorVariable, label: str) -> None:
     """Raise if data cannot be draws of the distribution, as far as shapes tell."""
-    shape = known_shape(observed)
+    lengths = [pt.as_tensor_variable(n) for n in dist.batch_shape]
+    whole = stand_for_all([observed, *lengths])
+    shape = whole_shape(observed) if whole else known_shape(observed)
     if len(shape) < dist.ndim_supp:
         raise ShapeError(
             f"{label}: one event has {dist.ndim_supp} axes, the observed data have {len(shape)}"
         )
     batch = dist.static_batch_shape
     if None in batch:
-        batch = batch_lengths([pt.as_tensor_variable(n) for n in dist.batch_shape])
+        batch = whole_lengths(lengths) if whole else batch_lengths(lengths)
     if not fits(batch, shape[: len(shape) - dist.ndim_supp]):
         raise ShapeError(
             f"{label}: the observed data have shape {tuple(shape)}, but the parameters have batch "

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import shown
-from vibayes.backend.modes import evaluate
 from vibayes.distributions.base import UNSET, Distribution
+from vibayes.distributions.partly_observed import joined, split
 from vibayes.distributions.shapes import Shape, known_lengths, same_shape
 from vibayes.distributions.transforms import Transform
-from vibayes.exceptions import ShapeError
+from vibayes.exceptions import ImputationError, ImputationWarning, ShapeError
 from vibayes.model.density import expand_total_size
 from vibayes.model.dims import ModelDims
 from vibayes.model.observed import (
     as_observed,
     check_observed_shape,
     known_shape,
+    missing_values,
+    stand_for_all,
     warn_of_minibatches,
     whole_shape,
 )
+from vibayes.model.values import value_variable
 from vibayes.model.variables import check_name
 from vibayes.model.whole_data import minibatches_in
 from vibayes.numeric import as_tensor, numeric_value
@@ -62,6 +67,14 @@ class Registration(ModelDims):
         name = self.name_for(name)
         check_name(name)
         self.check_new_name(name)
+        holes = None if dist.discrete else missing_values(observed, label)
+        if holes is not None:
+            if initval is not None or total_size is not None:
+                raise ValueError(
+                    f"{label}: initval and total_size are not for data with missing values"
+                )
+            dims = self.known_dims(dims, label)
+            return self._impute(dist, name, *holes, label, dims, transform, (shape, size))
         data = None if observed is None else as_observed(observed, label, dist.discrete)
         dims = self.known_dims(dims, label)
         if shape is None and size is None and dims is not None:
@@ -71,33 +84,102 @@ class Registration(ModelDims):
             dims = self.normalize_dims(dims, rv.type.ndim, label)
             if data is None:
                 self.check_lengths(rv.type.shape, dims, label)
+        if total_size is None and data is not None:
+            total_size = rows_of_all(data)
         total = None if total_size is None else expand_total_size(total_size, rv.type.ndim, label)
         if data is None:
-            transform = dist.default_transform if transform is UNSET else transform
-            value = self._value_variable(dist, rv, name, transform, label)
+            self._add_free(dist, name, label, dims, transform, initval)
         else:
             self._check_observed(rv, data, dims, total, label)
             if total is None:
                 warn_of_minibatches(data, label)
             if initval is not None:
                 raise ValueError(f"{label}: an observed variable has no initval")
-            value = data
-        check_initval(initval, label)
-        self.add_named_variable(rv, name, dims)
-        self.append("basic_RVs", rv)
-        self.record("rvs_to_values", rv, value)
+            self._add_observed(dist, name, data, dims)
         if total is not None:
             self.record("rvs_to_total_sizes", rv, total)
-        if data is None:
-            self.append("free_RVs", rv)
-            self.record("rvs_to_transforms", rv, transform)
-            self.record("rvs_to_initial_values", rv, initval)
-        else:
-            self.append("observed_RVs", rv)
-            self._add_lengths(dims or (), data)
         for part, expression in dist.derived().items():
             self.register_expression(f"{name}_{part}", expression, "deterministics")
         return rv
+
+    def _add_free(
+        self,
+        dist: Distribution,
+        name: str,
+        label: str,
+        dims: Sequence[str | None] | None,
+        transform: Transform | None,
+        initval: Any,
+    ) -> None:
+        """Add the variable of a distribution to the free ones."""
+        rv = dist.rv
+        transform = dist.default_transform if transform is UNSET else transform
+        value = self._value_variable(dist, rv, name, transform, label)
+        check_initval(initval, label)
+        self.add_named_variable(rv, name, dims)
+        self.append("basic_RVs", rv)
+        self.append("free_RVs", rv)
+        self.record("rvs_to_values", rv, value)
+        self.record("rvs_to_transforms", rv, transform)
+        self.record("rvs_to_initial_values", rv, initval)
+
+    def _add_observed(
+        self,
+        dist: Distribution,
+        name: str,
+        data: TensorVariable,
+        dims: Sequence[str | None] | None,
+    ) -> None:
+        """Add the variable of a distribution to the observed ones."""
+        self.add_named_variable(dist.rv, name, dims)
+        self.append("basic_RVs", dist.rv)
+        self.append("observed_RVs", dist.rv)
+        self.record("rvs_to_values", dist.rv, data)
+        self._add_lengths(dims or (), data)
+
+    def _impute(
+        self,
+        dist: Distribution,
+        name: str,
+        values: np.ndarray,
+        missing: np.ndarray,
+        label: str,
+        dims: Sequence[str | None] | None,
+        transform: Transform | None,
+        shape_and_size: tuple[Shape | None, Shape | None],
+    ) -> TensorVariable:
+        """Add a variable some of whose data are missing: what is observed, and what is not.
+
+        Returns
+        -------
+        TensorVariable
+            Both of them in one, a deterministic of the name that was asked for.
+        """
+        if dims is not None:
+            dims = self.normalize_dims(dims, values.ndim, label)
+            self.check_lengths(values.shape, dims, label)
+        filled = pt.constant(np.where(missing, 0, values))
+        dist.make_rv(self._batch_shape(dist, *shape_and_size, filled, label))
+        try:
+            unknown, known = split(dist, missing)
+        except NotImplementedError as error:
+            raise ImputationError(f"{label}: {error}") from None
+        for part in ("unobserved", "observed"):
+            self.check_new_name(f"{name}_{part}")
+        warnings.warn(
+            f"{label}: {missing.sum()} of {missing.size} observed values are missing. They become "
+            f"free variables, '{name}_unobserved'.",
+            ImputationWarning,
+            stacklevel=4,
+        )
+        self._add_free(unknown, f"{name}_unobserved", label, None, transform, None)
+        data = pytensor.shared(values[~missing], name=f"{label} data", shape=((~missing).sum(),))
+        self._add_observed(known, f"{name}_observed", data, None)
+        whole = joined(values.shape, (known.where, known.rv), (unknown.where, unknown.rv))
+        for dim, length in zip(dims or (), values.shape, strict=False):
+            if dim is not None and dim not in self.dim_lengths:
+                self.add_coord(dim, length=length)
+        return self.register_expression(name, whole, "deterministics", dims, label)
 
     def _batch_shape(
         self,
@@ -136,8 +218,12 @@ class Registration(ModelDims):
 
         Parameters
         ----------
-        name, var, dims
-            As for :func:`vibayes.Deterministic`.
+        name
+            Its name.
+        var
+            The expression.
+        dims
+            Names of its dimensions.
         kind
             The list that is to have it: ``"deterministics"`` or ``"potentials"``.
         label
@@ -155,7 +241,7 @@ class Registration(ModelDims):
     def _shape_of_dims(
         self, dims: Sequence[str | None], observed: Any, label: str
     ) -> tuple[Any, ...] | None:
-        """Return the lengths of dims: plain numbers, or following ``set_data`` if observed.
+        """Return the lengths of dims, following ``set_data`` if observed or without coordinates.
 
         None stands for the shape of the data, where these are to tell a length: of a minibatch,
         whose dims have the lengths of the whole data.
@@ -175,7 +261,10 @@ class Registration(ModelDims):
             known.append(dim)
         if observed is not None:
             return tuple(self.dim_lengths[dim] for dim in known)
-        return tuple(self.dim_length(dim) for dim in known)
+        return tuple(
+            self.dim_lengths[dim] if self.coords[dim] is None else self.dim_length(dim)
+            for dim in known
+        )
 
     def _check_observed(
         self,
@@ -186,7 +275,7 @@ class Registration(ModelDims):
         label: str,
     ) -> None:
         """Raise if data have not the shape of their variable, or exceed their total size."""
-        shape = known_shape(observed)
+        shape = whole_shape(observed) if stand_for_all([observed]) else known_shape(observed)
         static = rv.type.shape
         if not same_shape(static, shape):
             raise ShapeError(
@@ -214,14 +303,16 @@ class Registration(ModelDims):
             raise TypeError(
                 f"{label}: transform must be a Transform or None, got {shown(transform)}"
             )
-        shape = rv.type.shape
-        if None in shape:
-            shape = tuple(int(n) for n in evaluate(tuple(rv.shape)))
         dtype = "int64" if dist.discrete else pytensor.config.floatX
         if transform is not None:
-            shape = tuple(int(n) for n in transform.forward_shape(shape))
             name = f"{name}_{transform.name}__"
-        return pt.TensorType(dtype, shape)(name)  # pt.tensor takes some names for a dtype
+        return value_variable(rv, name, transform, dtype)
+
+
+def rows_of_all(data: TensorVariable) -> int | None:
+    """Return the number of rows of data that stay on disk; None of others."""
+    on_disk = [m for m in minibatches_in([data]) if m.stands_for_all]
+    return on_disk[0].whole_shape[0] if on_disk else None
 
 
 def check_initval(initval: Any, label: str) -> None:

@@ -28,7 +28,11 @@ from vibayes.backend.jax import (
     number_of_processes,
 )
 from vibayes.backend.modes import AS_IT_IS, EVALUATE_MODE, resolve_mode, safe_from_signals
+from vibayes.backend.plain import PlainFunction
 from vibayes.backend.seeds import random_generators
+from vibayes.exceptions import ModelError
+from vibayes.model.by_rows import RowModel, check_goes_by_rows, row_model
+from vibayes.model.cluster import ClusterSums
 from vibayes.model.coordinates import (
     Coordinates,
     Standardization,
@@ -42,12 +46,16 @@ from vibayes.model.flat import FlatLayout
 from vibayes.model.gradients import gradient_of
 from vibayes.model.initial import check_point
 from vibayes.model.observed import whole_shape
+from vibayes.model.passes import HERE, LocalSums, Sums, computing_now
+from vibayes.streaming.partitions import Rows
 
 __all__ = [
     "Target",
     "check_in_parts",
     "data_size",
+    "goes_by_rows",
     "is_deterministic",
+    "is_sum_over_rows",
     "observed_lengths",
     "sample_size",
 ]
@@ -58,6 +66,7 @@ IN_CACHE = 100_000  # numbers of an intermediate result that fit
 SAMPLED_NUMBERS = 100_000
 MANY_NUMBERS = 500_000
 FEWEST_ROWS = 1000
+MOST_VECTORS = 1024  # of a pass over data that go by rows
 
 
 class Target:
@@ -98,6 +107,12 @@ class Target:
     work : Work
         How many operations an evaluation takes, however many vectors it is of, and how many
         numbers they make for each vector.
+
+    Notes
+    -----
+    Of many data, and of those that are not in memory, the log density is that of the prior plus
+    sums over rows: see :func:`goes_by_rows`. An evaluation of however many vectors is a pass over
+    the data then.
     """
 
     def __init__(
@@ -115,11 +130,19 @@ class Target:
         self._point = model.initial_point(random_seed, dict(start or {}))
         self.start = layout.join(self._point).astype("float64")
         variables = () if coordinates is None else coordinates.variables
+        self._sums: Sums | None = None
+        self._is_sample, self._weight = False, 1.0
         for rv, slot in zip(model.free_RVs, layout.slots, strict=True):
             self.standardized_places[slot.start : slot.stop] = rv in variables
         self.start[self.standardized_places] = 0.0  # at the centre
         self.evaluations = 0
-        self._functions = compiled(model, layout, replacements, variables)
+        self._functions: Functions | RowFunctions
+        if replacements is None and goes_by_rows(model):
+            self._row_model = check_goes_by_rows(model, "a pass over the data")
+            self._functions = compiled_by_rows(self._row_model, layout, variables)
+            self._sums = row_sums(self._row_model)
+        else:
+            self._functions = compiled(model, layout, replacements, variables)
         self._facts = () if coordinates is None else (coordinates.flat(),)
         self.model = model
         self._rows = rows_at_once(model, self.ddim)
@@ -140,6 +163,38 @@ class Target:
         parts = self._in_parts("logp", Z)
         logp = np.concatenate([part for (part,) in parts]).astype("float64")
         return np.where(np.isfinite(logp), logp, -np.inf)
+
+    @property
+    def by_rows(self) -> bool:
+        """Whether an evaluation is a pass over the data, a partition after the other."""
+        return self._sums is not None and not self._is_sample
+
+    @property
+    def passes(self) -> int:
+        """How often all data were gone through, if they go by rows."""
+        return 0 if self._sums is None else self._sums.passes
+
+    @property
+    def length(self) -> int:
+        """Number of rows of data that go by rows."""
+        return self._row_model.length
+
+    def on_sample(self, count: int, rng: np.random.Generator) -> Target:
+        """Return the target on a sample of rows, each of which counts for several.
+
+        Parameters
+        ----------
+        count
+            How many rows; all, if there are fewer.
+        rng
+            Chooses them.
+        """
+        sample = self._row_model.rows().sample(count, rng)
+        other = copy(self)
+        other.start, other.evaluations = self.start.copy(), 0
+        other._sums = LocalSums(Rows(sample, len(sample[0])))
+        other._is_sample, other._weight = True, self.length / len(sample[0])
+        return other
 
     def check_start(self) -> None:
         """Raise if the log density is not finite where the model starts, saying why.
@@ -207,11 +262,17 @@ class Target:
         count = len(stacks[0])
         self.evaluations += count
         function, results = self._functions[name], []
+        summed = self._functions.rows.get(name) if self._sums is not None else None
+        most = self._rows if summed is None else MOST_VECTORS
         with np.errstate(all="ignore"):
-            for at in range(0, count, self._rows):
+            for at in range(0, count, most):
                 interrupts.check()
-                parts = [Z[at : at + self._rows] for Z in stacks]
-                results.append(function(*parts, *self._facts))
+                parts = [Z[at : at + most] for Z in stacks]
+                found = function(*parts, *self._facts)
+                if summed is not None and self._sums is not None:
+                    more = self._sums(summed, parts[0], self._facts)
+                    found = [a + self._weight * b for a, b in zip(found, more, strict=True)]
+                results.append(found)
         return results
 
 
@@ -232,6 +293,106 @@ def compiled(
         return make(model, layout, model.whole_data_replacements(), variables, many)
 
     return model.compiled(("target", variables, devices), of_whole_data)
+
+
+def goes_by_rows(model: Model) -> bool:
+    """Tell whether the log density is had by passes over rows, a partition at a time.
+
+    A fixed rule: of data that are not in memory, and of more than 500,000 observed values if
+    these are independent of each other, given the parameters.
+    """
+    if model.has_streams:
+        return True
+    if computing_now().client is None:
+        if data_size(model) <= MANY_NUMBERS or devices_of_densities() is not None:
+            return False
+    return model.compiled(("goes by rows", row_shapes(model)), lambda: is_sum_over_rows(model))
+
+
+def is_sum_over_rows(model: Model) -> bool:
+    """Tell whether the log density is a sum over rows, as far as it depends on data."""
+    try:
+        return row_model(model) is not None
+    except ModelError:
+        return False
+
+
+def row_shapes(model: Model) -> tuple[tuple[int | None, ...], ...]:
+    """Return the shapes of all observed variables, with the whole data in them."""
+    return tuple(whole_shape(model.rvs_to_values[rv]) for rv in model.observed_RVs)
+
+
+def row_sums(rows: RowModel) -> Sums:
+    """Return what goes through all rows: this process, or a cluster; one for a whole fit."""
+    now = computing_now()
+    if now is HERE:
+        return LocalSums(rows.rows(now.keep_bytes))
+    _, found = now.kept.get(id(rows), (None, None))
+    if found is None:
+        local = LocalSums(rows.rows(now.keep_bytes))
+        found = local if now.client is None else ClusterSums(local.rows, now.client)
+        now.kept[id(rows)] = rows, found
+    return found
+
+
+def compiled_by_rows(
+    rows: RowModel, layout: FlatLayout, variables: tuple[TensorVariable, ...]
+) -> RowFunctions:
+    """Return functions of a stack of flat vectors, and of rows, which are kept with the model."""
+    key = "target by rows", variables, row_shapes(rows.model)
+    return rows.model.compiled(key, lambda: RowFunctions(rows, layout, variables))
+
+
+class RowFunctions(dict[str, Any]):
+    """Functions of a stack of flat vectors for what does not go by rows, and for rows.
+
+    Parameters
+    ----------
+    rows : RowModel
+        The log density as a sum over rows.
+    layout : FlatLayout
+        The flat vector.
+    variables : tuple of TensorVariable
+        Those that are made of standard ones.
+
+    Attributes
+    ----------
+    rows : dict of str to PlainFunction
+        What is to be added for each part of the rows, by the name of the function: the same
+        function for every part.
+    work : Work
+        What an evaluation takes.
+    """
+
+    def __init__(
+        self, rows: RowModel, layout: FlatLayout, variables: tuple[TensorVariable, ...]
+    ) -> None:
+        model = rows.model
+        flat = pt.vector("flat", dtype=pytensor.config.floatX, shape=(layout.size,))
+        made = Standardization(model, layout, flat, variables)
+        rest, *terms = graph_replace([rows.rest, *rows.terms], made.values, strict=False)
+        others = [made.facts] if variables else []
+        outputs = [rest + made.log_jacobian]
+        outputs.append(gradient_of(outputs[0], flat, model))
+        both = over_a_stack(outputs, flat, layout.size, others)
+        self |= {"logp and gradient": both, "logp": first_output(both, 1 + len(others))}
+        total = pt.add(*terms) if len(terms) > 1 else terms[0]
+        stack = pt.matrix("stack", dtype=flat.dtype, shape=(None, layout.size))
+        graphs = [total, gradient_of(total, flat, model)]
+        graphs = vectorize_graph(graphs, {flat: stack})
+        graphs[0] = graphs[0] + pt.zeros_like(stack[:, 0])  # also where no parameter matters
+        inputs = [stack, *others, *rows.inputs]
+        self.rows = {
+            "logp and gradient": PlainFunction(inputs, graphs),
+            "logp": PlainFunction(inputs, graphs[:1]),
+        }
+        own = work_of(with_known_lengths(compiled_graph(both)[1]))
+        each = work_of(graphs)
+        self.work = Work(
+            own.operations + each.operations, own.numbers + rows.length * each.operations
+        )
+        if variables:
+            self["values"] = in_numpy(values_graphs(model, layout, {}, variables))
 
 
 class Functions(dict[str, Any]):
@@ -284,6 +445,8 @@ class Functions(dict[str, Any]):
     def work(self) -> Work:
         """What an evaluation takes in NumPy, of data as long as they are now."""
         return work_of(with_known_lengths(self._counted))
+
+    rows: Mapping[str, PlainFunction] = {}
 
     def __missing__(self, name: str) -> Any:
         self[name] = self._function_of(self._made_graphs[name]())

@@ -12,7 +12,7 @@ from vibayes.arguments import shown
 from vibayes.backend.compiled import Compiled
 from vibayes.context import Openable, active_model
 from vibayes.distributions.transforms import Transform
-from vibayes.exceptions import ModelError
+from vibayes.exceptions import ModelError, UnknownDataError
 
 __all__ = ["ModelVariables", "check_name"]
 
@@ -37,6 +37,8 @@ class ModelVariables(Openable):
         The model inside of which this one was made. What is defined here also belongs to it.
     functions : Compiled
         What :meth:`compiled` keeps.
+    check_bounds : bool
+        Whether the log density of data is minus infinity where they are outside of its support.
     """
 
     def __init__(self, name: str = "") -> None:
@@ -58,6 +60,7 @@ class ModelVariables(Openable):
         self.rvs_to_total_sizes: dict[TensorVariable, tuple[int | None, ...]] = {}
         self.rvs_to_initial_values: dict[TensorVariable, Any] = {}
         self.functions: Compiled = Compiled()
+        self.check_bounds: bool = True if self.parent is None else self.parent.check_bounds
 
     # -- names --------------------------------------------------------------------------------
 
@@ -104,6 +107,16 @@ class ModelVariables(Openable):
         """Return the model and those that it is nested in, the outermost last."""
         return [self, *(self.parent.lineage() if self.parent else ())]
 
+    @property
+    def isroot(self) -> bool:
+        """Whether the model is part of no other one."""
+        return self.parent is None
+
+    @property
+    def root(self) -> ModelVariables:
+        """The outermost of the models that this one is part of."""
+        return self.lineage()[-1]
+
     def append(self, kind: str, variable: TensorVariable) -> None:
         """Append a variable to a list, such as ``"free_RVs"``, here and in all outer models."""
         for model in self.lineage():
@@ -139,7 +152,7 @@ class ModelVariables(Openable):
             if var.name in (name, self.name_for(name)):
                 return var
         known = ", ".join(repr(v.name) for v in self.data_vars) or "none"
-        raise KeyError(
+        raise UnknownDataError(
             f"{name!r} is no data variable of the model (it has: {known}); "
             f"use vb.Data to make data exchangeable"
         )

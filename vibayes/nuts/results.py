@@ -12,9 +12,10 @@ import pytensor
 from vibayes.exceptions import ConvergenceWarning
 from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
-from vibayes.posterior.arviz import data_groups, dataset, inference_data
+from vibayes.posterior.arviz import dataset, inference_data
 from vibayes.posterior.draws import values_at
 from vibayes.predictive.densities import small_log_likelihood
+from vibayes.predictive.whole import groups_of_data
 
 __all__ = ["as_results", "complete_chains", "warn_of_problems"]
 
@@ -66,7 +67,7 @@ def as_results(
             model, statistics, ("chain", "draw"), attributes
         )
     likelihood = small_log_likelihood(model, datasets["posterior"]) if "" in groups else {}
-    return inference_data({**datasets, **likelihood, **data_groups(model)})
+    return inference_data({**datasets, **likelihood, **groups_of_data(model, "sample")})
 
 
 def complete_chains(

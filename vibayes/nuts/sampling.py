@@ -15,11 +15,14 @@ from vibayes.backend.numba import checked_passes
 from vibayes.backend.seeds import as_seed_sequence
 from vibayes.context import modelcontext
 from vibayes.inference.fit import fit
+from vibayes.installing import missing
 from vibayes.model.core import Model
 from vibayes.model.initial import check_point, check_support
 from vibayes.nuts.density import check_model, compile_density, density_at
 from vibayes.nuts.results import as_results, complete_chains, warn_of_problems
 from vibayes.nuts.start import Start, approximate_start, model_start
+from vibayes.posterior.multitrace import MultiTrace
+from vibayes.predictive.trace import posterior_of
 from vibayes.progress import someone_watches
 
 __all__ = ["sample"]
@@ -47,11 +50,12 @@ def sample(
     include_transformed: bool = False,
     compute_convergence_checks: bool = True,
     backend: str | None = None,
+    return_inferencedata: bool = True,
     **kwargs: Any,
 ) -> Any:
     """Draw from the posterior by the No-U-Turn sampler, to compare an approximation with.
 
-    Needs nutpie: ``pip install "vibayes[nuts]"``.
+    Needs nutpie: ``pip install nutpie``.
 
     Parameters
     ----------
@@ -87,6 +91,8 @@ def sample(
         Whether to warn of divergences, and of chains that disagree.
     backend
         ``"numba"`` (the default), ``"c"`` or ``"py"``.
+    return_inferencedata
+        Whether to return an object of ArviZ's kind, rather than a :class:`MultiTrace`.
     **kwargs
         Further arguments of ``nutpie.sample``, such as ``adaptation="low_rank"``.
 
@@ -183,7 +189,8 @@ def sample(
         "sampling_time": time.perf_counter() - began,
         "tuning_steps": counts["tune"],
     }
-    return as_results(model, groups, include_transformed, attributes)
+    results = as_results(model, groups, include_transformed, attributes)
+    return results if return_inferencedata else MultiTrace(posterior_of(results).posterior)
 
 
 def results_of(sampler: Any) -> Any:
@@ -200,7 +207,7 @@ def import_nutpie() -> Any:
     try:
         import nutpie
     except ImportError as error:
-        raise ImportError('vb.sample needs nutpie: pip install "vibayes[nuts]"') from error
+        raise missing("vb.sample", "nutpie", "nuts") from error
     return nutpie
 
 

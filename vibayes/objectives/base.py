@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pytensor
 from pytensor.compile.sharedvalue import SharedVariable
@@ -21,7 +22,7 @@ from vibayes.families.joint import Joint
 from vibayes.model.gradients import gradient_of
 from vibayes.objectives.options import StepOptimizer, StepOptions
 from vibayes.objectives.test_function import TestFunction
-from vibayes.posterior.nodes import fresh_draws
+from vibayes.posterior.nodes import PosteriorNodes, fresh_draws
 from vibayes.settings import settings_key
 from vibayes.updates import adagrad_window, total_norm_constraint
 
@@ -29,10 +30,18 @@ __all__ = ["ObjectiveFunction", "Operator", "StepGraph"]
 
 Replace = Callable[[Sequence[Variable]], list[Variable]]
 
-LOSS = frozenset({"gradients", "loss", "scaled_loss"})
+LOSS = frozenset({"apply", "gradients", "loss", "scaled_loss"})
 """What makes an objective: whoever overrides one of these has another one."""
 FACTS = "is_bound", "is_elbo"
 """What holds for one objective, and is not inherited by a class that has another one."""
+
+
+ELSEWHERE = {
+    "add_obj_updates": "step(), which returns all updates",
+    "add_test_updates": "step(), which returns all updates",
+    "random": "approx.symbolic_random",
+}
+"""What to use instead of names of PyMC that an objective does not have."""
 
 
 @dataclass(frozen=True)
@@ -130,9 +139,39 @@ class Operator:
             gradient of the log density) and ``flat`` (the unconstrained values). Each has an axis
             of draws if there are several.
         """
-        raise NotImplementedError(
-            f"{type(self).__name__} must implement loss(draws), or gradients(...)"
-        )
+        if type(self).apply is Operator.apply:
+            raise NotImplementedError(
+                f"{type(self).__name__} must implement loss(draws), or gradients(...)"
+            )
+        approx = cast(PosteriorNodes, self.approx)
+        return to_float(approx.at_draws_of(self.apply(self.test_function), draws)).mean()
+
+    def apply(self, f: TestFunction | None) -> TensorVariable:
+        """Return the scalar to be made small, of the one draw of the approximation.
+
+        PyMC's form of :meth:`loss`, in terms of ``self.approx.logp``, ``logq``, ``datalogp_norm``
+        and the like. An operator that overrides it needs no ``loss``.
+
+        Parameters
+        ----------
+        f
+            The test function.
+        """
+        return ObjectiveFunction(self)()
+
+    def __call__(self, f: TestFunction | None = None) -> ObjectiveFunction:
+        """Return the operator as an objective.
+
+        Parameters
+        ----------
+        f
+            A test function to take the place of the operator's own.
+        """
+        if f is None:
+            return ObjectiveFunction(self)
+        other = copy(self)
+        Operator.__init__(other, self.approx, f)
+        return ObjectiveFunction(other)
 
     def gradients(
         self, params: Sequence[Variable], n_mc: int, replace: Replace
@@ -172,7 +211,7 @@ class Operator:
         obj
             The objective; by default this operator's.
         **kwargs
-            As for :meth:`ObjectiveFunction.step`.
+            Arguments of :meth:`ObjectiveFunction.step`.
         """
         return (ObjectiveFunction(self) if obj is None else obj).updates(**kwargs)
 
@@ -219,6 +258,48 @@ class ObjectiveFunction:
         return self.op.approx
 
     @property
+    def obj_params(self) -> list[Variable]:
+        """Variational parameters, which a step changes."""
+        return [*self.approx.params]
+
+    @property
+    def test_params(self) -> list[Variable]:
+        """Parameters of the test function."""
+        return self.op.test_params
+
+    def __getattr__(self, name: str) -> Any:
+        instead = ELSEWHERE.get(name)
+        raise AttributeError(
+            f"{type(self).__name__!r} object has no attribute {name!r}"
+            + (f"; use {instead}" if instead else "")
+        )
+
+    @check_arguments
+    def score_function(
+        self,
+        sc_n_mc: int = 1,
+        more_replacements: Mapping[Variable, Any] | None = None,
+        fn_kwargs: Mapping[str, Any] | None = None,
+    ) -> Callable[[], Any]:
+        """Return a compiled function without arguments: an estimate of the loss.
+
+        Parameters
+        ----------
+        sc_n_mc
+            Number of draws.
+        more_replacements
+            What to put in the place of parts of the model's graph.
+        fn_kwargs
+            Further arguments of ``pytensor.function``, such as ``mode``.
+        """
+        swap = self.approx.replaced(more_replacements)
+        options = dict(fn_kwargs or {})
+        mode = resolve_mode(None, options.pop("mode", None))
+        graph = self(sc_n_mc)
+        graph = graph_replace([graph], swap, strict=False)[0] if swap else graph
+        return pytensor.function([], graph, mode=mode, **options)
+
+    @property
     def key(self) -> Hashable | None:
         """Equal for objectives that make the same steps, None for one of its own kind."""
         return self.op.key
@@ -251,7 +332,7 @@ class ObjectiveFunction:
         fn_kwargs
             Further arguments of ``pytensor.function``, such as ``mode``.
         **kwargs
-            As for :meth:`step`.
+            Arguments of :meth:`step`.
 
         Returns
         -------

@@ -88,7 +88,8 @@ class IWELBO(Renyi):
     approx : Approximation
         What is fitted.
     doubly_reparameterized : bool, default True
-        As for :class:`Renyi`, of which this is the case ``alpha=0``.
+        Whether to use the doubly reparameterized gradient; see :class:`Renyi`, of which this is
+        the case ``alpha=0``.
     """
 
     @check_arguments

@@ -1,29 +1,35 @@
-"""The graph of a model: which variables depend on which."""
+"""The graph of a model, as Graphviz, Mermaid and NetworkX have it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pytensor.graph.basic import Variable
-from pytensor.graph.traversal import walk
-
 from vibayes.arguments import check_arguments
 from vibayes.context import modelcontext
-from vibayes.distributions.base import distribution_of
+from vibayes.installing import missing
 from vibayes.model.core import Model
-from vibayes.model.observed import known_shape
+from vibayes.model.graph import (
+    drawn_graph,
+    kind_of,
+    node_id,
+    parents_of,
+    plate_label,
+    plates,
+    shown_names,
+)
 
-__all__ = ["model_to_graphviz"]
+__all__ = ["model_to_graphviz", "model_to_mermaid", "model_to_networkx"]
 
-STYLES = {
-    "free": dict(shape="ellipse"),
-    "observed": dict(shape="ellipse", style="filled", fillcolor="lightgray"),
-    "Deterministic": dict(shape="box"),
-    "Potential": dict(shape="octagon"),
-    "Data": dict(shape="box", style="rounded, filled", fillcolor="lightgray"),
+SHAPES = {
+    "free": ('(["', '"])'),
+    "observed": ('(["', '"])'),
+    "Deterministic": ('["', '"]'),
+    "Potential": ('{{"', '"}}'),
+    "Data": ('("', '")'),
 }
+SHADED = ("observed", "Data")
 
 
 @check_arguments
@@ -77,131 +83,113 @@ def model_to_graphviz(
     >>> "mu -> theta" in graph.source
     True
     """
-    graphviz = import_graphviz()
+    return drawn_graph(modelcontext(model), var_names, save, include_dim_lengths, graph_attr)
+
+
+@check_arguments
+def model_to_mermaid(
+    model: Model | None = None,
+    *,
+    var_names: str | Sequence[str] | None = None,
+    include_dim_lengths: bool = True,
+) -> str:
+    """Return the graph of a model as Mermaid draws it, in Markdown and on web pages.
+
+    Parameters
+    ----------
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    var_names : sequence of str, optional
+        Variables to show, with everything that they depend on; all by default.
+    include_dim_lengths : bool, default True
+        Whether plates tell the lengths of their dimensions.
+
+    Raises
+    ------
+    KeyError
+        If a variable is unknown.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model() as model:
+    ...     mu = vb.Normal("mu")
+    ...     x = vb.Normal("x", mu)
+    >>> print(vb.model_to_mermaid(model))
+    graph TD
+    mu(["mu<br/>~ Normal"])
+    x(["x<br/>~ Normal"])
+    mu --> x
+    """
     model = modelcontext(model)
     edges = parents_of(model)
-    shown = shown_names(edges, var_names)
-    graph = graphviz.Digraph(model.name or None, graph_attr=dict(graph_attr or {}))
-    for i, (plate, names) in enumerate(plates(model, shown, include_dim_lengths).items()):
-        if not plate:
-            add_nodes(graph, model, names)
-            continue
-        with graph.subgraph(name=f"cluster_{i}") as cluster:
-            cluster.attr(label=plate, labeljust="r", labelloc="b", style="rounded")
-            add_nodes(cluster, model, names)
-    for name in shown:
-        for parent in edges[name]:
-            graph.edge(node_id(parent), node_id(name))
-    if save is not None:
-        write(graph, Path(save))
-    return graph
+    names = shown_names(edges, var_names)
+    lines, shaded = ["graph TD"], []
+    for i, (plate, members) in enumerate(plates(model, names, include_dim_lengths).items()):
+        if plate:
+            lines.append(f'subgraph plate_{i}["{plate}"]')
+        for name in members:
+            kind, what = kind_of(model, model.named_vars[name])
+            before, after = SHAPES[kind]
+            lines.append(f"{mermaid_id(name)}{before}{name}<br/>{what}{after}")
+            if kind in SHADED:
+                shaded.append(mermaid_id(name))
+        if plate:
+            lines.append("end")
+    lines += [
+        f"{mermaid_id(parent)} --> {mermaid_id(name)}" for name in names for parent in edges[name]
+    ]
+    lines += [f"style {name} fill:#ccc" for name in shaded]
+    return "\n".join(lines)
 
 
-def import_graphviz() -> Any:
+def mermaid_id(name: str) -> str:
+    """Return a name that Mermaid takes for a node: none with a special character."""
+    return "".join(c if c.isalnum() else "_" for c in node_id(name))
+
+
+@check_arguments
+def model_to_networkx(
+    model: Model | None = None,
+    *,
+    var_names: str | Sequence[str] | None = None,
+    include_dim_lengths: bool = True,
+) -> Any:
+    """Return the graph of a model as one of NetworkX, to be analysed or drawn by it.
+
+    Parameters
+    ----------
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    var_names : sequence of str, optional
+        Variables to show, with everything that they depend on; all by default.
+    include_dim_lengths : bool, default True
+        Whether clusters tell the lengths of their dimensions.
+
+    Returns
+    -------
+    networkx.DiGraph
+        A node a variable, with the attributes ``kind`` (free, observed, Deterministic, Potential
+        or Data), ``label`` and ``cluster`` (along what it repeats, empty for a scalar).
+
+    Raises
+    ------
+    ImportError
+        If the package networkx is missing.
+    KeyError
+        If a variable is unknown.
+    """
     try:
-        import graphviz
+        import networkx  # type: ignore[import-untyped]
     except ImportError:
-        raise ImportError(
-            "model_to_graphviz needs the package graphviz: pip install 'vibayes[graphs]'"
-        ) from None
-    return graphviz
-
-
-def parents_of(model: Model) -> dict[str, list[str]]:
-    """Return, for each named variable, the named variables of which it is made."""
-    named = {variable: name for name, variable in model.named_vars.items()}
-    edges = {}
-    for name, variable in model.named_vars.items():
-        roots = list(variable.owner.inputs) if variable.owner is not None else []
-        found = [named[v] for v in nearest(roots, named)]
-        if variable in model.observed_RVs:
-            data = model.rvs_to_values[variable]
-            found += [named[v] for v in nearest([data], named) if named[v] != name]
-        edges[name] = list(dict.fromkeys(found))
-    return edges
-
-
-def nearest(roots: Sequence[Variable], named: dict[Variable, str]) -> Iterator[Variable]:
-    """Return the named variables that are reached from roots without passing another."""
-
-    def inputs(variable: Variable) -> Sequence[Variable] | None:
-        if variable in named or variable.owner is None:
-            return None
-        return variable.owner.inputs
-
-    return (variable for variable in walk(roots, inputs, bfs=True) if variable in named)
-
-
-def shown_names(edges: dict[str, list[str]], var_names: str | Sequence[str] | None) -> list[str]:
-    """Return the names of the variables to show, in the order of the model."""
-    if var_names is None:
-        return list(edges)
-    if unknown := [name for name in var_names if name not in edges]:
-        raise KeyError(f"var_names: the model has no {unknown[0]!r}; it has {', '.join(edges)}")
-    wanted, open_names = set(), list(var_names)
-    while open_names:
-        name = open_names.pop()
-        if name not in wanted:
-            wanted.add(name)
-            open_names += edges[name]
-    return [name for name in edges if name in wanted]
-
-
-def plates(model: Model, names: Sequence[str], lengths: bool) -> dict[str, list[str]]:
-    """Return the variables on each plate, by its label; that of scalars is empty."""
-    found: dict[str, list[str]] = {}
-    for name in names:
-        found.setdefault(plate_label(model, name, lengths), []).append(name)
-    return found
-
-
-def plate_label(model: Model, name: str, lengths: bool) -> str:
-    """Return along what a variable repeats, such as ``school (8)``."""
-    variable = model.named_vars[name]
-    shape = known_shape(model.rvs_to_values[variable] if is_observed(model, variable) else variable)
-    dims = model.named_vars_to_dims.get(name) or (None,) * len(shape)
-    labels = []
-    for dim, length in zip(dims, shape, strict=True):
-        if length is None and dim is not None:
-            length = model.dim_length(dim)
-        size = "?" if length is None else f"{length:,}"
-        labels.append(size if dim is None else f"{dim} ({size})" if lengths else dim)
-    return " × ".join(labels)
-
-
-def add_nodes(graph: Any, model: Model, names: Sequence[str]) -> None:
-    """Add variables to a graph, or to a plate of it."""
+        raise missing("model_to_networkx", "networkx") from None
+    model = modelcontext(model)
+    edges = parents_of(model)
+    names = shown_names(edges, var_names)
+    graph = networkx.DiGraph(name=model.name)
     for name in names:
         kind, what = kind_of(model, model.named_vars[name])
-        graph.node(node_id(name), label=f"{name}\n{what}", **STYLES[kind])
-
-
-def kind_of(model: Model, variable: Variable) -> tuple[str, str]:
-    """Return what a variable is, and the name of its distribution or again what it is."""
-    for kind, members in {
-        "Deterministic": model.deterministics,
-        "Potential": model.potentials,
-        "Data": model.data_vars,
-    }.items():
-        if variable in members:
-            return kind, kind
-    kind = "observed" if is_observed(model, variable) else "free"
-    return kind, f"~ {type(distribution_of(variable)).__name__}"
-
-
-def is_observed(model: Model, variable: Variable) -> bool:
-    return variable in model.observed_RVs
-
-
-def node_id(name: str) -> str:
-    """Return a name that is no port of a node: Graphviz takes a colon for that."""
-    return name.replace(":", "_")
-
-
-def write(graph: Any, path: Path) -> None:
-    """Write a graph in the format of the file's suffix."""
-    kind = path.suffix.lstrip(".")
-    if not kind:
-        raise ValueError(f"save: {str(path)!r} has no suffix that tells the format, such as .png")
-    data = graph.source.encode() if kind in ("dot", "gv") else graph.pipe(format=kind)
-    path.write_bytes(data)
+        cluster = plate_label(model, name, include_dim_lengths)
+        graph.add_node(name, kind=kind, label=f"{name}\n{what}", cluster=cluster)
+    graph.add_edges_from((parent, name) for name in names for parent in edges[name])
+    return graph

@@ -17,7 +17,13 @@ from vibayes.families.joint import Joint
 from vibayes.importance import resampled, smoothed
 from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
-from vibayes.model.target import Target, is_deterministic, sample_size
+from vibayes.model.target import (
+    Target,
+    data_size,
+    is_deterministic,
+    is_sum_over_rows,
+    sample_size,
+)
 from vibayes.posterior.nodes import check_own
 
 __all__ = [
@@ -31,6 +37,10 @@ __all__ = [
     "transformed_values",
     "values_at",
 ]
+
+
+MOST_READ = 4_000_000_000
+"""Rows times draws up to which the log density of data that are read is evaluated as a whole."""
 
 
 class FlatDraws(NamedTuple):
@@ -76,18 +86,26 @@ def flat_values(approx: Joint, draws: int, random_seed: Any) -> tuple[np.ndarray
 
 
 def target_logp(model: Model, values: np.ndarray, random_seed: Any) -> np.ndarray:
-    """Return the log density of the whole data, or an estimate where they are not in memory.
+    """Return the log density of the whole data, or an estimate where they cannot be afforded.
 
-    The log density of a sample has its peak elsewhere. If the draws are centred where that of
-    the whole data has its own, the slope there is what the sample has too much.
+    Of data that are read, these are more than MOST_READ rows times draws, or rows that are not
+    independent. The log density of a sample has its peak elsewhere. If the draws are centred where
+    that of the whole data has its own, the slope there is what the sample has too much.
     """
-    if not model.has_streams or (rows := sample_size(model)) is None:
+    if is_affordable(model, len(values)) or (rows := sample_size(model)) is None:
         return Target(model).logp(values)
     sample = model.sampled_data_replacements(rows, random_seed)
     target = Target(model, sample)
     center = values.mean(axis=0)
     _, slope = target(center[None])
     return target.logp(values) - (values - center) @ slope[0]
+
+
+def is_affordable(model: Model, draws: int) -> bool:
+    """Tell whether the log density of the whole data can be had at some draws: a fixed rule."""
+    if not model.has_streams:
+        return True
+    return data_size(model) * draws <= MOST_READ and is_sum_over_rows(model)
 
 
 def importance_draws(approx: Joint, draws: int, random_seed: Any) -> tuple[np.ndarray, float]:

@@ -205,6 +205,20 @@ class PosteriorNodes(Joint):
             node, at_draws(self, draws, as_nodes(node), lambda graphs: swapped(graphs, swap))
         )
 
+    def at_draws_of(self, node: Variable, draws: Draws) -> Variable:
+        """Return an expression of the symbolic properties at given draws.
+
+        Parameters
+        ----------
+        node
+            An expression, as for :meth:`set_size_and_deterministic`.
+        draws
+            What :meth:`draw` returned.
+        """
+        pairs = zip(variables_of(self._one_draw), variables_of(draws), strict=True)
+        placed = replace(draws, z=dict(pairs))
+        return at_draws(self, placed, [node], list)[0]
+
     # -- log densities ------------------------------------------------------------------------
 
     @property

@@ -58,7 +58,7 @@ def chosen(
     data
         The Dataset of the data when the posterior was drawn, None if that is not known.
     var_names, sample_vars, freeze_vars
-        As for :func:`vibayes.sample_posterior_predictive`.
+        Names of variables that are wanted, to be drawn anew, and to be as in the posterior.
     """
     known = [*model.unobserved_RVs, *model.observed_RVs]
     anew, frozen = (

@@ -125,9 +125,23 @@ def compute_log_prior(
         Draws of the posterior, of any sampler; or an approximation, from which ``draws`` are taken.
     var_names
         Names of free variables; by default all of them.
-    extend_inferencedata, model, sample_dims, draws, random_seed, progressbar, backend, \
-compile_kwargs
-        As for :func:`compute_log_likelihood`.
+    extend_inferencedata : bool, default True
+        Whether to add the group to the object that is given.
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    sample_dims : sequence of str, optional
+        The dimensions along which draws lie; by default those of ``chain``, ``draw`` and
+        ``sample`` that there are.
+    draws : int, default 1000
+        Number of draws of an approximation.
+    random_seed : int, optional
+        Seed of everything random in the fit.
+    progressbar : bool, default True
+        Taken so that scripts run: there is none.
+    backend : str, optional
+        What the densities are computed by, as in :meth:`vibayes.Inference.fit`; NumPy by default.
+    compile_kwargs : dict, optional
+        ``mode``: a PyTensor mode.
 
     Returns
     -------

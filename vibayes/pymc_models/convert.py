@@ -22,6 +22,7 @@ from vibayes.backend.modes import evaluate
 from vibayes.context import register_converter
 from vibayes.distributions.base import distribution_of
 from vibayes.exceptions import ModelError
+from vibayes.installing import how_to_install
 from vibayes.model.core import Model
 from vibayes.model.density import expand_total_size
 from vibayes.pymc_models.adapters import PyMCDistribution, PyMCTransform, without_checks
@@ -30,13 +31,14 @@ from vibayes.pymc_models.minibatches import minibatch_replacements
 __all__ = ["from_pymc"]
 
 SUPPORTED = "PyMC 6, which needs Python 3.12 or later"
+QUOTED = "'pymc>=6,<7'"  # for a shell
 
 
 def from_pymc(model: Any) -> Model:
     """Return a PyMC model as a model of vibayes.
 
     Its random variables, log densities, transforms and starting values stay those of PyMC.
-    Needs PyMC 6: ``pip install "vibayes[pymc]"``.
+    Needs PyMC 6: ``pip install "pymc>=6,<7"``.
 
     Parameters
     ----------
@@ -96,7 +98,9 @@ def check_version() -> None:
     try:
         found = version("pymc")
     except PackageNotFoundError:
-        raise ImportError(f"vb.from_pymc needs {SUPPORTED}: pip install 'vibayes[pymc]'") from None
+        raise ImportError(
+            f"vb.from_pymc needs {SUPPORTED}: {how_to_install(QUOTED, 'pymc')}"
+        ) from None
     if found.partition(".")[0] != "6":
         raise ImportError(
             f"vb.from_pymc needs {SUPPORTED}, but PyMC {found} is installed: its range of PyTensor "

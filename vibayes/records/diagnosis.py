@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import warnings
 from dataclasses import dataclass
 
@@ -235,6 +236,11 @@ class Diagnosis:
             return f"This family does not hold the posterior: {self._faults()}. {self._advice()}"
         return "Good: nothing speaks against this approximation."
 
+    @property
+    def headline(self) -> str:
+        """The first words of the judgement."""
+        return re.split("[:.,]", self.verdict, maxsplit=1)[0]
+
     def _weakness(self) -> str:
         if self.reliable:
             return "chains that began near it did not mix, so that it cannot be compared"
@@ -267,7 +273,7 @@ class Diagnosis:
         Parameters
         ----------
         stacklevel
-            As for :func:`warnings.warn`: whose line the warning names. 1 is the line of the call.
+            Whose line the warning names: 1 is the line of the call.
         """
         if self.good or (not self.judged and self.converged is not False):
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytensor
 
+from vibayes import progress
 from vibayes.families.joint import Joint
 from vibayes.model.target import Target, sample_size
 from vibayes.search.budget import Budget
@@ -27,10 +28,18 @@ def find_normal(approx: Joint, budget: Budget) -> FittedNormal:
     rng = approx.spawn_generator()
     rows = sample_size(approx.model)
     sample = None if rows is None else approx.model.sampled_data_replacements(rows, rng)
+    progress.say("compiling the log density")
     target = Target(approx.model, sample, start=current_center(approx))
+    with progress.aside("where to begin"):
+        return normal_of(target, rng, budget)
+
+
+def normal_of(target: Target, rng: np.random.Generator, budget: Budget) -> FittedNormal:
+    """Return the best normal, or in many dimensions one about a mode."""
     if target.ddim <= MOST_DENSE:
         return glance(target, rng, budget, draws=100).best
     target.check_start()
+    progress.say("searching for a mode")
     (search,) = approach(target, target.start[None], budget)
     return FittedNormal(search.z, 1 / np.sqrt(probed_curvature(target, search.z, rng)))
 

@@ -8,6 +8,8 @@ from vibayes.arguments import check_real, check_whole
 
 __all__ = ["Budget"]
 
+LATE = 0.8  # share of the time
+
 
 class Budget:
     """Time and steps that are left.
@@ -32,13 +34,23 @@ class Budget:
         return time.perf_counter() - self.begun
 
     @property
+    def time_is_up(self) -> bool:
+        """Whether no time is left, for what is in the middle of a step."""
+        return self.elapsed >= self.seconds
+
+    @property
     def exhausted(self) -> str:
         """What is used up, in words; empty as long as nothing is."""
         if self.taken >= self.steps:
             return f"the budget of {self.steps:,} steps was used up"
-        if self.elapsed >= self.seconds:
+        if self.time_is_up:
             return f"the budget of {self.seconds:g} seconds was used up"
         return ""
+
+    @property
+    def is_late(self) -> bool:
+        """Whether so little time is left that nothing long should begin."""
+        return self.elapsed >= LATE * self.seconds or bool(self.exhausted)
 
     def step(self, count: int = 1) -> bool:
         """Count steps, and tell whether they may be taken."""

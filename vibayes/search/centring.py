@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from vibayes import progress
 from vibayes.model.coordinates import Coordinates
 from vibayes.model.flat import FlatLayout, Slot
 from vibayes.model.target import Target
@@ -42,7 +43,8 @@ def suited(target: Target, rng: np.random.Generator, budget: Budget, rounds: int
     """
     noise = stratified_normals(NOISE, target.ddim, rng)
     best, best_elbo = target, -np.inf
-    for _ in range(rounds):
+    for i in range(rounds):
+        progress.say(f"coordinates that suit the model: {i + 1}")
         q = fit_diagonal(target, noise, budget)
         if not q.elbo > best_elbo:
             break

@@ -17,6 +17,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import ndtri
 
+from vibayes import progress
 from vibayes.search.budget import Budget
 
 __all__ = ["CHAINS_EACH", "POINTS", "ChainRun", "Density", "Mixing", "mixing_of", "run_chains"]
@@ -156,8 +157,11 @@ class Ensemble:
         self.length = 0.5 * np.pi / np.sqrt(SHORTEST)
         self.leaps = 0
 
-    def move(self) -> Move:
-        """Take a trajectory from each state, and its end if that is accepted."""
+    def move(self, budget: Budget) -> Move | None:
+        """Take a trajectory from each state, and its end if that is accepted.
+
+        None if the time is up before.
+        """
         n, d = self.Z.shape
         factor = np.exp(self.rng.uniform(np.log(SHORTEST), 0.0, (n, 1)))
         step = self.step * factor
@@ -167,6 +171,8 @@ class Ensemble:
         leaps = int(np.clip(np.ceil(self.length / self.step), 1, MOST_LEAPS))
         with np.errstate(all="ignore"):
             for _ in range(leaps):
+                if budget.time_is_up:
+                    return None
                 momentum = momentum + 0.5 * step * (gradient @ self.root)
                 x = x + step * (momentum @ self.root.T)
                 logp, gradient = self.target(x)
@@ -224,7 +230,8 @@ class Ensemble:
         for i in range(moves):
             if self.leaps >= most_leaps or not budget.step():
                 return None
-            done = self.move()
+            if (done := self.move(budget)) is None:
+                return None
             error = float(done.acceptance.mean()) - WANTED_ACCEPTANCE
             self.step *= np.exp(error / np.sqrt(1 + i / 3))
             change = LENGTH_RATE * np.clip(slope.after(done, self.root, self.labels), -1.0, 1.0)
@@ -241,7 +248,9 @@ class Ensemble:
         for _ in range(moves):
             if self.leaps >= most_leaps or not budget.step():
                 return None
-            acceptance = acceptance + self.move().acceptance / moves
+            if (done := self.move(budget)) is None:
+                return None
+            acceptance = acceptance + done.acceptance / moves
         return Snapshot(self.Z, self.logp, acceptance)
 
     def _set_root(self, seen: list[np.ndarray]) -> None:
@@ -374,11 +383,14 @@ def run_chains(
     starts_logp = ensemble.logp[::CHAINS_EACH]
     for round_ in range(rounds):
         every = 2**round_
+        progress.say(f"tuning moves of {len(Z)} chains, round {round_ + 1}")
         if not ensemble.tune(TUNING * every, budget, most_leaps):
             return run
         snapshots: list[Snapshot] = []
-        for _ in range(BLOCKS):
-            for _ in range(BLOCK):
+        for block in range(BLOCKS):
+            for i in range(BLOCK):
+                place = f"{block * BLOCK + i + 1} of {BLOCKS * BLOCK}"
+                progress.say(f"moving draws, round {round_ + 1}: {place}")
                 snapshot = ensemble.snapshot(every, budget, most_leaps)
                 if snapshot is None:
                     return run

@@ -174,7 +174,7 @@ def given_parameters(
     target = exploration.target
     few = ~target.standardized_places
     possible = target.is_standardized and 0 < few.sum() <= MOST_PARAMETERS
-    if exploration.trusted or not possible:
+    if exploration.trusted or not possible or budget.exhausted:
         return exploration
     parts = [ConditionalNormal.of(q, few) for q in exploration.normals]
     begin = FittedMixture.make(
@@ -221,7 +221,11 @@ def of_many(
     """
     noise = stratified_normals(NOISE, target.ddim, rng)
     q = fit_diagonal(target, noise, budget)
-    if not np.isfinite(q.elbo) or not 0 < (~target.standardized_places).sum() <= MOST_PARAMETERS:
+    if (
+        budget.exhausted
+        or not np.isfinite(q.elbo)
+        or not 0 < (~target.standardized_places).sum() <= MOST_PARAMETERS
+    ):
         return None
     others = ConditionalNormal.of(q, ~target.standardized_places)
     start = FittedMixture.make(np.zeros(1), [q.mean[others.few]], [others.root])

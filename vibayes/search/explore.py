@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vibayes import progress
 from vibayes.importance import NEARLY_EVEN, has_good_tail, resampled
 from vibayes.model.target import Target
 from vibayes.records.findings import Search
@@ -56,6 +57,7 @@ from vibayes.search.trust import (
     can_be_tried,
     tried,
 )
+from vibayes.search.whole import moved_to_mode, sampled
 
 __all__ = [
     "LARGE",
@@ -64,18 +66,22 @@ __all__ = [
     "distinct_paths",
     "enlarge",
     "explore",
+    "first_proposal",
     "glance",
     "improve",
     "improvements",
+    "normal_of",
     "proposal",
     "searched",
     "settled",
+    "show",
     "verified",
 ]
 
 LARGE = 100
 """Dimensions from which a covariance is no longer fitted, but taken from the curvature."""
 DRAWS = 1000
+FEW_DRAWS = 100  # on a sample of rows, of which nothing but the normals is used
 CURVATURES = 8  # draws at which curvatures are computed, for their mean
 FEW_NOISE = 16  # draws for a first, rough fit in many dimensions
 MEDIUM_NOISE = 32  # draws for the last steps on many data
@@ -84,6 +90,7 @@ SOME, MOST_OF = 0.2, 0.5  # shares of effective draws
 MOST_STARTS, MOST_PARAMETERS = 10, 2000  # of further starts in many dimensions, and of all of them
 LATEST = 512  # states of chains to which a mixture is fitted
 SEPARATE = 1.0  # in sds: how far apart normals have to be to count as two
+SHOWN = 8  # of the normals on the way to a better one
 NEGLIGIBLE = 7.0  # in ELBO: less than a thousandth of the mass
 
 
@@ -185,15 +192,19 @@ def glance(
     begin: FittedNormal | None = None,
 ) -> Exploration:
     """Do what :func:`explore` does, without chains: nothing is trusted."""
-    if begin is not None:
+    if target.by_rows and begin is None:
+        fits, noise, search = normals_by_rows(target, rng, budget, observe)
+    elif begin is not None:
         noise = mirrored_normals(MEDIUM_NOISE, target.ddim, rng)
         fits, search = [fit_large(target, begin, noise, budget, observe=observe)], None
     else:
         find = large_normals if target.ddim > LARGE else small_normals
         fits, noise, search = find(target, rng, budget, observe)
     normals, dropped = separate(sorted(fits, key=lambda q: -q.elbo))
+    progress.say("weighing draws")
     mixture = FittedMixture.of_normals(normals)
-    sampler = ImportanceSampler.empty(target, draws).with_draws(proposal(mixture), rng)
+    first = first_proposal(target, mixture)
+    sampler = ImportanceSampler.empty(target, draws).with_draws(first, rng)
     return Exploration(
         target, normals, dropped, noise, sampler, sampler.draws, mixture, search=search
     )
@@ -206,6 +217,14 @@ def proposal(mixture: FittedMixture) -> FittedMixture:
     any draws of a heavy-tailed distribution would count.
     """
     return mixture if mixture.means.shape[1] > LARGE else mixture.widened()
+
+
+def first_proposal(target: Target, mixture: FittedMixture) -> FittedMixture:
+    """Return what to draw from first: of data that go by rows one normal itself.
+
+    It most often is the posterior, of which few draws tell if nearly all of them count.
+    """
+    return mixture if target.by_rows and len(mixture) == 1 else proposal(mixture)
 
 
 def is_promising(exploration: Exploration) -> bool:
@@ -294,11 +313,47 @@ def separate(
 
 def searched(target: Target, rng: np.random.Generator, budget: Budget) -> list[SearchPath]:
     """Return the ends of searches for modes: of many, or in many dimensions of one."""
+    if target.by_rows:
+        return searched_by_rows(target, rng, budget)
     target.check_start()
+    progress.say("searching for modes")
     if target.ddim <= LARGE:
         return find_modes(target, screened_starts(target, rng).starts, budget)
     search = approach(target, target.start[None], budget)[0]
     return find_modes(target, search.z[None], budget, iterations=4, tolerance=1e-2)
+
+
+def searched_by_rows(target: Target, rng: np.random.Generator, budget: Budget) -> list[SearchPath]:
+    """Return the ends of searches that began at the modes of a sample of rows."""
+    paths = distinct_paths(searched(sampled(target, rng), rng, budget))
+    normals = [from_curvature(path.z, path.curvature) for path in paths if path.converged]
+    if not normals:
+        return paths
+    starts = [moved_to_mode(target, q, budget, LARGE).mean for q in normals]
+    return find_modes(target, np.array(starts), budget, tolerance=1e-3)
+
+
+def normals_by_rows(
+    target: Target,
+    rng: np.random.Generator,
+    budget: Budget,
+    observe: Callable[[FittedNormal], None] | None,
+) -> tuple[list[FittedNormal], np.ndarray, Search | None]:
+    """Return the best normals, begun at those of a sample of rows, their noise, and the search.
+
+    The noise is as little as tells a covariance: of many rows the log density is close to
+    quadratic, for which that is exact.
+    """
+    found = glance(sampled(target, rng), rng, budget, FEW_DRAWS)
+    d = target.ddim
+    begun = [moved_to_mode(target, q, budget, LARGE) for q in found.normals]
+    if d > LARGE:
+        noise = mirrored_normals(MEDIUM_NOISE, d, rng)
+        fits = [fit_large(target, q, noise, budget, observe=observe) for q in begun]
+    else:
+        noise = matched_normals(2 * d + 2, d, rng)
+        fits = [fit_full_rank(target, q, noise, budget, observe=observe) for q in begun]
+    return fits, noise, found.search
 
 
 def small_normals(
@@ -309,15 +364,24 @@ def small_normals(
 ) -> tuple[list[FittedNormal], np.ndarray, Search]:
     """Return the best normal at each mode, the noise they were fitted to, and the search."""
     target.check_start()
+    progress.say("searching for modes")
     screening = screened_starts(target, rng)
     paths = distinct_paths(find_modes(target, screening.starts, budget))
     noise = matched_normals(max(128, 6 * target.ddim), target.ddim, rng)
 
     def fitted(path: SearchPath) -> FittedNormal:
         begin = best_along(target, path, rng)
+        if observe is not None and path is paths[0]:
+            show(target, [normal_of(z, root) for z, root in path.trail], noise, observe)
         return fit_full_rank(target, begin, noise, budget, observe=observe)
 
-    fits = [fitted(path) for path in paths]
+    fits: list[FittedNormal] = []
+    for i, path in enumerate(paths, 1):
+        if fits and budget.exhausted:
+            break
+        progress.say(f"normal at mode {i} of {len(paths)}")
+        fits.append(fitted(path))
+    progress.say("looking for narrow modes")
     points = unexplained(target, fits, rng)
     if len(points) and not budget.exhausted:
         further = [path for path in find_modes(target, points, budget) if path.converged]
@@ -350,7 +414,10 @@ def distinct_paths(
 
 
 def best_along(
-    target: Target, path: SearchPath, rng: np.random.Generator, draws: int = 48
+    target: Target,
+    path: SearchPath,
+    rng: np.random.Generator,
+    draws: int = 48,
 ) -> FittedNormal:
     """Return the normal of highest ELBO along a path: a mode itself may hold no mass.
 
@@ -360,7 +427,26 @@ def best_along(
     points = np.concatenate([z + noise @ root.T for z, root in path.trail])
     elbos = target.logp(points).reshape(len(path.trail), draws).mean(axis=1)
     elbos = elbos + [np.linalg.slogdet(root)[1] for _, root in path.trail]
-    z, root = path.trail[int(np.argmax(elbos))]
+    return normal_of(*path.trail[int(np.argmax(elbos))])
+
+
+def show(
+    target: Target,
+    normals: Sequence[FittedNormal],
+    noise: np.ndarray,
+    observe: Callable[[FittedNormal], None],
+) -> None:
+    """Show some of the normals on the way to a better one, with their ELBO on the same draws."""
+    chosen = np.unique(np.linspace(0, len(normals) - 1, min(SHOWN, len(normals))).astype(int))
+    for i in chosen:
+        q = normals[i]
+        elbo = float(target.logp(q.at(noise)).mean()) + q.entropy
+        if np.isfinite(elbo):
+            observe(replace(q, elbo=elbo))
+
+
+def normal_of(z: np.ndarray, root: np.ndarray) -> FittedNormal:
+    """Return the normal of a mean and any square root of the covariance."""
     inverse = np.linalg.inv(root)
     return from_curvature(z, inverse.T @ inverse)
 
@@ -382,16 +468,28 @@ def large_normals(
     count = min(MOST_STARTS, MOST_PARAMETERS // target.ddim)
     screening = screened_starts(target, rng, count=8 * MOST_STARTS, best=MOST_STARTS, peaks=0)
     starts = screening.starts
-    diagonals = [fit_diagonal(target, rough, budget)]
-    diagonals += [
-        fit_diagonal(target, rough, budget, start=start) for start in starts[1 : 1 + count]
-    ]
+    diagonals: list[FittedNormal] = []
+    on_the_way: list[FittedNormal] = []
+    for i, start in enumerate([None, *starts[1 : 1 + count]], 1):
+        if diagonals and budget.exhausted:
+            break
+        progress.say(f"independent normals from start {i} of {1 + len(starts[1 : 1 + count])}")
+        watch = on_the_way.append if start is None else None
+        diagonals.append(fit_diagonal(target, rough, budget, start=start, observe=watch))
     high, _ = separate(sorted(diagonals, key=lambda q: -q.elbo))
     noise = mirrored_normals(256, target.ddim, rng)
-    fits = []
-    for diagonal in high:
-        bent = from_curvature(diagonal.mean, mean_curvature(target, diagonal, rng))
-        scored = (q.scored(target, noise)[0] for q in (diagonal, bent))
+    if observe is not None:
+        show(target, on_the_way, noise, observe)
+    fits: list[FittedNormal] = []
+    for i, diagonal in enumerate(high, 1):
+        if fits and budget.exhausted:
+            break
+        progress.say(f"normal at mode {i} of {len(high)}")
+        normals = [diagonal]
+        if not budget.exhausted:
+            curvature = mean_curvature(target, diagonal, rng)
+            normals.append(from_curvature(diagonal.mean, curvature))
+        scored = (q.scored(target, noise)[0] for q in normals)
         begin = max(scored, key=lambda q: q.elbo)
         fits.append(fit_large(target, begin, noise, budget, observe=observe))
     return fits, noise, Search(len(diagonals), screening.points, screening.prior)
@@ -469,12 +567,12 @@ def add_draws(exploration: Exploration, count: int, rng: np.random.Generator) ->
     return replace(exploration, sampler=sampler, draws=sampler.draws)
 
 
-def enlarge(exploration: Exploration, rng: np.random.Generator) -> Exploration:
-    """Add draws until there are enough effective ones to be a result.
+def enlarge(exploration: Exploration, rng: np.random.Generator, budget: Budget) -> Exploration:
+    """Add draws until there are enough effective ones to be a result, if there is time left.
 
     More draws may also find what the first ones have missed: then they are not trusted any more.
     """
-    if not exploration.trusted or exploration.moved:
+    if not exploration.trusted or exploration.moved or budget.is_late:
         return exploration
     size, count = exploration.draws.size, len(exploration.draws.values)
     wanted = ENOUGH * exploration.count

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import gammaln, logsumexp
 
+from vibayes import progress
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
 from vibayes.importance import effective_size, smoothed, tempered
 from vibayes.model.target import Target
@@ -207,11 +208,13 @@ class WeightedDraws:
 
     def quantiles(self, probabilities: Sequence[float]) -> np.ndarray:
         """Return weighted quantiles, (len(probabilities), d)."""
-        order = np.argsort(self.values, axis=0)
-        ordered = np.take_along_axis(self.values, order, axis=0)
-        below = np.cumsum(np.exp(self.log_weights)[order], axis=0)
-        rows = [(below < p).sum(axis=0).clip(max=len(order) - 1) for p in probabilities]
-        return np.array([ordered[row, np.arange(ordered.shape[1])] for row in rows])
+        weights, last = np.exp(self.log_weights), len(self.values) - 1
+        columns = []
+        for column in self.values.T:
+            order = np.argsort(column)
+            rows = np.searchsorted(np.cumsum(weights[order]), probabilities)
+            columns.append(column[order[np.minimum(rows, last)]])
+        return np.array(columns).T.reshape(len(probabilities), -1)
 
     def width(self, probabilities: tuple[float, float]) -> np.ndarray:
         """Return the distance of two weighted quantiles, (d,)."""
@@ -324,6 +327,7 @@ def adapt(
     for round_ in range(rounds):
         if not budget.step():
             break
+        progress.say(f"adapting a mixture: {round_ + 1} of {rounds}")
         sampler = sampler.with_draws(q.widened(), rng)
         draws = sampler.draws
         reliable = draws.khat < 0.6 and draws.size >= sampler.count

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import optimize
 from scipy.linalg import solve_triangular
-from scipy.stats import norm, qmc
+from scipy.special import ndtri
 
+from vibayes import progress
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
 from vibayes.model.target import Target
 from vibayes.search.budget import Budget
@@ -133,9 +134,11 @@ def matched_normals(count: int, d: int, rng: np.random.Generator) -> np.ndarray:
     """Return at least ``count`` standard normal draws whose mean is 0 and covariance I exactly."""
     half = max((count + 1) // 2, d + 1)
     if d <= MOST_SOBOL:
+        from scipy.stats import qmc  # takes as long to import as all else
+
         seed = {"rng": rng} if "rng" in qmc.Sobol.__init__.__code__.co_varnames else {"seed": rng}
         uniform = qmc.Sobol(d, scramble=True, **seed).random_base2(int(np.ceil(np.log2(half))))
-        noise = norm.ppf(np.clip(uniform[:half], 1e-12, 1 - 1e-12))
+        noise = ndtri(np.clip(uniform[:half], 1e-12, 1 - 1e-12))
     else:
         noise = rng.standard_normal((half, d))
     noise = np.concatenate([noise, -noise])
@@ -158,7 +161,8 @@ def stratified_normals(count: int, d: int, rng: np.random.Generator) -> np.ndarr
     as much as those of the draws: by half and more in thousands of dimensions.
     """
     half = count // 2
-    heights = norm.pdf(norm.ppf(np.linspace(0.5, 1.0, half + 1)))
+    bounds = ndtri(np.linspace(0.5, 1.0, half + 1))
+    heights = np.exp(-0.5 * bounds**2 - LOG_SQRT_2PI)
     means = 2 * half * (heights[:-1] - heights[1:])
     means /= np.sqrt((means**2).mean())
     columns = np.repeat(means[:, None], d, axis=1)
@@ -278,6 +282,7 @@ def ascended(
     observe: Observer | None,
 ) -> FittedNormal:
     """Return a normal after steps that do not lower its ELBO, halved where they would."""
+    progress.found(q.elbo)
     rate = 1.0
     for iteration in range(rules.iterations):
         if observe is not None:
@@ -297,6 +302,7 @@ def ascended(
             is_end = step.change < rules.dead_end * rules.tolerance
             return replace(q, converged=is_end, iterations=iteration)
         gain, q, gradients = trial.elbo - q.elbo, trial, trial_gradients
+        progress.found(q.elbo)
         if rules.recovers:
             rate = min(1.0, 2 * rate)
         if gain < rules.gain and step.change < rules.near * rules.tolerance:
@@ -365,6 +371,7 @@ def fit_diagonal(
         if not trial.elbo > q.elbo:
             return replace(q, converged=not budget.exhausted, iterations=round_)
         gain, q = trial.elbo - q.elbo, trial
+        progress.found(q.elbo)
         if gain < tolerance or budget.exhausted:
             return replace(q, converged=gain < tolerance, iterations=round_)
     return replace(q, iterations=rounds)

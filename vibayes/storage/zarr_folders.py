@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from vibayes.exceptions import StorageError
+from vibayes.installing import how_to_install
 from vibayes.records.kept_values import NUMBERS
 from vibayes.storage.netcdf import MOST_ARRAYS, Stored
 
@@ -28,8 +29,8 @@ def require_zarr() -> None:
         import zarr  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            "a .zarr folder needs zarr: pip install vibayes[streaming]; or use a name that ends "
-            "with .nc"
+            f"a .zarr folder needs zarr: {how_to_install('zarr', 'streaming')}; or use a name that "
+            f"ends with .nc"
         ) from error
 
 

@@ -42,6 +42,8 @@ class BatchVariable(TensorVariable):
 
     minibatch: TensorVariable
     in_memory: ClassVar[bool]
+    stands_for_all = False
+    """Whether it was given as data, so that it stands for all rows, and not for those it shows."""
 
     @property
     def batch_shape(self) -> tuple[int, ...]:

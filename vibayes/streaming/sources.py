@@ -13,6 +13,7 @@ import numpy as np
 from pytensor.graph.basic import Variable
 
 from vibayes.exceptions import ShapeError, StreamError
+from vibayes.installing import missing
 from vibayes.streaming.columns import column_names, parts_of
 
 __all__ = ["Block", "Source", "as_source", "is_streamed"]
@@ -60,6 +61,10 @@ class Source:
     length: int | None
     is_fine = False
 
+    def reader(self) -> Callable[[int, int], Any] | None:
+        """Return what reads the rows from one to before another; None if it reads blocks alone."""
+        return None
+
     def blocks(self, order: np.random.Generator | None, skip: int = 0) -> Blocks:
         """Read each block once.
 
@@ -101,6 +106,8 @@ class IndexedSource(Source):
         the next call.
     is_fine : bool
         Whether blocks are small.
+    any_rows : bool
+        Whether what reads takes any first and last row, whatever the block.
     """
 
     def __init__(
@@ -109,10 +116,12 @@ class IndexedSource(Source):
         ends: Sequence[int] | np.ndarray,
         opened: Callable[[], Callable[[int, int, int], Any]],
         is_fine: bool = False,
+        any_rows: bool = False,
     ) -> None:
         self.name = name
         self.length = int(ends[-1]) if len(ends) else 0
         self.is_fine = is_fine
+        self._any_rows = any_rows
         self._ends = ends
         self._opened = opened
 
@@ -129,6 +138,10 @@ class IndexedSource(Source):
             except Exception as error:
                 raise self.failure(number, start, f"reading failed: {error_text(error)}") from error
             yield Block(number, start, values)
+
+    def reader(self) -> Callable[[int, int], Any] | None:
+        """Return what reads the rows from one to before another; None if it reads blocks alone."""
+        return partial(self._opened(), 0) if self._any_rows else None
 
     def sample_of_blocks(self) -> Blocks:
         """Read the first block, one in the middle, and the last."""
@@ -255,7 +268,8 @@ def array_source(arrays: Sequence[Any], label: str) -> IndexedSource:
         raise ShapeError(f"{label}: the data have different lengths, {lengths}")
     name = " and ".join(dict.fromkeys(name_of(array) for array in arrays))
     is_fine = all(chunk_ends(array) is None for array in arrays)
-    return IndexedSource(name, block_ends(arrays, lengths[0]), ArrayRows(arrays), is_fine)
+    ends = block_ends(arrays, lengths[0])
+    return IndexedSource(name, ends, ArrayRows(arrays), is_fine, any_rows=True)
 
 
 class ArrayRows:
@@ -450,9 +464,7 @@ def parquet_source(path: Path, columns: Sequence[Any] | None, label: str) -> Ind
     try:
         from pyarrow import dataset, parquet
     except ImportError as error:
-        raise ImportError(
-            f"{label}: Parquet needs pyarrow; pip install 'vibayes[streaming]'"
-        ) from error
+        raise missing(f"{label}: Parquet", "pyarrow", "streaming") from error
     files = [path] if path.is_file() else [Path(f) for f in dataset.dataset(path).files]
     groups: list[tuple[Path, int]] = []
     ends: list[int] = []

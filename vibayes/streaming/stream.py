@@ -18,11 +18,13 @@ from vibayes.exceptions import ModelError, ShapeError
 from vibayes.streaming.batch import BatchVariable, ShownRows
 from vibayes.streaming.blocks import Layout
 from vibayes.streaming.shuffle import ShuffledEpochs
-from vibayes.streaming.sources import as_source
+from vibayes.streaming.sources import as_source, is_streamed
 
-__all__ = ["Stream", "StreamedMinibatch", "streamed_minibatch"]
+__all__ = ["Stream", "StreamedMinibatch", "data_on_disk", "is_left_on_disk", "streamed_minibatch"]
 
 BUFFER_BYTES = 2**27
+LOADED_BYTES = 2**28  # of an array on disk, which is loaded where data are asked for
+SHOWN_ROWS = 128  # of data on disk, outside of a fit
 SEED_WORDS = 4
 FINE_BUFFER_BYTES = 2**26  # half of it holds 32 blocks, from all over the data
 
@@ -317,6 +319,67 @@ def streamed_minibatch(
         buffer_bytes = FINE_BUFFER_BYTES if source.is_fine else BUFFER_BYTES
     room = check_whole(buffer_bytes, f"{label}: buffer_bytes", least=1)
     return Stream(layout, size, total, room, check_seed(random_seed, label), name).tensors()
+
+
+def is_left_on_disk(data: Any, in_memory: bool | None = None) -> bool:
+    """Tell whether data are read in each pass anew, rather than loaded.
+
+    By default these are arrays on disk of more than 256 MB, and Parquet files.
+
+    Parameters
+    ----------
+    data
+        What a user has given as data.
+    in_memory
+        Whether to load them, if the user has said so.
+    """
+    if in_memory or not is_streamed(data):
+        return False
+    if in_memory is False or not hasattr(data, "shape"):
+        return True
+    size = int(np.prod(data.shape, dtype=int)) * np.dtype(data.dtype).itemsize
+    return size > LOADED_BYTES
+
+
+def data_on_disk(
+    data: Any, name: str, label: str, columns: Any = None, total_size: int | None = None
+) -> StreamedMinibatch:
+    """Return data that stay on disk as a tensor, which stands for all of their rows.
+
+    Parameters
+    ----------
+    data
+        An array on disk, a path to Parquet files, or a function as for :class:`vibayes.Minibatch`.
+    name
+        Name of the tensor.
+    label
+        What messages are to call the data.
+    columns
+        A column of a table, for a vector, or a list of columns, for a matrix.
+    total_size
+        Number of rows of a function's blocks.
+
+    Raises
+    ------
+    TypeError
+        If a table is given without ``columns``.
+    StreamError
+        If the first block cannot be read.
+    """
+    chosen = None if columns is None else [columns]
+    source = as_source([data], chosen, label)
+    total = checked_total(total_size, source.length, label, source.name)
+    layout = Layout(source, chosen, None, False)
+    if len(layout.parts) != 1 or layout.keys is not None:
+        raise TypeError(
+            f"{label}: {source.name} has several columns; say which ones by columns=: a name for a "
+            f"vector, a list of names for a matrix"
+        )
+    stream = Stream(layout, min(SHOWN_ROWS, total), total, BUFFER_BYTES, 42, name)
+    found = stream.tensors()
+    tensor = found if isinstance(found, StreamedMinibatch) else found[0]
+    tensor.stands_for_all = True
+    return tensor
 
 
 def checked_columns(columns: Any, data: Sequence[Any], label: str) -> list[Any] | None:

@@ -13,7 +13,7 @@ from vibayes.backend.modes import evaluate
 from vibayes.backend.seeds import as_seed_sequence, derived_seed
 from vibayes.families.joint import Joint
 from vibayes.importance import smoothed
-from vibayes.model.target import Target, data_size
+from vibayes.model.target import Target, data_size, goes_by_rows
 from vibayes.posterior.draws import flat_draws, flat_values
 from vibayes.records.diagnosis import LARGEST_SHIFT, TAIL, Diagnosis, VariableCheck, is_reliable
 from vibayes.records.ending import Ending
@@ -33,10 +33,13 @@ UNKNOWN = 0.15  # standard error of a log width that a few draws in a tail decid
 FEWEST_DRAWS = 100
 MOST_DRAWS, MOST_NUMBERS = 10_000, 2_000_000  # of an approximation, for its moments
 MOST_OBSERVATIONS = 400_000_000  # whose log density is evaluated for a judgement
+MOST_BY_ROWS, FEWEST_BY_ROWS = 100_000_000, 120  # of data that are gone through by rows
 
 
 def draws_to_judge(model: Any) -> int:
     """Return how many draws to judge by: fewer for models that take long to evaluate."""
+    if goes_by_rows(model):
+        return int(np.clip(MOST_BY_ROWS // max(data_size(model), 1), FEWEST_BY_ROWS, 1000))
     draws = int(np.clip(MOST_OBSERVATIONS // max(data_size(model), 1), 2 * FEWEST_DRAWS, 1000))
     devices = devices_of_densities()
     return draws if devices is None else devices.agreed(draws)

@@ -12,6 +12,7 @@ import numpy as np
 
 from vibayes.backend.jax.processes import in_all, least_of_all
 from vibayes.backend.jax.versions import register_jax_versions
+from vibayes.installing import how_to_install
 
 __all__ = ["JaxDevices", "double_precision", "jax_devices"]
 
@@ -28,8 +29,8 @@ def import_jax() -> Any:
         import jax
     except ImportError as error:
         raise ImportError(
-            "backend='jax' needs the package jax, which is not installed: pip install "
-            "'vibayes[jax]', or 'jax[cuda13]' for an NVIDIA GPU"
+            f"backend='jax' needs the package jax, which is not installed: "
+            f"{how_to_install('jax', 'jax')}; for an NVIDIA GPU pip install 'jax[cuda13]'"
         ) from error
     return jax
 

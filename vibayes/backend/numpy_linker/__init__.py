@@ -6,7 +6,15 @@ function with one line for each operation. A vectorized scan is one loop over st
 """
 
 from vibayes.backend.numpy_linker import elementwise, inner, linear_algebra, random
-from vibayes.backend.numpy_linker.linker import NumpyLinker
+from vibayes.backend.numpy_linker.linker import NumpyLinker, graph_function
 from vibayes.backend.numpy_linker.rewrites import numpy_mode
 
-__all__ = ["NumpyLinker", "elementwise", "inner", "linear_algebra", "numpy_mode", "random"]
+__all__ = [
+    "NumpyLinker",
+    "elementwise",
+    "graph_function",
+    "inner",
+    "linear_algebra",
+    "numpy_mode",
+    "random",
+]

@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+
+import vibayes as vb
+from vibayes.model import target as target_module
+from vibayes.model.target import Target
+from vibayes.search import whole
+from vibayes.search.budget import Budget
+from vibayes.search.normals import FittedNormal
+from vibayes.search.whole import NormalTarget, moved_to_mode
+
+N = 4000
+GENERATOR = np.random.default_rng(8)
+X = GENERATOR.normal(size=(N, 3)) + GENERATOR.normal(size=(N, 1))
+Y = GENERATOR.random(N) < 1 / (1 + np.exp(-(X @ [0.5, -0.3, 0.2] - 0.4)))
+
+
+def regression(x, y):
+    with vb.Model() as model:
+        slope = vb.Normal("slope", 0, 2, shape=3)
+        intercept = vb.Normal("intercept", 0, 2)
+        vb.Bernoulli("y", logit_p=intercept + x @ slope, observed=y)
+    return model
+
+
+@pytest.fixture
+def _by_rows(monkeypatch):
+    """Make few data go by rows, and samples of them small."""
+    monkeypatch.setattr(target_module, "MANY_NUMBERS", 1000)
+    monkeypatch.setattr(whole, "FEWEST_NUMBERS", 400)
+
+
+@pytest.fixture(scope="module")
+def in_memory():
+    return vb.fit(method="fullrank_advi", model=regression(X, Y), random_seed=1)
+
+
+def assert_same(approx, reference):
+    mean, sd = reference.mean.eval(), reference.std.eval()
+    assert np.abs((approx.mean.eval() - mean) / sd).max() < 0.05
+    np.testing.assert_allclose(approx.std.eval() / sd, 1.0, atol=0.05)
+
+
+@pytest.mark.usefixtures("_by_rows")
+@pytest.mark.parametrize("method", ["auto", "laplace", "fullrank_advi"])
+def test_few_passes_find_what_the_whole_data_tell(method, in_memory):
+    approx = vb.fit(method=method, model=regression(X, Y), random_seed=2)
+    assert_same(approx, in_memory)
+    assert approx.diagnosis.good
+    assert approx.ending.converged
+    if method == "auto":
+        assert 0 < int(approx.ending.reason.split("in ")[1].split()[0]) <= 12
+
+
+@pytest.mark.usefixtures("_by_rows")
+@pytest.mark.parametrize("method", ["mixture", "pathfinder"])
+def test_draws_of_searches_are_right(method, in_memory):
+    approx = vb.fit(method=method, model=regression(X, Y), random_seed=2)
+    draws = approx.sample(4000, random_seed=1).posterior["slope"].values[0]
+    mean, sd = in_memory.mean.eval()[:3], in_memory.std.eval()[:3]
+    assert np.abs((draws.mean(axis=0) - mean) / sd).max() < 0.12
+    np.testing.assert_allclose(draws.std(axis=0) / sd, 1.0, atol=0.1)
+
+
+@pytest.mark.usefixtures("_by_rows")
+def test_data_on_disk_give_the_same_numbers_as_in_memory(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    np.save(tmp_path / "y.npy", Y.astype("int64"))
+    x, y = (np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in "xy")
+    with vb.Model() as model:
+        slope = vb.Normal("slope", 0, 2, shape=3)
+        intercept = vb.Normal("intercept", 0, 2)
+        x_disk = vb.Data("x", x, dims=("row", None), in_memory=False)
+        y_disk = vb.Data("labels", y, dims="row", in_memory=False)
+        vb.Bernoulli("y", logit_p=intercept + x_disk @ slope, observed=y_disk, dims="row")
+        approx = vb.fit(method="auto", random_seed=2)
+    reference = vb.fit(method="auto", model=regression(X, Y), random_seed=2)
+    assert approx.diagnosis.good
+    Z = reference.flat_draws(50, random_seed=1).values
+    logp = Target(model).logp(Z)
+    np.testing.assert_allclose(logp, Target(regression(X, Y)).logp(Z), rtol=1e-12)
+    assert_same(approx, reference)
+
+
+def test_a_normal_far_away_is_moved_to_the_mode():
+    truth = FittedNormal(np.array([3.0, -1.0]), np.array([[2.0, 0.0], [0.5, 0.1]]), elbo=0.0)
+    begin = FittedNormal(truth.mean + 40, 1.3 * truth.root)
+    moved = moved_to_mode(NormalTarget(truth), begin, Budget(60, 1000), most_curvatures=10)
+    assert np.abs(truth.whitened(moved.mean[None])).max() < 0.2
+
+
+def test_a_useless_covariance_is_replaced():
+    truth = FittedNormal(np.array([3.0, -1.0]), np.array([[2.0, 0.0], [0.5, 0.1]]), elbo=0.0)
+    begin = FittedNormal(truth.mean + 40, np.diag([1e-2, 5.0]))
+    moved = moved_to_mode(NormalTarget(truth), begin, Budget(60, 1000), most_curvatures=10)
+    assert np.abs(truth.whitened(moved.mean[None])).max() < 0.2
+
+
+def test_a_normal_stands_in_for_a_target(rng):
+    q = FittedNormal(np.array([1.0, 2.0]), np.array([[2.0, 0.0], [1.0, 0.5]]), elbo=-7.0)
+    Z = rng.normal(size=(3, 2))
+    logp, gradient = NormalTarget(q)(Z)
+    np.testing.assert_allclose(logp, q.logq(Z) - 7.0)
+    cov = q.root @ q.root.T
+    np.testing.assert_allclose(gradient, np.linalg.solve(cov, (q.mean - Z).T).T)

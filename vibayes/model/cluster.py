@@ -1,0 +1,134 @@
+"""Sums over rows by the workers of a Dask cluster.
+
+Rows that the workers can read are loaded by them, once, and stay there; vectors go out, sums come
+back. Everything is a task of which the scheduler knows how it came about: of a worker that is lost
+its parts are loaded once more by others, and its share of a pass is computed once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from vibayes import interrupts
+from vibayes.backend.plain import PlainFunction
+from vibayes.model.passes import added, sum_of_partition
+from vibayes.streaming.partitions import OnDisk, Rows
+
+__all__ = ["ClusterSums", "check_client"]
+
+TASKS_EACH = 4  # of a pass, for each thread of the cluster
+WAIT = 0.2  # seconds after which Ctrl-C is looked for
+MOST_READ_AT_ONCE = 64  # partitions of a task
+
+
+def check_client(client: Any) -> None:
+    """Raise if something is no client of a Dask cluster."""
+    if client is not None and not all(hasattr(client, name) for name in ("submit", "gather")):
+        raise TypeError(f"client must be a dask.distributed.Client, got {client!r}")
+
+
+class ClusterSums:
+    """Sums over rows that are kept on the workers of a cluster.
+
+    Parameters
+    ----------
+    rows : Rows
+        The rows.
+    client : distributed.Client
+        The cluster.
+
+    Attributes
+    ----------
+    passes : int
+        How often all rows were gone through.
+    """
+
+    def __init__(self, rows: Rows, client: Any) -> None:
+        check_client(client)
+        self.passes = 0
+        self._client = client
+        self._functions: dict[int, tuple[PlainFunction, Any]] = {}
+        starts = list(rows.starts())
+        threads = max(1, sum(client.nthreads().values()))
+        each = int(np.clip(-(-len(starts) // (TASKS_EACH * threads)), 1, MOST_READ_AT_ONCE))
+        self._parts = [
+            part_on_worker(client, rows, starts[at : at + each])
+            for at in range(0, len(starts), each)
+        ]
+
+    def __call__(
+        self, function: PlainFunction, stack: np.ndarray, facts: Sequence[np.ndarray]
+    ) -> list[np.ndarray]:
+        """Return the sum of each output of a function, (n,) or (n, d)."""
+        client = self._client
+        sent = self._sent(function)
+        values = client.submit(as_it_is, (stack, list(facts)), pure=False)
+        futures = [
+            client.submit(sum_of_parts, sent, values, part, pure=False) for part in self._parts
+        ]
+        wait_for(futures)
+        total: list[np.ndarray] = []
+        for result in client.gather(futures):
+            total = added(total, result)
+        self.passes += 1
+        return total
+
+    def _sent(self, function: PlainFunction) -> Any:
+        """Return a function on the workers, where it goes once."""
+        known = self._functions.get(id(function))
+        if known is None:
+            known = function, self._client.submit(as_it_is, function, pure=False)
+            self._functions[id(function)] = known
+        return known[1]
+
+
+def part_on_worker(client: Any, rows: Rows, starts: Sequence[int]) -> Any:
+    """Return partitions that a worker reads, or gets if only this process has them."""
+    first, last = starts[0], min(starts[-1] + rows.step, rows.length)
+    if all(layout.source.reader() is not None for layout in rows.layouts):
+        variables = [v if isinstance(v, OnDisk) else v[first:last] for v in rows.variables]
+    else:
+        variables = list(rows.between(first, last))
+    return client.submit(partitions_of, variables, first, last, rows.step, pure=False)
+
+
+def partitions_of(
+    variables: Sequence[np.ndarray | OnDisk], first: int, last: int, step: int
+) -> list[list[np.ndarray]]:
+    """Return partitions of rows in memory, those on disk read."""
+    whole = [v.read(first, last) if isinstance(v, OnDisk) else v for v in variables]
+    return [[a[at : at + step] for a in whole] for at in range(0, last - first, step)]
+
+
+def sum_of_parts(
+    function: PlainFunction,
+    values: tuple[np.ndarray, list[np.ndarray]],
+    part: Sequence[Sequence[np.ndarray]],
+) -> list[np.ndarray]:
+    """Return the sum of each output over partitions, by one thread."""
+    stack, facts = values
+    total: list[np.ndarray] = []
+    for arrays in part:
+        total = added(total, sum_of_partition(function, stack, facts, arrays, None))
+    return total
+
+
+def as_it_is(value: Any) -> Any:
+    """Return what was given: as a task it can be had again when a worker is lost."""
+    return value
+
+
+def wait_for(futures: Sequence[Any]) -> None:
+    """Wait for tasks, so that Ctrl-C is seen."""
+    from distributed import wait
+
+    while True:
+        interrupts.check()
+        try:
+            wait(futures, timeout=WAIT)
+            return
+        except TimeoutError:
+            continue
