@@ -21,8 +21,14 @@ class AutoDelta(SingleGroupApproximation):
 
     Parameters
     ----------
-    local_rv, cost_part_grad_scale, scale_cost_to_minibatch
-        As for :class:`~vibayes.SingleGroupApproximation`.
+    local_rv : dict, optional
+        Variables that belong to the observations of a minibatch, with their parameters as
+        functions of it: ``{z: (mu, rho)}`` or ``{z: {"mu": mu, "rho": rho}}``; the family has the
+        other variables.
+    cost_part_grad_scale : float or scalar variable, default 1
+        Factor of that part of the gradient whose expectation is zero: 0 is the path derivative.
+    scale_cost_to_minibatch : bool, default True
+        Whether the loss is of the size of a minibatch, and not of the whole data.
     model : Model, optional
         The model; by default the one of the ``with`` block.
     start : dict, optional

@@ -389,8 +389,12 @@ class RatQuad(Stationary):
         Number of columns of the inputs.
     alpha
         How similar the lengths are.
-    ls, ls_inv, active_dims
-        As for :class:`Stationary`.
+    ls
+        Length scale, or one for each active column.
+    ls_inv
+        Its inverse, instead.
+    active_dims
+        The columns that count; by default all.
     """
 
     def __init__(
@@ -430,8 +434,12 @@ class Periodic(Stationary):
         Number of columns of the inputs.
     period
         The period T.
-    ls, ls_inv, active_dims
-        As for :class:`Stationary`.
+    ls
+        Length scale, or one for each active column.
+    ls_inv
+        Its inverse, instead.
+    active_dims
+        The columns that count; by default all.
     """
 
     def __init__(

@@ -126,7 +126,7 @@ class Latent(Process):
         point
             Values of the free variables by name; where fits start by default.
         given
-            As for :meth:`conditional`.
+            ``X`` and ``f`` that take the place of those of :meth:`prior`.
         diag
             Whether to return variances alone.
         model

@@ -133,7 +133,7 @@ class Marginal(Process):
         pred_noise
             Whether they have noise, too.
         given
-            As for :meth:`conditional`.
+            ``X``, ``y`` and ``noise`` that take the place of those of the data.
         model
             The model; by default the open one.
         """

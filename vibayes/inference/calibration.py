@@ -92,7 +92,7 @@ def calibrate(
     draws
         Number of draws of the prior, each with its data set.
     method
-        As for :func:`vibayes.fit`.
+        Name, class or object of a method, as :func:`vibayes.fit` takes it.
     random_seed
         Seed of everything random.
     client : distributed.Client, optional

@@ -145,7 +145,7 @@ def fit_many(
     data : sequence of dict
         For each data set the values, by the names of :func:`vibayes.Data` or of observed variables.
     method
-        As for :func:`vibayes.fit`.
+        Name, class or object of a method, as :func:`vibayes.fit` takes it.
     random_seed
         Seed of everything random.
     client : distributed.Client, optional
