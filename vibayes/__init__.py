@@ -1,12 +1,13 @@
 """Variational inference on PyTensor: Bayesian models fitted in one compiled loop."""
 
-from vibayes import callbacks, datasets, distributions, math, updates
+from vibayes import callbacks, datasets, distributions, gp, math, updates
 from vibayes.approximations.base import (
     Approximation,
     SingleGroupApproximation,
     sample_approx,
     sample_fits,
 )
+from vibayes.approximations.delta import AutoDelta
 from vibayes.approximations.empirical import Empirical
 from vibayes.approximations.full_rank import FullRank
 from vibayes.approximations.gaussian_mixture import GaussianMixture
@@ -120,6 +121,7 @@ from vibayes.families.base import Group
 from vibayes.inference.calibration import Calibration, calibrate
 from vibayes.inference.fit import fit
 from vibayes.inference.inference import Inference
+from vibayes.inference.linear_response import LinearResponse, linear_response
 from vibayes.inference.many import ManyFits, fit_many
 from vibayes.inference.maximum import find_MAP
 from vibayes.inference.methods import ADVI, NFVI, FullRankADVI, KLqp, LowRankADVI
@@ -198,6 +200,7 @@ __all__ = [
     "Approximation",
     "ApproximationWarning",
     "AsymmetricLaplace",
+    "AutoDelta",
     "AutoVI",
     "Bernoulli",
     "Beta",
@@ -257,6 +260,7 @@ __all__ = [
     "LKJCorr",
     "Laplace",
     "LaplaceVI",
+    "LinearResponse",
     "LogNormal",
     "Logistic",
     "LogitNormal",
@@ -341,7 +345,9 @@ __all__ = [
     "floatX",
     "from_pymc",
     "get_data",
+    "gp",
     "icdf",
+    "linear_response",
     "load",
     "logccdf",
     "logcdf",

@@ -81,6 +81,11 @@ def discrete_model():
 
 
 @cache
+def covariance():
+    return vb.gp.cov.ExpQuad(1, ls=1.0)
+
+
+@cache
 def approx():
     return vb.MeanField(model=model(), random_seed=1)
 
@@ -255,6 +260,7 @@ FUNCTIONS = {
         "groups": lambda: [vb.Group(None, vfam="mean_field", model=model())],
         "model": model,
     },
+    "AutoDelta": OF_MODEL,
     "AutoVI": OF_MODEL,
     "Data": {"name": "v", "value": DATA, "model": vb.Model},
     "Deterministic": {"name": "v", "var": 1.0, "model": vb.Model},
@@ -313,6 +319,7 @@ FUNCTIONS = {
     "fit_many": {"model": model, "data": [{}], "method": "laplace"},
     "floatX": {"value": DATA},
     "from_pymc": {"model": None},
+    "linear_response": {"approx": approx},
     "load": {"path": saved, "model": model},
     "icdf": {"rv": lambda: vb.Normal.dist(), "value": 0.5},
     "logcdf": {"rv": lambda: vb.Normal.dist(), "value": 0.0},
@@ -348,6 +355,13 @@ FUNCTIONS = {
     "callbacks.TimeLimit": {"seconds": 1.0},
     "callbacks.Tracker": {"i": lambda: lambda: 0},
     "datasets.load": {"name": "kidiq"},
+    "gp.HSGP": {"m": [3], "c": 1.5, "cov_func": covariance},
+    "gp.HSGPPeriodic": {"m": 3, "cov_func": lambda: vb.gp.cov.Periodic(1, 1.0, ls=1.0)},
+    "gp.Latent": {"cov_func": covariance},
+    "gp.Marginal": {"cov_func": covariance},
+    "gp.MarginalApprox": {"cov_func": covariance},
+    "gp.MarginalSparse": {"cov_func": covariance},
+    "gp.SVGP": {"cov_func": covariance},
     "updates.get_or_compute_grads": trained,
     "updates.Optimizer": {"function": lambda: vb.adam.function, "hyper": {}},
     "updates.optimizer": {"function": lambda: vb.adam.function},
@@ -460,6 +474,7 @@ EXEMPT = {
     "Discrete": "a base class",
     "Distribution": "a base class",
     "SingleGroupApproximation": "a base class",
+    "LinearResponse": "made by the library",
     "MultiTrace": "made by the library",
     "TestFunction": "a base class without arguments",
     "Calibration": "made by the library",

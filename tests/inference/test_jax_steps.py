@@ -14,7 +14,7 @@ import vibayes as vb
 from vibayes.backend.jax import StackFunction, double_precision, jax_devices, key_of
 from vibayes.backend.jax.placed import held
 from vibayes.backend.modes import EVALUATE_MODE
-from vibayes.exceptions import StorageError
+from vibayes.exceptions import SamplingError, StorageError
 from vibayes.inference.jax_steps import JaxSteps
 from vibayes.inference.steps import CompiledSteps
 from vibayes.objectives.base import StepGraph
@@ -330,6 +330,19 @@ def test_what_has_no_version_is_told_before_the_first_step():
         vb.Potential("many", -pt.cumsum(positive).sum())
     with pytest.raises(NotImplementedError, match=r"backend='jax' cannot .*backend='numba'"):
         fitted(broken, 10)
+
+
+def test_data_exchanged_by_a_callback_are_looked_at():
+    with vb.Model() as model:
+        seen = vb.Data("seen", np.array([1.0, 2.0, 0.5]), dims="row")
+        vb.Exponential("y", vb.HalfNormal("rate"), observed=seen)
+
+    def exchange(approx, losses, i):
+        if i == 3:
+            seen.set_value(np.array([-1.0, 2.0, 0.5]))
+
+    with pytest.raises(SamplingError, match="were exchanged while the fit ran"):
+        fitted(model, 10, callbacks=[exchange])
 
 
 def test_the_users_configuration_of_jax_stays_as_it_is(model):

@@ -90,6 +90,8 @@ class FitLoop:
         Given a state from which the next step fails, says in words which variables are to blame.
     feeds : Feeds
         What brings the rows of streamed minibatches.
+    check_data : callable, optional
+        Raises if data were exchanged for such as the steps are not right for.
 
     Attributes
     ----------
@@ -111,12 +113,14 @@ class FitLoop:
         state: State,
         explain: Callable[[State], str],
         feeds: Feeds,
+        check_data: Callable[[], None] | None = None,
     ) -> None:
         self.approx = approx
         self.steps = steps
         self.shared = shared
         self.explain = explain
         self.feeds = feeds
+        self.check_data = check_data
         self.run_seconds = 0.0
         self.ended = self.interrupted = False
         self._history = History(approx.hist)
@@ -303,6 +307,8 @@ class FitLoop:
         return max(1, int(CHUNK_SECONDS / self._seconds_per_step))
 
     def _advance(self, stop: int) -> None:
+        if self.check_data is not None:
+            self.check_data()
         state, i = self._done
         state = replace(state, windows=self.feeds.windows())
         began = time.perf_counter()

@@ -8,13 +8,16 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.basic import Variable
 from pytensor.tensor.random.type import RandomType
 
 from vibayes import interrupts, progress
 from vibayes.approximations.base import Approximation
 from vibayes.backend.compiled import Compiled
 from vibayes.backend.jax import JaxDevices, from_first
+from vibayes.backend.modes import EVALUATE_MODE
 from vibayes.backend.seeds import new_generator
 from vibayes.callbacks.base import period
 from vibayes.inference.checkpoints import Keeping, check_callbacks, find_kept, take_over
@@ -24,9 +27,10 @@ from vibayes.inference.jax_steps import JaxSteps
 from vibayes.inference.loop import FitLoop
 from vibayes.inference.steps import CompiledSteps
 from vibayes.model.core import Model
+from vibayes.model.guards import DataGuards
 from vibayes.model.initial import check_support
 from vibayes.model.target import check_in_parts, observed_lengths
-from vibayes.objectives.base import ObjectiveFunction
+from vibayes.objectives.base import ObjectiveFunction, StepGraph
 from vibayes.objectives.options import StepOptions
 from vibayes.records.ending import INTERRUPTED, Ending
 from vibayes.records.fit_state import FitState
@@ -200,8 +204,9 @@ def start_loop(
     approx = approximation_of(objective)
     seeds = seeds_record(approx.noise_seeds)
     approx.model.check_shapes()
+    guards = guards_for(approx.model, options, mode)
     progress.say("compiling steps")
-    steps, made_from = compiled_steps(objective, options, mode, own)
+    steps, made_from = compiled_steps(objective, options, mode, own, guards)
     shared = dict(zip(made_from, approx.params, strict=True))
     shared |= {v: v for v in users_variables(objective, options)}
     values = {key: variable.get_value(borrow=True) for key, variable in shared.items()}
@@ -222,7 +227,8 @@ def start_loop(
         approx.noise_seeds = seeds_from(seeds)  # the same call has the same numbers again
         raise
     explain = partial(explain_draw, approx, steps, made_from, options)
-    loop = FitLoop(approx, steps, shared, state, explain, feeds)
+    check_data = None if guards is None else guards.check
+    loop = FitLoop(approx, steps, shared, state, explain, feeds, check_data)
     if saved is not None:
         loop.resume(saved)
     return loop
@@ -247,8 +253,24 @@ def saved_feeds(saved: FitState, new: Feeds, steps: CompiledSteps) -> Feeds:
     )
 
 
+def guards_for(model: Model, options: StepOptions, mode: Any) -> DataGuards | None:
+    """Return the conditions on data that steps need not ask, if that is worth knowing.
+
+    Not where NumPy takes few steps, not where something takes the place of the model's data, and
+    not where other processes have other data, of which other conditions may hold.
+    """
+    in_several = isinstance(mode, JaxDevices) and mode.span_processes
+    if mode is EVALUATE_MODE or options.more_replacements or in_several:
+        return None
+    return DataGuards(model)
+
+
 def compiled_steps(
-    objective: ObjectiveFunction, options: StepOptions, mode: Any, own: Compiled
+    objective: ObjectiveFunction,
+    options: StepOptions,
+    mode: Any,
+    own: Compiled,
+    guards: DataGuards | None = None,
 ) -> tuple[CompiledSteps, list[SharedVariable]]:
     """Return the steps, and the parameters that their graph was made from.
 
@@ -261,11 +283,23 @@ def compiled_steps(
 
     def make() -> tuple[CompiledSteps, list[SharedVariable]]:
         graph = objective.step_graph(options)
+        if guards is not None:
+            graph = without_guards(graph, guards)
         if isinstance(mode, JaxDevices):
             return JaxSteps(graph, mode, observed_lengths(approx.model)), list(approx.params)
         return CompiledSteps(graph, mode), list(approx.params)
 
-    return keep(("steps", objective.key, options.own_key, mode), make)
+    holding = () if guards is None else guards.holding
+    return keep(("steps", objective.key, options.own_key, mode, holding), make)
+
+
+def without_guards(graph: StepGraph, guards: DataGuards) -> StepGraph:
+    """Return a step that does not ask what is known of the data."""
+    losses = [] if graph.loss is None else [graph.loss]
+    updates = [v if isinstance(v, Variable) else pt.as_tensor(v) for v in graph.updates.values()]
+    outputs = guards.without([*updates, *losses])
+    loss = outputs.pop() if losses else None
+    return StepGraph(dict(zip(graph.updates, outputs, strict=True)), loss)
 
 
 def users_variables(objective: ObjectiveFunction, options: StepOptions) -> list[SharedVariable]:

@@ -8,6 +8,7 @@ instructions: hence the transpositions.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from math import factorial
 from typing import Any
@@ -331,41 +332,61 @@ def jax_pair_distances(op: PairDistances, node: Apply) -> Callable[..., Any]:
 
 @jax_version(MedianDistance)
 def jax_median_distance(op: MedianDistance, node: Apply) -> Callable[..., Any]:
+    """Select by counting, which is much quicker in JAX than to sort.
+
+    Numbers of at least zero are in the order of their bits: as whole numbers they are compared,
+    counted and ranked in fewer instructions, and neighbours differ by one.
+    """
     import jax
     import jax.numpy as jnp
 
-    def ranked(values: Any, rank: int) -> Any:
-        """Return the value of a rank: an interval about it shrinks, with a value at either end."""
+    def ranked(bits: Any, rank: int, as_number: Callable[[Any], Any]) -> Any:
+        """Return the bits of the value of a rank: an interval (low, high] shrinks about it."""
+        count = len(bits)
+        counter = jnp.int32 if count < 2**31 else jnp.int64
+        sample = jnp.sort(bits[:: max(1, count // SAMPLE)])
+        place, margin = len(sample) * (rank + 0.5) / count, 2 * math.sqrt(len(sample))
+        ends = np.clip([place - margin, place + margin], 0, len(sample) - 1).astype(int)
+        first, second = sample[ends[0]], sample[ends[1]]
 
         def goes_on(carry: Any) -> Any:
-            low, high, *_ = carry
-            return low < high
+            low, high, n_low, n_high, _ = carry
+            return (n_high - n_low > 2) & (high - low > 1)  # each pair is there twice
 
         def step(carry: Any) -> Any:
             low, high, n_low, n_high, i = carry
-            share = (rank + 0.5 - n_low) / (n_high - n_low)
-            share = jnp.where(i % 3 == 2, 0.5, jnp.clip(share, 0.01, 0.99))  # no end stays for long
-            middle = low + share.astype(low.dtype) * (high - low)
-            middle = jnp.where(middle < high, middle, low)
-            inside = values <= middle
-            count = inside.sum()
-            below = jnp.where(inside, values, -jnp.inf).max()
-            above = jnp.where(inside, jnp.inf, values).min()
-            is_below = count > rank
-            low, n_low = jnp.where(is_below, low, above), jnp.where(is_below, n_low, count)
-            high, n_high = jnp.where(is_below, below, high), jnp.where(is_below, count, n_high)
+            share = jnp.clip((rank + 0.5 - n_low) / (n_high - n_low), 0.01, 0.99)
+            start = as_number(jnp.maximum(low, 0))
+            guess = start + share.astype(start.dtype) * (as_number(high) - start)
+            middle = jax.lax.bitcast_convert_type(guess, bits.dtype)
+            middle = jnp.where(i % 3 == 2, low + (high - low) // 2, middle)  # no end stays for long
+            middle = jnp.where(i == 0, first, jnp.where(i == 1, second, middle))
+            middle = jnp.clip(middle, low + 1, high - 1)
+            n_middle = (bits <= middle).sum(dtype=counter)
+            is_below = n_middle > rank
+            low, n_low = jnp.where(is_below, low, middle), jnp.where(is_below, n_low, n_middle)
+            high, n_high = jnp.where(is_below, middle, high), jnp.where(is_below, n_middle, n_high)
             return low, high, n_low, n_high, i + 1
 
-        begin = values.min(), values.max(), jnp.int64(0), jnp.int64(values.size), jnp.int64(0)
-        return jax.lax.while_loop(goes_on, step, begin)[1]
+        below_all = jnp.full((), -1, dtype=bits.dtype)
+        begin = below_all, bits.max(), counter(0), counter(count), jnp.int32(0)
+        low, high, n_low, *_ = jax.lax.while_loop(goes_on, step, begin)
+        least = jnp.where(bits > low, bits, jnp.iinfo(bits.dtype).max).min()
+        return jnp.where(n_low == rank, least, jnp.where(bits <= high, bits, -1).max())
 
     def median(distances: Any) -> Any:
+        kind = jnp.int64 if distances.dtype == "float64" else jnp.int32
+        bits = jax.lax.bitcast_convert_type(distances.ravel(), kind)
+
+        def as_number(some: Any) -> Any:
+            return jax.lax.bitcast_convert_type(some, distances.dtype)
+
         size = distances.size
-        low = ranked(distances, (size - 1) // 2)
-        is_next = (distances <= low).sum() <= size // 2
-        above = jnp.where(distances > low, distances, jnp.inf).min()
-        middle = (low + jnp.where(is_next, above, low)) / 2
-        return jnp.where(jnp.isfinite(distances.sum()), middle, jnp.nan)
+        low = ranked(bits, (size - 1) // 2, as_number)
+        is_next = (bits <= low).sum() <= size // 2
+        above = jnp.where(bits > low, bits, jnp.iinfo(kind).max).min()
+        middle = (as_number(low) + as_number(jnp.where(is_next, above, low))) / 2
+        return jnp.where(jnp.isfinite(distances).all(), middle, jnp.nan)
 
     return median
 

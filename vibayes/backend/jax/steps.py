@@ -104,7 +104,7 @@ class RepeatedStep:
             data = [self.placed(v) for v in self.data]
             shapes = [*(w.shape for w in windows), *map(self.placed.shape, self.data)]
             for block, rows in map(self.placed.blocks, self.blocks):
-                data += [block, self.devices.place(np.asarray(rows))]
+                data += [block, self.devices.place(np.asarray(rows, dtype="int64"))]
                 shapes += [block.shape, ()]
             shown = [self.devices.place(window) for window in windows]
             run = self._run_for(tuple(shapes))
