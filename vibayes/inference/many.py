@@ -145,7 +145,7 @@ def fit_many(
     data : sequence of dict
         For each data set the values, by the names of :func:`vibayes.Data` or of observed variables.
     method
-        As for :func:`vibayes.fit`.
+        Name of a method, one that :func:`vibayes.fit` takes.
     random_seed
         Seed of everything random.
     client : distributed.Client, optional
