@@ -5,9 +5,11 @@ import pytest
 import xarray as xr
 from scipy import stats
 
+import vibayes as vb
 from vibayes import Data, Model, Normal, set_data
 from vibayes.backend.modes import evaluate
 from vibayes.exceptions import ModelError, ShapeError
+from vibayes.model.target import Target
 
 
 @pytest.mark.parametrize(
@@ -214,3 +216,65 @@ def test_axes_of_length_one():
     set_data({"grows": [1.0, 2.0]}, model)
     with pytest.raises(ShapeError, match="axis 1 of 'broadcasts' broadcasts"):
         set_data({"broadcasts": [[1.0, 2.0]]}, model)
+
+
+# -- data that stay on disk -----------------------------------------------------------------------
+
+
+def sources(folder):
+    """Return the same matrix and vector in several places, by kind."""
+    X = np.arange(600.0).reshape(200, 3)
+    np.save(folder / "x.npy", X)
+    found = {"mapped": (np.load(folder / "x.npy", mmap_mode="r"), {}, X)}
+    h5py, zarr = pytest.importorskip("h5py"), pytest.importorskip("zarr")
+    with h5py.File(folder / "x.h5", "w") as file:
+        file["x"] = X
+    found["h5py"] = h5py.File(folder / "x.h5")["x"], {}, X
+    stored = zarr.create_array(str(folder / "x.zarr"), shape=X.shape, chunks=(60, 3), dtype="f8")
+    stored[:] = X
+    found["zarr"] = stored, {}, X
+    found["dask"] = pytest.importorskip("dask.array").from_array(X, chunks=(70, 3)), {}, X
+    pyarrow = pytest.importorskip("pyarrow")
+    table = pyarrow.table({"a": X[:, 0], "b": X[:, 1], "c": X[:, 2]})
+    pytest.importorskip("pyarrow.parquet").write_table(
+        table, folder / "x.parquet", row_group_size=50
+    )
+    found["matrix"] = folder / "x.parquet", {"columns": ["a", "c"]}, X[:, [0, 2]]
+    found["column"] = folder / "x.parquet", {"columns": "b"}, X[:, 1]
+    return found
+
+
+def test_sources_stay_on_disk_and_are_gone_through_row_by_row(tmp_path):
+    for kind, (source, options, X) in sources(tmp_path).items():
+        with vb.Model() as model:
+            mu = vb.Normal("mu", 0, 10)
+            dims = ("row", None)[: X.ndim]
+            x = vb.Data("x", source, dims=dims, in_memory=False, **options)
+            vb.Normal("y", mu, 3, observed=x, dims=dims)
+        assert model.dim_lengths["row"].get_value() == 200, kind
+        assert model.has_streams, kind
+        Z = np.array([[0.0], [2.0]])
+        expected = [
+            stats.norm(0, 10).logpdf(z) + stats.norm(z, 3).logpdf(X).sum() for z in (0.0, 2.0)
+        ]
+        np.testing.assert_allclose(Target(model).logp(Z), expected, rtol=1e-10, err_msg=kind)
+
+
+def test_small_arrays_on_disk_are_loaded(tmp_path, monkeypatch):
+    x = sources(tmp_path)["mapped"][0]
+    with vb.Model() as model:
+        assert vb.Data("loaded", x).get_value().shape == (200, 3)
+        monkeypatch.setattr("vibayes.streaming.stream.LOADED_BYTES", 1000)
+        assert vb.Data("also", x, in_memory=True).get_value().shape == (200, 3)
+        vb.Data("left", x)
+        mu = vb.Normal("mu")
+        y = vb.Normal("y", mu, 1, observed=x)
+    assert model.has_streams
+    assert model.rvs_to_total_sizes[y] == (200, None)
+    assert [v.name for v in model.data_vars] == ["loaded", "also"]
+
+
+def test_a_table_without_columns_is_told(tmp_path):
+    path = sources(tmp_path)["matrix"][0]
+    with vb.Model(), pytest.raises(TypeError, match="say which ones by columns="):
+        vb.Data("x", path)

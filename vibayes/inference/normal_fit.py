@@ -61,6 +61,11 @@ class Recorder:
         Of one group.
     callbacks : sequence of callable
         Called as ``callback(approx, losses, i)``.
+
+    Attributes
+    ----------
+    has_found : bool
+        Whether there was anything but where the fit began.
     """
 
     def __init__(self, approx: Approximation, callbacks: Sequence[Callable[..., None]]) -> None:
@@ -68,10 +73,16 @@ class Recorder:
         self._callbacks = [(callback, period(callback)) for callback in callbacks]
         self._losses: list[float] = []
         self._earlier = approx.hist
+        self.has_found = False
         for callback in callbacks:
             if isinstance(callback, Callback):
                 with calling(callback):
                     callback.start(approx)
+
+    def begin(self, q: FittedNormal) -> None:
+        """Take over the normal with which the fit begins."""
+        self(q)
+        self.has_found = False
 
     def __call__(self, q: FittedNormal, is_last: bool = False) -> None:
         """Take over a normal, if it is better than all before, or the last."""
@@ -83,6 +94,7 @@ class Recorder:
             self._losses.append(-q.elbo)
             losses = np.array(self._losses)
             self.approx.hist = np.concatenate([self._earlier, losses])
+            self.has_found = True
         for callback, every in self._callbacks:
             if len(losses) % every == 0:
                 with calling(callback):
@@ -103,11 +115,11 @@ def fit_normal_family(
         If the user ends it before there is anything to hold.
     """
     approx.ending = Ending(False, INTERRUPTED)
-    earlier = len(approx.hist)
+    record = Recorder(approx, callbacks)
     try:
-        approx.ending = found_ending(approx, budget, Recorder(approx, callbacks))
+        approx.ending = found_ending(approx, budget, record)
     except (KeyboardInterrupt, StopIteration) as stop:
-        if isinstance(stop, KeyboardInterrupt) and len(approx.hist) == earlier:
+        if isinstance(stop, KeyboardInterrupt) and not record.has_found:
             raise
         if str(stop):
             logger.info(str(stop))
@@ -120,7 +132,7 @@ def found_ending(approx: Approximation, budget: Budget, record: Recorder) -> End
     target = Target(approx.model, start=current_center(approx))
     diagonal = approx.groups[0].is_diagonal
     if not len(approx.hist) and all(map(approx.groups[0].holds, ("mean", "std"))):
-        record(start_of_fit(approx, target))
+        record.begin(start_of_fit(approx, target))
     if target.ddim > MOST_DENSE:
         noise = stratified_normals(MEDIUM_NOISE, target.ddim, rng)
         progress.say("independent normals")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from vibayes.arguments import check_arguments, check_whole
 from vibayes.inference.calibration import Calibration
@@ -41,6 +40,7 @@ def plot_ranks(calibration: Any, bins: int = 20) -> Any:
         raise TypeError(f"plot_ranks: calibration must be one of vb.calibrate, got {calibration!r}")
     bins = check_whole(bins, "bins", least=2, most=calibration.draws + 1)
     from matplotlib import pyplot as plt
+    from scipy import stats
 
     count = len(calibration.names)
     columns = min(count, COLUMNS)
