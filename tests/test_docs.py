@@ -21,9 +21,11 @@ PAGES = [  # one namespace an entry
     ["docs/extending.md"],
     ["docs/models.md", "docs/fitting.md"],
     ["docs/minibatches.md"],
+    ["docs/large_data.md"],
     ["docs/automatic.md", "docs/plots.md"],
     ["docs/predictive.md"],
     ["docs/devices.md"],
+    ["docs/gaussian_processes.md"],
 ]
 AS_USERS_EVALUATE = "README.md", "docs/first_fit.md"
 TESTED_ELSEWHERE = {"saving", "nuts", "pymc"}
@@ -136,7 +138,7 @@ def names_on_api_pages():
 
 def test_every_public_name_is_on_an_api_page():
     found = names_on_api_pages()
-    modules = {"callbacks", "datasets", "distributions", "math", "updates"}
+    modules = {"callbacks", "datasets", "distributions", "gp", "math", "updates"}
     for name in set(vb.__all__) - modules - {"__version__"}:
         places = {f"vibayes.{m}{name}" for m in ("", "distributions.", "exceptions.", "updates.")}
         assert places & found, f"{name} is on no page in docs/api"

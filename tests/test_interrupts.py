@@ -416,7 +416,7 @@ def test_before_a_search_has_a_result_it_is_an_error(model, method):
         return evaluate(Z)
 
     vb.fit(method=method, model=model, random_seed=1, diagnose=False)
-    functions = model.compiled(("target", ()), lambda: None)
+    functions = model.compiled(("target", (), None), lambda: None)
     evaluate = functions["logp and gradient"]
     functions["logp and gradient"] = pressed
     try:

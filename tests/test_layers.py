@@ -172,6 +172,7 @@ math
 flows
 streaming
 model
+gp
 importance
 records
 families
@@ -183,7 +184,7 @@ storage
 learning_rates updates callbacks objectives
 approximations
 inference
-loading nuts plots pymc_models variational
+loading formulas nuts plots pymc_models variational
 __init__ __main__
 """
 LAYER = {name: i for i, line in enumerate(LAYERS.split("\n")) for name in line.split()}

@@ -1,12 +1,13 @@
 """Variational inference on PyTensor: Bayesian models fitted in one compiled loop."""
 
-from vibayes import callbacks, datasets, distributions, math, updates
+from vibayes import callbacks, datasets, distributions, gp, math, updates
 from vibayes.approximations.base import (
     Approximation,
     SingleGroupApproximation,
     sample_approx,
     sample_fits,
 )
+from vibayes.approximations.delta import AutoDelta
 from vibayes.approximations.empirical import Empirical
 from vibayes.approximations.full_rank import FullRank
 from vibayes.approximations.gaussian_mixture import GaussianMixture
@@ -117,8 +118,11 @@ from vibayes.exceptions import (
     StorageWarning,
 )
 from vibayes.families.base import Group
+from vibayes.inference.calibration import Calibration, calibrate
 from vibayes.inference.fit import fit
 from vibayes.inference.inference import Inference
+from vibayes.inference.linear_response import LinearResponse, linear_response
+from vibayes.inference.many import ManyFits, fit_many
 from vibayes.inference.maximum import find_MAP
 from vibayes.inference.methods import ADVI, NFVI, FullRankADVI, KLqp, LowRankADVI
 from vibayes.inference.searches import AutoVI, LaplaceVI, MixtureVI, PathfinderVI
@@ -146,6 +150,7 @@ from vibayes.plots import (
     plot_families,
     plot_loss,
     plot_posterior,
+    plot_ranks,
     plot_verdict,
 )
 from vibayes.posterior.multitrace import MultiTrace
@@ -195,11 +200,13 @@ __all__ = [
     "Approximation",
     "ApproximationWarning",
     "AsymmetricLaplace",
+    "AutoDelta",
     "AutoVI",
     "Bernoulli",
     "Beta",
     "BetaBinomial",
     "Binomial",
+    "Calibration",
     "Categorical",
     "Cauchy",
     "Censored",
@@ -253,12 +260,14 @@ __all__ = [
     "LKJCorr",
     "Laplace",
     "LaplaceVI",
+    "LinearResponse",
     "LogNormal",
     "Logistic",
     "LogitNormal",
     "Lognormal",
     "LowRank",
     "LowRankADVI",
+    "ManyFits",
     "MatrixNormal",
     "MeanField",
     "Minibatch",
@@ -318,6 +327,7 @@ __all__ = [
     "apply_momentum",
     "apply_nesterov_momentum",
     "at_rng",
+    "calibrate",
     "callbacks",
     "compute_deterministics",
     "compute_log_likelihood",
@@ -331,10 +341,13 @@ __all__ = [
     "find_MAP",
     "find_constrained_prior",
     "fit",
+    "fit_many",
     "floatX",
     "from_pymc",
     "get_data",
+    "gp",
     "icdf",
+    "linear_response",
     "load",
     "logccdf",
     "logcdf",
@@ -353,6 +366,7 @@ __all__ = [
     "plot_families",
     "plot_loss",
     "plot_posterior",
+    "plot_ranks",
     "plot_verdict",
     "rmsprop",
     "sample",

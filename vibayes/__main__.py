@@ -7,16 +7,18 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import vibayes as vb
+from vibayes.formulas import FAMILIES, model_of_formula, read_table
 from vibayes.inference.base import METHODS
 from vibayes.plots.axes import COLORS, density, import_pyplot
 from vibayes.posterior.summary import Row, format_table, rounded, summary_rows
 
 DRAWS = 4000
+MOST_ROWS, MOST_PANELS = 40, 12  # of the table and of the picture
 AROUND = 5.0  # standard deviations of the posterior that are shown at each side
 
 
@@ -66,11 +68,22 @@ UNITS = {
 def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m vibayes",
-        description="Fit a regression to a data set that ships with vibayes, print the posterior "
-        "with a verdict on it, and draw it.",
+        description="Fit a regression to a data set that ships with vibayes, or to a CSV file, "
+        "print the posterior with a verdict on it, and draw it.",
     )
     parser.add_argument(
-        "--data", choices=sorted(MODELS), default="kidiq", help="data set (default: %(default)s)"
+        "--data",
+        default="kidiq",
+        help=f"{', '.join(sorted(MODELS))}, or a .csv file with --formula (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--formula", help='such as "y ~ x + (1|group)", of columns of the file; needs formulae'
+    )
+    parser.add_argument(
+        "--family",
+        choices=FAMILIES,
+        default=FAMILIES[0],
+        help="distribution of the response of a formula (default: %(default)s)",
     )
     parser.add_argument(
         "--method", choices=sorted(METHODS), default="auto", help="default: %(default)s"
@@ -91,13 +104,38 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         parser.error("--n must be at least 100")
     if args.n is not None and not METHODS[args.method].takes_steps:
         parser.error(f"--n has no effect on {args.method}, which ends by itself")
+    if args.formula is None and args.data not in MODELS:
+        known = ", ".join(sorted(MODELS))
+        parser.error(f"--data: {args.data!r} is not one of {known}; a CSV file needs --formula")
+    if args.formula is not None and args.data in MODELS:
+        parser.error("--formula needs the name of a CSV file: --data FILE.csv")
     if args.seed < 0:
         parser.error("--seed must not be negative")
     if not (folder := args.plot.resolve().parent).is_dir():
         parser.error(f"--plot: there is no folder {folder}")
     if why := why_not_plotted(args.plot):
         parser.error(f"--plot: {why}")
+    try:
+        args.problem = problem(args)
+    except (ImportError, ValueError) as error:
+        parser.error(f"--{'data' if args.formula is None else 'formula'}: {error}")
     return args
+
+
+class Problem(NamedTuple):
+    """A model, what it is of, and the units of its scalars, as far as they are known."""
+
+    model: vb.Model
+    title: str
+    units: list[str]
+
+
+def problem(args: argparse.Namespace) -> Problem:
+    """Return what is to be fitted."""
+    if args.formula is None:
+        return Problem(MODELS[args.data](), MODELS[args.data].__doc__ or "", UNITS[args.data])
+    model = model_of_formula(args.formula, read_table(Path(args.data)), args.family)
+    return Problem(model, f"{args.formula}, by {Path(args.data).name}.", [])
 
 
 def why_not_plotted(path: Path) -> str:
@@ -133,8 +171,8 @@ def why_not_written(path: Path) -> str:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     args = arguments(argv)
-    print(f"{args.data}: {MODELS[args.data].__doc__}")
-    model = MODELS[args.data]()
+    model, about, units = args.problem
+    print(f"{args.data}: {about}")
     options: dict[str, Any] = {}
     if args.n is not None:
         options["obj_optimizer"] = vb.adam(learning_rate=0.02)
@@ -144,14 +182,15 @@ def main(argv: list[str] | None = None) -> int:
     seconds = time.perf_counter() - began
     posterior = approx.sample(DRAWS, random_seed=args.seed).posterior
     rows = summary_rows(posterior)
-    print(format_table(rows))
+    print(format_table(rows[:MOST_ROWS]))
+    if len(rows) > MOST_ROWS:
+        print(f"… and {len(rows) - MOST_ROWS:,} more")
     diagnosis = approx.diagnose()
     print(f"\n{diagnosis}\n")
     print(f"time  {seconds:.2f} s, compilation included")
     try:
         prior = vb.sample_prior_predictive(DRAWS, model=model, random_seed=args.seed).prior
-        title = f"{MODELS[args.data].__doc__} {diagnosis.headline}."
-        plot(title, posterior, prior, rows, UNITS[args.data], args.plot)
+        plot(f"{about} {diagnosis.headline}.", posterior, prior, rows, units, args.plot)
     except ImportError as error:
         print(f"plot  not written: {error}")
         return 0
@@ -180,6 +219,7 @@ def plot(
     import_pyplot("the plot")
     from matplotlib.figure import Figure
 
+    rows = rows[:MOST_PANELS]
     columns = min(len(rows), 4 if len(rows) % 4 == 0 else 3 if len(rows) % 3 == 0 else 2)
     lines = -(-len(rows) // columns)
     figure = Figure(figsize=(0.6 + 2.7 * columns, 1.1 + 2.1 * lines), layout="constrained")
@@ -189,6 +229,7 @@ def plot(
         ax.remove()
     names = list(posterior.data_vars)
     draws, before = (np.concatenate([flat(d[n]).T for n in names]) for d in (posterior, prior))
+    units = [*units, *[""] * len(rows)]
     for ax, row, unit, x, p in zip(axes, rows, units, draws, before, strict=False):
         draw_scalar(ax, row, unit, x, p)
     handles, labels = axes[0].get_legend_handles_labels()

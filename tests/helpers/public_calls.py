@@ -81,6 +81,11 @@ def discrete_model():
 
 
 @cache
+def covariance():
+    return vb.gp.cov.ExpQuad(1, ls=1.0)
+
+
+@cache
 def approx():
     return vb.MeanField(model=model(), random_seed=1)
 
@@ -255,6 +260,7 @@ FUNCTIONS = {
         "groups": lambda: [vb.Group(None, vfam="mean_field", model=model())],
         "model": model,
     },
+    "AutoDelta": OF_MODEL,
     "AutoVI": OF_MODEL,
     "Data": {"name": "v", "value": DATA, "model": vb.Model},
     "Deterministic": {"name": "v", "var": 1.0, "model": vb.Model},
@@ -308,9 +314,12 @@ FUNCTIONS = {
     "compute_log_likelihood": {"idata": posterior, "model": model, "extend_inferencedata": False},
     "compute_log_prior": {"idata": posterior, "model": model, "extend_inferencedata": False},
     "draw": {"vars": lambda: vb.Normal.dist()},
+    "calibrate": {"model": model, "draws": 2, "method": "laplace"},
     "fit": FIT,
+    "fit_many": {"model": model, "data": [{}], "method": "laplace"},
     "floatX": {"value": DATA},
     "from_pymc": {"model": None},
+    "linear_response": {"approx": approx},
     "load": {"path": saved, "model": model},
     "icdf": {"rv": lambda: vb.Normal.dist(), "value": 0.5},
     "logcdf": {"rv": lambda: vb.Normal.dist(), "value": 0.0},
@@ -323,6 +332,7 @@ FUNCTIONS = {
     "norm_constraint": {"tensor": lambda: pt.ones((2, 2)), "max_norm": 1.0},
     "plot_loss": {"approx": DATA},
     "plot_posterior": {"data": posterior},
+    "plot_ranks": {"calibration": None},
     "sample": {"draws": 2, "tune": 2, "chains": 1, "model": model, "backend": "py"},
     "sample_approx": {"approx": approx, "draws": 2},
     "sample_posterior_predictive": {
@@ -345,6 +355,13 @@ FUNCTIONS = {
     "callbacks.TimeLimit": {"seconds": 1.0},
     "callbacks.Tracker": {"i": lambda: lambda: 0},
     "datasets.load": {"name": "kidiq"},
+    "gp.HSGP": {"m": [3], "c": 1.5, "cov_func": covariance},
+    "gp.HSGPPeriodic": {"m": 3, "cov_func": lambda: vb.gp.cov.Periodic(1, 1.0, ls=1.0)},
+    "gp.Latent": {"cov_func": covariance},
+    "gp.Marginal": {"cov_func": covariance},
+    "gp.MarginalApprox": {"cov_func": covariance},
+    "gp.MarginalSparse": {"cov_func": covariance},
+    "gp.SVGP": {"cov_func": covariance},
     "updates.get_or_compute_grads": trained,
     "updates.Optimizer": {"function": lambda: vb.adam.function, "hyper": {}},
     "updates.optimizer": {"function": lambda: vb.adam.function},
@@ -457,9 +474,12 @@ EXEMPT = {
     "Discrete": "a base class",
     "Distribution": "a base class",
     "SingleGroupApproximation": "a base class",
+    "LinearResponse": "made by the library",
     "MultiTrace": "made by the library",
     "TestFunction": "a base class without arguments",
+    "Calibration": "made by the library",
     "Diagnosis": "made by the library",
+    "ManyFits": "made by the library",
     "callbacks.Callback": "a base class without arguments",
     "updates.Schedule": "a base class without arguments",
     "math.cho_solve": "takes a pair",
@@ -527,6 +547,9 @@ BY_NAME = {
     "cost_part_grad_scale": float,
     "ord": float,
     "data": NUMBERS,
+    "calibration": vb.Model,
+    "client": vb.Model,
+    "columns": vb.Model,
     "idata": vb.Model,
     "trace": vb.Model,
     "loss_or_grads": Variable,

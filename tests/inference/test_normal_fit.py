@@ -22,6 +22,8 @@ from scipy import optimize, special, stats
 
 import vibayes as vb
 from vibayes.backend.modes import evaluate
+from vibayes.inference.normal_fit import Recorder
+from vibayes.search.normals import FittedNormal
 
 PARAMETRIC = ["advi", "fullrank_advi", "lowrank_advi"]
 
@@ -345,13 +347,21 @@ class TestHistory:
             elbo = approx.diagnose(random_seed=1).elbo
             assert losses[-1] == pytest.approx(-elbo, abs=0.5)
 
-    def test_the_result_is_the_best_normal_not_the_luckiest_of_the_way(self):
-        with vb.Model() as model:
-            vb.Normal("x", 2, 3)
-        approx = fit(model, "fullrank_advi", diagnose=False)
-        mean, sd = moments(approx)
-        assert mean[0] == pytest.approx(2)
-        assert sd[0] == pytest.approx(3)
+    def test_the_last_normal_is_the_result_whatever_was_estimated_on_the_way(self):
+        with vb.Model():
+            vb.Normal("x")
+            approx = vb.FullRank()
+        record = Recorder(approx, ())
+        lucky, better, worse = (
+            FittedNormal(np.full(1, at), np.eye(1), elbo=elbo)
+            for at, elbo in ((1.0, 0.1), (2.0, 0.0), (3.0, -np.inf))
+        )
+        for q in (lucky, better, worse):
+            record(q)
+        np.testing.assert_array_equal(moments(approx)[0], [1])
+        record(better, is_last=True)
+        np.testing.assert_array_equal(moments(approx)[0], [2])
+        np.testing.assert_array_equal(approx.hist, [-0.1, 0])
 
 
 class TestRepeated:

@@ -87,6 +87,26 @@ def test_a_fit_by_a_cluster_is_that_of_this_process(model, client):
     assert there.diagnosis.good
 
 
+def test_blocks_of_a_function_are_sent_in_one_pass(client, rng):
+    starts = []
+
+    def blocks():
+        starts.append(1)
+        yield from np.array_split(X, 7)
+
+    with vb.Model() as model:
+        mu = vb.Normal("mu", 0, 1, shape=2)
+        vb.Normal("y", mu, 1, observed=vb.Minibatch(blocks, total_size=N), total_size=N)
+    Z = rng.standard_normal((3, 2))
+    expected = Target(model).logp(Z)
+    starts.clear()
+    with computing(client):
+        target = Target(model)
+        np.testing.assert_allclose(target.logp(Z), expected)
+        np.testing.assert_allclose(target.logp(Z), expected)
+    assert len(starts) == 1
+
+
 def test_data_in_memory_are_sent_once(client, rng):
     with vb.Model() as model:
         mu = vb.Normal("mu", 0, 1, shape=2)

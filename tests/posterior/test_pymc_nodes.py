@@ -156,7 +156,8 @@ def test_objectives_by_call(approx):
 def test_operators_of_pymc_have_apply():
     class Reversed(vb.Operator):
         def apply(self, f):
-            return self.approx.logq_norm - self.approx.varlogp_norm - self.approx.datalogp_norm
+            assert self.model is self.approx.model
+            return self.logq_norm - self.varlogp_norm - self.datalogp_norm
 
     with vb.Model():
         mu = vb.Normal("mu", 0, 10)

@@ -96,6 +96,13 @@ def test_a_useless_covariance_is_replaced():
     assert np.abs(truth.whitened(moved.mean[None])).max() < 0.2
 
 
+def test_steps_that_are_too_long_are_shortened():
+    truth = FittedNormal(np.array([3.0, -1.0]), np.array([[2.0, 0.0], [0.5, 0.1]]), elbo=0.0)
+    begin = FittedNormal(truth.mean + 4, 5 * truth.root)
+    moved = moved_to_mode(NormalTarget(truth), begin, Budget(60, 1000), most_curvatures=0)
+    assert np.abs(truth.whitened(moved.mean[None])).max() < 0.5
+
+
 def test_a_normal_stands_in_for_a_target(rng):
     q = FittedNormal(np.array([1.0, 2.0]), np.array([[2.0, 0.0], [1.0, 0.5]]), elbo=-7.0)
     Z = rng.normal(size=(3, 2))

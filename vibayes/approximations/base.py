@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes import progress
+from vibayes.approximations.prior import prior_of
 from vibayes.arguments import check_arguments, check_whole, shown
 from vibayes.backend.evaluation import evaluating_as
 from vibayes.backend.modes import resolve_steps_mode
@@ -238,6 +239,56 @@ class Approximation(PyMCNodes):
         with progress.shown(progressbar, "judging the result", delay=DELAY):
             self.diagnosis = diagnose(self, self.ending, draws, random_seed)
         return self.diagnosis
+
+    @check_arguments
+    def as_prior(
+        self,
+        var_names: str | Collection[str] | None = None,
+        name: str = "prior",
+        random_seed: Any = None,
+    ) -> dict[str, TensorVariable]:
+        """Add what was learned of variables to the open model, as the prior of new data.
+
+        The unconstrained values of the variables become one normal variable of the open model, with
+        the mean and the covariance that they have here; the variables are its deterministics. So
+        data can come in portions, or one model can go on from another.
+
+        Parameters
+        ----------
+        var_names
+            Names of free variables; all by default.
+        name
+            Name of the normal variable.
+        random_seed
+            Seed of the draws by which mean and covariance are estimated, where they are not known.
+
+        Returns
+        -------
+        dict of str to TensorVariable
+            The variables in the open model, by name.
+
+        Raises
+        ------
+        TypeError
+            If no model is open.
+        KeyError
+            If there is no free variable of a name.
+        ModelError
+            If the open model is the one that was fitted, or has variables of these names.
+
+        Examples
+        --------
+        >>> import vibayes as vb
+        >>> with vb.Model():
+        ...     rate = vb.Gamma("rate", 2, 1)
+        ...     y = vb.Poisson("y", rate, observed=[3, 5, 2])
+        ...     first = vb.fit(method="fullrank_advi", random_seed=1)
+        >>> with vb.Model():
+        ...     rate = first.as_prior()["rate"]
+        ...     y = vb.Poisson("y", rate, observed=[4, 6])
+        ...     second = vb.fit(method="fullrank_advi", random_seed=1)
+        """
+        return prior_of(self, var_names, name, random_seed)
 
     @check_arguments
     def flat_draws(self, draws: int, random_seed: Any = None) -> FlatDraws:

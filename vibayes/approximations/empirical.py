@@ -116,8 +116,18 @@ class Empirical(SingleGroupApproximation):
 
         Parameters
         ----------
-        size, jitter, local_rv, start, model, random_seed
-            As for the class.
+        size
+            Number of particles.
+        jitter
+            Standard deviation, in the unconstrained space, of the particles about the start.
+        local_rv
+            Variables that belong to the observations of a minibatch, with their parameters.
+        start
+            Where to start, by variable name.
+        model
+            The model; by default the one of the ``with`` block.
+        random_seed
+            Seed of the particles.
         """
         return cls(
             size=size,

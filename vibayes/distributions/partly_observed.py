@@ -91,8 +91,10 @@ class ObservedPart(Part):
 
     Parameters
     ----------
-    base, where
-        As for :class:`Part`.
+    base
+        Distribution of the whole.
+    where
+        Which elements of an event are meant.
     missing
         The random variable of the other elements.
     """

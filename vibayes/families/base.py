@@ -353,8 +353,10 @@ class Group:
 
         Parameters
         ----------
-        start, start_sigma
-            As for the class.
+        start
+            Where to start, by variable name; by default as the group was made.
+        start_sigma
+            Standard deviations to start from, by variable name, in the unconstrained space.
         """
         point = self.model.initial_point(self.random_seed, {**self.start, **(start or {})})
         values = self.initial_params(

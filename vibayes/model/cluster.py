@@ -54,10 +54,8 @@ class ClusterSums:
         starts = list(rows.starts())
         threads = max(1, sum(client.nthreads().values()))
         each = int(np.clip(-(-len(starts) // (TASKS_EACH * threads)), 1, MOST_READ_AT_ONCE))
-        self._parts = [
-            part_on_worker(client, rows, starts[at : at + each])
-            for at in range(0, len(starts), each)
-        ]
+        made = read_by_workers if can_be_read_anywhere(rows) else sent_from_here
+        self._parts = made(client, rows, each)
 
     def __call__(
         self, function: PlainFunction, stack: np.ndarray, facts: Sequence[np.ndarray]
@@ -85,14 +83,32 @@ class ClusterSums:
         return known[1]
 
 
-def part_on_worker(client: Any, rows: Rows, starts: Sequence[int]) -> Any:
-    """Return partitions that a worker reads, or gets if only this process has them."""
-    first, last = starts[0], min(starts[-1] + rows.step, rows.length)
-    if all(layout.source.reader() is not None for layout in rows.layouts):
+def can_be_read_anywhere(rows: Rows) -> bool:
+    """Tell whether workers can read any rows of all sources."""
+    return all(layout.source.reader() is not None for layout in rows.layouts)
+
+
+def read_by_workers(client: Any, rows: Rows, each: int) -> list[Any]:
+    """Return the partitions, some of them a task, as workers read them; what is here is sent."""
+    found = []
+    for first in rows.starts()[::each]:
+        last = min(first + each * rows.step, rows.length)
         variables = [v if isinstance(v, OnDisk) else v[first:last] for v in rows.variables]
-    else:
-        variables = list(rows.between(first, last))
-    return client.submit(partitions_of, variables, first, last, rows.step, pure=False)
+        found.append(client.submit(partitions_of, variables, first, last, rows.step, pure=False))
+    return found
+
+
+def sent_from_here(client: Any, rows: Rows, each: int) -> list[Any]:
+    """Return the partitions, some of them a task, as this process reads them in one pass."""
+    found: list[Any] = []
+    part: list[list[np.ndarray]] = []
+    for start, arrays in zip(rows.starts(), rows.partitions(), strict=True):
+        part.append([np.array(a) for a in arrays])
+        if len(part) == each or start == rows.starts()[-1]:
+            found.append(client.submit(as_it_is, part, pure=False))
+            part = []
+    rows.passes = 0
+    return found
 
 
 def partitions_of(

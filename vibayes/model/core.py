@@ -435,7 +435,7 @@ class Model(Registration):
             Whether the function takes one flat vector of the values of ``grad_vars``, rather than a
             dict of values by the names of the value variables.
         **compile_kwargs
-            As for :meth:`compile_fn`.
+            How to compile: ``mode`` and ``backend`` of :meth:`compile_fn`.
 
         Returns
         -------

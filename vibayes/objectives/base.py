@@ -44,6 +44,22 @@ ELSEWHERE = {
 """What to use instead of names of PyMC that an objective does not have."""
 
 
+OF_APPROXIMATION = frozenset(
+    {
+        "datalogp",
+        "datalogp_norm",
+        "logp",
+        "logp_norm",
+        "logq",
+        "logq_norm",
+        "model",
+        "varlogp",
+        "varlogp_norm",
+    }
+)
+"""What an operator has of its approximation, for :meth:`Operator.apply`."""
+
+
 @dataclass(frozen=True)
 class StepGraph:
     """One step of a fit: what changes, and the loss that it follows."""
@@ -124,6 +140,11 @@ class Operator:
         if test_function is not None:
             test_function.setup(approx)
 
+    def __getattr__(self, name: str) -> Any:
+        if name in OF_APPROXIMATION and "approx" in vars(self):
+            return getattr(self.approx, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     @property
     def test_params(self) -> list[Variable]:
         """Parameters of the test function, over which the loss is made large."""
@@ -149,7 +170,7 @@ class Operator:
     def apply(self, f: TestFunction | None) -> TensorVariable:
         """Return the scalar to be made small, of the one draw of the approximation.
 
-        PyMC's form of :meth:`loss`, in terms of ``self.approx.logp``, ``logq``, ``datalogp_norm``
+        As PyMC has it: in terms of ``self.logp``, ``self.logq``, ``self.datalogp_norm``
         and the like. An operator that overrides it needs no ``loss``.
 
         Parameters

@@ -4,6 +4,7 @@ from vibayes.plots.approximation import plot_approximation
 from vibayes.plots.graph import model_to_graphviz, model_to_mermaid, model_to_networkx
 from vibayes.plots.loss import plot_loss
 from vibayes.plots.posterior import plot_posterior
+from vibayes.plots.ranks import plot_ranks
 from vibayes.plots.verdict import plot_families, plot_verdict
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "plot_families",
     "plot_loss",
     "plot_posterior",
+    "plot_ranks",
     "plot_verdict",
 ]

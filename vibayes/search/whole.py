@@ -20,6 +20,7 @@ __all__ = ["NormalTarget", "moved_to_mode", "sampled"]
 FEWEST_NUMBERS = 20_000  # observed values of a sample
 ROWS_EACH = 50  # of a sample, for each dimension
 LENGTHS = np.array([1.0, 0.5, 0.1])
+SHORTER = 0.3  # of a root, where no length is an improvement
 ARRIVED = 0.1  # in posterior standard deviations: how long a Newton step is the last
 MOST_STEPS = 12
 PATIENCE = 3  # steps after which a curvature is computed that is not the sample's
@@ -61,7 +62,7 @@ def moved_to_mode(
         logps, gradients = target(trials)
         best = int(np.argmax(logps))
         if not logps[best] > logp:
-            q = FittedNormal(q.mean, LENGTHS[-1] * q.root)
+            q = FittedNormal(q.mean, SHORTER * q.root)
             continue
         q = FittedNormal(trials[best], q.root)
         logp, gradient = logps[best], gradients[best]

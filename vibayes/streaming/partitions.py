@@ -224,10 +224,6 @@ class Rows:
             places[v.layout][v.number] if isinstance(v, OnDisk) else v[rows] for v in self.variables
         ]
 
-    def between(self, start: int, stop: int) -> list[np.ndarray]:
-        """Return the rows from one to before another; in a pass over all if they are read."""
-        return self._at(np.arange(start, stop))
-
     def _at(self, rows: np.ndarray) -> list[np.ndarray]:
         """Return the given rows, which are sorted; in a pass over all if they are read."""
         if not self.layouts:
@@ -242,11 +238,11 @@ class Rows:
 
 def read_pieces(layout: Layout, begins: np.ndarray, size: int) -> list[np.ndarray]:
     """Return pieces of the rows of a source that can be read anywhere."""
-    read_rows = layout.source.reader()
+    read_rows: Any = layout.source.reader()
     found = [part.empty(len(begins) * size) for part in layout.parts]
     for i, begin in enumerate(begins.tolist()):
         try:
-            values = read_rows(begin, begin + size)  # type: ignore[misc]
+            values = read_rows(begin, begin + size)
         except Exception as error:
             what = f"reading failed: {type(error).__name__}: {error}"
             raise layout.source.failure(0, begin, what) from error

@@ -455,7 +455,9 @@ def parquet_source(path: Path, columns: Sequence[Any] | None, label: str) -> Ind
         If pyarrow is not installed.
     """
     if not path.exists():
-        raise FileNotFoundError(f"{label}: there is no file or folder {path}")
+        raise FileNotFoundError(
+            f"{label} must be numbers or a source of rows: there is no file or folder {path}"
+        )
     if path.is_file() and path.suffix not in (".parquet", ".pq"):
         raise TypeError(
             f"{label}: a path must lead to Parquet files, got {path}; open others first, such as "

@@ -1,0 +1,164 @@
+"""Simulation-based calibration: whether fits of data that a model has made find what made them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from vibayes.arguments import check_arguments, check_whole
+from vibayes.backend.seeds import as_seed_sequence
+from vibayes.context import modelcontext
+from vibayes.exceptions import ModelError
+from vibayes.inference.many import ManyFits, fit_many
+from vibayes.model.core import Model
+from vibayes.model.flat import FlatLayout, Slot
+from vibayes.posterior.draws import transformed_values
+from vibayes.predictive.predictive import sample_prior_predictive
+
+__all__ = ["Calibration", "calibrate"]
+
+BINS = 20
+RANKED_DRAWS = 99  # so that there are 100 ranks
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Ranks of what made the data among draws of what the fits say of it.
+
+    If the fits are right, every rank is as frequent as any other. Fits that are too narrow have too
+    many ranks at both ends, fits that are too wide too many in the middle; a slope is a bias.
+
+    Attributes
+    ----------
+    ranks : numpy.ndarray
+        How many of the draws are smaller, (number of data sets, number of scalars).
+    names : tuple of str
+        Names of the scalars, on their own scale.
+    draws : int
+        Number of posterior draws of each data set: ranks go from 0 to that.
+    fits : ManyFits
+        The fits.
+    """
+
+    ranks: np.ndarray
+    names: tuple[str, ...]
+    draws: int
+    fits: ManyFits
+
+    def counts(self, bins: int = BINS) -> np.ndarray:
+        """Return how many ranks are in each of several equal parts, (number of scalars, bins)."""
+        bins = check_whole(bins, "bins", least=2, most=self.draws + 1)
+        edges = np.linspace(0, self.draws + 1, bins + 1)
+        return np.array([np.histogram(column, edges)[0] for column in self.ranks.T])
+
+    @property
+    def pvalues(self) -> dict[str, float]:
+        """Probability of counts at least as uneven, by a chi-squared test, of each scalar."""
+        bins = int(np.clip(len(self.ranks) // 5, 2, BINS))
+        edges = np.linspace(0, self.draws + 1, bins + 1)
+        whole = np.diff(np.ceil(edges))  # ranks in each part
+        expected = whole / whole.sum() * len(self.ranks)
+        counts = self.counts(bins)
+        found = [stats.chisquare(row, expected).pvalue for row in counts]
+        return dict(zip(self.names, map(float, found), strict=True))
+
+    def __repr__(self) -> str:
+        worst = min(self.pvalues, key=lambda name: self.pvalues[name])
+        return (
+            f"<Calibration: {len(self.ranks)} data sets, {int(self.fits.good.sum())} good fits, "
+            f"smallest p-value {self.pvalues[worst]:.2g} ({worst})>"
+        )
+
+
+@check_arguments
+def calibrate(
+    model: Model | None = None,
+    draws: int = 500,
+    method: str = "auto",
+    random_seed: Any = None,
+    *,
+    client: Any = None,
+    **options: Any,
+) -> Calibration:
+    """Check fits by simulation: data that the model makes, and whether their parameters are found.
+
+    Parameters
+    ----------
+    model
+        The model; by default the one of the ``with`` block. Its data tell how many are made.
+    draws
+        Number of draws of the prior, each with its data set.
+    method
+        Name, class or object of a method, as :func:`vibayes.fit` takes it.
+    random_seed
+        Seed of everything random.
+    client : distributed.Client, optional
+        A Dask cluster; see :func:`vibayes.fit_many`.
+    **options
+        Further arguments of :func:`vibayes.fit`.
+
+    Returns
+    -------
+    Calibration
+        Ranks, to be tested and plotted (:func:`vibayes.plot_ranks`).
+
+    Raises
+    ------
+    ModelError
+        If there are no observed variables, or their data cannot be exchanged.
+
+    References
+    ----------
+    Talts et al. (2018), Validating Bayesian inference algorithms with simulation-based calibration,
+    arXiv:1804.06788.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     mu = vb.Normal("mu", 0, 1)
+    ...     y = vb.Normal("y", mu, 1, observed=np.zeros(10))
+    ...     calibration = vb.calibrate(draws=100, random_seed=1)
+    >>> calibration.ranks.shape
+    (100, 1)
+    >>> calibration.pvalues["mu"] > 0.001
+    True
+    """
+    model = modelcontext(model)
+    count = check_whole(draws, "draws", least=2)
+    if not model.observed_RVs:
+        raise ModelError("calibrate: the model has no observed variables, whose data it could make")
+    if model.potentials:
+        raise ModelError(
+            f"calibrate: draws of the prior know nothing of the potential "
+            f"{model.potentials[0].name!r}: write it as a distribution"
+        )
+    first, second = as_seed_sequence(random_seed).spawn(2)
+    made = sample_prior_predictive(count, model=model, random_seed=first)
+    observed = {rv.name: made["prior_predictive"][rv.name].values[0] for rv in model.observed_RVs}
+    data = [{name: values[i] for name, values in observed.items()} for i in range(count)]
+    fits = fit_many(model, data, method, second, client=client, **options)
+    truth = {rv.name: made["prior"][rv.name].values[0] for rv in model.free_RVs}
+    return ranked(model, truth, fits)
+
+
+def ranked(model: Model, truth: dict[str, np.ndarray], fits: Any) -> Calibration:
+    """Return the ranks of true values among draws of the fits."""
+    layout = FlatLayout(model.value_vars)
+    names: list[str] = []
+    for rv in model.free_RVs:
+        values = truth[rv.name]
+        slot = Slot(rv.name, 0, int(np.prod(values.shape[1:])), values.shape[1:])
+        names += [slot.element(k) for k in range(slot.stop)]
+    everything = np.stack([fits.draws(i, RANKED_DRAWS) for i in range(len(fits))])
+    flat = everything.reshape(-1, layout.size)
+    own = layout.point(flat) | transformed_values(model, flat)
+    columns = []
+    for rv in model.free_RVs:
+        found = own[rv.name].reshape(len(fits), RANKED_DRAWS, -1)
+        columns.append((found < truth[rv.name].reshape(len(fits), 1, -1)).sum(axis=1))
+    return Calibration(np.concatenate(columns, axis=1), tuple(names), RANKED_DRAWS, fits)
