@@ -290,7 +290,9 @@ def test_a_fit_that_ends_by_itself(model):
     assert np.isfinite(approx.mean.eval()).all()
 
 
-@pytest.mark.parametrize("method", ["fullrank_advi", "laplace"])
+@pytest.mark.parametrize(
+    "method", ["fullrank_advi", pytest.param("laplace", marks=pytest.mark.slow)]
+)
 def test_fits_without_steps_and_verdicts_are_those_of_numpy(model, method, evaluated):
     found = fitted(model, None, method=method, diagnose=True)
     assert evaluated

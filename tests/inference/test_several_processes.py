@@ -42,17 +42,20 @@ for method, n in METHODS.items():
         np.testing.assert_allclose(a.get_value(), b.get_value(), rtol=1e-9, atol=1e-10)
 """
 BATCHES = """
+from vibayes.backend.jax import JaxDevices, in_all
 x, seen = vb.Minibatch(*(vb.Data(n, v[shares[rank]], local=True, model=own)
                          for n, v in {"X2": X, "y2": y}.items()), batch_size=8)
 with vb.Model() as batches:
     beta = vb.Normal("beta", 0, 1, shape=3)
     vb.Bernoulli("y", logit_p=vb.math.dot(x, beta), observed=seen, total_size=41)
+first = in_all([g.tag.identity for (g,) in x.RNG.values()])[0]
 x, seen = vb.Minibatch(X, y, batch_size=8)
+for (generator,), identity in zip(x.RNG.values(), first):
+    generator.tag.identity = identity  # which has the number of rows in it
 with vb.Model() as whole_batches:
     beta = vb.Normal("beta", 0, 1, shape=3)
     vb.Bernoulli("y", logit_p=vb.math.dot(x, beta), observed=seen, total_size=41)
 all = vb.fit(40, model=batches, **everywhere)
-from vibayes.backend.jax import JaxDevices
 JaxDevices.count = property(lambda self: count)
 one = vb.fit(40, model=whole_batches, device="cpu", **options)
 np.testing.assert_allclose(all.hist, one.hist, rtol=1e-10)
@@ -83,9 +86,12 @@ told("takes a number of steps", model=own, n=None, method="laplace", **everywher
 
 
 def check(code, count, timeout=300):
-    for status, output, errors in run_joined(code, count, timeout):
+    found = run_joined(code, count, timeout)
+    for status, output, errors in found:
         assert status == 0, without_log(errors)
-        assert output == "equal\n", without_log(errors)
+        assert output.endswith("equal\n"), without_log(errors)
+    first, *others = (output.count("Finished") for _, output, _ in found)
+    assert max(others) < first  # which reports of what all do
 
 
 def without_log(errors):
@@ -105,7 +111,7 @@ def test_two_processes_with_unequal_rows_give_the_losses_of_one():
 @pytest.mark.slow
 def test_four_processes_with_unequal_rows_give_the_losses_of_one():
     methods = {"fullrank_advi": 30, "svgd": 30}
-    check(with_split(MODEL + SAME + BATCHES + "print('equal')\n", [3, 20, 21], methods), 4, 600)
+    check(with_split(MODEL + SAME + BATCHES + "print('equal')\n", [9, 20, 31], methods), 4, 600)
 
 
 KILLED = """
@@ -135,7 +141,7 @@ def test_where_one_is_killed_the_other_ends_and_the_checkpoint_goes_on(killed, t
     assert ended[killed][0] == -signal.SIGKILL
     status, output, errors = ended[1 - killed]
     assert status == 7, errors
-    assert output.startswith("Another process of the fit has ended")
+    assert "Another process of the fit has ended" in output
     assert "goes on from it" in output
     resumed = run_joined(code, 2)
     (once,) = run_joined(
@@ -143,4 +149,4 @@ def test_where_one_is_killed_the_other_ends_and_the_checkpoint_goes_on(killed, t
     )
     for status, output, errors in resumed:
         assert status == 0, without_log(errors)
-        assert output == once[1]
+        assert output[output.rindex("[") :] == once[1][once[1].rindex("[") :]

@@ -8,6 +8,7 @@ key gives are others than those of a NumPy generator of the same seed.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -54,11 +55,18 @@ class JaxSteps(CompiledSteps):
         super().__init__(graph, mode)
         self.rows = rows
 
+    @property
+    def reports(self) -> bool:
+        return self.mode.is_first
+
     def agreed(self, n: int) -> int:
         return self.mode.agreed(n)
 
-    def check_alike(self, state: State) -> None:
-        """Raise, in all processes, if they do not begin with the same numbers.
+    def alike(self, state: State) -> State:
+        """Return the state in which all processes begin: that of this one, if they agree.
+
+        Rows of minibatches are drawn as in the first one. Their generators depend on the number
+        of rows, which each process has of its own.
 
         Raises
         ------
@@ -66,15 +74,15 @@ class JaxSteps(CompiledSteps):
             Says what to give to all of them.
         """
         if not self.mode.span_processes:
-            return
+            return state
         if self.windows:
             raise ValueError(
                 "several processes do not stream minibatches: give each its own rows by "
                 "vb.Data(..., local=True)"
             )
         layout = [(key.name, key.type.dtype, part.shape) for key, part in self.parts.items()]
-        generators = [key_of(at).tolist() for at in state.generators]
-        begun = in_all((layout, [v.tobytes() for v in state.vectors], generators))
+        own = [key_of(at).tolist() for at in self.own_states(state)]
+        begun = in_all((layout, [v.tobytes() for v in state.vectors], own))
         for one in begun[1:]:
             if one[0] != begun[0][0]:
                 raise ValueError("the processes have different models, or fit different families")
@@ -83,6 +91,7 @@ class JaxSteps(CompiledSteps):
                     "the processes begin with different numbers: give all of them the same "
                     "random_seed, and the same start"
                 )
+        return replace(state, generators=in_all(state.generators)[0])
 
     def generator_state(self, generator: np.random.Generator) -> Mapping[str, Any]:
         return key_state(generator)
@@ -142,7 +151,7 @@ def rows_from_blocks(
     """
     count = devices.count
     blocks: dict[SharedVariable, tuple[Variable, Variable]] = {}
-    replace = {}
+    drawn = {}
     for batch in minibatches_in(targets) if count > 1 else ():
         uniform = batch.uniform_rows()
         if uniform is None or uniform.type.shape[0] % count:
@@ -152,5 +161,5 @@ def rows_from_blocks(
             shape = (count, None, *data.type.shape[1:])
             blocks[data] = pt.tensor("blocks", dtype=data.dtype, shape=shape), pt.lscalar("rows")
         own, rows = blocks[data]
-        replace[batch.minibatch] = RowsOfBlocks(count, devices)(own, uniform, rows)
-    return (graph_replace(targets, replace, strict=False) if replace else list(targets)), blocks
+        drawn[batch.minibatch] = RowsOfBlocks(count, devices)(own, uniform, rows)
+    return (graph_replace(targets, drawn, strict=False) if drawn else list(targets)), blocks

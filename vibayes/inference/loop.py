@@ -380,6 +380,8 @@ class FitLoop:
         return self._history.view(0, self._earlier + self.iteration)
 
     def _report(self, what: str, end: int) -> None:
+        if not self.steps.reports:
+            return
         done = self.iteration
         percent = f"[{100 * done // max(end, 1)}%]"
         where = f"{what} {done:,} {percent}" if what != "Finished" else f"{what} {percent}"

@@ -219,7 +219,7 @@ def start_loop(
     try:
         check_support(approx.model)
         if isinstance(steps, JaxSteps):
-            steps.check_alike(state)
+            state = steps.alike(state)
         steps.compile(state)
         check_first_loss(approx, steps, state)
         interrupts.check()

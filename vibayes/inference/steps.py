@@ -170,6 +170,11 @@ class CompiledSteps:
         losses = outputs[-1] if self.has_loss else np.full(n, np.nan)
         return State(vectors, states, state.windows), losses
 
+    @property
+    def reports(self) -> bool:
+        """Whether this process is the one that tells how the fit goes."""
+        return True
+
     def agreed(self, n: int) -> int:
         """Return the least of n over all processes that take the same steps; see ``JaxSteps``."""
         return n
