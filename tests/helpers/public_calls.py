@@ -91,6 +91,11 @@ def approx():
 
 
 @cache
+def judged():
+    return vb.fit(method="auto", model=model(), random_seed=1, progressbar=False)
+
+
+@cache
 def fitted():
     return vb.Inference(vb.KL(vb.MeanField(model=model(), random_seed=1)))
 
@@ -330,11 +335,15 @@ FUNCTIONS = {
     "model_to_networkx": OF_MODEL,
     "modelcontext": OF_MODEL,
     "norm_constraint": {"tensor": lambda: pt.ones((2, 2)), "max_norm": 1.0},
+    "plot_approximation": {"approx": approx, "draws": 100},
+    "plot_families": {"approx": judged},
     "plot_loss": {"approx": DATA},
     "plot_posterior": {"data": posterior},
     "plot_ranks": {"calibration": None},
+    "plot_verdict": {"approx": judged},
     "sample": {"draws": 2, "tune": 2, "chains": 1, "model": model, "backend": "py"},
     "sample_approx": {"approx": approx, "draws": 2},
+    "sample_fits": {"approximations": lambda: [approx()], "draws": 2},
     "sample_posterior_predictive": {
         "trace": posterior,
         "model": model,
@@ -353,6 +362,7 @@ FUNCTIONS = {
     "callbacks.StopAtPlateau": {},
     "callbacks.TensorBoard": {"writer": Writer},
     "callbacks.TimeLimit": {"seconds": 1.0},
+    "callbacks.Tqdm": {"bar": lambda: lambda total=None: None},
     "callbacks.Tracker": {"i": lambda: lambda: 0},
     "datasets.load": {"name": "kidiq"},
     "gp.HSGP": {"m": [3], "c": 1.5, "cov_func": covariance},
@@ -547,6 +557,7 @@ BY_NAME = {
     "cost_part_grad_scale": float,
     "ord": float,
     "data": NUMBERS,
+    "against": vb.Model,
     "calibration": vb.Model,
     "client": vb.Model,
     "columns": vb.Model,

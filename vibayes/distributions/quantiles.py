@@ -48,8 +48,8 @@ def icdf(rv: TensorVariable, value: Any) -> TensorVariable:
     Examples
     --------
     >>> import vibayes as vb
-    >>> vb.icdf(vb.Normal.dist(0, 1), [0.5, 0.975]).eval().round(2)
-    array([0.  , 1.96])
+    >>> vb.icdf(vb.Normal.dist(0, 1), [0.9, 0.975]).eval().round(2)
+    array([1.28, 1.96])
     """
     dist = distribution_of(checked_rv(rv, "icdf"))
     if dist.ndim_supp:
