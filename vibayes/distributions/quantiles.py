@@ -77,8 +77,10 @@ def bisected(below: Any, low: TensorVariable, high: TensorVariable) -> TensorVar
         go_up = below(middle)
         return pt.switch(go_up, middle, low), pt.switch(go_up, high, middle)
 
+    # a loop of constants alone would be compiled while graphs are rewritten, which takes long
+    nothing = pytensor.shared(np.zeros((), dtype=low.dtype), name="nothing", shape=())
     lows, highs = pytensor.scan(
-        halve, outputs_info=[low, high], n_steps=ROUNDS, return_updates=False
+        halve, outputs_info=[low + nothing, high], n_steps=ROUNDS, return_updates=False
     )
     return 0.5 * (lows[-1] + highs[-1])
 

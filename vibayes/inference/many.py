@@ -56,8 +56,6 @@ class ManyFits(Sequence[Approximation]):
     ----------
     good : numpy.ndarray
         Whether the verdict of each is Good, (n,).
-    mean, cov : numpy.ndarray
-        Means (n, d) and covariances (n, d, d) in the unconstrained space, in model order.
     element_names : tuple of str
         Names of the d dimensions.
     """
@@ -78,8 +76,18 @@ class ManyFits(Sequence[Approximation]):
         self.good = np.array([d.good for d in diagnoses], dtype=bool)
         moments = [self._moments(i) for i in range(len(self))]
         d = layout.size
-        self.mean = np.array([m for m, _ in moments]).reshape(len(self), d)
-        self.cov = np.array([c for _, c in moments]).reshape(len(self), d, d)
+        self._mean = np.array([m for m, _ in moments]).reshape(len(self), d)
+        self._cov = np.array([c for _, c in moments]).reshape(len(self), d, d)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Means in the unconstrained space, in model order, (n, d)."""
+        return self._mean
+
+    @property
+    def cov(self) -> np.ndarray:
+        """Covariances in the unconstrained space, in model order, (n, d, d)."""
+        return self._cov
 
     def _moments(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         q = self._normals[i]
