@@ -51,6 +51,7 @@ FAMILIES = {
     "formula": lambda m: vb.NormalizingFlow("scale-planar*2-loc", model=m),
     "flow": lambda m: vb.NormalizingFlow([SplineCouplingFlow(hidden=4, bins=3)], model=m),
     "particles": lambda m: vb.Empirical(size=7, model=m),
+    "delta": lambda m: vb.AutoDelta(model=m),
     "mixture": lambda m: vb.GaussianMixture(components=3, model=m),
     "groups": groups,
 }
