@@ -302,7 +302,7 @@ FUNCTIONS = {
     "do": {"model": model, "vars_to_interventions": lambda: {"x": 1.0}},
     "find_MAP": {"model": model},
     "find_constrained_prior": {
-        "distribution": None,
+        "distribution": lambda: vb.Gamma,
         "lower": 0.5,
         "upper": 1.0,
         "init_guess": lambda: {"alpha": 1.0, "beta": 1.0},
@@ -343,7 +343,7 @@ FUNCTIONS = {
     "plot_verdict": {"approx": judged},
     "sample": {"draws": 2, "tune": 2, "chains": 1, "model": model, "backend": "py"},
     "sample_approx": {"approx": approx, "draws": 2},
-    "sample_fits": {"approximations": lambda: [approx()], "draws": 2},
+    "sample_fits": {"approximations": lambda: [approx(), approx()], "draws": 2},
     "sample_posterior_predictive": {
         "trace": posterior,
         "model": model,

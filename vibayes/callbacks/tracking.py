@@ -168,6 +168,8 @@ class Tqdm(Callback):
         self.total = None if total is None else check_whole(total, "Tqdm: total", least=1)
         self.every = check_whole(every, "Tqdm: every", least=1)
         self._statistics = of_fit("Tqdm", statistics)
+        if bar is not None and not callable(bar):
+            raise TypeError(f"Tqdm: bar must be a callable, such as tqdm.tqdm, got {shown(bar)}")
         self._make = tqdm_bar() if bar is None else bar
         self._bar: Any = None
 

@@ -14,6 +14,7 @@ from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import check_arguments, shown
+from vibayes.context import modelcontext
 from vibayes.distributions.base import distribution_of
 from vibayes.distributions.shapes import same_shape
 from vibayes.exceptions import ModelError, ShapeError
@@ -76,6 +77,7 @@ def do(
     >>> abs(prior.prior["y"].mean().item() - 6) < 0.1
     True
     """
+    model = modelcontext(model)
     if not vars_to_interventions:
         raise ValueError("do: vars_to_interventions names no variable")
     values = {named(model, v, "do"): value for v, value in vars_to_interventions.items()}
@@ -131,6 +133,7 @@ def observe(model: Model, vars_to_observations: Mapping[Any, Any]) -> Model:
     >>> [rv.name for rv in vb.observe(model, {"y": 1.0}).observed_RVs]
     ['y']
     """
+    model = modelcontext(model)
     if not vars_to_observations:
         raise ValueError("observe: vars_to_observations names no variable")
     values = {named(model, v, "observe"): value for v, value in vars_to_observations.items()}

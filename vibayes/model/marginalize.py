@@ -12,6 +12,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import check_arguments
 from vibayes.backend.modes import evaluate
+from vibayes.context import modelcontext
 from vibayes.distributions.base import as_value, distribution_of
 from vibayes.distributions.marginal import MarginalPart, Summed, states_of
 from vibayes.exceptions import ModelError
@@ -77,6 +78,7 @@ def marginalize(model: Model, rvs_to_marginalize: Any) -> Model:
     >>> [rv.name for rv in vb.marginalize(model, "kind").free_RVs]
     ['mu']
     """
+    model = modelcontext(model)
     several = isinstance(rvs_to_marginalize, list | tuple)
     chosen = list(rvs_to_marginalize) if several else [rvs_to_marginalize]
     variables = [named(model, v, "marginalize") for v in chosen]

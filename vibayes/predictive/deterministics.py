@@ -89,7 +89,7 @@ def compute_deterministics(
     if not known:
         raise ModelError(f"{label}: the model has no deterministics")
     wanted = known if var_names is None else named_variables(model, var_names, known, "var_names")
-    trace = posterior_of(dataset, sample_dims)
+    trace = posterior_of(dataset, sample_dims, "dataset")
     parts = set(ancestors(wanted, blockers=model.free_RVs))
     given = [rv for rv in model.free_RVs if rv in parts]
     if drawn := [rv.name for rv in model.observed_RVs if rv in parts]:
@@ -209,7 +209,7 @@ def vectorize_over_posterior(
     >>> square.type.shape
     (1, 100)
     """
-    found = posterior_of(posterior, list(sample_dims)).posterior
+    found = posterior_of(posterior, list(sample_dims), "posterior").posterior
     stacked = {}
     for rv in input_rvs:
         if rv.name not in found:
