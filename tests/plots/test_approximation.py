@@ -5,15 +5,7 @@ import xarray as xr
 import vibayes as vb
 from vibayes.plots import axes as shared
 
-
-@pytest.fixture(scope="module", autouse=True)
-def pyplot():
-    matplotlib = pytest.importorskip("matplotlib")
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    yield pyplot
-    pyplot.close("all")
+pytestmark = pytest.mark.usefixtures("pyplot")
 
 
 @pytest.fixture(scope="module")

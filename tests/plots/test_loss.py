@@ -13,13 +13,8 @@ def approx():
 
 
 @pytest.fixture
-def axes():
-    matplotlib = pytest.importorskip("matplotlib")
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    yield pyplot.subplots()[1]
-    pyplot.close("all")
+def axes(pyplot):
+    return pyplot.subplots()[1]
 
 
 def test_each_loss_and_their_means(approx, axes):

@@ -12,9 +12,8 @@ def approx():
 
 
 @pytest.mark.parametrize("of", [lambda approx: approx, lambda approx: approx.sample(50)])
+@pytest.mark.usefixtures("pyplot")
 def test_posteriors_are_drawn(approx, of):
-    matplotlib = pytest.importorskip("matplotlib")
-    matplotlib.use("Agg")
     assert vb.plot_posterior(of(approx), var_names=["x"], color="LightSeaGreen") is not None
 
 

@@ -3,15 +3,7 @@ import pytest
 
 import vibayes as vb
 
-
-@pytest.fixture(scope="module", autouse=True)
-def pyplot():
-    matplotlib = pytest.importorskip("matplotlib")
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    yield pyplot
-    pyplot.close("all")
+pytestmark = pytest.mark.usefixtures("pyplot")
 
 
 @pytest.fixture(scope="module")
