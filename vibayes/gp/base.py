@@ -77,6 +77,32 @@ class Process:
         """Return mean and covariance (or variances) at new inputs."""
         raise NotImplementedError
 
+    def conditioned(
+        self,
+        root: TensorVariable,
+        X: TensorVariable,
+        values: TensorVariable,
+        Xnew: TensorVariable,
+        diag: bool,
+    ) -> tuple[TensorVariable, TensorVariable]:
+        """Return mean and covariance (or variances) at new inputs, given values at others.
+
+        Parameters
+        ----------
+        root
+            Cholesky factor of the covariance of ``values``.
+        X, values
+            The other inputs, and what is known there.
+        Xnew
+            The new inputs.
+        diag
+            Whether to return variances alone.
+        """
+        A = solved(root, self.cov_func(X, Xnew))
+        mu = self.mean_func(Xnew) + pt.dot(A.T, solved(root, values - self.mean_func(X)))
+        explained = (A**2).sum(axis=0) if diag else pt.dot(A.T, A)
+        return mu, self.cov_func(Xnew, diag=diag) - explained
+
     def new_variable(
         self, name: str, Xnew: Any, given: Any, pred_noise: bool, jitter: float, **kwargs: Any
     ) -> TensorVariable:

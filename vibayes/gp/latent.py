@@ -13,7 +13,7 @@ from vibayes.arguments import check_arguments
 from vibayes.context import modelcontext
 from vibayes.distributions.continuous import Normal
 from vibayes.distributions.multivariate import MvNormal
-from vibayes.gp.base import JITTER, Process, factor, solved
+from vibayes.gp.base import JITTER, Process, factor
 from vibayes.gp.cov import as_inputs
 
 __all__ = ["Latent"]
@@ -139,9 +139,4 @@ class Latent(Process):
     ) -> tuple[TensorVariable, TensorVariable]:
         X, f = self.given_or_known(given, "X", "f")
         Xnew = as_inputs(Xnew, "Latent")
-        root = factor(self.cov_func(X))
-        A = solved(root, self.cov_func(X, Xnew))
-        mu = self.mean_func(Xnew) + pt.dot(A.T, solved(root, f - self.mean_func(X)))
-        if diag:
-            return mu, self.cov_func(Xnew, diag=True) - (A**2).sum(axis=0)
-        return mu, self.cov_func(Xnew) - pt.dot(A.T, A)
+        return self.conditioned(factor(self.cov_func(X)), X, f, Xnew, diag)

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import check_arguments
 from vibayes.distributions.multivariate import MvNormal
-from vibayes.gp.base import JITTER, Process, factor, solved
+from vibayes.gp.base import JITTER, Process, factor
 from vibayes.gp.cov import Covariance, WhiteNoise, as_inputs, as_number
 
 __all__ = ["Marginal"]
@@ -146,10 +145,5 @@ class Marginal(Process):
         Xnew = as_inputs(Xnew, "Marginal")
         noise = noise if isinstance(noise, Covariance) else WhiteNoise(noise)
         root = factor(self.cov_func(X) + noise(X))
-        A = solved(root, self.cov_func(X, Xnew))
-        mu = self.mean_func(Xnew) + pt.dot(A.T, solved(root, y - self.mean_func(X)))
-        if diag:
-            variance = self.cov_func(Xnew, diag=True) - (A**2).sum(axis=0)
-            return mu, variance + noise(Xnew, diag=True) if pred_noise else variance
-        cov = self.cov_func(Xnew) - pt.dot(A.T, A)
-        return mu, cov + noise(Xnew) if pred_noise else cov
+        mu, cov = self.conditioned(root, X, y, Xnew, diag)
+        return mu, cov + noise(Xnew, diag=diag) if pred_noise else cov
