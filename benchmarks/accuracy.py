@@ -74,10 +74,15 @@ def run_worker(
     return {line.pop("name"): line for line in lines}
 
 
-def reference(name: str) -> Summary:
-    """Return the summary of a long run of the No-U-Turn sampler, which must have converged."""
+def worst_rhat(posterior: Any) -> float:
+    """Return the largest R-hat of all scalars."""
     import arviz as az
 
+    return max(float(np.max(values)) for values in dict(az.rhat(posterior).data_vars).values())
+
+
+def reference(name: str) -> Summary:
+    """Return the summary of a long run of the No-U-Turn sampler, which must have converged."""
     import vibayes as vb
 
     with vb.Model():
@@ -86,7 +91,7 @@ def reference(name: str) -> Summary:
             5000, tune=2000, chains=4, random_seed=1, target_accept=0.95, progressbar=False
         )
     posterior = draws.posterior
-    worst = max(float(np.max(values)) for values in dict(az.rhat(posterior).data_vars).values())
+    worst = worst_rhat(posterior)
     if worst > MOST_RHAT:
         raise SystemExit(f"{name}: the reference has not converged, R-hat {worst:.3f}")
     return summary(posterior)
@@ -97,6 +102,11 @@ def compared(found: Summary, truth: Summary) -> tuple[float, float, float]:
     shifts = [abs(found[key][0] - mean) / sd for key, (mean, sd, _) in truth.items()]
     ratios = [found[key][2] / width for key, (_, _, width) in truth.items()]
     return max(shifts), min(ratios), max(ratios)
+
+
+def is_right(shift: float, low: float, high: float) -> bool:
+    """Tell whether means and widths are right."""
+    return shift <= LARGEST_SHIFT and low >= WIDTHS[0] and high <= WIDTHS[1]
 
 
 def main() -> None:
@@ -125,7 +135,7 @@ def main() -> None:
         for name in names:
             shift, low, high = compared(results[name]["summary"], truth[name])
             right = shift <= LARGEST_SHIFT
-            whole = right and low >= WIDTHS[0] and high <= WIDTHS[1]
+            whole = is_right(shift, low, high)
             said = results[name]["said"]
             means, both, silent = means + right, both + whole, silent + (not whole and not said)
             seconds = results[name]["seconds"]

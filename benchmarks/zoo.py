@@ -28,14 +28,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from accuracy import DRAWS, MOST_RHAT, compared, is_right, summary, worst_rhat
 from scipy.interpolate import BSpline
 
 import vibayes as vb
 
-LARGEST_SHIFT = 0.2  # of a mean, in posterior standard deviations
-WIDTHS = 0.8, 1.25  # ratio of the widths from the 5 % to the 95 % quantile
-MOST_RHAT = 1.01
-DRAWS = 4000
 TRIES = 200  # to draw sane data
 MOST_SECONDS = 900  # of one model, everything included
 ROUNDS = (1000, 1000), (4000, 3000)  # tuning steps and draws of the sampler: then a longer run
@@ -277,13 +274,11 @@ def run_one(seed: int, method: str) -> dict[str, Any]:
     row["sampler_seconds"] = round(seconds, 1)
     if truth is None:
         return {**row, "class": "not known"}
-    return row | compared(fitted, truth, warned)
+    return row | outcome(fitted, truth, warned)
 
 
 def reference(model: vb.Model, seed: int) -> tuple[Any, float]:
     """Return draws of the sampler, or None if its chains do not agree; and its first seconds."""
-    import arviz as az
-
     seconds = None
     for tune, draws in ROUNDS:
         began = time.perf_counter()
@@ -293,36 +288,21 @@ def reference(model: vb.Model, seed: int) -> tuple[Any, float]:
                 draws, tune=tune, chains=4, model=model, random_seed=seed, progressbar=False
             )
         seconds = time.perf_counter() - began if seconds is None else seconds
-        rhat = az.rhat(trace.posterior)
-        worst = max(float(np.asarray(values).max()) for values in rhat.data_vars.values())
-        if worst < MOST_RHAT:
+        if worst_rhat(trace.posterior) <= MOST_RHAT:
             return trace.posterior, seconds
     return None, float(seconds or 0.0)
 
 
-def compared(fitted: Any, truth: Any, warned: bool) -> dict[str, Any]:
+def outcome(fitted: Any, truth: Any, warned: bool) -> dict[str, Any]:
     """Return how far draws of a fit are from those of the sampler."""
-    worst, at, widths = 0.0, "", [1.0, 1.0]
-    for name in truth.data_vars:
-        own, right = (
-            np.asarray(draws[name]).reshape(draws.sizes["chain"] * draws.sizes["draw"], -1)
-            for draws in (fitted, truth)
-        )
-        shifts = np.abs(own.mean(axis=0) - right.mean(axis=0)) / right.std(axis=0)
-        if shifts.max() > worst:
-            worst, at = float(shifts.max()), f"{name}[{int(shifts.argmax())}]"
-        low, high = (np.quantile(x, [0.05, 0.95], axis=0) for x in (own, right))
-        ratios = (low[1] - low[0]) / (high[1] - high[0])
-        widths = [min(widths[0], float(ratios.min())), max(widths[1], float(ratios.max()))]
-    right = worst <= LARGEST_SHIFT and widths[0] >= WIDTHS[0] and widths[1] <= WIDTHS[1]
-    name = ("right" if right else "wrong") + (", warned" if warned else "")
-    if name == "wrong":
-        name = "SILENT"
+    found, known = summary(fitted), summary(truth)
+    shift, low, high = compared(found, known)
+    name = ("right" if is_right(shift, low, high) else "wrong") + (", warned" if warned else "")
     return {
-        "class": name,
-        "shift": round(worst, 3),
-        "shift_of": at,
-        "widths": [round(width, 3) for width in widths],
+        "class": "SILENT" if name == "wrong" else name,
+        "shift": round(shift, 3),
+        "shift_of": max(known, key=lambda key: abs(found[key][0] - known[key][0]) / known[key][1]),
+        "widths": [round(low, 3), round(high, 3)],
     }
 
 
