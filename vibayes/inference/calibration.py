@@ -93,7 +93,7 @@ def calibrate(
     draws
         Number of draws of the prior, each with its data set.
     method
-        Name, class or object of a method, as :func:`vibayes.fit` takes it.
+        Name of a method, one that :func:`vibayes.fit` takes.
     random_seed
         Seed of everything random.
     client : distributed.Client, optional

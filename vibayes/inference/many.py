@@ -153,7 +153,7 @@ def fit_many(
     data : sequence of dict
         For each data set the values, by the names of :func:`vibayes.Data` or of observed variables.
     method
-        Name, class or object of a method, as :func:`vibayes.fit` takes it.
+        Name of a method, one that :func:`vibayes.fit` takes.
     random_seed
         Seed of everything random.
     client : distributed.Client, optional

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.linalg import solve_triangular
 
 from vibayes import interrupts, progress
 from vibayes.approximations.base import Approximation
@@ -24,6 +23,7 @@ from vibayes.search.normals import (
     FittedNormal,
     fit_diagonal,
     fit_mean_field,
+    independent,
     mirrored_normals,
     stratified_normals,
 )
@@ -161,14 +161,6 @@ def start_of_fit(approx: Approximation, target: Target) -> FittedNormal:
     mean, sd = (np.asarray(v)[np.argsort(places)] for v in evaluate([group.mean, group.std]))
     noise = mirrored_normals(MEDIUM_NOISE, target.ddim, np.random.default_rng(0))
     return FittedNormal(mean.astype("float64"), sd.astype("float64")).scored(target, noise)[0]
-
-
-def independent(q: FittedNormal) -> FittedNormal:
-    """Return the independent normals that are closest to a normal, in the sense of the ELBO."""
-    if q.is_diagonal:
-        return q
-    inverse = solve_triangular(q.root, np.eye(len(q.mean)), lower=True)
-    return FittedNormal(q.mean, 1 / np.sqrt((inverse**2).sum(axis=0)))
 
 
 def why_it_ended(best: FittedNormal, budget: Budget) -> str:

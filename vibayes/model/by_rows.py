@@ -28,7 +28,7 @@ from vibayes.exceptions import ModelError
 from vibayes.model.core import Model
 from vibayes.model.density import logp_terms
 from vibayes.model.flat import FlatLayout
-from vibayes.model.observed import known_value, whole_shape
+from vibayes.model.observed import known_value, observed_shapes, whole_shape
 from vibayes.model.whole_data import minibatches_in
 from vibayes.streaming.batch import BatchVariable
 from vibayes.streaming.partitions import OnDisk, Rows
@@ -120,12 +120,7 @@ def row_model(model: Model) -> RowModel | None:
     ModelError
         If a variable depends on rows in a way that is no sum over them. It names the variable.
     """
-    return model.compiled(("row model", lengths_now(model)), lambda: found_row_model(model))
-
-
-def lengths_now(model: Model) -> tuple[tuple[int | None, ...], ...]:
-    """Return the shapes of all observed variables, with the whole data in them."""
-    return tuple(whole_shape(model.rvs_to_values[rv]) for rv in model.observed_RVs)
+    return model.compiled(("row model", observed_shapes(model)), lambda: found_row_model(model))
 
 
 def found_row_model(model: Model) -> RowModel | None:
@@ -163,7 +158,7 @@ def found_row_model(model: Model) -> RowModel | None:
 
 def row_count(model: Model) -> int | None:
     """Return the number of rows: those of the longest observed variable, if there is any."""
-    lengths = [shape[0] for shape in lengths_now(model) if shape and shape[0]]
+    lengths = [shape[0] for shape in observed_shapes(model) if shape and shape[0]]
     streamed = [b.whole_shape[0] for b in model.minibatches if not b.in_memory]
     return max(streamed or [n for n in lengths if n is not None], default=None)
 

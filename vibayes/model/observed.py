@@ -18,6 +18,7 @@ from vibayes.backend.expressions import is_cast_or_copy, is_random_variable
 from vibayes.distributions.base import Distribution
 from vibayes.distributions.shapes import fits
 from vibayes.exceptions import ImputationError, ModelError, ShapeError
+from vibayes.model.variables import ModelVariables
 from vibayes.model.whole_data import batch_lengths, minibatches_in, whole_lengths
 from vibayes.numeric import as_whole_numbers, checked_tensor, missing_message, numeric_array
 from vibayes.streaming.batch import BatchVariable
@@ -30,6 +31,7 @@ __all__ = [
     "known_shape",
     "known_value",
     "missing_values",
+    "observed_shapes",
     "stand_for_all",
     "warn_of_minibatches",
     "whole_shape",
@@ -187,6 +189,11 @@ def whole_shape(variable: TensorVariable) -> tuple[int | None, ...]:
 def stand_for_all(graphs: Sequence[Variable]) -> bool:
     """Tell whether graphs depend on data that stay on disk, of which a part is shown at most."""
     return any(minibatch.stands_for_all for minibatch in minibatches_in(graphs))
+
+
+def observed_shapes(model: ModelVariables) -> tuple[tuple[int | None, ...], ...]:
+    """Return the shapes of all observed variables, with the whole data in them."""
+    return tuple(whole_shape(model.rvs_to_values[rv]) for rv in model.observed_RVs)
 
 
 def lengths_of(variable: TensorVariable) -> list[TensorVariable]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,7 @@ from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
 from vibayes.model.gradients import gradient_of
 from vibayes.model.initial import check_point
-from vibayes.model.observed import whole_shape
+from vibayes.model.observed import observed_shapes
 from vibayes.model.passes import HERE, LocalSums, Sums, computing_now
 from vibayes.streaming.partitions import Rows
 
@@ -207,7 +207,7 @@ class Target:
         if not np.isfinite(self(self.start[None])[0][0]):
             check_point(self.model, self._point)
 
-    @property
+    @cached_property
     def work(self) -> Work:
         """What an evaluation takes in NumPy, whatever evaluates it: searches depend on it."""
         return self._functions.work
@@ -306,7 +306,7 @@ def goes_by_rows(model: Model) -> bool:
     if computing_now().client is None:
         if data_size(model) <= MANY_NUMBERS or devices_of_densities() is not None:
             return False
-    return model.compiled(("goes by rows", row_shapes(model)), lambda: is_sum_over_rows(model))
+    return model.compiled(("goes by rows", observed_shapes(model)), lambda: is_sum_over_rows(model))
 
 
 def is_sum_over_rows(model: Model) -> bool:
@@ -315,11 +315,6 @@ def is_sum_over_rows(model: Model) -> bool:
         return row_model(model) is not None
     except ModelError:
         return False
-
-
-def row_shapes(model: Model) -> tuple[tuple[int | None, ...], ...]:
-    """Return the shapes of all observed variables, with the whole data in them."""
-    return tuple(whole_shape(model.rvs_to_values[rv]) for rv in model.observed_RVs)
 
 
 def row_sums(rows: RowModel) -> Sums:
@@ -339,7 +334,7 @@ def compiled_by_rows(
     rows: RowModel, layout: FlatLayout, variables: tuple[TensorVariable, ...]
 ) -> RowFunctions:
     """Return functions of a stack of flat vectors, and of rows, which are kept with the model."""
-    key = "target by rows", variables, row_shapes(rows.model)
+    key = "target by rows", variables, observed_shapes(rows.model)
     return rows.model.compiled(key, lambda: RowFunctions(rows, layout, variables))
 
 
@@ -581,11 +576,9 @@ def rows_at_once(model: Model, ddim: int) -> int:
 
 def data_size(model: Model) -> int:
     """Return the number of observed values, with the whole data in the place of minibatches."""
-    shapes = [whole_shape(model.rvs_to_values[rv]) for rv in model.observed_RVs]
-    return sum(int(np.prod([length or 1 for length in shape])) for shape in shapes)
+    return sum(int(np.prod([length or 1 for length in shape])) for shape in observed_shapes(model))
 
 
 def observed_lengths(model: Model) -> set[int]:
     """Return the numbers of rows that observed values have."""
-    shapes = [whole_shape(model.rvs_to_values[rv]) for rv in model.observed_RVs]
-    return {int(shape[0]) for shape in shapes if shape and shape[0]}
+    return {int(shape[0]) for shape in observed_shapes(model) if shape and shape[0]}

@@ -414,10 +414,7 @@ def distinct_paths(
 
 
 def best_along(
-    target: Target,
-    path: SearchPath,
-    rng: np.random.Generator,
-    draws: int = 48,
+    target: Target, path: SearchPath, rng: np.random.Generator, draws: int = 48
 ) -> FittedNormal:
     """Return the normal of highest ELBO along a path: a mode itself may hold no mass.
 
@@ -467,13 +464,13 @@ def large_normals(
     rough = stratified_normals(FEW_NOISE, target.ddim, rng)
     count = min(MOST_STARTS, MOST_PARAMETERS // target.ddim)
     screening = screened_starts(target, rng, count=8 * MOST_STARTS, best=MOST_STARTS, peaks=0)
-    starts = screening.starts
     diagonals: list[FittedNormal] = []
     on_the_way: list[FittedNormal] = []
-    for i, start in enumerate([None, *starts[1 : 1 + count]], 1):
+    begins = [None, *screening.starts[1 : 1 + count]]
+    for i, start in enumerate(begins, 1):
         if diagonals and budget.exhausted:
             break
-        progress.say(f"independent normals from start {i} of {1 + len(starts[1 : 1 + count])}")
+        progress.say(f"independent normals from start {i} of {len(begins)}")
         watch = on_the_way.append if start is None else None
         diagonals.append(fit_diagonal(target, rough, budget, start=start, observe=watch))
     high, _ = separate(sorted(diagonals, key=lambda q: -q.elbo))

@@ -28,6 +28,7 @@ __all__ = [
     "fit_large",
     "fit_mean_field",
     "from_curvature",
+    "independent",
     "matched_normals",
     "mirrored_normals",
     "stratified_normals",
@@ -168,6 +169,14 @@ def stratified_normals(count: int, d: int, rng: np.random.Generator) -> np.ndarr
     columns = np.repeat(means[:, None], d, axis=1)
     first = rng.permuted(columns, axis=0) * rng.choice([-1.0, 1.0], (half, d))
     return np.concatenate([first, -first])
+
+
+def independent(q: FittedNormal) -> FittedNormal:
+    """Return the independent normals that are closest to a normal, in the sense of the ELBO."""
+    if q.is_diagonal:
+        return FittedNormal(q.mean, q.root)
+    inverse = np.linalg.inv(q.full_root)
+    return FittedNormal(q.mean, 1 / np.sqrt((inverse**2).sum(axis=0)))
 
 
 def from_curvature(mean: np.ndarray, curvature: np.ndarray) -> FittedNormal:
@@ -464,9 +473,7 @@ def fit_mean_field(
     The mean moves by Cov g with the covariance of ``full``, a Newton step: steps of each variable
     alone would hardly ever cross a strong correlation. Variances go to 1 / E[-Hessian_ii].
     """
-    inverse = np.linalg.inv(full.full_root)
-    q = FittedNormal(full.mean, 1 / np.sqrt((inverse**2).sum(axis=0)))
-    q, gradients = shrunk_until_finite(target, q, noise)
+    q, gradients = shrunk_until_finite(target, independent(full), noise)
     if not np.isfinite(q.elbo):
         return q
 
