@@ -581,7 +581,7 @@ def check_continuous(model: Model, variables: Iterable[TensorVariable]) -> None:
         if not model.rvs_to_values[rv].dtype.startswith("float"):
             raise GroupError(
                 f"The free variable {rv.name!r} is discrete, but variational inference needs a "
-                f"gradient. Marginalize it: vb.marginalize(model, {rv.name!r}) sums over its states, "
-                "if they are finitely many; or write the sum as a mixture, as in vb.Mixture or "
-                "vb.NormalMixture."
+                f"gradient. Marginalize it: vb.marginalize(model, {rv.name!r}) sums over its "
+                "states, if they are finitely many; or write the sum as a mixture, as in "
+                "vb.Mixture or vb.NormalMixture."
             )
