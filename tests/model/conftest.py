@@ -4,6 +4,13 @@ import pytest
 
 from vibayes import Data, Deterministic, Minibatch, Model, Normal, Potential
 from vibayes.distributions.continuous import Exponential
+from vibayes.model.rows import STREAMS
+
+
+@pytest.fixture(autouse=True)
+def _rows_of_their_own():
+    """Minibatches of earlier tests, which no collection of garbage has met yet, share no rows."""
+    STREAMS.clear()
 
 
 @pytest.fixture
