@@ -47,6 +47,7 @@ from vibayes.distributions import (
     Flat,
     Gamma,
     GaussianRandomWalk,
+    GenExtreme,
     Geometric,
     Gumbel,
     HalfCauchy,
@@ -87,6 +88,7 @@ from vibayes.distributions import (
     Poisson,
     RandomWalk,
     Rice,
+    Skellam,
     SkewNormal,
     SkewStudentT,
     StickBreakingWeights,
@@ -135,6 +137,7 @@ from vibayes.model.expressions import Deterministic, Potential
 from vibayes.model.interventions import do, observe
 from vibayes.model.marginalize import marginalize
 from vibayes.model.minibatch import Minibatch
+from vibayes.model.r2d2 import R2D2M2CP
 from vibayes.model.random_stream import at_rng, tt_rng
 from vibayes.nuts.sampling import sample
 from vibayes.objectives.base import ObjectiveFunction, Operator
@@ -196,6 +199,7 @@ __all__ = [
     "KL",
     "KSD",
     "NFVI",
+    "R2D2M2CP",
     "SVGD",
     "Approximation",
     "ApproximationWarning",
@@ -235,6 +239,7 @@ __all__ = [
     "Gamma",
     "GaussianMixture",
     "GaussianRandomWalk",
+    "GenExtreme",
     "Geometric",
     "Group",
     "Gumbel",
@@ -298,6 +303,7 @@ __all__ = [
     "Renyi",
     "Rice",
     "SingleGroupApproximation",
+    "Skellam",
     "SkewNormal",
     "SkewStudentT",
     "Stein",

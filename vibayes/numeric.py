@@ -171,9 +171,9 @@ def checked_tensor(value: Variable, subject: str) -> Variable:
     dtype = getattr(value.type, "dtype", "")
     if isinstance(value.type, pt.TensorType) and not dtype.startswith("complex"):
         return value
+    advice = "its .values" if hasattr(value.type, "dims") else "PyTensor's tensors of real numbers"
     raise TypeError(
-        f"{subject} must be numbers, got {shown(value)} ({value.type}); PyTensor's tensors of "
-        f"real numbers will do"
+        f"{subject} must be numbers, got {shown(value)} ({value.type}); {advice} will do"
     )
 
 

@@ -34,10 +34,12 @@ __all__ = [
     "compiled_graph",
     "copy_graphs",
     "fixed_parts",
+    "inner_graph",
     "integer_input",
     "is_loop",
     "is_none",
     "lift_constants",
+    "replaced",
     "rewritten",
     "vectorized",
     "view_as",
@@ -124,6 +126,30 @@ def integer_input(name: str) -> tuple[Variable, TensorVariable]:
 def is_loop(node: Apply) -> bool:
     """Tell whether a node is a scan."""
     return isinstance(node.op, Scan)
+
+
+def inner_graph(node: Apply) -> tuple[list[Variable], list[Variable]] | None:
+    """Return inputs and outputs of the graph that an operation stands for; None of most."""
+    if not isinstance(node.op, OpFromGraph):
+        return None
+    fgraph = node.op.fgraph
+    if hasattr(fgraph, "unfreeze"):  # from PyTensor 3.2 on graphs of operations cannot be built on
+        fgraph = fgraph.unfreeze()
+    return list(fgraph.inputs), list(fgraph.outputs)
+
+
+def replaced(
+    graphs: Sequence[Variable], replacements: Mapping[Variable, Variable]
+) -> list[Variable]:
+    """Return copies of graphs in which some variables stand for others, random ones kept as such.
+
+    PyTensor's own function copies a random variable whose length is computed from what the graphs
+    use in other places, too: the copy then is no variable of the model.
+    """
+    if not replacements:
+        return list(graphs)
+    kept = {v: v for v in ancestors(list(graphs)) if hasattr(v.tag, "distribution")}
+    return graph_replace(list(graphs), {**kept, **replacements}, strict=False)
 
 
 class Work(NamedTuple):
@@ -278,9 +304,9 @@ def fixed_parts(outputs: Sequence[Variable], moving: Sequence[Variable]) -> list
 
 
 def rewritten(
-    graphs: list[Variable], op_class: type, rewrite: Callable[[Apply], list[Variable]]
+    graphs: list[Variable], op_class: type, rewrite: Callable[[Apply], list[Variable] | None]
 ) -> list[Variable]:
-    """Return copies of graphs in which each operation of a class is replaced.
+    """Return copies of graphs in which operations of a class are replaced.
 
     Parameters
     ----------
@@ -289,11 +315,11 @@ def rewritten(
     op_class
         Class of the operations.
     rewrite
-        Maps a node to what stands for its outputs.
+        Maps a node to what stands for its outputs, or to None if it is to stay.
     """
 
     @node_rewriter([op_class])
-    def replace(fgraph: Any, node: Apply) -> list[Variable]:
+    def replace(fgraph: Any, node: Apply) -> list[Variable] | None:
         return rewrite(node)
 
     return rewrite_graph(graphs, include=(), custom_rewrite=dfs_rewriter(replace), clone=True)

@@ -55,6 +55,7 @@ from vibayes.distributions.discrete import (
     ZeroInflatedPoisson,
 )
 from vibayes.distributions.discrete_weibull import DiscreteWeibull
+from vibayes.distributions.extremes import GenExtreme
 from vibayes.distributions.hurdle import (
     HurdleGamma,
     HurdleLogNormal,
@@ -76,6 +77,7 @@ from vibayes.distributions.multivariate import (
 from vibayes.distributions.ordered_multinomial import OrderedMultinomial
 from vibayes.distributions.point_mass import DiracDelta
 from vibayes.distributions.processes import GARCH11, EulerMaruyama
+from vibayes.distributions.skellam import Skellam
 from vibayes.distributions.skewed import SkewStudentT
 from vibayes.distributions.spatial import CAR, ICAR
 from vibayes.distributions.stick_breaking import StickBreakingWeights
@@ -112,6 +114,7 @@ __all__ = [
     "Flat",
     "Gamma",
     "GaussianRandomWalk",
+    "GenExtreme",
     "Geometric",
     "Gumbel",
     "HalfCauchy",
@@ -152,6 +155,7 @@ __all__ = [
     "Poisson",
     "RandomWalk",
     "Rice",
+    "Skellam",
     "SkewNormal",
     "SkewStudentT",
     "StickBreakingWeights",

@@ -25,6 +25,7 @@ from vibayes.backend.expressions import is_random_variable
 from vibayes.context import modelcontext
 from vibayes.distributions.constraints import Constraints, constant_value
 from vibayes.distributions.dist_math import safe_log1mexp
+from vibayes.distributions.named_axes import along_dims
 from vibayes.distributions.shapes import Shape, as_shape, broadcast_static, fits, known_lengths
 from vibayes.distributions.standard_forms import StandardForm
 from vibayes.distributions.transforms import Transform, logodds
@@ -57,7 +58,8 @@ class Distribution:
     name : str
         Name of the variable in the model.
     *args, **kwargs
-        The parameters of the distribution. They broadcast against each other.
+        The parameters of the distribution. They broadcast against each other. PyTensor's xtensors
+        lie along ``dims``, by the names of their axes.
     shape : int or sequence of int, optional
         Shape of one draw of the whole variable, event dimensions included.
     dims : str or sequence of str, optional
@@ -114,6 +116,7 @@ class Distribution:
             )
         model = modelcontext(None)
         label = f"{cls.__name__}({name!r})"
+        args, kwargs, dims, observed = along_dims(args, kwargs, dims, observed)
         dist = cls._build(label, *args, **kwargs)
         return model.register_rv(
             dist,

@@ -34,6 +34,7 @@ from vibayes.distributions.transforms import CholeskyCorr, CholeskyCov, Transfor
 from vibayes.exceptions import ParameterError, ShapeError
 from vibayes.numeric import numeric_value
 from vibayes.ops.cholesky import robust_cholesky
+from vibayes.ops.eigen import robust_eigh
 
 __all__ = ["KroneckerNormal", "LKJCorr", "MatrixNormal", "Wishart"]
 
@@ -326,9 +327,8 @@ class KroneckerNormal(VectorValued, Continuous):
     Notes
     -----
     Without noise, each matrix is factorized; with it, each is taken apart into eigenvalues and
-    eigenvectors (Saatçi 2011). The product itself, of N rows, is never made. Of a matrix that
-    depends on variables of the model, the eigenvectors have derivatives only as long as no two
-    eigenvalues are equal.
+    eigenvectors (Saatçi 2011). The product itself, of N rows, is never made. Eigenvalues may be
+    equal, as those of a multiple of the identity are.
 
     References
     ----------
@@ -433,7 +433,7 @@ def spectrum(**matrices: Any) -> tuple[TensorVariable, TensorVariable]:
         values, vectors = np.linalg.eigh(constant @ constant.T if "chol" in name else constant)
     else:
         matrix = to_float(matrix)
-        values, vectors = pt.linalg.eigh(matrix @ matrix.mT if "chol" in name else matrix)
+        values, vectors = robust_eigh(matrix @ matrix.mT if "chol" in name else matrix)
     return to_float(values), to_float(vectors)
 
 

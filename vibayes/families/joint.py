@@ -20,6 +20,7 @@ from vibayes.families.base import Group
 from vibayes.families.draws import Draws
 from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
+from vibayes.model.inputs import check_inputs, inputs_in
 
 __all__ = ["Joint", "local_groups"]
 
@@ -92,6 +93,22 @@ class Joint:
         found = as_replacements(replacements)
         params = [p for group in self.groups for p in group.params_dict.values()]
         check_replaced(found, [*self.model.graphs, *params, *nodes])
+        return found
+
+    def taken(self, replacements: Any) -> dict[Any, Any]:
+        """Return replacements of parts of the model, of which it takes note for later.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As :meth:`replaced` does.
+        ModelError
+            If the model depends on a tensor that has no value, and none is given.
+        """
+        found = self.replaced(replacements)
+        model = self.model
+        check_inputs(inputs_in(model.graphs, [*model.value_vars, *found]) if model.inputs else [])
+        model.take_inputs(found)
         return found
 
     @property

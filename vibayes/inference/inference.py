@@ -266,7 +266,7 @@ class Inference(Method):
             more_replacements=more_replacements,
             total_grad_norm_constraint=total_grad_norm_constraint,
         )
-        self.approx.replaced(options.more_replacements)
+        self.approx.taken(options.more_replacements)
         automatic = n is None and obj_optimizer is None and self.can_end_by_itself
         budget = budget_if(automatic, max_seconds, max_steps)
         users_mode = dict(compile_kwargs or fn_kwargs or {}).get("mode")

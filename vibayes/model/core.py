@@ -25,6 +25,7 @@ from vibayes.model.flat import FlatLayout
 from vibayes.model.gradients import gradient_of, hessian_of
 from vibayes.model.graph import drawn_graph
 from vibayes.model.initial import initial_point
+from vibayes.model.inputs import check_inputs, inputs_in, is_plain
 from vibayes.model.observed import check_observed_shape, whole_shape
 from vibayes.model.rebuild import Rebuilding
 from vibayes.model.registration import Registration, check_initval
@@ -118,8 +119,43 @@ class Model(Registration):
         ...     x = vb.Minibatch(np.zeros(1000), batch_size=10)
         ...     likelihood = vb.Normal("likelihood", mu, 1, observed=x, total_size=1000)
         >>> logp = graph_replace(model.logp(), model.whole_data_replacements())
+
+        Raises
+        ------
+        ModelError
+            If the model depends on a tensor that has no value yet; see :attr:`inputs`.
         """
-        return whole_data(self.minibatches)
+        check_inputs([v for v in self.inputs if v not in self.input_values])
+        return {**whole_data(self.minibatches), **self.input_values}
+
+    @property
+    def inputs(self) -> list[Variable]:
+        """Tensors without a value on which the model depends.
+
+        A fit is given their values by ``more_replacements``; what comes after it uses the same.
+        """
+        return self.compiled("inputs", lambda: inputs_in(self.graphs, self.value_vars))
+
+    def take_inputs(self, values: Mapping[Variable, Variable]) -> None:
+        """Take note of what stands for inputs from now on, the whole data where it is a minibatch.
+
+        Parameters
+        ----------
+        values
+            Replacements of parts of the model, of which those of inputs count.
+        """
+        for variable in self.inputs:
+            if variable not in values:
+                continue
+            new = values[variable]
+            if minibatches := minibatches_in([new]):
+                (new,) = graph_replace([new], whole_data(minibatches))
+            old = self.input_values.get(variable)
+            if is_plain(new) and is_plain(old) and new.type == old.type:
+                old.set_value(new.get_value(borrow=True))
+            elif new is not old:
+                self.input_values[variable] = new
+                self.functions.clear()
 
     @check_arguments
     def sampled_data_replacements(

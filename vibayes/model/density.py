@@ -69,6 +69,8 @@ def point_logps(model: ModelVariables, point: Mapping[str, np.ndarray]) -> dict[
     """Return the log density of each variable and each potential at a point, by name."""
     variables = model.basic_RVs + model.potentials
     terms = [term.sum() for term in logp_terms(model, variables, jacobian=True)]
+    if terms and model.input_values:
+        terms = graph_replace(terms, model.input_values, strict=False)
     values = evaluate(terms, {v: point[v.name] for v in model.value_vars})
     return {var.name: float(value) for var, value in zip(variables, values, strict=True)}
 

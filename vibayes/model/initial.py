@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from vibayes.distributions.base import distribution_of
 from vibayes.distributions.constraints import constant_value
 from vibayes.exceptions import SamplingError, ShapeError
 from vibayes.model.density import point_logps, replaced_by_values
+from vibayes.model.inputs import check_inputs, inputs_in
 from vibayes.model.observed import is_in_memory, known_value
 from vibayes.model.variables import ModelVariables
 from vibayes.numeric import checked_tensor, numeric_array
@@ -54,6 +55,7 @@ def initial_point(
             z = graph_replace(z, own_scale, strict=False)
         own_scale[rv] = x
         unconstrained.append(z)
+    unconstrained = with_inputs(unconstrained, model, "where a fit starts")
     if random_generators(unconstrained):
         unconstrained, _ = reseeded(unconstrained, random_seed)
     numbers = evaluate(unconstrained)
@@ -63,6 +65,16 @@ def initial_point(
         v.name: np.asarray(x, dtype=v.dtype).reshape(v.type.shape)
         for v, x in zip(values.values(), numbers, strict=True)
     }
+
+
+def with_inputs(
+    graphs: Sequence[Variable], model: ModelVariables, label: str
+) -> list[TensorVariable]:
+    """Return graphs in which the values of the last fit stand for what has no value."""
+    inputs = inputs_in(graphs)
+    check_inputs([v for v in inputs if v not in model.input_values], label)
+    values = {v: model.input_values[v] for v in inputs}
+    return graph_replace(list(graphs), values) if values else list(graphs)
 
 
 def check_finite(number: np.ndarray, rv: TensorVariable, transform: Any) -> None:
@@ -133,6 +145,7 @@ def check_point(model: ModelVariables, point: Mapping[str, np.ndarray]) -> None:
     if not bad:
         return
     where = replaced_by_values(model, [v for v in model.basic_RVs if v.name in bad])
+    where = with_inputs(where, model, "where a fit starts")
     found = evaluate(where, {v: point[v.name] for v in model.value_vars})
     values = dict(zip(bad, found, strict=False))
     lines = [

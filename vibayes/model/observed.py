@@ -18,6 +18,7 @@ from vibayes.backend.expressions import is_cast_or_copy, is_random_variable
 from vibayes.distributions.base import Distribution
 from vibayes.distributions.shapes import fits
 from vibayes.exceptions import ImputationError, ModelError, ShapeError
+from vibayes.model.inputs import inputs_in
 from vibayes.model.variables import ModelVariables
 from vibayes.model.whole_data import batch_lengths, minibatches_in, whole_lengths
 from vibayes.numeric import as_whole_numbers, checked_tensor, missing_message, numeric_array
@@ -48,7 +49,8 @@ def as_observed(data: Any, label: str, discrete: bool) -> TensorVariable:
     Parameters
     ----------
     data
-        Numbers in any container that NumPy can read, or a PyTensor variable.
+        Numbers in any container that NumPy can read, or a PyTensor variable. One that has no value
+        is given one by ``more_replacements``.
     label
         The random variable, as messages are to name it.
     discrete
@@ -63,7 +65,7 @@ def as_observed(data: Any, label: str, discrete: bool) -> TensorVariable:
     ValueError
         If a discrete distribution is given numbers that are not whole.
     ModelError
-        If the data are an expression of what has no value, or another one at each evaluation.
+        If the data are an expression of random variables, or another one at each evaluation.
     """
     subject = f"{label}: observed data"
     if is_left_on_disk(data) and not callable(data):
@@ -125,8 +127,8 @@ def check_is_data(data: Variable, label: str) -> None:
             what = (
                 f"the random variable {variable.name!r}" if variable.name else f"a draw of {dist}"
             )
-        elif variable.owner is None and not isinstance(variable, SharedVariable | Constant):
-            what = f"{variable.name or str(variable)!r}, a variable that has no value"
+        elif getattr(variable.tag, "is_value", False):
+            what = f"{variable.name!r}, a variable that has no value"
         elif variable in values and variable.owner and is_random_variable(variable.owner.op):
             what = f"random draws, {variable.owner.op}"
         else:
@@ -224,7 +226,7 @@ def check_observed_shape(dist: Distribution, observed: TensorVariable, label: st
             f"{label}: one event has {dist.ndim_supp} axes, the observed data have {len(shape)}"
         )
     batch = dist.static_batch_shape
-    if None in batch:
+    if None in batch and not inputs_in(lengths):
         batch = whole_lengths(lengths) if whole else batch_lengths(lengths)
     if not fits(batch, shape[: len(shape) - dist.ndim_supp]):
         raise ShapeError(

@@ -113,6 +113,7 @@ class Rebuilding(Generic[M]):
         for rv in original.basic_RVs:
             if rv not in self.without:
                 self._add_random_variable(rv)
+        result.input_values.update(original.input_values)
         return result
 
     def _belongings(self, variable: Variable) -> list[Variable]:
@@ -140,6 +141,7 @@ class Rebuilding(Generic[M]):
         else:
             result.free_RVs.append(new)
             result.rvs_to_values[new] = value.type(value.name)
+            result.rvs_to_values[new].tag.is_value = True
             result.rvs_to_transforms[new] = self.copied(original.rvs_to_transforms[rv])
             result.rvs_to_initial_values[new] = self.copied(original.rvs_to_initial_values[rv])
         if rv in original.rvs_to_total_sizes:

@@ -13,7 +13,9 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import shown
+from vibayes.backend.xtensors import dims_of, is_xtensor
 from vibayes.distributions.base import UNSET, Distribution
+from vibayes.distributions.named_axes import in_tensor
 from vibayes.distributions.partly_observed import joined, split
 from vibayes.distributions.shapes import Shape, known_lengths, same_shape
 from vibayes.distributions.transforms import Transform
@@ -223,14 +225,17 @@ class Registration(ModelDims):
         var
             The expression.
         dims
-            Names of its dimensions.
+            Names of its dimensions; by default those that an xtensor has.
         kind
             The list that is to have it: ``"deterministics"`` or ``"potentials"``.
         label
             What stands for it in messages.
         """
+        if is_xtensor(var):
+            dims = dims_of(var) if dims is None else self.normalize_dims(dims, None, label)
+            check_same_dims(dims, dims_of(var), label)
         dims = self.known_dims(dims, label)
-        variable = pt.tensor_copy(as_tensor(var, f"{label or name}: var"))
+        variable = pt.tensor_copy(as_tensor(in_tensor(var, dims or ()), f"{label or name}: var"))
         if dims is not None:
             dims = self.normalize_dims(dims, variable.type.ndim, label)
             self.check_lengths(variable.type.shape, dims, label)
@@ -313,6 +318,12 @@ def rows_of_all(data: TensorVariable) -> int | None:
     """Return the number of rows of data that stay on disk; None of others."""
     on_disk = [m for m in minibatches_in([data]) if m.stands_for_all]
     return on_disk[0].whole_shape[0] if on_disk else None
+
+
+def check_same_dims(dims: Sequence[str | None], own: Sequence[str], label: str) -> None:
+    """Raise if the dims of an expression are others than the names of its axes."""
+    if set(dims) != set(own) or len(dims) != len(own):
+        raise ShapeError(f"{label}: dims {tuple(dims)} for an xtensor along {tuple(own)}")
 
 
 def check_initval(initval: Any, label: str) -> None:

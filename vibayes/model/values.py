@@ -20,4 +20,6 @@ def value_variable(
         shape = tuple(int(n) for n in evaluate(tuple(rv.shape)))
     if transform is not None:
         shape = tuple(int(n) for n in transform.forward_shape(shape))
-    return pt.TensorType(dtype, shape)(name)  # pt.tensor takes some names for a dtype
+    value = pt.TensorType(dtype, shape)(name)  # pt.tensor takes some names for a dtype
+    value.tag.is_value = True
+    return value

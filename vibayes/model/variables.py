@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
 from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.basic import Variable
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import shown
@@ -59,6 +60,7 @@ class ModelVariables(Openable):
         self.rvs_to_transforms: dict[TensorVariable, Transform | None] = {}
         self.rvs_to_total_sizes: dict[TensorVariable, tuple[int | None, ...]] = {}
         self.rvs_to_initial_values: dict[TensorVariable, Any] = {}
+        self.input_values: dict[Variable, Variable] = {}
         self.functions: Compiled = Compiled()
         self.check_bounds: bool = True if self.parent is None else self.parent.check_bounds
 

@@ -313,7 +313,7 @@ class ObjectiveFunction:
         fn_kwargs
             Further arguments of ``pytensor.function``, such as ``mode``.
         """
-        swap = self.approx.replaced(more_replacements)
+        swap = self.approx.taken(more_replacements)
         options = dict(fn_kwargs or {})
         mode = resolve_mode(None, options.pop("mode", None))
         graph = self(sc_n_mc)
@@ -429,7 +429,7 @@ class ObjectiveFunction:
         score
             Whether to report the loss of each step.
         """
-        self.approx.replaced(more_replacements)
+        self.approx.taken(more_replacements)
         options = StepOptions.of(
             score=score,
             obj_n_mc=obj_n_mc,

@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pytensor.graph.replace import graph_replace
 
 from vibayes.backend.modes import evaluate
 from vibayes.backend.seeds import random_generators
 from vibayes.model.core import Model
+from vibayes.model.inputs import inputs_in
 from vibayes.model.observed import known_value
 from vibayes.posterior.generation import arviz_generation
 from vibayes.posterior.results import results_class
@@ -104,13 +106,17 @@ def axis_names(model: Model, name: str, shape: Sequence[int]) -> list[str]:
 def data_groups(model: Model) -> dict[str, xarray.Dataset]:
     """Return the model's data: the groups ``observed_data`` and ``constant_data``.
 
-    Observed variables whose data are drawn at random (minibatches) are left out.
+    Observed variables whose data are drawn at random (minibatches), or have no value, are left out.
     """
     observed = {}
     for rv in model.observed_RVs:
         data = model.rvs_to_values[rv]
         value = known_value(data)
-        if value is None and not random_generators([data]):
+        inputs = inputs_in([data])
+        known = all(v in model.input_values for v in inputs)
+        if value is None and known and not random_generators([data]):
+            if inputs:
+                (data,) = graph_replace([data], {v: model.input_values[v] for v in inputs})
             value = evaluate([data])[0]
         if value is not None:
             observed[rv.name] = np.array(value)

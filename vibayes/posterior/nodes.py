@@ -15,7 +15,9 @@ from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import check_arguments, check_whole, shown
+from vibayes.backend.graphs import replaced
 from vibayes.backend.seeds import random_generators
+from vibayes.backend.xtensors import in_tensors
 from vibayes.distributions.base import to_float
 from vibayes.exceptions import ModelError
 from vibayes.families.draws import Draws
@@ -260,12 +262,12 @@ class PosteriorNodes(Joint):
 
 
 def as_nodes(node: Nodes) -> list[Variable]:
-    """Return one node or several as a list."""
+    """Return one node or several as a list of tensors."""
     nodes = list(node) if isinstance(node, list | tuple) else [node]
     for entry in nodes:
         if not isinstance(entry, Variable):
             raise TypeError(f"expected an expression of the model's variables, got {entry!r}")
-    return nodes
+    return in_tensors(nodes)
 
 
 def variables_of(draws: Draws) -> list[Variable]:
@@ -294,7 +296,7 @@ def in_either_order(
 
 def swapped(graphs: Sequence[Variable], swap: Mapping[Variable, Variable]) -> list[Variable]:
     """Return copies of graphs in which some variables stand for others."""
-    return graph_replace(list(graphs), swap, strict=False) if swap else list(graphs)
+    return replaced(graphs, swap)
 
 
 def like(node: Nodes, results: list[Variable]) -> Any:

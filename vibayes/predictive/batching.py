@@ -2,7 +2,9 @@
 
 PyTensor's ``vectorize_graph`` gives a random variable the axis of what it depends on. One that
 depends on nothing with such an axis would be drawn once, and shared by all draws. Here every random
-variable is drawn anew for each draw.
+variable is drawn anew for each draw. Operations that stand for a graph of their own, of which
+distributions are made that have no operation of theirs (mixtures, hurdles, autoregressions), are
+replaced by that graph first.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from pytensor.graph.traversal import toposort
 from pytensor.tensor.random.type import RandomType
 
 from vibayes.backend.expressions import is_random_variable
-from vibayes.backend.graphs import is_loop, is_none, vectorized
+from vibayes.backend.graphs import inner_graph, is_loop, is_none, vectorized
 from vibayes.distributions.shapes import known_lengths
 
 __all__ = ["over_draws"]
@@ -45,7 +47,7 @@ def over_draws(
     Raises
     ------
     NotImplementedError
-        If a loop draws at random.
+        If a loop draws at random, or an operation is for one draw alone.
     """
     new = dict(replacements)
     for old, other in others.items():
@@ -59,8 +61,12 @@ def extended_graphs(
     """Return graphs with an axis of draws, and add all parts of them to what is known."""
     for node in toposort(list(outputs), blockers=list(new)):
         results: Sequence[Variable]
+        inner = inner_graph(node)
         if is_random_variable(node.op):
             results = random_over_draws(node, new, size)
+        elif inner is not None:
+            own = dict(zip(inner[0], (new.get(v, v) for v in node.inputs), strict=True))
+            results = extended_graphs(own, inner[1], size)
         elif any(v in new for v in node.inputs):
             results = node_over_draws(node, new)
         else:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
-from pytensor.graph.replace import graph_replace
+from pytensor.graph.replace import clone_replace, graph_replace
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.backend.modes import EVALUATE_MODE
@@ -23,11 +23,10 @@ __all__ = ["OverDraws", "compile_over_draws", "mode_key"]
 MOST_NUMBERS = 100_000  # of the results of one call: what processors keep close at hand
 
 
-@dataclass(frozen=True)
 class OverDraws:
     """Expressions at many draws of what they depend on.
 
-    Attributes
+    Parameters
     ----------
     function : callable
         Of the number of draws, random generators, and draws.
@@ -35,11 +34,20 @@ class OverDraws:
         Number of generators.
     ndims : tuple of int
         Number of axes of each expression at one draw.
+    one_by_one : callable, optional
+        Makes a function of the same arguments, and the number of its generators, that goes through
+        the draws one by one: if operations are for one draw alone, which some tell when they run.
     """
 
-    function: Any
-    n_generators: int
-    ndims: tuple[int, ...]
+    def __init__(
+        self,
+        function: Any,
+        n_generators: int,
+        ndims: tuple[int, ...],
+        one_by_one: Callable[[], tuple[Any, int]] | None = None,
+    ) -> None:
+        self.function, self.n_generators, self.ndims = function, n_generators, ndims
+        self._one_by_one = one_by_one
 
     def __call__(
         self, draws: int, values: Sequence[np.ndarray], random_seed: Any = None
@@ -59,7 +67,7 @@ class OverDraws:
             Seed of what is drawn at random.
         """
         seed = as_seed_sequence(random_seed)
-        first = self._part(slice(0, 1), values, seed)
+        first = self._first(values, seed)
         results = [np.empty((draws, *part.shape[1:]), dtype=part.dtype) for part in first]
         numbers = sum(part.size for part in first)
         rows = max(1, MOST_NUMBERS // max(numbers, 1))
@@ -71,6 +79,19 @@ class OverDraws:
             for result, piece in zip(results, pieces, strict=True):
                 result[rows_here] = piece
         return results
+
+    def _first(
+        self, values: Sequence[np.ndarray], seed: np.random.SeedSequence
+    ) -> list[np.ndarray]:
+        """Return the expressions at the first draw, which tells whether many can go together."""
+        try:
+            return self._part(slice(0, 1), values, seed)
+        except Exception:  # whatever an operation raises that is for one draw alone
+            if self._one_by_one is None:
+                raise
+            self.function, self.n_generators = self._one_by_one()
+            self._one_by_one = None
+            return self._part(slice(0, 1), values, seed)
 
     def _part(
         self, rows: slice, values: Sequence[np.ndarray], seed: np.random.SeedSequence
@@ -96,6 +117,9 @@ def compile_over_draws(
 ) -> OverDraws:
     """Compile expressions of one draw into a function of many.
 
+    Where an operation is for one draw alone, as a loop is that draws at random, the function goes
+    through the draws one by one.
+
     Parameters
     ----------
     outputs
@@ -109,19 +133,59 @@ def compile_over_draws(
     mode
         A PyTensor mode.
     """
-    size = pt.lscalar("draws")
-    stacks = {v: pt.TensorType(v.dtype, (None, *v.type.shape))(v.name) for v in given}
-    results = over_draws(outputs, {**replacements, **stacks}, size, others or {})
+    ndims = tuple(o.type.ndim for o in outputs)
+
+    def many() -> tuple[Any, int]:
+        size = pt.lscalar("draws")
+        stacks = {v: pt.TensorType(v.dtype, (None, *v.type.shape))(v.name) for v in given}
+        results = over_draws(outputs, {**replacements, **stacks}, size, others or {})
+        return compiled_draws([size], list(stacks.values()), results, mode)
+
+    def single() -> tuple[Any, int]:
+        inputs = {v: v.type(v.name) for v in given}
+        results = at_one_draw(outputs, {**replacements, **inputs}, others or {})
+        function, count = compiled_draws([], list(inputs.values()), results, mode)
+        return partial(one_by_one, function, count), count
+
+    try:
+        return OverDraws(*many(), ndims, single)
+    except (TypeError, ValueError, NotImplementedError):
+        return OverDraws(*single(), ndims)
+
+
+def compiled_draws(
+    first: Sequence[Variable], last: Sequence[Variable], results: Sequence[Variable], mode: Any
+) -> tuple[Any, int]:
+    """Return a function whose generators are inputs, between others, and their number."""
     generators = random_generators(results)
     inputs = {rng: rng.type(rng.name) for rng in generators}
-    results = graph_replace(results, inputs, strict=False) if inputs else results
+    results = graph_replace(list(results), inputs, strict=False) if inputs else list(results)
     function = pytensor.function(
-        [size, *inputs.values(), *stacks.values()],
-        results,
-        mode=mode,
-        on_unused_input="ignore",
+        [*first, *inputs.values(), *last], results, mode=mode, on_unused_input="ignore"
     )
-    return OverDraws(function, len(generators), tuple(o.type.ndim for o in outputs))
+    return function, len(generators)
+
+
+def at_one_draw(
+    outputs: Sequence[Variable],
+    replacements: Mapping[Variable, Variable],
+    others: Mapping[Variable, Variable],
+) -> list[Variable]:
+    """Return graphs of one draw in which other variables stand for some, as in `over_draws`."""
+    new = dict(replacements)
+    for old, other in others.items():
+        (new[old],) = clone_replace([other], new, rebuild_strict=False)
+    return clone_replace(list(outputs), new, rebuild_strict=False)
+
+
+def one_by_one(function: Any, n_generators: int, count: int, *inputs: Any) -> list[np.ndarray]:
+    """Return the results of a function of one draw for each of several, one after the other."""
+    generators, values = inputs[:n_generators], inputs[n_generators:]
+    results = [
+        function(*(rng.spawn(1)[0] for rng in generators), *(v[i] for v in values))
+        for i in range(count)
+    ]
+    return [np.stack(column) for column in zip(*results, strict=True)]
 
 
 def mode_key(mode: Any) -> Any:

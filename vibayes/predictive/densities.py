@@ -60,7 +60,7 @@ def density_group(
     names = tuple(v.name for v in variables)
 
     def make() -> OverDraws:
-        whole = whole_data_in(terms, label)
+        whole = whole_data_in(terms, label, model, [*given, *observed])
         return compile_over_draws(terms, given, observed | whole, mode=mode)
 
     function = model.compiled(("log density", names, mode_key(mode)), make)

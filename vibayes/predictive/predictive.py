@@ -262,7 +262,7 @@ def drawing_function(
 ) -> OverDraws:
     """Return a function that draws variables given draws of others, compiled once a model."""
     parts = list(ancestors(wanted, blockers=given))
-    replacements = whole_data_in(parts, label)
+    replacements = whole_data_in(parts, label, model, given)
     check_drawable(model, wanted, given)
     resized = resized_variables(model, [rv for rv in model.observed_RVs if rv in parts], label)
     lengths_from_params = tuple(rv.name for rv in resized)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +17,7 @@ from vibayes.distributions.base import Distribution, distribution_of
 from vibayes.distributions.shapes import fits, known_lengths
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.model.core import Model
+from vibayes.model.inputs import check_inputs, inputs_in
 from vibayes.model.whole_data import minibatches_in, whole_data
 from vibayes.posterior.arviz import data_groups, dataset
 
@@ -27,14 +28,32 @@ if TYPE_CHECKING:
 __all__ = ["groups_of_data", "resized_variables", "whole_data_in", "whole_observed"]
 
 
-def whole_data_in(graphs: Sequence[Variable], label: str) -> dict[Variable, Variable]:
+def whole_data_in(
+    graphs: Sequence[Variable], label: str, model: Model, given: Collection[Variable] = ()
+) -> dict[Variable, Variable]:
     """Return replacements that put the whole data in the place of each minibatch in graphs.
+
+    And in the place of what the model was written with that has no value, those that the last fit
+    was given.
+
+    Parameters
+    ----------
+    graphs
+        Expressions of the model's variables.
+    label
+        The function that evaluates them, as messages are to name it.
+    model
+        The model.
+    given
+        Variables that have values: what they are made of does not count.
 
     Raises
     ------
     ModelError
-        If data are not in memory.
+        If data are not in memory, or have no value.
     """
+    inputs = inputs_in(graphs, given) if model.inputs else []
+    check_inputs([v for v in inputs if v not in model.input_values], label)
     minibatches = minibatches_in(graphs)
     for minibatch in minibatches:
         if not minibatch.in_memory:
@@ -44,13 +63,13 @@ def whole_data_in(graphs: Sequence[Variable], label: str) -> dict[Variable, Vari
                 f"rows that you want in the place of the minibatch, and pass it with the draws "
                 f"of this one: {label}(approx.sample(), model=...)"
             )
-    return whole_data(minibatches)
+    return {**whole_data(minibatches), **{v: model.input_values[v] for v in inputs}}
 
 
 def whole_observed(model: Model, rv: TensorVariable, label: str) -> TensorVariable:
     """Return the data of an observed variable, all of them where it has a minibatch."""
     data = model.rvs_to_values[rv]
-    whole = whole_data_in([data], label)
+    whole = whole_data_in([data], label, model)
     return graph_replace([data], whole)[0] if whole else data
 
 
@@ -70,7 +89,7 @@ def resized_variables(
             whole = whole_observed(model, rv, label)
             size = tuple(whole.shape[axis] for axis in range(whole.type.ndim - dist.ndim_supp))
             resized[rv] = redrawn(dist, size)
-        elif not parameters_fit(dist, rv):
+        elif not parameters_fit(dist, rv, model):
             if rv.name in model.named_vars_to_dims:
                 raise ShapeError(
                     f"{label}: the parameters of {rv.name!r} do not broadcast to the lengths of "
@@ -87,13 +106,13 @@ def redrawn(dist: Distribution, size: tuple[TensorVariable, ...] | None) -> Tens
     return dist.random(rng, size)[1]
 
 
-def parameters_fit(dist: Distribution, rv: TensorVariable) -> bool:
+def parameters_fit(dist: Distribution, rv: TensorVariable, model: Model) -> bool:
     """Tell whether the parameters, with the data as they are now, broadcast to a variable."""
     if None not in (*dist.static_batch_shape, *rv.type.shape):
         return True
     ndim = rv.type.ndim - dist.ndim_supp
     lengths = [pt.as_tensor_variable(n) for n in (*dist.batch_shape, *known_lengths(rv, ndim))]
-    whole = whole_data_in(lengths, "")
+    whole = whole_data_in(lengths, "", model)
     values = [int(n) for n in evaluate(graph_replace(lengths, whole) if whole else lengths)]
     return fits(values[: len(values) - ndim], values[len(values) - ndim :])
 

@@ -6,15 +6,26 @@ from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
+from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
+from pytensor.graph.traversal import ancestors
+from pytensor.tensor.elemwise import CAReduce
 from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.backend.graphs import rewritten
+from vibayes.backend.graphs import replaced, rewritten
+from vibayes.backend.xtensors import as_named, dims_of, in_tensors, leading
 from vibayes.distributions.base import Distribution
 from vibayes.distributions.transforms import Transform
 
-__all__ = ["PyMCDistribution", "PyMCTransform", "without_checks"]
+__all__ = [
+    "NamedTransform",
+    "PyMCDistribution",
+    "PyMCTransform",
+    "origin_of",
+    "without_checks",
+    "without_sums_of_scalars",
+]
 
 
 class PyMCDistribution(Distribution):
@@ -30,16 +41,24 @@ class PyMCDistribution(Distribution):
         Log density of the value given the other random variables.
     text : str
         How it is displayed.
+    ndim_supp : int, optional
+        Number of axes of an event, if the operation does not tell.
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> PyMCDistribution:
         return object.__new__(cls)
 
     def __init__(
-        self, rv: TensorVariable, value: TensorVariable, logp_graph: TensorVariable, text: str
+        self,
+        rv: TensorVariable,
+        value: TensorVariable,
+        logp_graph: TensorVariable,
+        text: str,
+        ndim_supp: int | None = None,
     ) -> None:
         self.params = {}
-        self.ndim_supp = getattr(rv.owner.op, "ndim_supp", 0)
+        own = getattr(rv.owner.op, "ndim_supp", 0)
+        self.ndim_supp = own if ndim_supp is None else ndim_supp
         self.discrete = np.dtype(rv.dtype).kind in "biu"
         self._value, self._logp, self._text = value, logp_graph, text
         self.rv = rv
@@ -47,7 +66,7 @@ class PyMCDistribution(Distribution):
 
     def logp(self, value: TensorVariable) -> TensorVariable:
         value = value.astype(self._value.dtype)
-        return graph_replace([self._logp], {self._value: value}, strict=False)[0]
+        return replaced([self._logp], {self._value: value})[0]
 
     def support_point(self) -> TensorVariable:
         from pymc.distributions.distribution import support_point
@@ -60,12 +79,16 @@ class PyMCDistribution(Distribution):
     def random(self, rng: Any, size: Any) -> tuple[Any, TensorVariable]:
         from pymc.distributions.shape_utils import change_dist_size
 
+        if origin_of(self.rv) is not self.rv:  # along named axes, whose lengths tell its own
+            size = None
         draw = self.rv if size is None else change_dist_size(self.rv, size)
-        own = [v for v in draw.owner.inputs if isinstance(v.type, RandomType)]
+        node = origin_of(draw).owner
+        own = [v for v in node.inputs if isinstance(v.type, RandomType)]
         if len(own) == 1:  # several must stay apart
-            draw = graph_replace([draw], {own[0]: rng}, strict=False)[0]
-        advanced = [v for v in draw.owner.outputs if isinstance(v.type, RandomType)]
-        return advanced[0] if advanced else rng, draw
+            advanced = [v for v in node.outputs if isinstance(v.type, RandomType)]
+            draw, *advanced = graph_replace([draw, *advanced], {own[0]: rng}, strict=False)
+            rng = advanced[0] if advanced else rng
+        return rng, draw
 
     def __repr__(self) -> str:
         return self._text
@@ -100,6 +123,66 @@ class PyMCTransform(Transform):
         return type(self.transform).__name__
 
 
+class NamedTransform(PyMCTransform):
+    """A transform of PyMC, of one random variable whose axes have names.
+
+    Parameters
+    ----------
+    transform
+        PyMC's transform, of xtensors.
+    rv : TensorVariable
+        The random variable, as a tensor.
+    dims : tuple of str
+        The names of its axes.
+    """
+
+    def __init__(self, transform: Any, rv: TensorVariable, dims: tuple[str, ...]) -> None:
+        self.transform, self.dims, self._inputs = transform, dims, ()
+        self.name = transform.name
+        self.unconstrained_dims = dims_of(transform.forward(self._placeholder(rv.dtype, dims)))
+        self._graphs: dict[tuple[str, str], tuple[Variable, TensorVariable]] = {}
+
+    def forward(self, value: TensorVariable) -> TensorVariable:
+        return self._at(value, "forward", self.dims, self.unconstrained_dims)
+
+    def backward(self, value: TensorVariable) -> TensorVariable:
+        return self._at(value, "backward", self.unconstrained_dims, self.dims)
+
+    def log_jac_det(self, value: TensorVariable) -> TensorVariable:
+        return self._at(value, "log_jac_det", self.unconstrained_dims, self.dims)
+
+    @staticmethod
+    def _placeholder(dtype: str, dims: tuple[str, ...]) -> Variable:
+        return as_named(pt.TensorType(dtype, (None,) * len(dims))(), dims)
+
+    def _at(
+        self, value: TensorVariable, method: str, dims: tuple[str, ...], new: tuple[str, ...]
+    ) -> TensorVariable:
+        """Return what a method says of a value with some dims, along others."""
+        key = method, value.dtype
+        if key not in self._graphs:
+            named = self._placeholder(value.dtype, dims)
+            result = leading(getattr(self.transform, method)(named), new)
+            self._graphs[key] = named.owner.inputs[0], in_tensors([result])[0]
+        placeholder, result = self._graphs[key]
+        return graph_replace([result], {placeholder: value}, strict=False)[0]
+
+
+def origin_of(rv: Variable) -> Variable:
+    """Return what a variable was drawn as, before its axes were put in order, or it was clipped."""
+    while not (hasattr(rv.owner.op, "ndim_supp") or hasattr(rv.owner.op, "core_dims")):
+        drawn = [v for v in rv.owner.inputs if is_drawn(v)]
+        if not drawn:
+            return rv
+        rv = drawn[0]
+    return rv
+
+
+def is_drawn(variable: Variable) -> bool:
+    """Tell whether something depends on a random generator."""
+    return any(isinstance(v.type, RandomType) for v in ancestors([variable]))
+
+
 def without_checks(graphs: list[TensorVariable]) -> list[TensorVariable]:
     """Return log densities that are minus infinity where PyMC would raise for a parameter.
 
@@ -113,3 +196,16 @@ def without_checks(graphs: list[TensorVariable]) -> list[TensorVariable]:
         return [pt.switch(valid, logp, -np.inf).astype(logp.dtype)]
 
     return rewritten(graphs, CheckParameterValue, minus_infinity)
+
+
+def without_sums_of_scalars(graphs: list[TensorVariable]) -> list[TensorVariable]:
+    """Return graphs without sums over an axis of what has none, of which PyTensor makes nothing.
+
+    In a stack of points such a sum would be over the points.
+    """
+
+    def as_it_is(node: Any) -> list[TensorVariable] | None:
+        (whole,) = node.inputs
+        return None if whole.type.ndim else [whole.astype(node.outputs[0].dtype)]
+
+    return rewritten(graphs, CAReduce, as_it_is)

@@ -19,13 +19,22 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes.backend.expressions import display_name
 from vibayes.backend.modes import evaluate
+from vibayes.backend.xtensors import as_named, dims_of, in_tensors, is_xtensor, leading
 from vibayes.context import register_converter
 from vibayes.distributions.base import distribution_of
 from vibayes.exceptions import ModelError
 from vibayes.installing import how_to_install
 from vibayes.model.core import Model
 from vibayes.model.density import expand_total_size
-from vibayes.pymc_models.adapters import PyMCDistribution, PyMCTransform, without_checks
+from vibayes.ops.eigen import with_robust_eigh
+from vibayes.pymc_models.adapters import (
+    NamedTransform,
+    PyMCDistribution,
+    PyMCTransform,
+    origin_of,
+    without_checks,
+    without_sums_of_scalars,
+)
 from vibayes.pymc_models.minibatches import minibatch_replacements
 
 __all__ = ["from_pymc"]
@@ -58,7 +67,7 @@ def from_pymc(model: Any) -> Model:
     TypeError
         If it is no PyMC model.
     ModelError
-        If a variable is not a tensor (``pymc.dims``), or has another dtype than ``floatX``.
+        If a variable has another dtype than ``floatX``, or is of a type of another library.
 
     Examples
     --------
@@ -124,11 +133,8 @@ def pymc_model_of(model: Any) -> Any:
 def check_variables(model: Any) -> None:
     """Raise if a variable has a type that vibayes cannot work with."""
     for variable in [*model.basic_RVs, *model.deterministics, *model.potentials]:
-        if not isinstance(variable.type, pt.TensorType):
-            raise ModelError(
-                f"{variable.name!r} is of type {variable.type}: variables of pymc.dims are not "
-                f"supported, write the model with those of pymc"
-            )
+        if not (isinstance(variable.type, pt.TensorType) or is_xtensor(variable)):
+            raise ModelError(f"{variable.name!r} is of type {variable.type}, it must be a tensor")
     for rv in model.free_RVs:
         if rv.dtype.startswith("float") and rv.dtype != pytensor.config.floatX:
             raise ModelError(
@@ -181,7 +187,7 @@ class Conversion:
     # -- graphs -------------------------------------------------------------------------------
 
     def copies(self, groups: dict[str, Sequence[Variable]]) -> dict[str, list[Variable]]:
-        """Return copies of graphs that share nothing that changes with the original.
+        """Return copies of graphs, of tensors alone, that share nothing with the original.
 
         With them come, as ``"logp"``, the log densities of the random variables ``"rvs"``.
         """
@@ -194,9 +200,15 @@ class Conversion:
             if isinstance(v, SharedVariable) or v in self.original.data_vars
         }
         graphs, minibatches = of_any_length(graphs, minibatch_replacements(graphs, self.shared))
-        graphs = graph_replace(graphs, self.shared, strict=False)
-        advance_generators(graphs)
+        named = {
+            old: as_named(new, dims_of(old)) if is_xtensor(old) else new
+            for old, new in self.shared.items()
+        }
+        graphs = graph_replace(graphs, named, strict=False)
         self.values, logps = log_densities(graphs[: len(groups["rvs"])])
+        graphs = in_tensors([*graphs, *logps])
+        graphs, logps = graphs[: -len(logps)], graphs[-len(logps) :]
+        advance_generators(graphs)
         if minibatches:  # not before, since PyMC clones what it derives a log density of
             graphs = graph_replace([*graphs, *logps], minibatches, strict=False)
             graphs, logps = graphs[: -len(logps)], graphs[-len(logps) :]
@@ -231,7 +243,7 @@ class Conversion:
         for old, rv, value, logp in zip(
             self.original.basic_RVs, rvs, self.values, logps, strict=True
         ):
-            named_distribution(rv)(rv, value, logp, text_of(old))
+            named_distribution(rv)(rv, value, logp, text_of(old), event_ndim(bare(old)))
             self.result.add_named_variable(rv, old.name, self.dims(old.name))
             self.result.basic_RVs.append(rv)
         count = len(self.original.free_RVs)
@@ -243,10 +255,14 @@ class Conversion:
         result, original = self.result, self.original
         for old, rv, start in zip(original.free_RVs, result.free_RVs, starts, strict=True):
             transform = original.rvs_to_transforms[old]
-            transform = None if transform is None else PyMCTransform(transform, rv)
+            if transform is not None and is_xtensor(old):
+                transform = NamedTransform(transform, rv, dims_of(old))
+            elif transform is not None:
+                transform = PyMCTransform(transform, rv)
             value = original.rvs_to_values[old]
             shape = unconstrained_shape(rv, transform)
             result.rvs_to_values[rv] = pt.TensorType(value.dtype, shape)(value.name)
+            result.rvs_to_values[rv].tag.is_value = True
             result.rvs_to_transforms[rv] = transform
             result.rvs_to_initial_values[rv] = start
 
@@ -261,7 +277,8 @@ class Conversion:
 
     def add_expressions(self, expressions: Sequence[TensorVariable], kind: str) -> None:
         for old, variable in zip(getattr(self.original, kind), expressions, strict=True):
-            variable = pt.tensor_copy(variable) if variable is old else variable
+            if variable is old or variable.name in self.result.named_vars:
+                variable = pt.tensor_copy(variable)
             self.result.add_named_variable(variable, old.name, self.dims(old.name))
             getattr(self.result, kind).append(variable)
 
@@ -307,16 +324,38 @@ def log_densities(
     """Return what stands for the value of each variable, and its log density given the others."""
     from pymc.logprob import conditional_logp
 
-    values = [value_placeholder(rv) for rv in rvs]
+    placeholders = [value_placeholder(rv) for rv in rvs]
+    values = [
+        as_named(value, dims_of(rv)) if is_xtensor(rv) else value
+        for rv, value in zip(rvs, placeholders, strict=True)
+    ]
     found = conditional_logp(dict(zip(rvs, values, strict=True)), warn_rvs=False)
+    graphs = [
+        leading(found[value], batch_dims(rv)) if is_xtensor(rv) else found[value]
+        for rv, value in zip(rvs, values, strict=True)
+    ]
+    graphs = with_robust_eigh(without_sums_of_scalars(without_checks(graphs)))
+    tensors = [rv.values if is_xtensor(rv) else rv for rv in rvs]
     logps = []
-    for own, logp in zip(values, without_checks([found[v] for v in values]), strict=True):
-        others = {v: rv for v, rv in zip(values, rvs, strict=True) if v is not own}
+    for own, logp in zip(placeholders, graphs, strict=True):
+        others = {v: rv for v, rv in zip(placeholders, tensors, strict=True) if v is not own}
         logps += graph_replace([logp], others, strict=False)
-    return values, logps
+    return placeholders, logps
 
 
-def value_placeholder(rv: TensorVariable) -> TensorVariable:
+def batch_dims(rv: Variable) -> tuple[str, ...]:
+    """Return the names of the axes of a variable that come before the first of an event's."""
+    dims, events = dims_of(rv), getattr(origin_of(rv).owner.op, "core_dims", ((), ()))[1]
+    first = min((dims.index(dim) for dim in events if dim in dims), default=len(dims))
+    return dims[:first]
+
+
+def event_ndim(rv: Variable) -> int | None:
+    """Return how many of the last axes of a variable are those of an event, where names tell."""
+    return len(dims_of(rv)) - len(batch_dims(rv)) if is_xtensor(rv) else None
+
+
+def value_placeholder(rv: Variable) -> TensorVariable:
     """Return what stands for a variable's value, of any length, in its log density."""
     shape = tuple(1 if length == 1 else None for length in rv.type.shape)
     return pt.TensorType(rv.dtype, shape)(f"{rv.name}_value")
@@ -341,14 +380,15 @@ def advance_generators(graphs: Sequence[Variable]) -> None:
 
 def named_distribution(rv: TensorVariable) -> type[PyMCDistribution]:
     """Return a class of the name that the variable's distribution has in PyMC."""
-    return type(display_name(rv), (PyMCDistribution,), {})
+    return type(display_name(origin_of(rv)), (PyMCDistribution,), {})
 
 
 def text_of(rv: TensorVariable) -> str:
     """Return what PyMC displays for the distribution of a variable."""
     from pymc.printing import str_for_dist
 
-    text = (
-        rv.str_repr() if hasattr(rv, "str_repr") and not is_scaled(rv) else str_for_dist(bare(rv))
-    )
+    if hasattr(rv, "str_repr") and not is_scaled(rv):
+        text = rv.str_repr()
+    else:
+        text = str_for_dist(origin_of(bare(rv)))
     return text.rpartition(" ~ ")[2]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.model.core import Model
@@ -34,7 +33,7 @@ def unconstrained_prior(model: Model) -> OverDraws:
     """Return a function that draws the values of all value variables from the prior."""
     values = [unconstrained(model, rv) for rv in model.free_RVs]
     check_drawable(model, model.free_RVs, ())
-    return compile_over_draws(values, (), whole_data_in(list(ancestors(values)), "the prior"))
+    return compile_over_draws(values, (), whole_data_in(values, "the prior", model))
 
 
 def unconstrained(model: Model, rv: TensorVariable) -> TensorVariable:
