@@ -197,7 +197,6 @@ def drawn(sampler, *args):
         (lambda m: m.rvs_to_values[m["x"]], "'x', a variable that has no value"),
         (lambda m: m["y"], "the random variable 'y'"),
         (lambda m: vb.Normal.dist(0, 1, shape=3), r"a draw of Normal\(mu=0, sigma=1\)"),
-        (lambda m: 2 * pt.vector("v", shape=(3,)), "'v', a variable that has no value"),
         (lambda m: drawn(pt.random.normal), "random draws, normal"),
         (lambda m: drawn(pt.random.poisson, 3.0), "random draws, poisson"),
     ],

@@ -20,6 +20,7 @@ from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.graph.traversal import ancestors, toposort
 from pytensor.scan.op import Scan
 from pytensor.tensor.basic import Alloc, ARange
+from pytensor.tensor.elemwise import CAReduce
 from pytensor.tensor.shape import Reshape, SpecifyShape
 from pytensor.tensor.type import TensorType
 from pytensor.tensor.type_other import NoneTypeT
@@ -45,6 +46,7 @@ __all__ = [
     "view_as",
     "with_known_lengths",
     "with_rows",
+    "without_sums_of_scalars",
     "work_of",
 ]
 
@@ -323,6 +325,19 @@ def rewritten(
         return rewrite(node)
 
     return rewrite_graph(graphs, include=(), custom_rewrite=dfs_rewriter(replace), clone=True)
+
+
+def without_sums_of_scalars(graphs: list[Variable]) -> list[Variable]:
+    """Return graphs without sums over an axis of what has none, of which PyTensor makes nothing.
+
+    In a stack of points such a sum would be over the points.
+    """
+
+    def as_it_is(node: Apply) -> list[Variable] | None:
+        (whole,) = node.inputs
+        return None if whole.type.ndim else [whole.astype(node.outputs[0].dtype)]
+
+    return rewritten(graphs, CAReduce, as_it_is)
 
 
 def lift_constants(outputs: Sequence[Variable], but: Collection[Variable] = ()) -> list[Variable]:

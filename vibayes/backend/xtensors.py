@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pytensor.tensor as pt
 from pytensor.compile.ops import ViewOp
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Apply, Constant, Variable
-from pytensor.graph.replace import clone_replace
 from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
 from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.graph.traversal import ancestors, toposort
 from pytensor.tensor.sharedvar import TensorSharedVariable
 from pytensor.tensor.variable import TensorVariable
+
+from vibayes.backend.graphs import copy_graphs
 
 __all__ = [
     "along",
@@ -103,10 +104,10 @@ def in_tensors(graphs: Sequence[Any]) -> list[TensorVariable]:
     tensors = [v.values if is_xtensor(v) else v for v in graphs]
     touched, edge = parts_of(tensors)
     inputs = {v: v.clone(name=v.name) for v in edge if v.owner is not None}
-    copied = clone_replace(tensors, inputs | roots_of(touched), rebuild_strict=False)
+    copied = copied_with(inputs | roots_of(touched), tensors)
     copied = rewrite_graph(copied, include=(), custom_rewrite=dfs_rewriter(as_it_is))
     lowered = rewrite_graph(copied, include=("lower_xtensor",))
-    results = clone_replace(lowered, {new: old for old, new in inputs.items()})
+    results = copied_with({new: old for old, new in inputs.items()}, lowered)
     for before, after in zip(graphs, results, strict=True):
         if has_xtensors([after]):
             left = next(v for v in ancestors([after]) if is_xtensor(v))
@@ -117,6 +118,15 @@ def in_tensors(graphs: Sequence[Any]) -> list[TensorVariable]:
         after if before in touched else before
         for before, after in zip(tensors, results, strict=True)
     ]
+
+
+def copied_with(
+    replacements: Mapping[Variable, Variable], graphs: Sequence[Variable]
+) -> list[Variable]:
+    """Return copies of graphs in which variables stand for others, which are not copied."""
+    copies = dict(replacements)
+    copy_graphs(graphs, copies)
+    return [copies.get(v, v) for v in graphs]
 
 
 def parts_of(tensors: Sequence[Variable]) -> tuple[set[Variable], dict[Variable, None]]:

@@ -76,7 +76,7 @@ class GenExtreme(Continuous):
         return self.mu + self.sigma * t * ratio
 
     def _inside_and_t(self, value: TensorVariable) -> tuple[TensorVariable, TensorVariable]:
-        """Tell where a value is in the support, and return t, 0 elsewhere."""
+        """Tell where a value is in the support, and its log density a number; return t, else 0."""
         z = (value - self.mu) / self.sigma
         inside = (self.xi * z > -1) & ~pt.isinf(z)
         z = pt.switch(inside, z, 0.0)
@@ -85,7 +85,9 @@ class GenExtreme(Continuous):
         near = pt.switch(small, y, 0.0)
         series = 1 - near * (1 / 2 - near * (1 / 3 - near * (1 / 4 - near * (1 / 5 - near / 6))))
         far = pt.switch(small, 1.0, y)
-        return inside, z * pt.switch(small, series, pt.log1p(far) / far)
+        t = z * pt.switch(small, series, pt.log1p(far) / far)
+        likely = t > -np.log(np.finfo(t.dtype).max)  # else exp(-t) is infinite
+        return inside & likely, pt.switch(likely, t, 0.0)
 
     def logp(self, value: TensorVariable) -> TensorVariable:
         inside, t = self._inside_and_t(value)

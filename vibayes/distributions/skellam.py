@@ -13,14 +13,13 @@ from pytensor.tensor.variable import TensorVariable
 from vibayes.arguments import behind_new
 from vibayes.distributions.base import Discrete, draw_from, to_float
 from vibayes.distributions.constraints import Constraints, positive
-from vibayes.distributions.discrete import log_of
-from vibayes.distributions.dist_math import LOG_SQRT_2PI
+from vibayes.distributions.dist_math import LOG_SQRT_2PI, log_sum_exp_last
 
 __all__ = ["Skellam"]
 
-LARGE = 20.0  # from where on the asymptotic series has 11 digits
-ASYMPTOTIC_TERMS = 8
-POWER_TERMS = 32
+LARGE = 30.0  # from where on the asymptotic series has 10 digits
+ASYMPTOTIC_TERMS = 6
+POWER_TERMS = 48
 
 
 class Skellam(Discrete):
@@ -39,8 +38,9 @@ class Skellam(Discrete):
 
     Notes
     -----
-    The Bessel function is the sum of its power series where order and argument are small, and of
-    its uniform asymptotic one elsewhere (DLMF 10.25.2, 10.41.3). What grows cancels before.
+    The log mass is the sum over pairs of counts where x and the means are small, and that of the
+    Bessel function's uniform asymptotic series elsewhere (DLMF 10.41.3), in which what grows has
+    cancelled.
 
     References
     ----------
@@ -67,65 +67,64 @@ class Skellam(Discrete):
         x = to_float(pt.switch(whole, value, 0))
         up = x >= 0
         a, b = pt.switch(up, self.mu1, self.mu2), pt.switch(up, self.mu2, self.mu1)
-        log_a = pt.switch(up, log_of(self.mu1), log_of(self.mu2))
         n = pt.abs(x)
-        w = pt.sqrt(n**2 + 4 * a * b)
-        large = w > LARGE
-        far = asymptotic(pt.switch(large, n, LARGE), a, b, log_a)
-        near = pt.switch(large, 0.0, n)
-        product = pt.switch(large, 1.0, a * b)
-        power = near * log_a - a - b - pt.gammaln(near + 1) + pt.log(power_series(near, product))
-        return pt.switch(whole, pt.switch(large, far, power), -np.inf)
+        large = n**2 + 4 * a * b > LARGE**2
+        far = asymptotic(pt.switch(large, n, to_float(LARGE)), a, b)
+        near = pairs(
+            pt.switch(large, to_float(0.0), n), *(pt.switch(large, 1.0, m) for m in (a, b))
+        )
+        return pt.switch(whole, pt.switch(large, far, near), -np.inf)
 
     def support_point(self) -> TensorVariable:
         """Return the mean, rounded."""
         return pt.round(self.mu1 - self.mu2)
 
 
-def power_series(n: TensorVariable, y: TensorVariable) -> TensorVariable:
-    """Return the sum of ``y**m / (m! (n + 1) ... (n + m))`` over m."""
-    total: Any = 1.0
-    for m in range(POWER_TERMS, 0, -1):
-        total = 1 + total * y / (m * (n + m))
-    return total
+def pairs(n: TensorVariable, a: TensorVariable, b: TensorVariable) -> TensorVariable:
+    """Return the log mass of n as the sum over all pairs of counts, of means a and b."""
+    m = to_float(np.arange(POWER_TERMS))
+    logs = (n[..., None] + m) * pt.log(a)[..., None] + m * pt.log(b)[..., None]
+    logs -= pt.gammaln(n[..., None] + m + 1) + pt.gammaln(m + 1)
+    return log_sum_exp_last(logs) - a - b
 
 
-def asymptotic(
-    n: TensorVariable, a: TensorVariable, b: TensorVariable, log_a: TensorVariable
-) -> TensorVariable:
+def asymptotic(n: TensorVariable, a: TensorVariable, b: TensorVariable) -> TensorVariable:
     """Return the log mass of n, the difference of counts of means a and b, for large n, a or b."""
     w = pt.sqrt(n**2 + 4 * a * b)
     excess, share = n - (a - b), (n + a - b) / (w + a + b)
     change = -excess * (share + 1) / (n + w)  # 2 * a / (n + w) - 1
     moderate = pt.abs(change) < 0.5
     log_ratio = pt.switch(
-        moderate,
-        pt.log1p(pt.switch(moderate, change, 0.0)),
-        log_a + np.log(2) - pt.log(n + w),
+        moderate, pt.log1p(pt.switch(moderate, change, 0.0)), pt.log(2 * a) - pt.log(n + w)
     )
-    square, total = (n / w) ** 2, 0.0
-    for coefficients in reversed(debye_polynomials(ASYMPTOTIC_TERMS)):
-        polynomial: Any = 0.0
-        for c in reversed(coefficients):
-            polynomial = polynomial * square + c
-        total = total / w + polynomial
+    coefficients = to_float(debye_coefficients(ASYMPTOTIC_TERMS))
+    square = powers((n / w) ** 2, ASYMPTOTIC_TERMS)
+    total = ((square @ coefficients) * powers(1 / w, ASYMPTOTIC_TERMS)).sum(axis=-1)
     return excess * share + n * log_ratio - 0.5 * pt.log(w) - LOG_SQRT_2PI + pt.log(total)
 
 
+def powers(x: TensorVariable, count: int) -> TensorVariable:
+    """Return the powers of numbers from 0 to ``count``, along a last axis."""
+    found = [pt.ones_like(x)]
+    for _ in range(count):
+        found.append(found[-1] * x)
+    return pt.stack(found, axis=-1)
+
+
 @cache
-def debye_polynomials(count: int) -> list[list[float]]:
-    r"""Return the coefficients of :math:`U_k(p) / p^k`, as polynomials in :math:`p^2`.
+def debye_coefficients(count: int) -> np.ndarray:
+    r"""Return the coefficients of :math:`U_k(p) / p^k`, a column each, of powers of :math:`p^2`.
 
     .. math:: U_{k+1}(p) = \tfrac12 p^2 (1 - p^2) U_k'(p) +
         \tfrac18 \int_0^p (1 - 5 t^2) U_k(t) \, dt, \qquad U_0 = 1
     """
-    own, found = [Fraction(1)], []
+    own, table = [Fraction(1)], np.zeros((count + 1, count + 1))
     for k in range(count + 1):
-        found.append([float(c) for c in own])
-        more = [Fraction(0)] * (len(own) + 1)
+        table[: k + 1, k] = own
+        more = [Fraction(0)] * (k + 2)
         for j, c in enumerate(own):
             power = k + 2 * j
             more[j] += c * (Fraction(power, 2) + Fraction(1, 8 * (power + 1)))
             more[j + 1] -= c * (Fraction(power, 2) + Fraction(5, 8 * (power + 3)))
         own = more
-    return found
+    return table

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from vibayes.distributions.base import distribution_of
 from vibayes.distributions.constraints import constant_value
 from vibayes.exceptions import SamplingError, ShapeError
 from vibayes.model.density import point_logps, replaced_by_values
-from vibayes.model.inputs import check_inputs, inputs_in
+from vibayes.model.inputs import with_inputs
 from vibayes.model.observed import is_in_memory, known_value
 from vibayes.model.variables import ModelVariables
 from vibayes.numeric import checked_tensor, numeric_array
@@ -65,16 +65,6 @@ def initial_point(
         v.name: np.asarray(x, dtype=v.dtype).reshape(v.type.shape)
         for v, x in zip(values.values(), numbers, strict=True)
     }
-
-
-def with_inputs(
-    graphs: Sequence[Variable], model: ModelVariables, label: str
-) -> list[TensorVariable]:
-    """Return graphs in which the values of the last fit stand for what has no value."""
-    inputs = inputs_in(graphs)
-    check_inputs([v for v in inputs if v not in model.input_values], label)
-    values = {v: model.input_values[v] for v in inputs}
-    return graph_replace(list(graphs), values) if values else list(graphs)
 
 
 def check_finite(number: np.ndarray, rv: TensorVariable, transform: Any) -> None:

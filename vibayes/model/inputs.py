@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Constant, Variable
+from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.exceptions import ModelError
+from vibayes.model.variables import ModelVariables
 from vibayes.streaming.batch import BatchVariable
 
-__all__ = ["check_inputs", "inputs_in", "is_input", "is_plain"]
+__all__ = ["check_inputs", "inputs_in", "is_input", "is_plain", "with_inputs"]
 
 
 def is_input(variable: Variable) -> bool:
@@ -52,3 +54,13 @@ def check_inputs(left: Collection[Variable], label: str = "") -> None:
             f"{label}{': ' if label else ''}the model depends on {name!r}, which has no value: "
             f"fit with more_replacements={{{name}: data}}, or write the model with vb.Data"
         )
+
+
+def with_inputs(
+    graphs: Sequence[Variable], model: ModelVariables, label: str
+) -> list[TensorVariable]:
+    """Return graphs in which the values of the last fit stand for what has no value."""
+    inputs = inputs_in(graphs)
+    check_inputs([v for v in inputs if v not in model.input_values], label)
+    values = {v: model.input_values[v] for v in inputs}
+    return graph_replace(list(graphs), values) if values else list(graphs)

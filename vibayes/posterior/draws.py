@@ -17,6 +17,7 @@ from vibayes.families.joint import Joint
 from vibayes.importance import resampled, smoothed
 from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
+from vibayes.model.inputs import with_inputs
 from vibayes.model.target import (
     Target,
     data_size,
@@ -193,7 +194,7 @@ def posterior_graphs(model: Model, include_transformed: bool) -> tuple[list[str]
     """Return what a posterior holds: names, and graphs of value variables."""
     variables = [*model.free_RVs, *model.deterministics]
     names = [v.name for v in variables]
-    graphs = model.replace_rvs_by_values(variables)
+    graphs = with_inputs(model.replace_rvs_by_values(variables), model, "draws")
     if include_transformed:
         extra = [v for v in model.value_vars if v.name not in names]
         names += [v.name for v in extra]

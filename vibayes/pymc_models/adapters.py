@@ -9,7 +9,6 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
-from pytensor.tensor.elemwise import CAReduce
 from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.variable import TensorVariable
 
@@ -24,7 +23,6 @@ __all__ = [
     "PyMCTransform",
     "origin_of",
     "without_checks",
-    "without_sums_of_scalars",
 ]
 
 
@@ -196,16 +194,3 @@ def without_checks(graphs: list[TensorVariable]) -> list[TensorVariable]:
         return [pt.switch(valid, logp, -np.inf).astype(logp.dtype)]
 
     return rewritten(graphs, CheckParameterValue, minus_infinity)
-
-
-def without_sums_of_scalars(graphs: list[TensorVariable]) -> list[TensorVariable]:
-    """Return graphs without sums over an axis of what has none, of which PyTensor makes nothing.
-
-    In a stack of points such a sum would be over the points.
-    """
-
-    def as_it_is(node: Any) -> list[TensorVariable] | None:
-        (whole,) = node.inputs
-        return None if whole.type.ndim else [whole.astype(node.outputs[0].dtype)]
-
-    return rewritten(graphs, CAReduce, as_it_is)

@@ -18,6 +18,7 @@ from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.backend.expressions import display_name
+from vibayes.backend.graphs import without_sums_of_scalars
 from vibayes.backend.modes import evaluate
 from vibayes.backend.xtensors import as_named, dims_of, in_tensors, is_xtensor, leading
 from vibayes.context import register_converter
@@ -33,7 +34,6 @@ from vibayes.pymc_models.adapters import (
     PyMCTransform,
     origin_of,
     without_checks,
-    without_sums_of_scalars,
 )
 from vibayes.pymc_models.minibatches import minibatch_replacements
 
