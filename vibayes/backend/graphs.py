@@ -33,6 +33,7 @@ __all__ = [
     "as_replacements",
     "check_replaced",
     "compiled_graph",
+    "copied_with",
     "copy_graphs",
     "fixed_parts",
     "inner_graph",
@@ -106,6 +107,15 @@ def copy_graphs(graphs: Iterable[Variable], copies: dict[Variable, Variable]) ->
             new.name = old.name
             new.tag = copy(old.tag)
             copies.setdefault(old, new)
+
+
+def copied_with(
+    replacements: Mapping[Variable, Variable], graphs: Sequence[Variable]
+) -> list[Variable]:
+    """Return copies of graphs in which variables stand for others, which are not copied."""
+    copies = dict(replacements)
+    copy_graphs(graphs, copies)
+    return [copies.get(v, v) for v in graphs]
 
 
 def view_as(source: Variable, result: Variable) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytensor.tensor as pt
@@ -16,7 +16,7 @@ from pytensor.graph.traversal import ancestors, toposort
 from pytensor.tensor.sharedvar import TensorSharedVariable
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.backend.graphs import copy_graphs
+from vibayes.backend.graphs import copied_with
 
 __all__ = [
     "along",
@@ -118,15 +118,6 @@ def in_tensors(graphs: Sequence[Any]) -> list[TensorVariable]:
         after if before in touched else before
         for before, after in zip(tensors, results, strict=True)
     ]
-
-
-def copied_with(
-    replacements: Mapping[Variable, Variable], graphs: Sequence[Variable]
-) -> list[Variable]:
-    """Return copies of graphs in which variables stand for others, which are not copied."""
-    copies = dict(replacements)
-    copy_graphs(graphs, copies)
-    return [copies.get(v, v) for v in graphs]
 
 
 def parts_of(tensors: Sequence[Variable]) -> tuple[set[Variable], dict[Variable, None]]:

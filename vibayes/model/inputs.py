@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable, Sequence
 
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Constant, Variable
-from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.backend.graphs import copied_with
 from vibayes.exceptions import ModelError
 from vibayes.model.variables import ModelVariables
 from vibayes.streaming.batch import BatchVariable
@@ -63,4 +63,4 @@ def with_inputs(
     inputs = inputs_in(graphs)
     check_inputs([v for v in inputs if v not in model.input_values], label)
     values = {v: model.input_values[v] for v in inputs}
-    return graph_replace(list(graphs), values) if values else list(graphs)
+    return copied_with(values, graphs) if values else list(graphs)

@@ -12,7 +12,9 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.backend.graphs import copied_with
 from vibayes.backend.modes import evaluate
+from vibayes.backend.seeds import random_generators
 from vibayes.distributions.base import Distribution, distribution_of
 from vibayes.distributions.shapes import fits, known_lengths
 from vibayes.exceptions import ModelError, ShapeError
@@ -113,7 +115,10 @@ def parameters_fit(dist: Distribution, rv: TensorVariable, model: Model) -> bool
     ndim = rv.type.ndim - dist.ndim_supp
     lengths = [pt.as_tensor_variable(n) for n in (*dist.batch_shape, *known_lengths(rv, ndim))]
     whole = whole_data_in(lengths, "", model)
-    values = [int(n) for n in evaluate(graph_replace(lengths, whole) if whole else lengths)]
+    if whole:  # by generators of their own: what advances the others depends on what is replaced
+        own = {rng: pytensor.shared(np.random.default_rng(0)) for rng in random_generators(lengths)}
+        lengths = copied_with(whole | own, lengths)
+    values = [int(n) for n in evaluate(lengths)]
     return fits(values[: len(values) - ndim], values[len(values) - ndim :])
 
 
