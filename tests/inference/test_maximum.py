@@ -50,6 +50,6 @@ def test_an_unknown_solver_is_told():
     with vb.Model():
         vb.Normal("x")
         with pytest.raises(
-            ValueError, match=r"find_MAP: method must be one of L-BFGS-B, .* 'adam'"
+            ValueError, match=r"method must be one of L-BFGS-B, .* 'adam'"
         ):
             vb.find_MAP("adam")
