@@ -566,7 +566,7 @@ BY_NAME = {
     "data": NUMBERS,
     "against": vb.Model,
     "calibration": vb.Model,
-    "client": vb.Model,
+    "client": vb.Model | bool,
     "columns": vb.Model,
     "dataset": vb.Model,
     "idata": vb.Model,
