@@ -144,6 +144,6 @@ def test_a_client_is_checked():
     with vb.Model() as model:
         vb.Normal("x")
     with pytest.raises(
-        TypeError, match=r"client must be a dask\.distributed\.Client, or False, got 3"
+        TypeError, match=r"client must be .*Client, or False, got 3"
     ):
         vb.fit(model=model, client=3)
