@@ -69,7 +69,9 @@ OTHERWISE = {
     "Metropolis": SAMPLER,
     "NUTS": "`vb.sample`",
     "Point": "a dict of values by name",
-    "PolyaGamma": "not here: it serves Gibbs samplers",
+    "PolyaGamma": (
+        "not here: it serves Gibbs samplers, and its density is an alternating series that cancels"
+    ),
     "Simulator": "not here: it has no density",
     "Slice": SAMPLER,
     "SymbolicRandomVariable": "`vb.CustomDist` with `dist=`, or a subclass of `vb.Distribution`",

@@ -5,12 +5,16 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 import xarray as xr
+from pytensor.compile.builders import OpFromGraph
 from pytensor.compile.mode import Mode
+from pytensor.graph.basic import Apply
+from pytensor.graph.op import Op
 from scipy import stats
 
 import vibayes as vb
 from vibayes.backend.numpy_linker import NumpyLinker
 from vibayes.backend.seeds import reseeded
+from vibayes.predictive.compiled import compile_over_draws
 
 DRAWS = 400
 VALUES = (0.8, 1.6)
@@ -204,3 +208,58 @@ def test_log_likelihood(results, expected, name):
     for i, t in enumerate(VALUES):
         part = values[i * DRAWS : (i + 1) * DRAWS]
         np.testing.assert_allclose(part, np.tile(expected[t][name], (DRAWS, 1)), rtol=1e-10)
+
+
+def test_what_is_for_one_draw_alone_is_drawn_one_by_one():
+    """A loop that draws at random, and an operation that takes no more axes than it says."""
+
+    def step(last, rng, mu):
+        next_rng, noise = pt.random.normal(mu, 0.1, rng=rng).owner.outputs
+        return last + noise, next_rng
+
+    mu, rng = pt.dscalar("mu"), pytensor.shared(np.random.default_rng(0))
+    path, _ = pytensor.scan(
+        step, outputs_info=[pt.zeros(()), rng], non_sequences=mu, n_steps=5, return_updates=False
+    )
+    function = compile_over_draws([path, pt.exp(mu)], [mu], {})
+    values = np.array([0.0, 10.0, 20.0, 0.0])
+    paths, powers = function(4, [values], 1)
+    assert paths.shape == (4, 5)
+    np.testing.assert_allclose(powers, np.exp(values))
+    assert (np.abs(paths[:, -1] - 5 * values) < 3).all()
+    assert not np.array_equal(paths[0], paths[3])
+    again = function(4, [values], 1)[0]
+    np.testing.assert_array_equal(paths, again)
+
+
+def test_graphs_within_operations_are_drawn_anew():
+    """Of which distributions of other libraries are made."""
+    mu, rng = pt.dscalar("mu"), pytensor.shared(np.random.default_rng(0))
+    size = pt.TensorType("int64", (1,))("size")
+    own = rng.type("own")
+    inner_mu = pt.dscalar("inner")
+    next_rng, noise = pt.random.normal(0, 1, size=size, rng=own).owner.outputs
+    op = OpFromGraph([own, size, inner_mu], [next_rng, inner_mu + noise])
+    _, draw = op(rng, pt.constant([3]), mu)
+    constant = op(rng, pt.constant([3]), pt.constant(5.0))[1]
+    function = compile_over_draws([draw, constant], [mu], {})
+    draws, others = function(300, [np.arange(300.0)], 1)
+    assert draws.shape == others.shape == (300, 3)
+    assert np.unique(others).size == 900
+    assert others.std() == pytest.approx(1, abs=0.1)
+    np.testing.assert_allclose(draws.mean(axis=1), np.arange(300), atol=3)
+
+
+def test_operations_that_say_so_when_they_run():
+    class OfOneNumber(Op):
+        def make_node(self, x):
+            return Apply(self, [x], [x.type()])
+
+        def perform(self, node, inputs, outputs):
+            if np.ndim(inputs[0]):
+                raise TypeError("must be one number")
+            outputs[0][0] = np.asarray(2 * inputs[0])
+
+    x = pt.dscalar("x")
+    (doubled,) = compile_over_draws([OfOneNumber()(x)], [x], {})(3, [np.arange(3.0)], 1)
+    np.testing.assert_array_equal(doubled, [0, 2, 4])

@@ -78,3 +78,15 @@ def test_fits_of_two_models(approx):
         other = vb.MeanField()
     with pytest.raises(ValueError, match="approximations must be of one model"):
         vb.sample_fits([approx, other])
+
+
+def test_some_variables_only(approx):
+    whole = approx.sample(20, random_seed=1, include_transformed=True)
+    some = approx.sample(20, random_seed=1, var_names=["s_log__", "x"])
+    assert list(some.posterior.data_vars) == ["x", "s_log__"]
+    for name in ("s_log__", "x"):
+        np.testing.assert_array_equal(some.posterior[name], whole.posterior[name])
+    one = approx.sample(20, random_seed=1, var_names="s", importance=True)
+    assert list(one.posterior.data_vars) == ["s"]
+    with pytest.raises(KeyError, match="var_names: no variable 'no'"):
+        approx.sample(2, var_names="no")

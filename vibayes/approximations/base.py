@@ -133,6 +133,7 @@ class Approximation(PyMCNodes):
         *,
         chains: int = 1,
         return_inferencedata: bool = True,
+        var_names: str | Collection[str] | None = None,
     ) -> Any:
         """Draw from the approximate posterior.
 
@@ -156,6 +157,9 @@ class Approximation(PyMCNodes):
             is :func:`vibayes.sample_fits`.
         return_inferencedata
             Whether to return an object of ArviZ's kind, rather than a :class:`MultiTrace`.
+        var_names
+            Names of what to return; by default the free variables and all Deterministics. The
+            others are not computed, and there is no group ``log_likelihood``.
 
         Returns
         -------
@@ -170,7 +174,14 @@ class Approximation(PyMCNodes):
             random_seed, include_transformed = None, bool(random_seed)
         chains = check_whole(chains, "chains", least=1)
         return samples_of(
-            self, draws, random_seed, include_transformed, importance, chains, return_inferencedata
+            self,
+            draws,
+            random_seed,
+            include_transformed,
+            importance,
+            chains,
+            return_inferencedata,
+            var_names,
         )
 
     @check_arguments

@@ -119,11 +119,15 @@ def importance_draws(approx: Joint, draws: int, random_seed: Any) -> tuple[np.nd
 
 
 def draw_values(
-    approx: Joint, draws: int, random_seed: Any, include_transformed: bool
+    approx: Joint,
+    draws: int,
+    random_seed: Any,
+    include_transformed: bool,
+    only: Sequence[str] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return draws of all variables, stacked along the first axis, by name."""
+    """Return draws of all variables, or some, stacked along the first axis, by name."""
     model = approx.model
-    names, graphs = posterior_graphs(model, include_transformed)
+    names, graphs = posterior_graphs(model, include_transformed, only)
     function = approx.compiled(("draws", *names), lambda: compile_draws(approx, graphs))
     values = call_with_draws(approx, function, draws, random_seed)
     return named_draws(names, graphs, values, draws)
@@ -160,9 +164,14 @@ def draw_some(
     return named_draws(names, graphs, values, draws)
 
 
-def values_at(model: Model, flat: np.ndarray, include_transformed: bool) -> dict[str, np.ndarray]:
-    """Return all variables at given flat vectors in model order, (n, d), by name."""
-    names, graphs = posterior_graphs(model, include_transformed)
+def values_at(
+    model: Model,
+    flat: np.ndarray,
+    include_transformed: bool,
+    only: Sequence[str] | None = None,
+) -> dict[str, np.ndarray]:
+    """Return all variables, or some, at given flat vectors in model order, (n, d), by name."""
+    names, graphs = posterior_graphs(model, include_transformed, only)
     function = model.compiled(("values at", *names), lambda: compile_values_at(model, graphs))
     return named_draws(names, graphs, function(flat), len(flat))
 
@@ -190,9 +199,14 @@ def compile_values_at(model: Model, graphs: Sequence[Variable]) -> Any:
     return pytensor.function([stack], outputs, mode=EVALUATE_MODE, on_unused_input="ignore")
 
 
-def posterior_graphs(model: Model, include_transformed: bool) -> tuple[list[str], list[Variable]]:
+def posterior_graphs(
+    model: Model, include_transformed: bool, only: Sequence[str] | None = None
+) -> tuple[list[str], list[Variable]]:
     """Return what a posterior holds: names, and graphs of value variables."""
     variables = [*model.free_RVs, *model.deterministics]
+    if only is not None:
+        named = {v.name: v for v in (*model.value_vars, *variables)}
+        variables, include_transformed = [named[name] for name in only], False
     names = [v.name for v in variables]
     graphs = with_inputs(model.replace_rvs_by_values(variables), model, "draws")
     if include_transformed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,11 @@ import numpy as np
 from vibayes.arguments import check_whole
 from vibayes.backend.seeds import as_seed_sequence, new_generator
 from vibayes.families.joint import Joint
+from vibayes.model.core import Model
 from vibayes.posterior.arviz import dataset, inference_data
 from vibayes.posterior.draws import draw_values, importance_draws, values_at
 from vibayes.posterior.multitrace import MultiTrace
+from vibayes.predictive.choices import named_variables
 from vibayes.predictive.densities import small_log_likelihood
 from vibayes.predictive.trace import posterior_of
 from vibayes.predictive.whole import groups_of_data
@@ -30,25 +32,33 @@ def samples_of(
     importance: bool = False,
     chains: int = 1,
     return_inferencedata: bool = True,
+    var_names: str | Collection[str] | None = None,
 ) -> Any:
     """Return draws in the form of ArviZ; see :meth:`vibayes.Approximation.sample`."""
     attributes: dict[str, Any] = {"sampling_method": repr(approx)}
+    only = None if var_names is None else names_of(approx.model, var_names)
     if importance:
         draws = check_whole(draws, "draws (with importance=True)", least=LEAST_WEIGHTED)
         flat, attributes["pareto_k"] = importance_draws(approx, chains * draws, random_seed)
-        values = values_at(approx.model, flat, include_transformed)
+        values = values_at(approx.model, flat, include_transformed, only)
     elif chains > 1 and len(approx.groups) == 1 and approx.groups[0].is_particles:
         flat = dealt_particles(approx, draws, chains, random_seed)
-        values = values_at(approx.model, flat, include_transformed)
+        values = values_at(approx.model, flat, include_transformed, only)
     else:
-        values = draw_values(approx, chains * draws, random_seed, include_transformed)
+        values = draw_values(approx, chains * draws, random_seed, include_transformed, only)
     shaped = {name: v.reshape(chains, draws, *v.shape[1:]) for name, v in values.items()}
     posterior = dataset(approx.model, shaped, ("chain", "draw"), attributes)
     if not return_inferencedata:
         return MultiTrace(posterior)
-    likelihood = small_log_likelihood(approx.model, posterior)
+    likelihood = small_log_likelihood(approx.model, posterior) if only is None else {}
     data = groups_of_data(approx.model, "sample")
     return inference_data({"posterior": posterior, **likelihood, **data})
+
+
+def names_of(model: Model, var_names: str | Collection[str]) -> list[str]:
+    """Return the full names of variables, unconstrained values among them."""
+    known = [*model.unobserved_RVs, *model.value_vars]
+    return [v.name for v in named_variables(model, var_names, known, "var_names")]
 
 
 def dealt_particles(approx: Joint, draws: int, chains: int, random_seed: Any) -> np.ndarray:
