@@ -241,7 +241,7 @@ def test_graphs_within_operations_are_drawn_anew():
     next_rng, noise = pt.random.normal(0, 1, size=size, rng=own).owner.outputs
     op = OpFromGraph([own, size, inner_mu], [next_rng, inner_mu + noise])
     _, draw = op(rng, pt.constant([3]), mu)
-    constant = op(rng, pt.constant([3]), pt.constant(5.0))[1]
+    constant = op(rng, pt.constant([3]), pt.constant(5.0, dtype="float64"))[1]
     function = compile_over_draws([draw, constant], [mu], {})
     draws, others = function(300, [np.arange(300.0)], 1)
     assert draws.shape == others.shape == (300, 3)

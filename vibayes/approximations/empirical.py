@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 import pytensor.tensor as pt
@@ -176,6 +176,7 @@ class Empirical(SingleGroupApproximation):
         chains: int = 1,
         replace: bool = True,
         return_inferencedata: bool = True,
+        var_names: str | Collection[str] | None = None,
     ) -> Any:
         """Draw particles; see :meth:`Approximation.sample`.
 
@@ -195,9 +196,10 @@ class Empirical(SingleGroupApproximation):
             that r_hat tells how much sets of particles differ.
         replace
             Whether particles are drawn with replacement. Without it none is drawn twice.
-
         return_inferencedata
             Whether to return an object of ArviZ's kind, rather than a :class:`MultiTrace`.
+        var_names
+            Names of what to return; by default the free variables and all Deterministics.
 
         Raises
         ------
@@ -214,6 +216,7 @@ class Empirical(SingleGroupApproximation):
                 importance,
                 chains=chains,
                 return_inferencedata=return_inferencedata,
+                var_names=var_names,
             )
         if chains != 1:
             raise ValueError("chains are of draws with replacement: replace must be True")
@@ -230,4 +233,5 @@ class Empirical(SingleGroupApproximation):
             random_seed,
             include_transformed,
             return_inferencedata=return_inferencedata,
+            var_names=var_names,
         )

@@ -36,6 +36,7 @@ __all__ = [
     "copied_with",
     "copy_graphs",
     "fixed_parts",
+    "holds_numbers",
     "inner_graph",
     "integer_input",
     "is_loop",
@@ -43,6 +44,7 @@ __all__ = [
     "lift_constants",
     "replaced",
     "rewritten",
+    "shared_numbers",
     "vectorized",
     "view_as",
     "with_known_lengths",
@@ -65,9 +67,21 @@ def as_replacements(replacements: Mapping[Variable, Any] | None) -> dict[Variabl
             raise TypeError(f"more_replacements: {old!r} is not a PyTensor variable")
         if not isinstance(new, Variable):
             array = numeric_array(new, f"more_replacements: what takes the place of {old}")
-            new = pytensor.shared(array.astype(old.dtype))
+            new = shared_numbers(array.astype(old.dtype))
         result[old] = pt.as_tensor_variable(new)
     return result
+
+
+def shared_numbers(array: np.ndarray) -> SharedVariable:
+    """Return a shared variable of an array that a user gave, whom it does not belong to."""
+    variable = pytensor.shared(array)
+    variable.tag.holds_numbers = True
+    return variable
+
+
+def holds_numbers(variable: Any) -> bool:
+    """Tell whether something is a shared variable that :func:`shared_numbers` has made."""
+    return bool(getattr(getattr(variable, "tag", None), "holds_numbers", False))
 
 
 def check_replaced(replacements: Collection[Variable], graphs: Iterable[Variable]) -> None:

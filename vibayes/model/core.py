@@ -15,6 +15,7 @@ from pytensor.graph.replace import graph_replace
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import check_arguments, check_whole
+from vibayes.backend.graphs import holds_numbers, shared_numbers
 from vibayes.backend.modes import evaluate, resolve_mode
 from vibayes.distributions.base import distribution_of, to_float
 from vibayes.model.debugging import report
@@ -25,7 +26,7 @@ from vibayes.model.flat import FlatLayout
 from vibayes.model.gradients import gradient_of, hessian_of
 from vibayes.model.graph import drawn_graph
 from vibayes.model.initial import initial_point
-from vibayes.model.inputs import check_inputs, inputs_in, is_plain
+from vibayes.model.inputs import check_inputs, inputs_in
 from vibayes.model.observed import check_observed_shape, whole_shape
 from vibayes.model.rebuild import Rebuilding
 from vibayes.model.registration import Registration, check_initval
@@ -147,13 +148,16 @@ class Model(Registration):
         for variable in self.inputs:
             if variable not in values:
                 continue
-            new = values[variable]
+            new: Any = values[variable]
             if minibatches := minibatches_in([new]):
                 (new,) = graph_replace([new], whole_data(minibatches))
-            old = self.input_values.get(variable)
-            if is_plain(new) and is_plain(old) and new.type == old.type:
-                old.set_value(new.get_value(borrow=True))
-            elif new is not old:
+            old: Any = self.input_values.get(variable)
+            if holds_numbers(new):  # which no one else can change: kept apart from the fit's own
+                if holds_numbers(old) and new.type == old.type:
+                    old.set_value(new.get_value(borrow=True))
+                    continue
+                new = shared_numbers(new.get_value())
+            if new is not old:
                 self.input_values[variable] = new
                 self.functions.clear()
 

@@ -14,7 +14,7 @@ from vibayes.exceptions import ModelError
 from vibayes.model.variables import ModelVariables
 from vibayes.streaming.batch import BatchVariable
 
-__all__ = ["check_inputs", "inputs_in", "is_input", "is_plain", "with_inputs"]
+__all__ = ["check_inputs", "inputs_in", "is_input", "with_inputs"]
 
 
 def is_input(variable: Variable) -> bool:
@@ -28,11 +28,6 @@ def is_input(variable: Variable) -> bool:
         and not isinstance(variable, SharedVariable | Constant | BatchVariable)
         and not getattr(variable.tag, "is_value", False)
     )
-
-
-def is_plain(variable: Variable | None) -> bool:
-    """Tell whether something is a shared variable, whose value can be set."""
-    return isinstance(variable, SharedVariable) and isinstance(variable, TensorVariable)
 
 
 def inputs_in(graphs: Iterable[Variable], but: Collection[Variable] = ()) -> list[Variable]:
