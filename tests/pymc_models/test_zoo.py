@@ -121,3 +121,22 @@ def test_predictions(models, name):
     for rv in original.observed_RVs:
         ours, theirs = (draws[rv.name].values[0] for draws in (found, expected))
         assert_alike(ours, theirs, f"posterior_predictive {rv.name}", True)
+
+
+HARD = {"horseshoe", "dirichlet_process", "stick_breaking", "intrinsic_areas", "improper_priors"}
+"""Whose posteriors are such that a verdict may be bad, as long as it is told."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", zoo.KINDS)
+def test_fits_are_good_or_said_not_to_be(models, name):
+    _, model = models(name)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        approx = vb.fit(
+            model=model, method="auto", random_seed=1, progressbar=False, max_seconds=120
+        )
+    if approx.diagnosis.good:
+        return
+    assert name in HARD, approx.diagnosis.verdict
+    assert any(issubclass(w.category, vb.ApproximationWarning) for w in told)
