@@ -6,8 +6,8 @@ import pytest
 from vibayes.exceptions import StreamError
 from vibayes.streaming import partitions, sources
 from vibayes.streaming.blocks import Layout
+from vibayes.streaming.kinds import as_source
 from vibayes.streaming.partitions import OnDisk, Rows
-from vibayes.streaming.sources import as_source
 
 N = 1000
 A = np.arange(2.0 * N).reshape(N, 2)
