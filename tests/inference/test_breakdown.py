@@ -145,13 +145,13 @@ class TestSensiblePlace:
         assert sensible_place(Counting(300), self.level, (at(150), 150), self.worth) is None
         assert sensible_place(Counting(300), self.level[:0], (at(0), 0), self.worth) is None
 
-    @pytest.mark.parametrize("begin", [150, 200])
+    @pytest.mark.parametrize("begin", [150, 199])
     def test_steps_of_the_chunk_are_taken_again(self, begin):
         losses = np.append(self.level, 10.0 ** np.arange(5, 10))
         steps = Counting(300)
         state, i = sensible_place(steps, losses, (at(begin), begin), self.worth)
         assert i == last_sensible(losses)
-        assert state.vectors[0] == i or begin == i
+        assert state.vectors[0] == i
 
     def test_before_the_chunk_it_is_a_place_that_was_kept(self):
         losses = np.append(self.level, 10.0 ** np.arange(5, 10))

@@ -46,7 +46,7 @@ def test_a_normal_family_needs_no_steps_if_it_ends_by_itself(model):
     budget = Budget(60.0, 1000)
     assert call(model, budget=budget).is_normal_fit
     assert not call(model).is_normal_fit
-    assert not call(model, vb.LowRank, budget=budget).is_normal_fit
+    assert not call(model, vb.NormalizingFlow, budget=budget).is_normal_fit
     assert not call(model, budget=budget, obj_n_mc=5).is_normal_fit
 
 
