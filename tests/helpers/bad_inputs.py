@@ -150,7 +150,7 @@ def fits(kind, value):
     if origin is collections.abc.Callable or origin is type:
         return callable(value)
     if origin is collections.abc.Mapping:
-        return isinstance(value, dict)
+        return isinstance(value, collections.abc.Mapping)
     if origin in (collections.abc.Sequence, collections.abc.Collection, collections.abc.Iterable):
         return is_list_of(inner[0], value)
     if kind is list or origin is list:

@@ -24,6 +24,7 @@ import vibayes as vb
 from vibayes.arguments import accepts
 from vibayes.backend.modes import evaluate
 from vibayes.backend.seeds import random_generators
+from vibayes.inference.calibration import Calibration
 
 DATA = np.array([0.5, 1.5, 1.0, 2.0])
 REQUIRED = inspect.Parameter.empty
@@ -93,6 +94,12 @@ def approx():
 @cache
 def judged():
     return vb.fit(method="auto", model=model(), random_seed=1, progressbar=False)
+
+
+@cache
+def calibration():
+    ranks = np.random.default_rng(1).integers(0, 10, size=(20, 2))
+    return Calibration(ranks, ("x[0]", "x[1]"), 9, None)
 
 
 @cache
@@ -339,7 +346,7 @@ FUNCTIONS = {
     "plot_families": {"approx": judged},
     "plot_loss": {"approx": DATA},
     "plot_posterior": {"data": posterior},
-    "plot_ranks": {"calibration": None},
+    "plot_ranks": {"calibration": calibration},
     "plot_verdict": {"approx": judged},
     "sample": {"draws": 2, "tune": 2, "chains": 1, "model": model, "backend": "py"},
     "sample_approx": {"approx": approx, "draws": 2},

@@ -36,6 +36,7 @@ from pytensor.tensor.math import Dot
 from pytensor.tensor.type import tensor
 
 from vibayes import interrupts
+from vibayes.backend.rewriting import InterpretedRewrites
 from vibayes.backend.settings import EXACT_ARITHMETIC
 
 __all__ = ["NumbaOp", "checked_passes", "numba_mode", "numba_version"]
@@ -226,6 +227,6 @@ def compiled_product(op: MatrixProduct, node: Apply, njit: Callable[..., Any]) -
 def numba_mode() -> Mode:
     """Return PyTensor's numba mode with this linker and this matrix product."""
     register_numba_versions()
-    mode = Mode(FixedArityNumbaLinker(), get_mode("NUMBA").provided_optimizer)
+    mode = InterpretedRewrites(FixedArityNumbaLinker(), get_mode("NUMBA").provided_optimizer)
     # after all rewrites that know Dot, before those that work in place
     return mode.register((dfs_rewriter(use_matrix_product), 49.4))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from vibayes import interrupts
+from vibayes.arguments import shown
 from vibayes.backend.plain import PlainFunction
 from vibayes.model.passes import added, sum_of_partition
 from vibayes.streaming.partitions import OnDisk, Rows
@@ -27,7 +28,7 @@ MOST_READ_AT_ONCE = 64  # partitions of a task
 def check_client(client: Any) -> None:
     """Raise if something is no client of a Dask cluster."""
     if client is not None and not all(hasattr(client, name) for name in ("submit", "gather")):
-        raise TypeError(f"client must be a dask.distributed.Client, got {client!r}")
+        raise TypeError(f"client must be a dask.distributed.Client, got {shown(client)}")
 
 
 class ClusterSums:
