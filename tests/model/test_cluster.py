@@ -143,7 +143,5 @@ def test_rows_that_depend_on_each_other_are_refused(client):
 def test_a_client_is_checked():
     with vb.Model() as model:
         vb.Normal("x")
-    with pytest.raises(
-        TypeError, match=r"client must be .*Client, or False, got 3"
-    ):
+    with pytest.raises(TypeError, match=r"client must be .*Client, or False, got 3"):
         vb.fit(model=model, client=3)
