@@ -49,7 +49,5 @@ def test_what_has_no_gradient_is_told():
 def test_an_unknown_solver_is_told():
     with vb.Model():
         vb.Normal("x")
-        with pytest.raises(
-            ValueError, match=r"method must be one of L-BFGS-B, .* 'adam'"
-        ):
+        with pytest.raises(ValueError, match=r"method must be one of L-BFGS-B, .* 'adam'"):
             vb.find_MAP("adam")

@@ -153,7 +153,7 @@ class SearchMethod(Method):
                 'method="fullrank_advi"'
             )
         self.model.check_shapes()
-        if self.model.has_streams or computing_now().client is not None:
+        if self.model.has_streams or computing_now().is_asked:
             check_goes_by_rows(self.model, f'method="{self.short_name}"')
 
     def _call(self, max_steps: int, mode: Any) -> dict[str, Any]:
