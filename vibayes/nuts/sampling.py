@@ -178,7 +178,7 @@ def checked_counts(
     """Return whole numbers by the names that nutpie has for them."""
     counts = {
         "draws": check_whole(draws, "draws", least=1),
-        "tune": check_whole(tune, "tune", least=0),
+        "tune": check_whole(tune, "tune", least=1),
         "chains": check_whole(chains, "chains", least=1),
         "maxdepth": check_whole(max_treedepth, "max_treedepth", least=1),
     }
