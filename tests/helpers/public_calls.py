@@ -557,6 +557,8 @@ def result_of(value):
 
 # -- targets --------------------------------------------------------------------------------------
 
+IMPUTED = "missing values that became free variables"
+OBSERVED_ONLY = "DiracDelta", "HurdleGamma", "HurdleLogNormal"  # they cannot be free
 NUMBERS = "numbers"
 TENSOR = "numbers, complex ones too"
 SEED = "seed"
@@ -732,9 +734,13 @@ def targets_of_distribution(cls):
 
         def in_model(value, argument=argument):
             given = {"name": "v", **made(ways[0]), argument: value}
+            if cls.__name__ in OBSERVED_ONLY:
+                given.setdefault("observed", 1.0)
             with vb.Model(coords={"row": [1, 2]}) as made_in:
                 rv = cls(given.pop("name"), **given)
-            return made_in.rvs_to_values[rv] if argument == "observed" else None
+            if argument != "observed":
+                return None
+            return made_in.rvs_to_values.get(rv, IMPUTED)
 
         yield Target(cls.__name__, argument, kind, in_model, argument != "name")
 
