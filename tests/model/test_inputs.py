@@ -83,6 +83,7 @@ def test_minibatches_stand_for_inputs():
         lambda model: vb.sample_prior_predictive(3, model=model),
         lambda model: vb.ADVI(model=model).objective.score_function(),
         lambda model: model.whole_data_replacements(),
+        lambda model: vb.MeanField(model=model).sample(2),
     ],
 )
 def test_without_values_they_are_named(use):

@@ -14,6 +14,7 @@ from scipy import stats
 import vibayes as vb
 from vibayes.backend.numpy_linker import NumpyLinker
 from vibayes.backend.seeds import reseeded
+from vibayes.predictive.batching import over_draws
 from vibayes.predictive.compiled import compile_over_draws
 
 DRAWS = 400
@@ -242,6 +243,8 @@ def test_graphs_within_operations_are_drawn_anew():
     op = OpFromGraph([own, size, inner_mu], [next_rng, inner_mu + noise])
     _, draw = op(rng, pt.constant([3]), mu)
     constant = op(rng, pt.constant([3]), pt.constant(5.0, dtype="float64"))[1]
+    (together,) = over_draws([draw], {mu: pt.dvector("stack")}, pt.lscalar("draws"), {})
+    assert together.type.ndim == 2  # not one by one
     function = compile_over_draws([draw, constant], [mu], {})
     draws, others = function(300, [np.arange(300.0)], 1)
     assert draws.shape == others.shape == (300, 3)
