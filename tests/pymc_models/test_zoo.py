@@ -92,7 +92,14 @@ def assert_alike(ours, theirs, label, paired):
     np.testing.assert_array_less(difference, 5 * error / DRAWS**0.5 + 1e-6, label)
 
 
-@pytest.mark.parametrize("name", [name for name in zoo.KINDS if name not in UNDRAWN | OWN_LENGTH])
+def thirds(names):
+    """Return names to parametrize a test by, of which each third is run by default."""
+    return [
+        n if i % 3 == 0 else pytest.param(n, marks=pytest.mark.slow) for i, n in enumerate(names)
+    ]
+
+
+@pytest.mark.parametrize("name", thirds(n for n in zoo.KINDS if n not in UNDRAWN | OWN_LENGTH))
 def test_predictions(models, name):
     """Draws of the prior, and of data given such draws, are those of PyMC."""
     original, model = models(name)
