@@ -31,8 +31,7 @@ from pytensor.tensor.variable import TensorVariable
 from vibayes import interrupts
 from vibayes.backend.graphs import integer_input, lift_constants
 from vibayes.backend.modes import EVALUATE_MODE, evaluate, safe_from_signals
-from vibayes.backend.numba import numba_mode
-from vibayes.backend.numba_linker import Repeated
+from vibayes.backend.numba_linker import Repeated, numba_mode
 from vibayes.backend.seeds import new_generator
 from vibayes.inference.numpy_loop import loop_in_numpy
 from vibayes.objectives.base import StepGraph

@@ -4,15 +4,13 @@ import pytensor.tensor as pt
 import pytest
 
 from vibayes.backend.modes import EVALUATE_MODE
-from vibayes.backend.numba_linker import one_function_mode
+from vibayes.backend.numba_linker import numba_mode
 
 rng = np.random.default_rng(1)
 
 
 def function(inputs, outputs, **kwargs):
-    return pytensor.function(
-        inputs, outputs, mode=one_function_mode(), on_unused_input="ignore", **kwargs
-    )
+    return pytensor.function(inputs, outputs, mode=numba_mode(), on_unused_input="ignore", **kwargs)
 
 
 def elementwise(x, m, r, c, s, i, t):
@@ -36,26 +34,75 @@ def reductions(x, m, r, c, s, i, t):
 
 
 def parts(x, m, r, c, s, i, t):
-    yield from (x[0], x[-1], x[1:], x[::2], x[::-1], m[0], m[:, 1], m[1:, ::2], t[0, :, 1], t[-1, -1])
+    yield from (
+        x[0],
+        x[-1],
+        x[1:],
+        x[::2],
+        x[::-1],
+        m[0],
+        m[:, 1],
+        m[1:, ::2],
+        t[0, :, 1],
+        t[-1, -1],
+    )
     yield from (m[i], m[:, i], m[i, i], t[:, i], t[i, 1:][:, 0], x[i[0]], x[i[0] :], m[i][:, 0] * 2)
-    yield from (pt.set_subtensor(x[1], s), pt.inc_subtensor(m[0], x), pt.set_subtensor(m[:, 1:], 0.0))
+    yield from (
+        pt.set_subtensor(x[1], s),
+        pt.inc_subtensor(m[0], x),
+        pt.set_subtensor(m[:, 1:], 0.0),
+    )
     yield from (pt.inc_subtensor(x[i], 1.0), pt.inc_subtensor(m[i], r), pt.set_subtensor(x[1:3], s))
-    yield from (pt.inc_subtensor(m[:, i], c), pt.set_subtensor(t[1, 0], x), pt.inc_subtensor(x[:2], i[:2]))
+    yield from (
+        pt.inc_subtensor(m[:, i], c),
+        pt.set_subtensor(t[1, 0], x),
+        pt.inc_subtensor(x[:2], i[:2]),
+    )
     yield from (m[m[:, 0] > 0], pt.diag(m[:3, :3]), pt.inc_subtensor(m[i, i], 2.0))
 
 
 def shapes(x, m, r, c, s, i, t):
     yield from (m.T, x[None, :], x[:, None] + x, t.transpose(2, 0, 1), r[0] * 2, c.dimshuffle(0))
     yield from (m.ravel(), m.T.reshape((2, -1)), x.reshape((1, 1, -1)), t.reshape((t.shape[0], -1)))
-    yield from (m.shape, x.shape[0] * 2, pt.stack([s, s + 1]), pt.stack([x, x * 2]), pt.zeros((2, 3)))
+    yield from (
+        m.shape,
+        x.shape[0] * 2,
+        pt.stack([s, s + 1]),
+        pt.stack([x, x * 2]),
+        pt.zeros((2, 3)),
+    )
     yield from (pt.concatenate([x, x[:2], s[None]]), pt.concatenate([m, c, m], axis=1))
-    yield from (pt.alloc(x, 2, x.shape[0]), pt.alloc(s, 3), pt.full_like(m, 2), pt.arange(3), pt.eye(3))
-    yield from (*pt.split(x, [1, 3]), m[0].reshape(()+(m.shape[1],)), s.reshape((1, 1)), m.sum().reshape((1,)))
+    yield from (
+        pt.alloc(x, 2, x.shape[0]),
+        pt.alloc(s, 3),
+        pt.full_like(m, 2),
+        pt.arange(3),
+        pt.eye(3),
+    )
+    yield from (
+        *pt.split(x, [1, 3]),
+        m[0].reshape((m.shape[1],)),
+        s.reshape((1, 1)),
+        m.sum().reshape((1,)),
+    )
 
 
 def products(x, m, r, c, s, i, t):
-    yield from (m @ x, m.T @ m, x @ m.T, x @ x, r @ m.T, m @ r.T, r @ r.T, c @ r, m[:, ::2] @ x[::2])
-    yield from (pt.linalg.cholesky(m @ m.T + 9 * pt.eye(m.shape[0])), pt.tensordot(t, m, [[2], [1]]))
+    yield from (
+        m @ x,
+        m.T @ m,
+        x @ m.T,
+        x @ x,
+        r @ m.T,
+        m @ r.T,
+        r @ r.T,
+        c @ r,
+        m[:, ::2] @ x[::2],
+    )
+    yield from (
+        pt.linalg.cholesky(m @ m.T + 9 * pt.eye(m.shape[0])),
+        pt.tensordot(t, m, [[2], [1]]),
+    )
     yield from (pt.matmul(t, m.T), pt.outer(x, x), i @ i, (m * 2) @ (x + 1), pt.dot(m[1:], x))
 
 

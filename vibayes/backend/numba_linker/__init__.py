@@ -5,7 +5,7 @@ one function; others are calls of PyTensor's functions, so that any graph can be
 """
 
 from vibayes.backend.numba_linker import arrays, elementwise, linear_algebra, random
-from vibayes.backend.numba_linker.linker import OneFunctionLinker, Repeated, one_function_mode
+from vibayes.backend.numba_linker.linker import OneFunctionLinker, Repeated, numba_mode
 
 __all__ = [
     "OneFunctionLinker",
@@ -13,6 +13,6 @@ __all__ = [
     "arrays",
     "elementwise",
     "linear_algebra",
-    "one_function_mode",
+    "numba_mode",
     "random",
 ]

@@ -130,7 +130,7 @@ def memory_for(
 def axes_in_memory(inputs: Sequence[Value], ndim: int) -> list[int]:
     """Return the axes in the order that arrays have them in memory, if all have the same."""
     orders = {
-        tuple(sorted(range(ndim), key=lambda a: value.axes[a]))  # type: ignore[arg-type]
+        tuple(sorted(range(ndim), key=[a for a in value.axes if a is not None].__getitem__))
         for value in inputs
         if value.ndim and None not in value.axes
     }

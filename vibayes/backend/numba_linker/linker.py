@@ -27,7 +27,7 @@ from vibayes.backend.numba_linker.split import split
 from vibayes.backend.numba_linker.writer import Value, Writer
 from vibayes.backend.settings import EXACT_ARITHMETIC
 
-__all__ = ["OneFunctionLinker", "Repeated", "one_function_mode"]
+__all__ = ["OneFunctionLinker", "Repeated", "numba_mode"]
 
 VERSION = 1  # of the code that is written for an operation: what is kept on disk depends on it
 INDENT = "    "
@@ -51,7 +51,7 @@ class OneFunctionLinker(NumbaLinker):
 
 
 @cache
-def one_function_mode() -> Mode:
+def numba_mode() -> Mode:
     """Return PyTensor's numba mode with this linker."""
     register_numba_versions()
     return Mode(OneFunctionLinker(), get_mode("NUMBA").provided_optimizer)
@@ -122,7 +122,7 @@ class Repeated:
         found = [v for v in ancestors(list(targets)) if isinstance(v, SharedVariable)]
         self.data = [v for v in found if v not in known]
         moving: dict[Variable, Variable] = {
-            v: tensor(v.name, dtype=v.type.dtype, shape=parts[v].shape) for v in numbers
+            v: tensor(name=v.name, dtype=v.type.dtype, shape=parts[v].shape) for v in numbers
         }
         moving |= {v: v.type(v.name) for v in generators}
         read = {v: v.type(v.name) for v in [*windows, *self.data]}
@@ -153,7 +153,7 @@ def rewritten(
     )
     specifications = [In(v, borrow=True, mutable=i < len(own)) for i, v in enumerate(inputs)]
     add_supervisor_to_fgraph(fgraph=fgraph, input_specs=specifications, accept_inplace=True)
-    one_function_mode().optimizer.rewrite(fgraph)
+    numba_mode().optimizer.rewrite(fgraph)
     return fgraph
 
 
@@ -291,7 +291,7 @@ def helpers() -> dict[str, Any]:
     from numba import njit
 
     @njit
-    def check_equal(length, other):
+    def check_equal(length: int, other: int) -> None:
         if length != other:
             raise ValueError(
                 "Lengths differ. Runtime broadcasting not allowed: if a length of 1 is to be "
@@ -299,12 +299,12 @@ def helpers() -> dict[str, Any]:
             )
 
     @njit
-    def check_spread(length, wanted):
+    def check_spread(length: int, wanted: int) -> None:
         if length != wanted and length != 1:
             raise ValueError("An array does not fit into a part of another")
 
     @njit
-    def checked_index(index, length):
+    def checked_index(index: Any, length: int) -> Any:
         index = np.int64(index)
         if index < 0:
             index += length

@@ -105,7 +105,8 @@ class Writer:
         self.outputs = set(outputs)
         self.values: dict[Variable, Value] = {}
         self.same: dict[Variable, Variable] = {}  # inputs that are results of other operations
-        self.targets: dict[Variable, Value] = {}
+        # for results, the variable whose place in the state they take, and that place
+        self.targets: dict[Variable, tuple[Variable, Value]] = {}
         self.scope: dict[str, Any] = {}
         self.keys: list[str | None] = []
         self.done: set[Apply] = set()
