@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 import numpy as np
+from pytensor import config
 from pytensor.compile.aliasing import add_supervisor_to_fgraph
 from pytensor.compile.io import In
 from pytensor.compile.mode import Mode, get_mode
@@ -18,7 +19,7 @@ from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.link.numba.linker import NumbaLinker
-from pytensor.tensor.type import TensorType, tensor
+from pytensor.tensor.type import TensorType
 
 from vibayes.backend.graphs import fixed_parts
 from vibayes.backend.numba import register_numba_versions
@@ -122,7 +123,7 @@ class Repeated:
         found = [v for v in ancestors(list(targets)) if isinstance(v, SharedVariable)]
         self.data = [v for v in found if v not in known]
         moving: dict[Variable, Variable] = {
-            v: tensor(name=v.name, dtype=v.type.dtype, shape=parts[v].shape) for v in numbers
+            v: v.type.clone(shape=parts[v].shape)(v.name) for v in numbers
         }
         moving |= {v: v.type(v.name) for v in generators}
         read = {v: v.type(v.name) for v in [*windows, *self.data]}
@@ -263,7 +264,7 @@ def compiled(name: str, arguments: Sequence[str], lines: Sequence[str], w: Write
 
     head = f"def {name}({', '.join(arguments)}):"
     key = None
-    if None not in w.keys:
+    if config.numba__cache and None not in w.keys:
         code = [line.partition("  # ")[0] for line in lines]  # names make no difference
         key = sha256(repr((VERSION, head, code, w.keys)).encode()).hexdigest()
     function = compile_numba_function_src(
