@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from pytensor import scalar as ps
-from pytensor.graph.basic import Apply
+from pytensor.graph.basic import Apply, Variable
 from pytensor.tensor.elemwise import CAReduce, Elemwise
 
 from vibayes.backend.numba_linker.convert import write, write_call
@@ -51,10 +51,11 @@ def elementwise(op: Elemwise, w: Writer, node: Apply) -> None:
     fused = {reduction.node for reduction in sums}
     w.done |= fused
     stored: dict[int, Value] = {}
+    operands = list(zip(node.inputs, inputs, strict=True))
     for i, v in enumerate(node.outputs):
         others = [c for c in w.clients[v] if c not in fused]
         if others or v in w.outputs or not w.clients[v]:
-            stored[i] = w.values[v] = memory_for(w, op, node, i, inputs, lengths)
+            stored[i] = w.values[v] = memory_for(w, operands, v, lengths)
     axes = list(range(ndim)) if stored else axes_in_memory(inputs, ndim)
     with Loops(w, lengths, axes, sums) as index:
         results = numbers_of(w, op.scalar_op, node, inputs, index)
@@ -109,21 +110,22 @@ def numbers_of(
 
 
 def memory_for(
-    w: Writer, op: Elemwise, node: Apply, i: int, inputs: Sequence[Value], lengths: Sequence[str]
+    w: Writer, operands: Sequence[tuple[Variable, Value]], v: Variable, lengths: tuple[str, ...]
 ) -> Value:
-    """Return where a result is kept: in the place of an input, in the state, or anew."""
-    v = node.outputs[i]
-    if i in op.inplace_pattern:
-        own = inputs[op.inplace_pattern[i]]
-        if own.ndim and own.lengths == tuple(lengths) and None not in own.axes:
-            return own
+    """Return where a result is kept: in the state, in the place of an operand, or anew.
+
+    Each element of a result is written after the same element of the operands was read.
+    """
     if v in w.targets:
         state, target = w.targets[v]
-        reads = [value for u, value in zip(node.inputs, inputs, strict=True) if u is state]
-        if w.is_last_use(state) and all(value == target for value in reads):
-            reads = [u for u in node.inputs if u is not state and state in w.roots.get(u, ())]
-            if not reads and target.lengths == tuple(lengths):
-                return target
+        reads = [(u, value) for u, value in operands if state in w.roots.get(u, {u})]
+        fits = target.lengths == lengths and all(r == (state, target) for r in reads)
+        if fits and w.is_last_use(state):
+            return target
+    for u, value in operands:
+        alike = all(other == value for _, other in operands if other.name == value.name)
+        if value.is_plain and value.lengths == lengths and alike and w.take_over(u, v):
+            return value
     return w.new_array(v.type.dtype, lengths, v)
 
 

@@ -26,7 +26,7 @@ from vibayes.backend.numba import register_numba_versions
 from vibayes.backend.numba_linker.convert import is_call, write
 from vibayes.backend.numba_linker.split import split
 from vibayes.backend.numba_linker.writer import Value, Writer
-from vibayes.backend.settings import EXACT_ARITHMETIC
+from vibayes.backend.settings import EXACT_ARITHMETIC, WITHOUT_TRACES
 
 __all__ = ["OneFunctionLinker", "Repeated", "numba_mode"]
 
@@ -40,6 +40,7 @@ class OneFunctionLinker(NumbaLinker):
     incompatible_rewrites = (
         *NumbaLinker.incompatible_rewrites,
         "fuse_indexed_into_elemwise",  # for PyTensor's functions: reductions are fused here
+        "inplace_elemwise",  # takes most of the time of all rewrites: memory is shared out here
     )
 
     def fgraph_convert(self, fgraph: FunctionGraph, order: Any = None, **kwargs: Any) -> Any:
@@ -154,7 +155,8 @@ def rewritten(
     )
     specifications = [In(v, borrow=True, mutable=i < len(own)) for i, v in enumerate(inputs)]
     add_supervisor_to_fgraph(fgraph=fgraph, input_specs=specifications, accept_inplace=True)
-    numba_mode().optimizer.rewrite(fgraph)
+    with WITHOUT_TRACES:
+        numba_mode().optimizer.rewrite(fgraph)
     return fgraph
 
 

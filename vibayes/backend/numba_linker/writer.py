@@ -349,6 +349,16 @@ class Writer:
             name = self.assigned("a", expression)
         return Value(name, lengths, tuple(range(ndim)), ndim, True)
 
+    def take_over(self, old: Variable, new: Variable) -> bool:
+        """Let a variable have the memory of another one that is not read again, if it may."""
+        value = self.value(old)
+        for k, (roots, kind, name) in enumerate(self._buffers):
+            fits = name == value.name and kind == (new.type.dtype, value.lengths)
+            if fits and self.is_last_use(old) and self._last_use_of(roots) <= self._now:
+                self._buffers[k] = self.roots[new], kind, name
+                return True
+        return False
+
     def _in_setup(self, expression: str) -> str:
         """Return the name of what is made once."""
         comment, self._comment = self._comment, ""
