@@ -150,3 +150,57 @@ def test_values_are_those_of_numpy(group, dtype):
             np.testing.assert_array_equal(v, old)
         for value in found:
             assert not any(np.shares_memory(value, v) for v in given)
+
+
+def test_arrays_may_be_empty():
+    x, m = pt.vector("x", dtype="float64"), pt.matrix("m", dtype="float64")
+    rows = pt.lvector("rows")
+    f = function([x, m, rows], [x.sum(), pt.exp(m).sum(0), m.T @ m, m[rows], x * 2, m.max(1)])
+    found = f(np.zeros(0), np.zeros((0, 3)), np.zeros(0, int))
+    assert found[0] == 0
+    np.testing.assert_array_equal(found[1], np.zeros(3))
+    np.testing.assert_array_equal(found[2], np.zeros((3, 3)))
+    assert [v.shape for v in found[3:]] == [(0, 3), (0,), (0,)]
+
+
+def test_lengths_that_do_not_fit_are_errors():
+    x, y = pt.dvectors("xy")
+    f = function([x, y], x + y)
+    for other in (np.ones(2), np.ones(1)):
+        with pytest.raises(ValueError, match="broadcast"):
+            f(np.ones(3), other)
+    assert f(np.ones(1), np.ones(1)) == [2]
+
+
+@pytest.mark.parametrize("index", [3, -4])
+def test_indices_outside_are_errors(index):
+    x, i = pt.vector("x", dtype="float64"), pt.lvector("i")
+    f = function([x, i], [x[i], pt.inc_subtensor(x[i], 1.0)])
+    with pytest.raises(IndexError, match="out of bounds"):
+        f(np.ones(3), np.array([0, index]))
+
+
+def test_operations_without_a_writer_are_calls():
+    x = pt.vector("x", dtype="float64")
+    total = pytensor.scan(
+        lambda v, s: s * 0.5 + v,
+        sequences=x,
+        outputs_info=pt.zeros((), dtype="float64"),
+        return_updates=False,
+    )
+    f = function([x], [total[-1] + pt.exp(x).sum(), pt.sort(x)])
+    found = f(np.array([3.0, 1.0, 2.0]))
+    np.testing.assert_allclose(found[0], 3 / 4 + 1 / 2 + 2 + np.exp([3.0, 1.0, 2.0]).sum())
+    np.testing.assert_array_equal(found[1], [1, 2, 3])
+
+
+def test_generators_give_the_same_numbers():
+    results = []
+    for mode in (numba_mode(), EVALUATE_MODE):
+        generator = pytensor.shared(np.random.default_rng(1))
+        after, normal = pt.random.normal([0.0, 1.0], 2.0, size=(3, 2), rng=generator).owner.outputs
+        last, whole = pt.random.integers(0, 9, size=4, rng=after).owner.outputs
+        f = pytensor.function([], [normal, whole], updates={generator: last}, mode=mode)
+        results.append([*f(), *f()])
+    for value, expected in zip(*results, strict=True):
+        np.testing.assert_array_equal(value, expected)

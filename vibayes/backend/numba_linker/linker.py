@@ -217,6 +217,7 @@ def state_part(w: Writer, v: Variable, part: Any) -> Value:
     """Return where a tensor lies in the state, and have steps read it from there."""
     lengths = tuple(map(str, part.shape))
     vector = f"state{part.vector}"
+    w.comment = v.name or ""
     if all(n == "1" for n in lengths):
         place = f"{vector}[{part.start}]"
         with w.part("step"):

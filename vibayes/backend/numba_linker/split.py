@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 __all__ = ["LONGEST", "split"]
 
 LONGEST = 400  # lines of a function
-NAME = re.compile(r"\b[a-z]+\d+\b")
+NAME = re.compile(r"(?<![.\w])[a-z]+\d+\b")
 ASSIGNED = re.compile(r"^ *(?:for )?((?:[a-z]+\d+, )*[a-z]+\d+) (?:=|in) ")
 
 

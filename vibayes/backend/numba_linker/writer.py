@@ -114,7 +114,7 @@ class Writer:
         self._parts: dict[str, list[str]] = {"setup": [], "step": []}
         self._part = "setup"
         self.depth = self._count = self._now = 0
-        self._comment = ""
+        self.comment = ""
         self.names_of_setup: set[str] = set()  # names that the setup has
         self._buffers: list[tuple[set[Variable], Kind, str]] = []
         self._free: dict[Kind, list[str]] = defaultdict(list)
@@ -123,9 +123,9 @@ class Writer:
 
     def line(self, text: str) -> None:
         """Add a line."""
-        comment = f"  # {self._comment}" if self._comment else ""
+        comment = f"  # {self.comment}" if self.comment else ""
         self._parts[self._part].append("    " * self.depth + text + comment)
-        self._comment = ""
+        self.comment = ""
 
     def name(self, letter: str) -> str:
         """Return a new name."""
@@ -162,9 +162,9 @@ class Writer:
                 self.node = node
                 self.done.add(node)
                 with self.part("step" if node in self.steps else "setup"):
-                    self._comment = described(node)
+                    self.comment = described(node)
                     write(node.op, self, node)
-                    self._comment = ""
+                    self.comment = ""
             self._release()
 
     def is_last_use(self, v: Variable) -> bool:
@@ -361,11 +361,11 @@ class Writer:
 
     def _in_setup(self, expression: str) -> str:
         """Return the name of what is made once."""
-        comment, self._comment = self._comment, ""
+        comment, self.comment = self.comment, ""
         depth, self.depth = self.depth, 0
         with self.part("setup"):
             name = self.assigned("a", expression)
-        self._comment, self.depth = comment, depth
+        self.comment, self.depth = comment, depth
         return name
 
     # -- lengths ------------------------------------------------------------------------------
