@@ -2,13 +2,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytensor
 import pytensor.tensor as pt
 import pytest
 from pytensor.tensor.variable import TensorVariable
 
 import vibayes as vb
-from vibayes.arguments import check_arguments, check_real, check_whole, shown
+from vibayes.arguments import check_arguments, check_real, check_whole, chosen_names, shown
 from vibayes.callbacks.base import period
 from vibayes.flows.affine_coupling import AffineCouplingFlow
 
@@ -317,3 +318,26 @@ def test_what_was_asked_late_or_never(what):
     call, message = ASKED_LATE[what]
     with pytest.raises((TypeError, ValueError), match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        (["b", "q"], KeyError, "here: no variable 'q'; there are a, b, c"),
+        ([], ValueError, "here must have a name at least, got"),
+        (pd.DataFrame({"a": [1.0]}), TypeError, "here must be a name, or a list of names, got"),
+        (np.array([["a"]]), TypeError, "here must be a name, or a list of names, got"),
+        (["a", 1], TypeError, "here must be a name, or a list of names, got"),
+        (3, TypeError, "here must be a name, or a list of names, got 3"),
+    ],
+)
+def test_what_chooses_no_names(given, error, message):
+    with pytest.raises(error, match=message):
+        chosen_names(given, ["a", "b", "c"], "variable", "here")
+
+
+@pytest.mark.parametrize("given", [["c", "a", "c"], ("c", "a"), np.array(["c", "a"])])
+def test_names_are_chosen_in_the_order_of_the_call(given):
+    assert chosen_names(given, ["a", "b", "c"], "variable") == ["c", "a"]
+    assert chosen_names("b", ["a", "b", "c"], "variable") == ["b"]
+    assert chosen_names(None, ["a", "b", "c"], "variable") == ["a", "b", "c"]

@@ -27,6 +27,15 @@ PAGES = [  # one namespace an entry
     ["docs/devices.md"],
     ["docs/gaussian_processes.md"],
 ]
+# those that take long are for a lane of their own
+LONG = {
+    "docs/extending.md",
+    "docs/models.md",
+    "docs/minibatches.md",
+    "docs/large_data.md",
+    "docs/devices.md",
+    "docs/gaussian_processes.md",
+}
 AS_USERS_EVALUATE = "README.md", "docs/first_fit.md"
 TESTED_ELSEWHERE = {"saving", "nuts", "pymc"}
 
@@ -95,7 +104,11 @@ def python_blocks(page):
 
 @pytest.mark.filterwarnings("ignore::vibayes.ApproximationWarning")
 @pytest.mark.filterwarnings("ignore::vibayes.ConvergenceWarning")
-@pytest.mark.parametrize("pages", PAGES, ids=lambda pages: pages[0])
+@pytest.mark.parametrize(
+    "pages",
+    [pytest.param(p, marks=pytest.mark.ci) if p[0] in LONG else p for p in PAGES],
+    ids=lambda pages: pages[0],
+)
 def test_code_runs(pages):
     if "docs/first_fit.md" in pages:
         pytest.importorskip("pandas")

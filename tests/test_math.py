@@ -183,3 +183,8 @@ def test_kronecker_solves():
         np.testing.assert_allclose(
             value(solve(Ks, m[:, 0]))[:, 0], linalg.solve(np.kron(*Ks), m[:, 0]), rtol=1e-10
         )
+
+
+def test_only_numbers_are_combined():
+    with pytest.raises(TypeError, match="cartesian: array 1 must be numbers, got"):
+        math.cartesian([1.0, 2.0], ["a", "b"])

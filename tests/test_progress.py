@@ -2,6 +2,7 @@ import logging
 import re
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import vibayes as vb
 from vibayes import progress
 from vibayes.inference.loop import passes_over_data
+from vibayes.model.passes import LocalSums
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +124,23 @@ def test_what_is_part_of_something_else_is_shown_with_it_or_not_at_all(view):
             assert whole.phase == "part"
         assert whole.phase == "whole"
         assert whole.limit == 3.0
+
+
+def test_what_fails_within_something_else_leaves_its_phase():
+    with progress.shown(False, "whole") as report:
+        with pytest.raises(KeyError), progress.shown(phase="part"):
+            raise KeyError
+        assert report.phase == "whole"
+
+
+def test_passes_over_all_rows_are_told():
+    with progress.shown(False, "weighing draws") as report:
+        parts = iter([[np.ones((2, 1))], [np.ones((2, 1))]])
+        rows = SimpleNamespace(passes=2, starts=lambda: [0, 2], partitions=lambda: parts)
+        texts = []
+        LocalSums(rows)(lambda *_: texts.append(report.text) or [np.zeros(1)], np.ones((1, 1)), [])
+    assert "weighing draws, pass 3 over the data (0% of the rows)" in texts[0]
+    assert "pass 3 over the data (50% of the rows)" in texts[-1]
 
 
 def test_bounds_of_something_else_are_not_shown():

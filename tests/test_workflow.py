@@ -114,6 +114,7 @@ def test_predictions_of_new_children(models, results):
     assert np.abs(drawn.mean(("chain", "draw")).values - expected).max() < 4 * error
 
 
+@pytest.mark.ci
 def test_agreement_with_nuts(models, results):
     trace = vb.sample(
         1000, tune=500, chains=2, model=models["both"], random_seed=1, progressbar=False

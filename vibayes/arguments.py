@@ -8,7 +8,7 @@ import inspect
 import numbers
 import types
 import typing
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, TypeVar
 
 import numpy as np
@@ -128,6 +128,59 @@ def shown(value: Any) -> str:
     except Exception:  # a repr of the user's
         text = f"a {type(value).__name__}"
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def chosen_names(
+    given: Any, known: Sequence[str], what: str, argument: str = "var_names"
+) -> list[str]:
+    """Return the names that were chosen, each once; all that there are if nothing was given.
+
+    Parameters
+    ----------
+    given
+        A name, several, or None.
+    known
+        The names to choose from.
+    what
+        What they are names of, for the message.
+    argument
+        Name of the argument, for the message; whose argument it is may come before it.
+
+    Raises
+    ------
+    TypeError
+        If something else is given.
+    ValueError
+        If nothing is chosen.
+    KeyError
+        If a name is unknown.
+    """
+    if given is None:
+        return list(known)
+    names = listed_names(given, argument)
+    if unknown := [name for name in names if name not in known]:
+        raise KeyError(f"{argument}: no {what} {unknown[0]!r}; there are {', '.join(known)}")
+    return names
+
+
+def listed_names(given: Any, argument: str) -> list[str]:
+    """Return a name, or several, as a list in which each is once.
+
+    Raises
+    ------
+    TypeError
+        If something else is given.
+    ValueError
+        If there is no name.
+    """
+    names = [given] if isinstance(given, str) else given
+    plain = isinstance(names, list | tuple | set | frozenset | dict) or hasattr(names, "tolist")
+    listed = list(names) if plain and getattr(names, "ndim", 1) == 1 else [None]
+    if not all(isinstance(name, str) for name in listed):
+        raise TypeError(f"{argument} must be a name, or a list of names, got {shown(given)}")
+    if not listed:
+        raise ValueError(f"{argument} must have a name at least, got {shown(given)}")
+    return list(dict.fromkeys(map(str, listed)))
 
 
 def behind_new(init: Callable[..., None]) -> Any:

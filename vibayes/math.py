@@ -20,7 +20,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes.arguments import check_whole
 from vibayes.distributions import dist_math
-from vibayes.numeric import of_numbers
+from vibayes.numeric import numeric_value, of_numbers
 from vibayes.ops.triangular import triangular_matrix
 
 __all__ = [
@@ -419,7 +419,7 @@ def cartesian(*arrays: Any) -> Any:
     """
     symbolic = builtins.any(isinstance(array, Variable) for array in arrays)
     xp, convert = (pt, pt.as_tensor_variable) if symbolic else (np, np.asarray)
-    tables = [convert(array) for array in arrays]
+    tables = [convert(numeric_value(v, f"cartesian: array {i}")) for i, v in enumerate(arrays)]
     tables = [table[:, None] if table.ndim == 1 else table for table in tables]
     before, after = 1, reduce(operator.mul, (table.shape[0] for table in tables))
     columns = []

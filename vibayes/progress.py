@@ -67,6 +67,8 @@ class Report:
         Loss of each iteration.
     passes : float
         Passes over the data in each iteration, zero if nobody counts them.
+    place : str
+        In which pass over the data this is, and where.
     is_counting : bool
         Whether iterations go on.
     verdict : str
@@ -81,6 +83,7 @@ class Report:
         self.done = self.total = 0
         self.losses: np.ndarray = np.zeros(0)
         self.passes = 0.0
+        self.place = ""
         self.is_counting = False
         self.verdict = ""
         self.is_done = False
@@ -109,9 +112,8 @@ class Report:
         open_ended = self.is_counting and not self.total
         counts = in_words(f"{self.done:,} iterations", self.counts) if open_ended else ""
         limit = "" if self.limit is None else f" of {self.limit:g} s"
-        return in_words(
-            self.prefix + self.phase, counts, self._bound, f"{self.seconds:.1f} s{limit}"
-        )
+        seconds = f"{self.seconds:.1f} s{limit}"
+        return in_words(self.prefix + self.phase, self.place, counts, self._bound, seconds)
 
     @property
     def summary(self) -> str:
@@ -136,6 +138,13 @@ def say(phase: str) -> None:
     """Say what is being done from now on, to whoever watches."""
     if (report := CURRENT.get()) is not None:
         report.phase = phase
+
+
+def passing(number: int, share: float | None = None) -> None:
+    """Tell which pass over the data this is, and which share of their rows it has behind it."""
+    if (report := CURRENT.get()) is not None:
+        rows = "" if share is None else f" ({share:.0%} of the rows)"
+        report.place = f"pass {number:,} over the data{rows}"
 
 
 def found(elbo: float) -> None:
@@ -179,8 +188,10 @@ def shown(
     if (outer := CURRENT.get()) is not None:
         before = outer.phase
         outer.phase, outer.limit = phase or before, limit or outer.limit
-        yield outer
-        outer.phase = before
+        try:
+            yield outer
+        finally:
+            outer.phase = before
         return
     report = Report(phase, limit)
     token = CURRENT.set(report)

@@ -45,7 +45,8 @@ def test_mass_below_the_lower_end():
         ({"mass": 1.5}, "mass must be between 0 and 1"),
         ({"upper": -1}, "lower must be below upper"),
         ({"init_guess": {}}, "init_guess names no parameter"),
-        ({"mass_below_lower": 0.3}, "more than 1 together"),
+        ({"lower": -1.0}, "between lower=-1.0 and upper=0.4"),
+        ({"mass_below_lower": 0.3}, "mass_below_lower must be at most 1 - mass = 0.2"),
         ({"fixed_params": {"beta": 1e6}, "init_guess": {"alpha": 1.0}}, "no parameters alpha"),
     ],
 )
@@ -53,3 +54,18 @@ def test_what_cannot_be_is_told(arguments, message):
     given = {"lower": 0.1, "upper": 0.4, "init_guess": {"alpha": 1, "beta": 10}, "mass": 0.8}
     with pytest.raises(ValueError, match=message):
         vb.find_constrained_prior(vb.Gamma, **{**given, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("distribution", "arguments", "message"),
+    [
+        (float, {}, "distribution must be a class, such as vb.Gamma, got <class 'float'>"),
+        (vb.Gamma, {"init_guess": {"shape": 1.0}}, "init_guess must be parameters of Gamma"),
+        (vb.Gamma, {"fixed_params": {"a": 1.0}}, "fixed_params must be parameters of Gamma"),
+        (vb.Gamma, {"init_guess": {"alpha": "1"}}, "init_guess: alpha must be a number, got '1'"),
+    ],
+)
+def test_what_is_no_parameter_is_told(distribution, arguments, message):
+    given = {"lower": 0.1, "upper": 0.4, "init_guess": {"alpha": 1.0, "beta": 10.0}}
+    with pytest.raises(TypeError, match=message):
+        vb.find_constrained_prior(distribution, **{**given, **arguments})

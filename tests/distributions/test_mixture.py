@@ -373,6 +373,7 @@ def built_from_others():
     ]
 
 
+@pytest.mark.ci
 def test_numba_agrees():
     """One compiled function for densities and gradients of what is built from others."""
     x, z = pt.vector("x", shape=(6,)), pt.matrix("z", shape=(3, 6))

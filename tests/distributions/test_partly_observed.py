@@ -122,3 +122,12 @@ def test_nothing_is_registered_where_a_name_is_taken():
         with pytest.raises(ValueError, match="initval and total_size are not for data"):
             vb.Normal("y", observed=[1.0, np.nan], total_size=10)
     assert list(model.named_vars) == ["y_observed"]
+
+
+@pytest.mark.parametrize("nothing", [np.nan, np.ma.masked])
+def test_a_number_that_is_missing_is_refused(nothing):
+    with (
+        vb.Model(),
+        pytest.raises(ImputationError, match="observed must be a number, got none"),
+    ):
+        vb.Normal("v", observed=nothing)

@@ -180,6 +180,7 @@ def test_path_derivative_vanishes_at_the_posterior(regression, rng):
             np.testing.assert_allclose(gradient, 0, atol=1e-9)
 
 
+@pytest.mark.ci
 def test_compiled_steps_are_those_of_numpy():
     check_compiled_steps(FullRank)
 

@@ -66,7 +66,7 @@ def compiled(flow, params, d, n):
     return pytensor.function([z], outputs, mode=EVALUATE_MODE)
 
 
-@pytest.mark.parametrize("d", [2, 3])
+@pytest.mark.parametrize("d", [pytest.param(2, marks=pytest.mark.ci), 3])
 def test_log_det_is_that_of_the_jacobian(flow, d):
     z = pt.vector("z", shape=(d,))
     moved, log_det = flow.forward(z, constants(far_params(flow, d)))
@@ -167,13 +167,10 @@ def test_starts_near_the_identity_and_can_leave_it(flow, d):
     assert any((g != 0).any() for g in grads) or (flow.short_name, d) == ("hh", 1)
 
 
-@pytest.mark.parametrize("size", [0.0, 1e-3, 1e3])
-def test_gradients_are_finite(flow, size, request):
+def test_gradients_are_finite(flow):
     """At parameters and points of all sizes, zero for one."""
     d = 3
     params = far_params(flow, d)
-    if flow.short_name not in ("scale", "full_affine"):  # exp(1000) cannot be represented
-        params = {k: size * v for k, v in params.items()}
     variables = {k: pt.as_tensor(np.asarray(v)).type(name=k) for k, v in params.items()}
     z = pt.matrix("z", shape=(4, d))
     moved, log_det = flow.forward(z, variables)
@@ -181,9 +178,13 @@ def test_gradients_are_finite(flow, size, request):
         moved.sum() + log_det.sum(), [z, *variables.values()], disconnected_inputs="ignore"
     )
     points = np.array([[0.0] * d, [5.0, -5.0, 5.0], [1e-8] * d, [1e6, -1e6, 30.0]])
-    givens = {z: points} | {variables[k]: v for k, v in params.items()}
-    for value in evaluate([moved, log_det, *grads], givens):
-        assert np.isfinite(value).all()
+    inputs, outputs = [z, *variables.values()], [moved, log_det, *grads]
+    function = pytensor.function(inputs, outputs, mode=EVALUATE_MODE, on_unused_input="ignore")
+    for size in (0.0, 1e-3, 1e3):
+        if flow.short_name in ("scale", "full_affine"):
+            size = 1.0  # exp(1000) cannot be represented
+        for value in function(points, *(size * v for v in params.values())):
+            assert np.isfinite(value).all(), size
 
 
 def test_float32(flow, float32):

@@ -208,3 +208,11 @@ def test_what_is_wrong_is_told():
         vb.gp.HSGP(m=[5, 5], c=1.5, cov_func=function())
     with pytest.raises(ModelError, match="cov_func must be Periodic"):
         vb.gp.HSGPPeriodic(m=5, cov_func=function())
+
+
+@pytest.mark.parametrize("kind", [vb.gp.Latent, vb.gp.Marginal, vb.gp.MarginalSparse, vb.gp.SVGP])
+def test_what_is_no_mean_and_no_covariance_is_refused(kind):
+    with pytest.raises(TypeError, match=f"{kind.__name__}: mean_func must be"):
+        kind(mean_func=1.0)
+    with pytest.raises(TypeError, match=f"{kind.__name__}: cov_func must be"):
+        kind(cov_func=vb.gp.cov.ExpQuad)

@@ -24,6 +24,7 @@ import vibayes as vb
 from vibayes.arguments import accepts
 from vibayes.backend.modes import evaluate
 from vibayes.backend.seeds import random_generators
+from vibayes.inference.calibration import Calibration
 
 DATA = np.array([0.5, 1.5, 1.0, 2.0])
 REQUIRED = inspect.Parameter.empty
@@ -93,6 +94,12 @@ def approx():
 @cache
 def judged():
     return vb.fit(method="auto", model=model(), random_seed=1, progressbar=False)
+
+
+@cache
+def calibration():
+    ranks = np.random.default_rng(1).integers(0, 10, size=(20, 2))
+    return Calibration(ranks, ("x[0]", "x[1]"), 9, None)
 
 
 @cache
@@ -339,7 +346,7 @@ FUNCTIONS = {
     "plot_families": {"approx": judged},
     "plot_loss": {"approx": DATA},
     "plot_posterior": {"data": posterior},
-    "plot_ranks": {"calibration": None},
+    "plot_ranks": {"calibration": calibration},
     "plot_verdict": {"approx": judged},
     "sample": {"draws": 2, "tune": 2, "chains": 1, "model": model, "backend": "py"},
     "sample_approx": {"approx": approx, "draws": 2},
@@ -540,6 +547,8 @@ def result_of(value):
 
 # -- targets --------------------------------------------------------------------------------------
 
+IMPUTED = "missing values that became free variables"
+OBSERVED_ONLY = "DiracDelta", "HurdleGamma", "HurdleLogNormal"  # they cannot be free
 NUMBERS = "numbers"
 TENSOR = "numbers, complex ones too"
 SEED = "seed"
@@ -559,7 +568,7 @@ BY_NAME = {
     "data": NUMBERS,
     "against": vb.Model,
     "calibration": vb.Model,
-    "client": vb.Model,
+    "client": vb.Model | bool,
     "columns": vb.Model,
     "dataset": vb.Model,
     "idata": vb.Model,
@@ -706,9 +715,13 @@ def targets_of_distribution(cls):
 
         def in_model(value, argument=argument):
             given = {"name": "v", **made(ways[0]), argument: value}
+            if cls.__name__ in OBSERVED_ONLY:
+                given.setdefault("observed", 1.0)
             with vb.Model(coords={"row": [1, 2]}) as made_in:
                 rv = cls(given.pop("name"), **given)
-            return made_in.rvs_to_values[rv] if argument == "observed" else None
+            if argument != "observed":
+                return None
+            return made_in.rvs_to_values.get(rv, IMPUTED)
 
         yield Target(cls.__name__, argument, kind, in_model, argument != "name")
 

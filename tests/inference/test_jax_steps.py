@@ -427,6 +427,7 @@ print("equal")
 """
 
 
+@pytest.mark.ci
 def test_two_devices_draw_from_their_own_rows_and_move_none():
     check_on_two_devices(SHARED_BATCHES)
 

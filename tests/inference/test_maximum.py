@@ -44,3 +44,10 @@ def test_what_has_no_gradient_is_told():
         vb.Poisson("n", 3.0)
         with pytest.raises(ModelError, match="'n' is discrete"):
             vb.find_MAP()
+
+
+def test_an_unknown_solver_is_told():
+    with vb.Model():
+        vb.Normal("x")
+        with pytest.raises(ValueError, match=r"method must be one of L-BFGS-B, .* 'adam'"):
+            vb.find_MAP("adam")

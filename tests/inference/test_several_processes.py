@@ -103,6 +103,7 @@ def with_split(code, split, methods):
     return code.replace("SPLIT", repr(split)).replace("METHODS", repr(methods))
 
 
+@pytest.mark.ci
 def test_two_processes_with_unequal_rows_give_the_losses_of_one():
     code = MODEL + SAME + JUDGED + REFUSED + "print('equal')\n"
     check(with_split(code, [13], {"advi": 30}), 2)

@@ -59,7 +59,11 @@ def test_observed_variables_are_conditioned_on(model):
     [
         (lambda m: vb.do(m, {"x": [1, 2, 3]}), ShapeError, r"'x' has shape \(2,\)"),
         (lambda m: vb.do(m, {"q": 1}), KeyError, "no variable 'q'"),
-        (lambda m: vb.do(m, {vb.Normal.dist(): 1}), KeyError, "no variable of the model"),
+        (
+            lambda m: vb.do(m, {vb.Normal.dist(): 1}),
+            KeyError,
+            r"no variable .* of the model",
+        ),
         (lambda m: vb.do(m, {"x": m.x + 1}), ModelError, "depends on that variable"),
         (lambda m: vb.do(m, {}), ValueError, "names no variable"),
         (lambda m: vb.do(m, {"x": 1.0}, prune_vars=True), ModelError, "observed variables"),

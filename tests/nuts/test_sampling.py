@@ -56,6 +56,7 @@ def test_moments(known, seed):
     assert_moments(trace.posterior["mu"].values, mean, sd)
 
 
+@pytest.mark.ci
 def test_transformed_variables_of_several_elements():
     with vb.Model():
         vb.Gamma("rate", 3, 2, shape=2)
@@ -279,6 +280,7 @@ def test_infinite_log_density_names_the_variable():
         vb.sample(model=model)
 
 
+@pytest.mark.ci
 def test_divergences_are_reported():
     with vb.Model():
         v = vb.Normal("v", 0, 3)
@@ -287,6 +289,7 @@ def test_divergences_are_reported():
             vb.sample(300, tune=300, random_seed=1, progressbar=False)
 
 
+@pytest.mark.ci
 def test_chains_that_disagree_are_reported():
     with vb.Model() as model:
         x = vb.Flat("x", shape=2)
@@ -326,6 +329,7 @@ def test_an_interruption_returns_the_draws_so_far(known):
 # -- convergence ----------------------------------------------------------------------------------
 
 
+@pytest.mark.ci
 def test_the_page_on_nuts_runs():
     page = (Path(__file__).parents[2] / "docs/nuts.md").read_text()
     for block in re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE):

@@ -79,6 +79,7 @@ def test_what_is_not_positive_definite_gives_no_numbers(p):
         assert np.isnan(x[..., :3]).all()
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("p", [pytest.param(None, marks=pytest.mark.slow), 2])
 def test_numba_says_what_numpy_says(rng, p):
     values = [kept(matrix(rng, p), p), *rng.normal(size=(2, N))]

@@ -50,6 +50,7 @@ CLOUDS = {
 }
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("cloud", CLOUDS)
 def test_numba_agrees(in_numba, rng, cloud):
     X = CLOUDS[cloud](rng)
@@ -69,6 +70,7 @@ def test_numba_agrees(in_numba, rng, cloud):
     np.testing.assert_allclose(found_imq, expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.ci
 def test_numba_says_nan_of_nan(in_numba):
     X = np.array([[0.0], [np.nan], [1.0], [np.inf]])
     median, found, _ = in_numba(X, np.ones_like(X))
@@ -76,6 +78,7 @@ def test_numba_says_nan_of_nan(in_numba):
     assert np.isnan(found).all()
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("n", [400, 401])
 @pytest.mark.parametrize("kind", ["two modes", "sorted", "few values", "one outlier"])
 def test_large_median_in_numba(in_numba, rng, n, kind):
@@ -92,6 +95,7 @@ def test_large_median_in_numba(in_numba, rng, n, kind):
     assert in_numba(X[:, None], X[:, None])[0] == pytest.approx(np.median(everything), rel=1e-13)
 
 
+@pytest.mark.ci
 def test_far_particles_in_numba(in_numba, rng):
     """Where the kernel underflows, it is nothing beside what does not."""
     X = np.linspace(0, 1e4, 50)[:, None] ** 2

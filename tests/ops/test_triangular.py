@@ -53,6 +53,7 @@ def test_an_operation_takes_vectors_and_matrices_only():
         lower_product(pt.vector(), pt.tensor3())
 
 
+@pytest.mark.ci
 def test_numba_gives_what_numpy_gives(rng):
     d = 7
     packed = pt.vector("packed", shape=(d * (d + 1) // 2,))

@@ -92,7 +92,7 @@ def test_nested_names():
 
 
 def test_unknown_variable(model):
-    with pytest.raises(KeyError, match="no 'nu'; it has county_idx, mu"):
+    with pytest.raises(KeyError, match="no variable of the model 'nu'; there are county_idx, mu"):
         vb.model_to_graphviz(model, var_names=["nu"])
 
 

@@ -3,7 +3,7 @@ import pytest
 import xarray as xr
 
 import vibayes as vb
-from vibayes.exceptions import ModelError
+from vibayes.exceptions import ModelError, ShapeError
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +72,12 @@ def test_expressions_of_all_draws(model, draws):
         vb.vectorize_over_posterior([model.y], draws, [model.mu], allow_rvs_in_graph=False)
     with pytest.raises(KeyError, match="no draws of 'y'"):
         vb.vectorize_over_posterior([model.y], draws.posterior, [model.y])
+
+
+def test_draws_that_are_not_as_many_of_each_variable_are_told():
+    with vb.Model():
+        vb.Normal("x")
+        with pytest.raises(ShapeError, match=r"prior must be arrays .* 'x' of 3 draws, 'y' of 2"):
+            vb.to_inference_data(prior={"x": np.ones(3), "y": np.ones(2)})
+        with pytest.raises(ShapeError, match=r"posterior_predictive must be .* 'x' of None"):
+            vb.to_inference_data(posterior_predictive={"x": 1.0})

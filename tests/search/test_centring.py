@@ -112,6 +112,7 @@ def test_where_nothing_is_finite_coordinates_stay(rng):
     assert informed(target, about(target), rng) is target.coordinates
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("seed", seeds(3))
 def test_a_hierarchy_of_unequal_groups_is_nearly_normal(seed):
     """The moments of tau by quadrature; neither centred nor non-centred coordinates would do."""

@@ -183,12 +183,13 @@ def svgd_approx(model):
 
 
 @pytest.mark.parametrize("seed", range(1, 4))
-def test_svgd_finds_both_modes(model, seed):
+def test_svgd_finds_both_modes(model, svgd_approx, seed):
     """How many particles are in a mode is a matter of the start.
 
     Forty percent of it lie below 0.1, and few cross the valley.
     """
-    x = svgd_fit(model, seed).sample(2000, random_seed=seed).posterior["x"].values.flatten()
+    approx = svgd_approx if seed == 1 else svgd_fit(model, seed)
+    x = approx.sample(2000, random_seed=seed).posterior["x"].values.flatten()
     assert 0.3 < (x < 0.1).mean() < 0.45
     for mode, low, high in [(-0.3, -0.6, 0.1), (0.5, 0.1, 0.8)]:
         near = x[(low < x) & (x < high)]
@@ -201,6 +202,7 @@ def test_svgd_finds_both_modes(model, seed):
     assert density[4] > 5 * density[2]
 
 
+@pytest.mark.ci
 def test_a_longer_run_brings_in_the_stragglers(model):
     """By then var(x²) is what it should be, but for the masses of the modes."""
     x = svgd_fit(model, 1, 2000).histogram.get_value()[:, 0]
@@ -273,7 +275,7 @@ def test_expressions_of_advi(model):
 
 @pytest.mark.parametrize(
     ("n_particles", "backend", "n", "more"),
-    [(100, "py", 20, 150), pytest.param(500, None, 100, 400, marks=pytest.mark.slow)],
+    [(60, "py", 15, 120), pytest.param(500, None, 100, 400, marks=pytest.mark.slow)],
     ids=["small", "as in the text"],
 )
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])

@@ -36,6 +36,7 @@ def test_gamma_model():
         assert draws.std() == pytest.approx(sd, rel=0.2)
 
 
+@pytest.mark.ci
 def test_mixture_and_its_expressions():
     """The same notebook, "Basic setup"; a chain seldom crosses from one mode to the other."""
     with vb.Model() as model:
@@ -58,6 +59,7 @@ def test_mixture_and_its_expressions():
     assert upper.std() == pytest.approx(0.1, abs=0.02)
 
 
+@pytest.mark.ci
 def test_comparison_with_a_fit():
     """The API page's comparison of VI and MCMC, with ArviZ."""
     import arviz as az

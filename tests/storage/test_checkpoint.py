@@ -592,6 +592,7 @@ def run_kills(*arguments):
     return done.stdout
 
 
+@pytest.mark.ci
 @pytest.mark.skipif(sys.platform == "win32", reason="processes are forked and killed")
 def test_killed_fits_end_as_others_do():
     told = run_kills("--count", 3, "--cases", "without_replacement;stream;save nc")

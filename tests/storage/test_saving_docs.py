@@ -4,9 +4,12 @@ import re
 import warnings
 from pathlib import Path
 
+import pytest
+
 PAGE = Path(__file__).parents[2] / "docs" / "saving.md"
 
 
+@pytest.mark.ci
 def test_code_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace = {}

@@ -10,6 +10,7 @@ from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import chosen_names
 from vibayes.backend.modes import evaluate
 from vibayes.context import modelcontext
 from vibayes.distributions.continuous import Normal
@@ -37,7 +38,7 @@ def prior_of(
         raise ModelError("as_prior: the open model is the one that was fitted; open a new one")
     if any(group.local for group in approx.groups):
         raise ModelError("as_prior: local variables exist for a minibatch only")
-    chosen = chosen_names(model, var_names)
+    chosen = free_names(model, var_names)
     values = [model.rvs_to_values[model[n]] for n in chosen]
     expressions = model.replace_rvs_by_values([model[n] for n in chosen])
     others = set(model.value_vars) - set(values)
@@ -63,14 +64,12 @@ def prior_of(
     return found
 
 
-def chosen_names(model: Model, var_names: str | Collection[str] | None) -> list[str]:
+def free_names(model: Model, var_names: str | Collection[str] | None) -> list[str]:
     """Return the names of free variables, in the order of the model."""
     names = [rv.name for rv in model.free_RVs]
-    given = [var_names] if isinstance(var_names, str) else var_names or names
-    full = {n if n in names else model.name_for(n) for n in given}
-    if unknown := sorted(full - set(names)):
-        raise KeyError(f"var_names: no free variable {unknown[0]!r}; there are {', '.join(names)}")
-    return [n for n in names if n in full]
+    short = {n: f for f in names for n in (f, f.rpartition("::")[2])}
+    wanted = {short[n] for n in chosen_names(var_names, list(short), "free variable")}
+    return [n for n in names if n in wanted]
 
 
 def moments(

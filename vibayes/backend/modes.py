@@ -14,6 +14,7 @@ from pytensor.link.jax.linker import JAXLinker
 from pytensor.link.vm import VMLinker
 
 from vibayes import interrupts
+from vibayes.arguments import shown
 from vibayes.backend.jax import jax_devices
 from vibayes.backend.numba import checked_passes
 from vibayes.backend.numba_linker import numba_mode
@@ -121,7 +122,7 @@ def resolve_steps_mode(
         return jax_devices(device, devices)
     for name, value in {"device": device, "devices": devices}.items():
         if value is not None:
-            raise ValueError(f"{name}={value!r} is for backend='jax', which was not asked for")
+            raise ValueError(f"{name}={shown(value)} is for backend='jax', which was not asked for")
     if mode is None and backend not in (None, *BACKENDS):
         known = ", ".join(map(repr, ("jax", *BACKENDS)))
         raise ValueError(f"{argument} must be one of {known}, got {backend!r}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytensor
 
-__all__ = ["EXACT_ARITHMETIC", "WITHOUT_TRACES"]
+__all__ = ["EXACT_ARITHMETIC", "WITHOUT_C", "WITHOUT_TRACES"]
 
 
 class Setting:
@@ -49,3 +49,4 @@ EXACT_ARITHMETIC = Setting("numba__fastmath", False)
 # PyTensor notes for each node of a graph which lines of code have made it, which takes a tenth of
 # the time of making it. Those are lines of ours.
 WITHOUT_TRACES = Setting("traceback__limit", 0)
+WITHOUT_C = Setting("cxx", "")  # the C compiler

@@ -58,7 +58,7 @@ def get_data(filename: str) -> BytesIO:
     if filename.removesuffix(".csv") not in NAMES or not filename.endswith(".csv"):
         known = ", ".join(f"{name}.csv" for name in NAMES)
         raise ValueError(
-            f"no file {filename!r}; there are {known}. Other data have to be read from where they "
-            f"are"
+            f"get_data: filename must be one of {known}, got {filename!r}: other data have to be "
+            f"read from where they are"
         )
     return BytesIO((files(__name__) / filename).read_bytes())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytensor
 import pytensor.tensor as pt
 from scipy.optimize import least_squares
 
-from vibayes.arguments import check_arguments, check_real
+from vibayes.arguments import check_arguments, check_real, shown
 from vibayes.backend.modes import EVALUATE_MODE
 from vibayes.distributions.base import Distribution, distribution_of
 from vibayes.distributions.constraints import positive
@@ -73,6 +74,14 @@ def find_constrained_prior(
     >>> {name: round(value, 2) for name, value in found.items()}
     {'alpha': 3.09, 'beta': 12.79}
     """
+    if not (isinstance(distribution, type) and issubclass(distribution, Distribution)):
+        raise TypeError(
+            f"find_constrained_prior: distribution must be a class, such as vb.Gamma, got "
+            f"{shown(distribution)}"
+        )
+    check_parameters(distribution, init_guess, "init_guess")
+    check_parameters(distribution, fixed_params or {}, "fixed_params")
+    lower, upper = (check_real(v, n, finite=False) for n, v in (("lower", lower), ("upper", upper)))
     mass = check_real(mass, "mass", above=0)
     if not mass < 1:
         raise ValueError(f"mass must be between 0 and 1, got {mass}")
@@ -84,7 +93,9 @@ def find_constrained_prior(
     if mass_below_lower is not None:
         below = check_real(mass_below_lower, "mass_below_lower", least=0)
     if below + mass > 1:
-        raise ValueError(f"mass_below_lower and mass are more than 1 together: {below} and {mass}")
+        raise ValueError(
+            f"mass_below_lower must be at most 1 - mass = {1 - mass:.4g}, got {mass_below_lower}"
+        )
     names = list(init_guess)
     logs = [distribution.constraints.get(name) is positive for name in names]
     start = [np.log(v) if log else v for v, log in zip(init_guess.values(), logs, strict=True)]
@@ -114,10 +125,25 @@ def find_constrained_prior(
     if not max(missed) < TOLERANCE:
         raise ValueError(
             f"no parameters {', '.join(names)} of {distribution.__name__} put {mass} of its mass "
-            f"between {lower} and {upper} and {below:.4g} below; the closest ones put "
+            f"between lower={lower} and upper={upper} and {below:.4g} below; the closest ones put "
             f"{found[0]:.4g} and {found[1]:.4g}. Try another init_guess, or fewer fixed_params."
         )
     return {**dict(zip(names, values(solution.x), strict=True)), **dict(fixed_params or {})}
+
+
+def check_parameters(
+    distribution: type[Distribution], given: Mapping[str, float], argument: str
+) -> None:
+    """Raise if some parameters are none of a distribution, or no numbers."""
+    label = f"find_constrained_prior: {argument}"
+    known = [name for name in signature(distribution.__init__).parameters if name != "self"]
+    for name, value in given.items():
+        if name not in known:
+            raise TypeError(
+                f"{label} must be parameters of {distribution.__name__}, which are "
+                f"{', '.join(known)}, got {shown(name)}"
+            )
+        check_real(value, f"{label}: {name}")
 
 
 def masses(

@@ -230,7 +230,7 @@ class Joint:
 def check_scale(scale: Any) -> float | TensorVariable:
     """Return a factor as a number or as a scalar variable."""
     if isinstance(scale, Variable):
-        if scale.type.ndim:
+        if getattr(scale.type, "ndim", None) != 0:
             raise ShapeError(f"cost_part_grad_scale must be a scalar, got {scale.type}")
         return scale
     return check_real(scale, "cost_part_grad_scale", least=0)

@@ -11,6 +11,7 @@ from pytensor.graph.basic import Variable
 from pytensor.tensor.linalg import cholesky, solve_triangular
 from pytensor.tensor.variable import TensorVariable
 
+from vibayes.arguments import check_arguments
 from vibayes.backend.modes import evaluate
 from vibayes.context import modelcontext
 from vibayes.distributions.multivariate import MvNormal
@@ -46,6 +47,7 @@ class Process:
         The covariance.
     """
 
+    @check_arguments
     def __init__(
         self, *, mean_func: Mean | None = None, cov_func: Covariance | None = None
     ) -> None:

@@ -39,6 +39,7 @@ class MarginalApprox(Marginal):
         The covariance.
     """
 
+    @check_arguments
     def __init__(
         self,
         approx: str = "VFE",

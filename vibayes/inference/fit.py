@@ -76,7 +76,9 @@ def fit(
         :class:`vibayes.SingleGroupApproximation`.
     client : distributed.Client, optional
         A Dask cluster, on whose workers the rows of the data are kept and summed over: for fits
-        that need no steps of an optimizer. See ``docs/large_data.md``.
+        that need no steps of an optimizer. By default Dask's current client, if there is one, for
+        data that are not in memory or of more than 500,000 values; False is this process. See
+        ``docs/large_data.md``.
     memory_limit
         Bytes that passes over data that are read may take, 1 GiB by default.
     **kwargs

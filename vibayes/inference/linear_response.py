@@ -11,7 +11,7 @@ import pytensor
 
 from vibayes.approximations.base import Approximation
 from vibayes.approximations.full_rank import FullRank
-from vibayes.arguments import check_arguments, check_whole
+from vibayes.arguments import check_arguments, check_whole, chosen_names
 from vibayes.backend.modes import evaluate
 from vibayes.backend.seeds import as_seed_sequence, new_generator
 from vibayes.exceptions import ModelError
@@ -186,12 +186,10 @@ def linear_response(
 def places_of(model: Model, var_names: str | Collection[str] | None) -> np.ndarray:
     """Return where the elements of free variables lie in the flat vector, in model order."""
     names = [rv.name for rv in model.free_RVs]
-    chosen = [var_names] if isinstance(var_names, str) else var_names or names
-    if unknown := [n for n in chosen if n not in names]:
-        raise KeyError(f"var_names: no free variable {unknown[0]!r}; there are {', '.join(names)}")
+    chosen = chosen_names(var_names, names, "free variable")
     sizes = [int(np.prod(v.type.shape, dtype=int)) for v in model.value_vars]
     ends = np.cumsum([0, *sizes])
-    parts = [np.arange(ends[i], ends[i + 1]) for i, name in enumerate(names) if name in set(chosen)]
+    parts = [np.arange(ends[i], ends[i + 1]) for i, name in enumerate(names) if name in chosen]
     return np.concatenate(parts)
 
 

@@ -19,6 +19,7 @@ from vibayes.approximations.full_rank import FullRank
 from vibayes.arguments import check_arguments
 from vibayes.backend.plain import PlainFunction
 from vibayes.backend.seeds import as_seed_sequence, new_generator
+from vibayes.context import modelcontext
 from vibayes.exceptions import ApproximationWarning, ModelError, ShapeError
 from vibayes.families.base import check_continuous
 from vibayes.importance import has_good_tail
@@ -197,7 +198,10 @@ def fit_many(
     """
     check_client(client)
     if not isinstance(model, Model):
-        models = list(model) if isinstance(model, Sequence) else [model]
+        models = list(model) if isinstance(model, list | tuple) else [model]
+        if not models:
+            raise ValueError("fit_many: model must be a model, or a list of them, got an empty one")
+        models = [modelcontext(m) for m in models]
         seeds = as_seed_sequence(random_seed).spawn(len(models))
         pairs = zip(models, seeds, strict=True)
         return [fit(method=method, model=m, random_seed=s, **options) for m, s in pairs]

@@ -26,6 +26,12 @@ from vibayes.predictive.whole import groups_of_data
 
 __all__ = ["find_MAP"]
 
+# those of SciPy that need no second derivatives
+SOLVERS = (
+    *("L-BFGS-B", "BFGS", "CG", "Newton-CG", "TNC", "SLSQP", "trust-constr"),
+    *("Nelder-Mead", "Powell"),
+)
+
 
 @check_arguments
 def find_MAP(
@@ -97,6 +103,8 @@ def find_MAP(
     np.float64(1.99)
     """
     model = modelcontext(model)
+    if method.lower() not in map(str.lower, SOLVERS):
+        raise ValueError(f"find_MAP: method must be one of {', '.join(SOLVERS)}, got {method!r}")
     check_continuous(model, model.free_RVs)
     if model.has_streams:
         raise ModelError("find_MAP: data are read from a stream, they are not in memory")

@@ -12,7 +12,8 @@ from vibayes.approximations.full_rank import FullRank
 from vibayes.approximations.low_rank import LowRank
 from vibayes.approximations.mean_field import MeanField
 from vibayes.approximations.normalizing_flow import NormalizingFlow
-from vibayes.arguments import check_arguments
+from vibayes.arguments import check_arguments, shown
+from vibayes.context import modelcontext
 from vibayes.families.base import Group
 from vibayes.families.normalizing_flow import DEFAULT_FLOW
 from vibayes.flows import Flow
@@ -376,7 +377,15 @@ def in_either_order(
     if local_rv is not None and not isinstance(local_rv, Mapping):
         if model is not None:
             if "random_seed" in options:
-                raise TypeError(f"NFVI: model is given twice, as {local_rv!r} and as {model!r}")
+                raise TypeError(
+                    f"NFVI: model is given twice, as {shown(local_rv)} and as {shown(model)}"
+                )
             options = options | {"random_seed": model}
-        return None, local_rv, options
+        try:
+            return None, modelcontext(local_rv), options
+        except TypeError:
+            raise TypeError(
+                f"NFVI: local_rv must be a dict of random variables, or a model, got "
+                f"{shown(local_rv)}"
+            ) from None
     return local_rv, model, options

@@ -196,7 +196,7 @@ class SearchMethod(Method):
                 'method="fullrank_advi"'
             )
         self.model.check_shapes()
-        if self.model.has_streams or computing_now().client is not None:
+        if self.model.has_streams or computing_now().is_asked:
             check_goes_by_rows(self.model, f'method="{self.short_name}"')
         mode = resolve_steps_mode(backend, None, device, devices)
         budget = make_budget(max_seconds, max_steps)

@@ -112,7 +112,13 @@ class ImplicitGradient(Inference):
         own = dict(model=model, start=start, start_sigma=start_sigma, random_seed=random_seed)
         make: Callable[..., Operator] = estimator  # of Stein's kind, which takes a kernel
         approx = given_or_new(approx, FullRank, **own)
-        if not isinstance(made := make(approx, kernel, **kwargs), Operator):
+        try:
+            made: Any = make(approx, kernel, **kwargs)
+        except TypeError:
+            if isinstance(estimator, type):
+                raise
+            made = None
+        if not isinstance(made, Operator):
             raise TypeError(f"estimator must be a class of objectives, got {shown(estimator)}")
         super().__init__(made)
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from vibayes import interrupts
+from vibayes import interrupts, progress
+from vibayes.arguments import shown
 from vibayes.backend.plain import PlainFunction
 from vibayes.model.passes import added, sum_of_partition
 from vibayes.streaming.partitions import OnDisk, Rows
@@ -26,8 +27,10 @@ MOST_READ_AT_ONCE = 64  # partitions of a task
 
 def check_client(client: Any) -> None:
     """Raise if something is no client of a Dask cluster."""
-    if client is not None and not all(hasattr(client, name) for name in ("submit", "gather")):
-        raise TypeError(f"client must be a dask.distributed.Client, got {client!r}")
+    if client is None or client is False:
+        return
+    if not all(hasattr(client, name) for name in ("submit", "gather")):
+        raise TypeError(f"client must be a dask.distributed.Client, or False, got {shown(client)}")
 
 
 class ClusterSums:
@@ -63,6 +66,7 @@ class ClusterSums:
         """Return the sum of each output of a function, (n,) or (n, d)."""
         client = self._client
         sent = self._sent(function)
+        progress.passing(self.passes + 1)
         values = client.submit(as_it_is, (stack, list(facts)), pure=False)
         futures = [
             client.submit(sum_of_parts, sent, values, part, pure=False) for part in self._parts

@@ -100,7 +100,9 @@ def Data(
     if is_left_on_disk(value, in_memory):
         return registered_on_disk(model, name, value, dims, coords, columns)
     if columns is not None:
-        raise TypeError(f"{label}: columns are those of a table on disk, got {columns!r}")
+        raise TypeError(
+            f"{label}: columns must be left out: they are for tables on disk, such as Parquet files"
+        )
     array = as_data_array(value, label)
     if infer_dims_and_coords:
         dims, coords = inferred_coords(value, name, array.ndim, dims, coords, label)

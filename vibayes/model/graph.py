@@ -9,6 +9,7 @@ from typing import Any
 from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import walk
 
+from vibayes.arguments import chosen_names
 from vibayes.distributions.base import distribution_of
 from vibayes.installing import missing
 from vibayes.model.dims import ModelDims
@@ -95,11 +96,7 @@ def nearest(roots: Sequence[Variable], named: dict[Variable, str]) -> Iterator[V
 
 def shown_names(edges: dict[str, list[str]], var_names: str | Sequence[str] | None) -> list[str]:
     """Return the names of the variables to show, in the order of the model."""
-    if var_names is None:
-        return list(edges)
-    if unknown := [name for name in var_names if name not in edges]:
-        raise KeyError(f"var_names: the model has no {unknown[0]!r}; it has {', '.join(edges)}")
-    wanted, open_names = set(), list(var_names)
+    wanted, open_names = set(), chosen_names(var_names, list(edges), "variable of the model")
     while open_names:
         name = open_names.pop()
         if name not in wanted:

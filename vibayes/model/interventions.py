@@ -80,7 +80,10 @@ def do(
     model = modelcontext(model)
     if not vars_to_interventions:
         raise ValueError("do: vars_to_interventions names no variable")
-    values = {named(model, v, "do"): value for v, value in vars_to_interventions.items()}
+    values = {
+        named(model, v, "do: vars_to_interventions"): value
+        for v, value in vars_to_interventions.items()
+    }
     rebuilding = Rebuilding(model, without=values)
     numbers: dict[Variable, SharedVariable] = {}
     for variable, value in values.items():
@@ -136,7 +139,10 @@ def observe(model: Model, vars_to_observations: Mapping[Any, Any]) -> Model:
     model = modelcontext(model)
     if not vars_to_observations:
         raise ValueError("observe: vars_to_observations names no variable")
-    values = {named(model, v, "observe"): value for v, value in vars_to_observations.items()}
+    values = {
+        named(model, v, "observe: vars_to_observations"): value
+        for v, value in vars_to_observations.items()
+    }
     if wrong := [v.name for v in values if v not in model.free_RVs]:
         raise ModelError(f"observe: {wrong[0]!r} is not a free variable of the model")
     rebuilding = Rebuilding(model)
@@ -158,11 +164,13 @@ def observe(model: Model, vars_to_observations: Mapping[Any, Any]) -> Model:
 
 def named(model: Model, variable: Any, label: str) -> TensorVariable:
     """Return a variable of a model that is given by name, or as it is."""
-    if isinstance(variable, str):
+    if isinstance(variable, str) and variable in model:
         return model[variable]
     if isinstance(variable, Variable) and variable in model.named_vars.values():
         return variable
-    raise KeyError(f"{label}: {shown(variable)} is no variable of the model, and no name of one")
+    raise KeyError(
+        f"{label}: no variable {shown(variable)} of the model; it has {', '.join(model.named_vars)}"
+    )
 
 
 def intervention(model: Model, variable: TensorVariable, value: Any) -> SharedVariable:

@@ -81,9 +81,9 @@ def marginalize(model: Model, rvs_to_marginalize: Any) -> Model:
     model = modelcontext(model)
     several = isinstance(rvs_to_marginalize, list | tuple)
     chosen = list(rvs_to_marginalize) if several else [rvs_to_marginalize]
-    variables = [named(model, v, "marginalize") for v in chosen]
+    variables = [named(model, v, "marginalize: rvs_to_marginalize") for v in chosen]
     if not variables:
-        raise ValueError("marginalize: rvs_to_marginalize names no variable")
+        raise ValueError("marginalize: rvs_to_marginalize must name a variable, got an empty list")
     for rv in variables:
         if rv not in model.free_RVs or not distribution_of(rv).discrete:
             raise ModelError(f"marginalize: {rv.name!r} is not a discrete free variable")

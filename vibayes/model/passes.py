@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from vibayes import interrupts
+from vibayes import interrupts, progress
 from vibayes.backend.plain import PlainFunction
 from vibayes.streaming.partitions import Rows
 
@@ -44,6 +45,8 @@ class Computing:
     ----------
     client : distributed.Client, optional
         A Dask cluster on whose workers the rows are; this process by default.
+    is_asked : bool
+        Whether it was asked for, so that rows go there however few they are.
     memory : int
         Bytes that rows and intermediate results may take in this process.
     kept : dict
@@ -52,6 +55,7 @@ class Computing:
     """
 
     client: Any = None
+    is_asked: bool = False
     memory: int = DEFAULT_MEMORY
     kept: dict[int, tuple[Any, Sums]] = field(default_factory=dict)
 
@@ -73,15 +77,36 @@ def computing_now() -> Computing:
 
 @contextmanager
 def computing(client: Any = None, memory: int | None = None) -> Iterator[None]:
-    """Compute passes in the block by a cluster, or within some memory."""
+    """Compute passes in the block by a cluster, or within some memory.
+
+    Parameters
+    ----------
+    client
+        The cluster; by default the current one of Dask, if there is one, and if what is computed
+        needs passes over data that are large or not in memory. False is this process.
+    memory
+        Bytes that passes may take.
+    """
     if client is None and memory is None and CURRENT.get(None) is not None:
         yield
         return
-    token = CURRENT.set(Computing(client, DEFAULT_MEMORY if memory is None else memory))
+    memory = DEFAULT_MEMORY if memory is None else memory
+    found = current_client() if client is None else client or None
+    token = CURRENT.set(Computing(found, bool(client), memory))
     try:
         yield
     finally:
         CURRENT.reset(token)
+
+
+def current_client() -> Any:
+    """Return Dask's current client: the last one that was made, or that of a ``with`` block."""
+    if (distributed := sys.modules.get("distributed")) is None:
+        return None
+    try:
+        return distributed.default_client()
+    except ValueError:
+        return None
 
 
 class Sums(Protocol):
@@ -124,8 +149,10 @@ class LocalSums:
     ) -> list[np.ndarray]:
         """Return the sum of each output of a function, (n,) or (n, d)."""
         total: list[np.ndarray] = []
-        for arrays in self.rows.partitions():
+        number, count = self.passes + 1, len(self.rows.starts())
+        for i, arrays in enumerate(self.rows.partitions()):
             interrupts.check()
+            progress.passing(number, i / count)
             total = added(total, sum_of_partition(function, stack, facts, arrays, threads()))
         return total
 

@@ -158,6 +158,10 @@ class Registration(ModelDims):
         if dims is not None:
             dims = self.normalize_dims(dims, values.ndim, label)
             self.check_lengths(values.shape, dims, label)
+        if not missing.ndim:
+            raise ImputationError(
+                f"{label}: observed must be a number, got none: left out, it makes a free variable"
+            )
         filled = pt.constant(np.where(missing, 0, values))
         dist.make_rv(self._batch_shape(dist, *shape_and_size, filled, label))
         try:

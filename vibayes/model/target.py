@@ -303,7 +303,7 @@ def goes_by_rows(model: Model) -> bool:
     """
     if model.has_streams:
         return True
-    if computing_now().client is None:
+    if not computing_now().is_asked:
         if data_size(model) <= MANY_NUMBERS or devices_of_densities() is not None:
             return False
     return model.compiled(("goes by rows", observed_shapes(model)), lambda: is_sum_over_rows(model))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vibayes.approximations.base import Approximation
-from vibayes.arguments import check_arguments, check_whole
+from vibayes.arguments import check_arguments, check_whole, listed_names
 from vibayes.backend.seeds import as_seed_sequence
 from vibayes.plots.axes import COLORS, density, import_pyplot, named_columns
 from vibayes.predictive.trace import posterior_of
@@ -78,7 +78,8 @@ def plot_approximation(
     (2, 2)
     """
     draws = check_whole(draws, "draws", least=100)
-    names = [var_names] if isinstance(var_names, str) else var_names
+    label = "plot_approximation: var_names"
+    names = None if var_names is None else listed_names(var_names, label)
     pyplot = import_pyplot("plot_approximation")
     own_seed, other_seed = as_seed_sequence(random_seed).spawn(2)
     own = chosen(columns_of(approx.sample(draws, own_seed), names), names, approx)

@@ -179,13 +179,13 @@ def model_to_networkx(
     KeyError
         If a variable is unknown.
     """
+    model = modelcontext(model)
+    edges = parents_of(model)
+    names = shown_names(edges, var_names)
     try:
         import networkx  # type: ignore[import-untyped]
     except ImportError:
         raise missing("model_to_networkx", "networkx") from None
-    model = modelcontext(model)
-    edges = parents_of(model)
-    names = shown_names(edges, var_names)
     graph = networkx.DiGraph(name=model.name)
     for name in names:
         kind, what = kind_of(model, model.named_vars[name])

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from vibayes.approximations.base import Approximation
-from vibayes.arguments import check_arguments
+from vibayes.arguments import check_arguments, listed_names
 from vibayes.posterior.generation import arviz_generation
 from vibayes.predictive.trace import posterior_of
 
@@ -46,6 +46,8 @@ def plot_posterior(
     """
     import arviz
 
+    if var_names is not None:
+        var_names = listed_names(var_names, "plot_posterior: var_names")
     trace = data.sample(1000) if isinstance(data, Approximation) else data
     posterior_of(trace, name="plot_posterior: data")
     if arviz_generation() == 0:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from vibayes.arguments import check_arguments, check_whole
+from vibayes.arguments import check_arguments, check_whole, shown
 from vibayes.inference.calibration import Calibration
 
 __all__ = ["plot_ranks"]
@@ -37,7 +37,9 @@ def plot_ranks(calibration: Any, bins: int = 20) -> Any:
         If matplotlib is missing: it comes with the extra ``plots``.
     """
     if not isinstance(calibration, Calibration):
-        raise TypeError(f"plot_ranks: calibration must be one of vb.calibrate, got {calibration!r}")
+        raise TypeError(
+            f"plot_ranks: calibration must be one of vb.calibrate, got {shown(calibration)}"
+        )
     bins = check_whole(bins, "bins", least=2, most=calibration.draws + 1)
     from matplotlib import pyplot as plt
     from scipy import stats

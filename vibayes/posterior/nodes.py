@@ -325,7 +325,7 @@ def as_size(size: Any) -> Any:
     if size is None:
         return None
     if isinstance(size, Variable):
-        if size.type.ndim or not size.type.dtype.startswith(("int", "uint")):
+        if getattr(size.type, "ndim", None) != 0 or not size.type.dtype.startswith(("int", "uint")):
             raise TypeError(f"size must be an integer scalar, got {size} of type {size.type}")
         return size
     return check_whole(size, "size", least=1)

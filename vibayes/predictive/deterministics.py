@@ -15,7 +15,7 @@ from vibayes.arguments import check_arguments
 from vibayes.backend.modes import mode_of_many
 from vibayes.backend.seeds import random_generators
 from vibayes.context import modelcontext
-from vibayes.exceptions import ModelError
+from vibayes.exceptions import ModelError, ShapeError
 from vibayes.model.core import Model
 from vibayes.posterior.arviz import dataset, inference_data
 from vibayes.predictive.choices import named_variables
@@ -162,10 +162,22 @@ def to_inference_data(
         groups["posterior"] = dataset(model, values, ("chain", "draw"))
     for name, draws in (("prior", prior), ("posterior_predictive", posterior_predictive)):
         if draws is not None:
-            arrays = {key: np.asarray(value)[None] for key, value in draws.items()}
+            arrays = drawn_arrays(draws, f"to_inference_data: {name}")
             groups[name] = dataset(model, arrays, ("chain", "draw"))
     groups = {name: relabelled(group, options) for name, group in groups.items()}
     return inference_data({**groups, **groups_of_data(model, "to_inference_data")})
+
+
+def drawn_arrays(draws: Mapping[str, Any], label: str) -> dict[str, np.ndarray]:
+    """Return arrays of draws with an axis of chains, of which there is one."""
+    arrays = {str(key): np.asarray(value)[None] for key, value in draws.items()}
+    lengths = {key: value.shape[1] if value.ndim > 1 else None for key, value in arrays.items()}
+    if None in lengths.values() or len(set(lengths.values())) > 1:
+        raise ShapeError(
+            f"{label} must be arrays whose first axis are the draws, as many of each variable, got "
+            f"{', '.join(f'{key!r} of {n} draws' for key, n in lengths.items())}"
+        )
+    return arrays
 
 
 @check_arguments

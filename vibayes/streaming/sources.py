@@ -210,7 +210,7 @@ def is_streamed(data: Any) -> bool:
     but do not hold their numbers (dask, zarr, h5py), paths, and functions.
     """
     if isinstance(data, str | Path):
-        return True
+        return data != ""
     if isinstance(data, Variable | type):
         return False
     return callable(data) or is_array_on_disk(data)

@@ -17,6 +17,7 @@ from vibayes.backend.jax import operations  # noqa: F401  (says how JAX runs som
 from vibayes.backend.jax.devices import double_precision
 from vibayes.backend.jax.keys import use_keys
 from vibayes.backend.jax.versions import register_jax_versions
+from vibayes.backend.settings import WITHOUT_C
 
 __all__ = ["jax_function", "lengths_of_parts", "not_for_jax"]
 
@@ -61,7 +62,8 @@ def rewritten_for_jax(
         list(outputs), dict(zip(inputs, known, strict=True)), rebuild_strict=False
     )
     fgraph = FunctionGraph(known, replaced, clone=True)
-    get_mode("JAX").optimizer.rewrite(fgraph)
+    with WITHOUT_C:
+        get_mode("JAX").optimizer.rewrite(fgraph)
     use_keys(fgraph)
     return fgraph
 

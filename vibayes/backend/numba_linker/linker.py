@@ -26,6 +26,7 @@ from vibayes.backend.numba import register_numba_versions
 from vibayes.backend.numba_linker.convert import is_call, write
 from vibayes.backend.numba_linker.split import split
 from vibayes.backend.numba_linker.writer import Value, Writer
+from vibayes.backend.rewriting import InterpretedRewrites
 from vibayes.backend.settings import EXACT_ARITHMETIC, WITHOUT_TRACES
 
 __all__ = ["OneFunctionLinker", "Repeated", "numba_mode"]
@@ -56,7 +57,7 @@ class OneFunctionLinker(NumbaLinker):
 def numba_mode() -> Mode:
     """Return PyTensor's numba mode with this linker."""
     register_numba_versions()
-    return Mode(OneFunctionLinker(), get_mode("NUMBA").provided_optimizer)
+    return InterpretedRewrites(OneFunctionLinker(), get_mode("NUMBA").provided_optimizer)
 
 
 def graph_function(
@@ -254,9 +255,9 @@ def in_parts(name: str, lines: Sequence[str], after: Sequence[str], w: Writer) -
     for own, arguments, body in functions:
         source = "\n".join([f"def {own}({arguments}):", *(INDENT + line for line in body)])
         function = compile_numba_function_src(source, own, {**helpers(), **w.scope})
-        code = [line.partition("  # ")[0] for line in body]
+        w.functions.append(source)
         w.scope[own] = numba_njit(function, fastmath=False, error_model="numpy")
-        w.keys.append(repr(code))
+        w.keys.append(repr(without_comments(body)))
     return calls
 
 
@@ -268,8 +269,8 @@ def compiled(name: str, arguments: Sequence[str], lines: Sequence[str], w: Write
     head = f"def {name}({', '.join(arguments)}):"
     key = None
     if config.numba__cache and None not in w.keys:
-        code = [line.partition("  # ")[0] for line in lines]  # names make no difference
-        key = sha256(repr((VERSION, head, code, w.keys)).encode()).hexdigest()
+        told = VERSION, head, without_comments(lines), w.keys  # names make no difference
+        key = sha256(repr(told).encode()).hexdigest()
     function = compile_numba_function_src(
         src="\n".join([head, *(INDENT + line for line in lines)]),
         function_name=name,
@@ -277,6 +278,7 @@ def compiled(name: str, arguments: Sequence[str], lines: Sequence[str], w: Write
         global_env={"__name__": __name__, **helpers(), **w.scope},
         cache_key=None if key is None else f"{key}_{name}_{__name__}",
     )
+    function.__source__ = "\n\n\n".join([*w.functions, function.__source__])
     return numba_njit(
         function,
         fastmath=False,
@@ -285,6 +287,11 @@ def compiled(name: str, arguments: Sequence[str], lines: Sequence[str], w: Write
         cache=key is not None,
         nogil=True,
     )
+
+
+def without_comments(lines: Sequence[str]) -> list[str]:
+    """Return what a compiler reads of lines."""
+    return [line.partition("  # ")[0] for line in lines]
 
 
 @cache

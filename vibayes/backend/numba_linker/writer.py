@@ -109,6 +109,7 @@ class Writer:
         self.targets: dict[Variable, tuple[Variable, Value]] = {}
         self.scope: dict[str, Any] = {}
         self.keys: list[str | None] = []
+        self.functions: list[str] = []  # sources of those that are written beside
         self.done: set[Apply] = set()
         self.node: Apply | None = None
         self._parts: dict[str, list[str]] = {"setup": [], "step": []}

@@ -26,6 +26,7 @@ from pytensor.tensor.type import tensor
 
 from vibayes.backend.numpy_linker.linker import NumpyLinker, graph_function
 from vibayes.backend.numpy_linker.stack import stack_scan
+from vibayes.backend.rewriting import InterpretedRewrites
 
 __all__ = ["inner_function", "inner_variables", "numpy_mode"]
 
@@ -52,7 +53,7 @@ QUERY = RewriteDatabaseQuery(
 @cache
 def numpy_mode() -> Mode:
     """Return the PyTensor mode that evaluates graphs with NumPy and compiles nothing."""
-    mode = Mode(NumpyLinker(), QUERY)
+    mode = InterpretedRewrites(NumpyLinker(), QUERY)
     return mode.register(
         (dfs_rewriter(inline_graph), 0.01),
         (stack_inner_graphs, 0.02),  # before the rewrites of scans
@@ -65,7 +66,7 @@ def simplifying_rewrites() -> GraphRewriter:
     query = RewriteDatabaseQuery(
         include=["ShapeOpt", "UnShapeOpt", "canonicalize"], exclude=["local_useless_switch"]
     )
-    mode = Mode(NumpyLinker(), query)
+    mode = InterpretedRewrites(NumpyLinker(), query)
     return mode.register((dfs_rewriter(inline_graph), 0.01)).optimizer
 
 
