@@ -40,6 +40,7 @@ def tangled():
     a, b = shared(np.arange(3.0), "a"), shared(np.ones(3), "b")
     c, d = shared(np.arange(6.0).reshape(2, 3), "c"), shared(np.zeros(2), "d")
     e, f = shared(2.0, "e"), shared(np.array([3.0]), "f")
+    g, h = shared(np.ones(2), "g"), shared(np.zeros(2), "h")
     data = pytensor.shared(np.linspace(0.1, 1, 7), name="data")
     scale = pt.exp(data).sum()  # of the data alone
     spread = pt.log(data)
@@ -50,6 +51,8 @@ def tangled():
         d: (c.sum(axis=1) + d) / scale,
         e: f[0] + spread.sum() * 0.1,
         f: pt.inc_subtensor(f[0], e) * 0.3,
+        g: h,
+        h: g,
     }
     loss = (a * b).sum() + e + (spread[:, None] * d).sum()
     return changes, loss, data
@@ -75,7 +78,7 @@ def test_the_source_names_variables_and_operations(tangled):
     first, _, rest = source.partition("for step")
     assert "math.log(" in first  # of the data alone: once
     assert "math.log(" not in rest
-    for name in "abcdef":
+    for name in "abcdefgh":
         assert re.search(rf" = state0\[.*  # {name}$", source, re.M)
     assert "  # Composite" in rest
     compile(source, "source", "exec")
