@@ -22,6 +22,7 @@ def elementwise(x, m, r, c, s, i, t):
     yield from (pt.switch(x > 0, x, s), pt.isnan(x), pt.isinf(1 / (x - x)), pt.eq(i, i[::-1]))
     yield from (pt.and_(x > 0, x < 1), ~(x > 0), i // 2, i % 2, -i, i + x, i / 2, x.astype("int32"))
     yield from (pt.gt(s, 0.0) * 2, s + 1, pt.arctan2(x, s), pt.reciprocal(p), t * r, t + m)
+    yield from ((s > 0) + (s < 1), (x > 0) * (s > 0), pt.xor(x > 0, s > 0), i & 3)
 
 
 def reductions(x, m, r, c, s, i, t):
@@ -131,7 +132,7 @@ def values(dtype, n=4):
     return one, strided
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("group", GROUPS)
 def test_values_are_those_of_numpy(group, dtype):
     inputs = variables(dtype)

@@ -179,11 +179,8 @@ def scalar_expression(node: Any, names: Sequence[str]) -> str | None:
         expression = EXPRESSIONS[kind].format(*names, one=literal(1, dtype))
     else:
         return None
-    natural = dtype in WHOLE and all(d == dtype for d in dtypes[kind is ps.Switch :])
-    if natural and dtype != "bool":
+    given = dtypes[1:] if kind is ps.Switch else dtypes
+    is_natural = dtype in WHOLE and all(d == dtype for d in given)
+    if is_natural and (dtype != "bool" or kind in (ps.AND, ps.OR, ps.XOR)):
         return expression
-    return (
-        as_dtype(f"({expression})", "", dtype)
-        if kind not in BETWEEN or dtype != "bool"
-        else (expression)
-    )
+    return as_dtype(f"({expression})", "", dtype)
