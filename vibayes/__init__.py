@@ -1,12 +1,7 @@
 """Variational inference on PyTensor: Bayesian models fitted in one compiled loop."""
 
 from vibayes import callbacks, datasets, distributions, gp, math, updates
-from vibayes.approximations.base import (
-    Approximation,
-    SingleGroupApproximation,
-    sample_approx,
-    sample_fits,
-)
+from vibayes.approximations.base import Approximation, sample_approx, sample_fits
 from vibayes.approximations.delta import AutoDelta
 from vibayes.approximations.empirical import Empirical
 from vibayes.approximations.full_rank import FullRank
@@ -14,6 +9,7 @@ from vibayes.approximations.gaussian_mixture import GaussianMixture
 from vibayes.approximations.low_rank import LowRank
 from vibayes.approximations.mean_field import MeanField
 from vibayes.approximations.normalizing_flow import NormalizingFlow
+from vibayes.approximations.single_group import SingleGroupApproximation
 from vibayes.backend.tables import accept_tables
 from vibayes.context import modelcontext
 from vibayes.datasets import get_data
@@ -125,7 +121,10 @@ from vibayes.inference.linear_response import LinearResponse, linear_response
 from vibayes.inference.many import ManyFits, fit_many
 from vibayes.inference.maximum import find_MAP
 from vibayes.inference.methods import ADVI, NFVI, FullRankADVI, KLqp, LowRankADVI
-from vibayes.inference.searches import AutoVI, LaplaceVI, MixtureVI, PathfinderVI
+from vibayes.inference.searches.auto import AutoVI
+from vibayes.inference.searches.laplace import LaplaceVI
+from vibayes.inference.searches.mixture import MixtureVI
+from vibayes.inference.searches.pathfinder import PathfinderVI
 from vibayes.inference.svgd import ASVGD, SVGD, ImplicitGradient, Stein
 from vibayes.loading import load
 from vibayes.model.core import Model

@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 import vibayes as vb
-from vibayes.approximations.base import SingleGroupApproximation
 from vibayes.approximations.full_rank import FullRank
+from vibayes.approximations.single_group import SingleGroupApproximation
 from vibayes.backend.modes import evaluate
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.families.full_rank import FullRankGroup

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-import vibayes as vb
 from vibayes.inference.sensible import Level, last_sensible
 
 
@@ -35,48 +34,3 @@ def test_the_level_follows_the_fit():
     assert not level.is_sensible(np.array(losses))  # nothing new
     losses += [1e6] * 100
     assert not level.is_sensible(np.array(losses))
-
-
-@pytest.fixture(scope="module")
-def regression():
-    rng = np.random.default_rng(1)
-    x = rng.normal(size=200)
-    with vb.Model() as model:
-        b = vb.Normal("b", 0, 10)
-        s = vb.HalfNormal("s", 5)
-        vb.Normal("y", b * x, s, observed=3 * x + rng.normal(size=200))
-    return model
-
-
-@pytest.mark.parametrize("callbacks", [[], [lambda approx, losses, i: None]], ids=["", "each step"])
-def test_a_fit_that_ran_away_can_go_on_from_where_it_was_sensible(regression, callbacks):
-    inference = vb.ADVI(model=regression, random_seed=1)
-    options = dict(backend="py", progressbar=False)
-    with pytest.raises(FloatingPointError, match="before the loss ran away"):
-        inference.fit(
-            2000, obj_optimizer=vb.sgd(learning_rate=0.01), callbacks=callbacks, **options
-        )
-    held = inference.approx
-    assert np.abs(np.concatenate([p.get_value() for p in held.params])).max() < 20
-    assert len(inference.hist) == inference.last_run.loop.iteration
-    inference.fit(300, obj_optimizer=vb.adam(learning_rate=0.05), **options)
-    assert inference.hist[-50:].mean() < 400
-
-
-def test_going_back_gives_the_very_state_that_the_fit_had(regression):
-    """A fit that ran away holds what a fit of just so many steps holds."""
-    options = dict(backend="py", progressbar=False)
-
-    def rate():
-        return vb.sgd(learning_rate=0.005)
-
-    broken = vb.ADVI(model=regression, random_seed=1)
-    with pytest.raises(FloatingPointError, match="ran away"):
-        broken.fit(5000, obj_optimizer=rate(), **options)
-    n = len(broken.hist)
-    assert n > 0
-    whole = vb.ADVI(model=regression, random_seed=1)
-    whole.fit(n, obj_optimizer=rate(), **options)
-    for ours, theirs in zip(broken.approx.params, whole.approx.params, strict=True):
-        np.testing.assert_array_equal(ours.get_value(), theirs.get_value())
-    np.testing.assert_array_equal(broken.hist, whole.hist)

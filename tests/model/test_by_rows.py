@@ -3,7 +3,7 @@ import pytest
 
 import vibayes as vb
 from vibayes.exceptions import ModelError
-from vibayes.model import target
+from vibayes.model import data_size
 from vibayes.model.by_rows import row_model
 from vibayes.model.target import Target, goes_by_rows
 
@@ -60,7 +60,7 @@ def test_sums_over_rows_are_the_log_density_of_the_whole_data(define, monkeypatc
     whole = Target(model)
     Z = whole.start + 0.3 * rng.standard_normal((5, whole.ddim))
     assert not whole.by_rows
-    monkeypatch.setattr(target, "MANY_NUMBERS", 10)
+    monkeypatch.setattr(data_size, "MANY_NUMBERS", 10)
     monkeypatch.setattr("vibayes.streaming.partitions.PARTITION_BYTES", 2_000)
     monkeypatch.setattr("vibayes.model.passes.BLOCK_NUMBERS", 35)
     by_rows = Target(model)
@@ -121,7 +121,7 @@ def test_rows_that_are_not_independent_are_refused_by_name(define, name, monkeyp
     model = written(define)
     with pytest.raises(ModelError, match=rf"'{name}'.* are not independent"):
         row_model(model)
-    monkeypatch.setattr(target, "MANY_NUMBERS", 10)
+    monkeypatch.setattr(data_size, "MANY_NUMBERS", 10)
     assert not goes_by_rows(model)
 
 
@@ -145,7 +145,7 @@ def test_few_data_are_not_gone_through_by_rows():
 
 
 def test_data_that_were_exchanged_are_seen(monkeypatch):
-    monkeypatch.setattr(target, "MANY_NUMBERS", 10)
+    monkeypatch.setattr(data_size, "MANY_NUMBERS", 10)
     with vb.Model() as model:
         mu = vb.Normal("mu")
         x = vb.Data("x", Y, dims="row")
@@ -160,7 +160,7 @@ def test_data_that_were_exchanged_are_seen(monkeypatch):
 
 
 def test_a_sample_counts_for_all_rows(monkeypatch, rng):
-    monkeypatch.setattr(target, "MANY_NUMBERS", 10)
+    monkeypatch.setattr(data_size, "MANY_NUMBERS", 10)
     with vb.Model() as model:
         mu = vb.Normal("mu", 0, 10)
         vb.Normal("y", mu, 1, observed=np.ones(N))
@@ -178,7 +178,7 @@ def test_float32(monkeypatch):
     model = written(hierarchy)
     Z = Target(model).start[None] + 0.1
     logp, gradient = Target(model)(Z)
-    monkeypatch.setattr(target, "MANY_NUMBERS", 10)
+    monkeypatch.setattr(data_size, "MANY_NUMBERS", 10)
     again = Target(model)(Z)
     np.testing.assert_allclose(again[0], logp, rtol=1e-5)
     np.testing.assert_allclose(again[1], gradient, rtol=1e-3, atol=1e-2)

@@ -64,6 +64,11 @@ def test_shape_includes_the_event_and_size_does_not():
         ({"shape": -1}, ValueError, "shape must be a whole number of at least 0, got -1"),
         ({"shape": 2.5}, ValueError, "shape must be a whole number of at least 0, got 2.5"),
         ({"transform": "log"}, TypeError, "transform must be a Transform or None, got 'log'"),
+        (
+            {"transform": 1, "observed": 0.5},
+            TypeError,
+            "transform must be a Transform or None, got",
+        ),
         ({"initval": "mean"}, ValueError, "initval must be a value, .* got 'mean'"),
         ({"initval": 1.0, "observed": 1.0}, ValueError, "an observed variable has no initval"),
     ],

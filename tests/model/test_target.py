@@ -6,7 +6,7 @@ from scipy import stats
 
 import vibayes as vb
 from vibayes.exceptions import SamplingError
-from vibayes.model.target import Target, data_size, sample_size
+from vibayes.model.target import Target
 
 Y = np.array([0.3, 1.2, -0.7, 2.1])
 
@@ -86,7 +86,6 @@ def test_minibatches_stand_for_the_whole_data():
     model, y = minibatched(500)
     expected = [stats.norm(0, 10).logpdf(m) + stats.norm(m, 1).logpdf(y).sum() for m in (0.0, 1.0)]
     np.testing.assert_allclose(Target(model).logp(np.array([[0.0], [1.0]])), expected, rtol=1e-10)
-    assert data_size(model) == 500
 
 
 def test_work_is_that_of_all_data_as_long_as_they_are():
@@ -111,18 +110,6 @@ def test_a_sample_is_scaled_to_the_whole():
     whole = stats.norm(0, 10).logpdf(1.0) + stats.norm(1.0, 1).logpdf(y).sum()
     noise = len(y) * np.std(stats.norm(1.0, 1).logpdf(y)) / np.sqrt(5_000)
     assert abs(estimate - whole) < 4 * noise
-
-
-def test_size_of_a_sample():
-    model, _ = minibatched(500)
-    assert sample_size(model) is None
-    assert sample_size(model, numbers=100) == 500  # too few to be worth a sample
-    large, _ = minibatched(20_000)
-    assert sample_size(large, numbers=5_000) == 5_000
-    with vb.Model() as whole:
-        mu = vb.Normal("mu", 0, 1)
-        vb.Normal("y", mu, 1, observed=np.zeros(20_000))
-    assert sample_size(whole, numbers=10) is None
 
 
 def test_functions_of_the_whole_data_are_compiled_once(model):

@@ -239,6 +239,7 @@ def test_an_approximation_has_no_start(scales):
     [
         ({"draws": 0}, "draws must be a whole number"),
         ({"tune": -1}, "tune must be"),
+        ({"tune": 0}, "tune must be a whole number of at least 1"),
         ({"chains": 1.5}, "chains must be"),
         ({"cores": 0}, "cores must be"),
         ({"target_accept": 1.0}, "target_accept must be between 0 and 1"),

@@ -17,7 +17,7 @@ from vibayes.search.conditional import (
     given_parameters,
     of_many,
 )
-from vibayes.search.explore import enlarge
+from vibayes.search.improve import enlarge
 from vibayes.search.mixtures import FittedMixture
 from vibayes.search.normals import FittedNormal
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import vibayes as vb
-from vibayes.model import target as target_module
+from vibayes.model import data_size
 from vibayes.model.target import Target
 from vibayes.search import whole
 from vibayes.search.budget import Budget
@@ -26,7 +26,7 @@ def regression(x, y):
 @pytest.fixture
 def _by_rows(monkeypatch):
     """Make few data go by rows, and samples of them small."""
-    monkeypatch.setattr(target_module, "MANY_NUMBERS", 1000)
+    monkeypatch.setattr(data_size, "MANY_NUMBERS", 1000)
     monkeypatch.setattr(whole, "FEWEST_NUMBERS", 400)
 
 

@@ -11,7 +11,7 @@ import pytensor
 import pytest
 
 import vibayes as vb
-from vibayes.approximations.base import SingleGroupApproximation
+from vibayes.approximations.single_group import SingleGroupApproximation
 from vibayes.families.mean_field import MeanFieldGroup
 from vibayes.flows import SplineCouplingFlow
 from vibayes.storage import files

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from vibayes.exceptions import StreamError
-from vibayes.streaming import partitions, sources
+from vibayes.streaming import arrays_on_disk, partitions
 from vibayes.streaming.blocks import Layout
+from vibayes.streaming.kinds import as_source
 from vibayes.streaming.partitions import OnDisk, Rows
-from vibayes.streaming.sources import as_source
 
 N = 1000
 A = np.arange(2.0 * N).reshape(N, 2)
@@ -17,7 +17,7 @@ B = np.arange(N)
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
     monkeypatch.setattr(partitions, "PARTITION_BYTES", 70 * 24)
-    monkeypatch.setattr(sources, "BLOCK_BYTES", 37 * 16)
+    monkeypatch.setattr(arrays_on_disk, "BLOCK_BYTES", 37 * 16)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from scipy import stats
 
 import vibayes as vb
 from vibayes.exceptions import ModelError, ShapeError, StreamError
-from vibayes.streaming import sources
+from vibayes.streaming import arrays_on_disk
 
 ROWS, COLUMNS = 600, 2
 TRUTH = np.array([1.0, -0.5])
@@ -547,7 +547,7 @@ def test_samples_of_bad_size_and_of_bad_data():
 def test_a_model_of_files_can_be_pickled_and_its_data_stay_where_they_are(
     tmp_path, kind, monkeypatch
 ):
-    monkeypatch.setattr(sources, "BLOCK_BYTES", 20_000)
+    monkeypatch.setattr(arrays_on_disk, "BLOCK_BYTES", 20_000)
     values = np.random.default_rng(1).normal(size=(ROWS, 200))
     if kind == "mapped":
         np.save(tmp_path / "X.npy", values)

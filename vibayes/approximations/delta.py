@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from vibayes.approximations.base import SingleGroupApproximation
+from vibayes.approximations.single_group import SingleGroupApproximation
 from vibayes.families.base import Group
 from vibayes.families.delta import DeltaGroup
 

@@ -11,7 +11,8 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import vectorize_graph
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.approximations.base import Approximation, SingleGroupApproximation
+from vibayes.approximations.base import Approximation
+from vibayes.approximations.single_group import SingleGroupApproximation
 from vibayes.arguments import check_arguments
 from vibayes.context import modelcontext
 from vibayes.families.base import Group

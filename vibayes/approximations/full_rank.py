@@ -6,7 +6,7 @@ from typing import ClassVar, cast
 
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.approximations.base import SingleGroupApproximation
+from vibayes.approximations.single_group import SingleGroupApproximation
 from vibayes.families.base import Group
 from vibayes.families.full_rank import FullRankGroup
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, cast
 
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.approximations.base import SingleGroupApproximation
+from vibayes.approximations.single_group import SingleGroupApproximation
 from vibayes.arguments import check_arguments
 from vibayes.families.base import Group
 from vibayes.families.normalizing_flow import DEFAULT_FLOW, NormalizingFlowGroup

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from vibayes.approximations.base import Approximation, SingleGroupApproximation
+from vibayes.approximations.base import Approximation
+from vibayes.approximations.single_group import SingleGroupApproximation
 from vibayes.exceptions import StorageError
 from vibayes.families.base import Group
 from vibayes.model.core import Model

@@ -27,7 +27,7 @@ def as_shape(shape: Any, label: str, name: str = "shape") -> tuple[Any, ...]:
                 f"{label}: {name} must have one axis of a known length, got {shape} ({shape.type})"
             )
         return tuple(shape)
-    several = isinstance(shape, Sequence | np.ndarray) and not isinstance(shape, str)
+    several = isinstance(shape, Sequence | np.ndarray) and not isinstance(shape, str | bytes)
     entries = tuple(shape) if several and getattr(shape, "ndim", True) else (shape,)
     return tuple(
         e if isinstance(e, TensorVariable) else check_whole(e, f"{label}: {name}", least=0)

@@ -11,7 +11,6 @@ from pytensor.graph.basic import Variable
 
 from vibayes.approximations.base import Approximation
 from vibayes.approximations.saved import approximation_from
-from vibayes.callbacks import Callback
 from vibayes.exceptions import StorageError, StorageWarning
 from vibayes.inference.base import frames_of_library
 from vibayes.inference.loop import FitLoop
@@ -19,7 +18,7 @@ from vibayes.model.core import Model
 from vibayes.objectives.base import Operator
 from vibayes.objectives.options import StepOptions
 from vibayes.records.ending import Ending
-from vibayes.records.fit_state import FitState, check_callback_state
+from vibayes.records.fit_state import FitState
 from vibayes.search.budget import Budget
 from vibayes.storage.approximations import check_record, restore
 from vibayes.storage.calls import (
@@ -37,7 +36,6 @@ from vibayes.storage.files import understood
 __all__ = [
     "Keeping",
     "approximation_in",
-    "check_callbacks",
     "describe_fit",
     "find_kept",
     "take_over",
@@ -116,23 +114,6 @@ class Keeping:
                     StorageWarning,
                     stacklevel=1 + frames_of_library(),
                 )
-
-
-def check_callbacks(callbacks: Sequence[Callable[..., None]]) -> None:
-    """Raise if a callback remembers what no file can hold, as far as it remembers something yet.
-
-    Raises
-    ------
-    StorageError
-        Names the callback.
-    """
-    for callback in callbacks:
-        if isinstance(callback, Callback):
-            try:
-                state = callback.state()
-            except Exception:  # it may have to be told first that the fit begins
-                continue
-            check_callback_state(type(callback).__qualname__, state)
 
 
 def approximation_in(found: Found, model: Model) -> Approximation:

@@ -7,7 +7,7 @@ from pytensor.graph.traversal import ancestors
 from vibayes.approximations.base import Approximation
 from vibayes.backend.graphs import is_loop
 from vibayes.inference.runs import approximation_of
-from vibayes.model.target import data_size
+from vibayes.model.data_size import data_size
 from vibayes.objectives.base import ObjectiveFunction
 from vibayes.objectives.options import StepOptions
 

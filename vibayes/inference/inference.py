@@ -16,7 +16,6 @@ from vibayes.approximations.base import Approximation
 from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.compiled import Compiled
 from vibayes.backend.evaluation import evaluating_as
-from vibayes.backend.jax import JaxDevices
 from vibayes.backend.modes import (
     EVALUATE_MODE,
     is_chosen_by_hand,
@@ -24,10 +23,11 @@ from vibayes.backend.modes import (
     resolve_steps_mode,
 )
 from vibayes.inference.base import Method, budget_if
-from vibayes.inference.checkpoints import describe_fit
-from vibayes.inference.few_steps import FEW_STEPS, are_too_few
-from vibayes.inference.loop import FitLoop, restore_callbacks, start_callbacks
-from vibayes.inference.normal_fit import fit_normal_family, is_normal_fit
+from vibayes.inference.callback_memory import restore_callbacks, start_callbacks
+from vibayes.inference.few_steps import FEW_STEPS
+from vibayes.inference.fit_call import FitCall
+from vibayes.inference.loop import FitLoop
+from vibayes.inference.normal_fit import fit_normal_family
 from vibayes.inference.runs import (
     Run,
     Start,
@@ -275,52 +275,66 @@ class Inference(Method):
             total_grad_norm_constraint=total_grad_norm_constraint,
         )
         self.approx.replaced(options.more_replacements)
-        automatic = n is None and obj_optimizer is None and self.can_end_by_itself
-        budget = budget_if(automatic, max_seconds, max_steps)
         users_mode = dict(compile_kwargs or fn_kwargs or {}).get("mode")
-        mode = resolve_steps_mode(backend, users_mode, device, devices)
-        n_steps = check_whole(10_000 if n is None else n, "n", least=0)
-        kept = Checkpoint.wanted(checkpoint, checkpoint_every)
-        call = describe_fit(type(self).__qualname__, self.objective.op, options, budget)
-        if isinstance(mode, JaxDevices):  # whose random numbers are others
-            call["backend"] = "jax"
-        reports = among_processes(self.approx.model, mode, budget)
-        limit, show = None if budget is None else budget.seconds, progressbar and reports
-        with progress.shown(show, "looking at the model", limit), evaluating_as(mode):
+        ends_by_itself = n is None and obj_optimizer is None and self.can_end_by_itself
+        call = FitCall(
+            objective=self.objective,
+            options=options,
+            budget=budget_if(ends_by_itself, max_seconds, max_steps),
+            mode=resolve_steps_mode(backend, users_mode, device, devices),
+            is_mode_given=is_chosen_by_hand(backend, users_mode),
+            n=check_whole(10_000 if n is None else n, "n", least=0),
+            checkpoint=Checkpoint.wanted(checkpoint, checkpoint_every),
+        )
+        described = call.described(type(self).__qualname__)
+        show = among_processes(self.approx.model, call.mode, call.budget) and progressbar
+        with (
+            progress.shown(show, "looking at the model", call.seconds),
+            evaluating_as(call.mode),
+        ):
             before = self.last_run
             self.last_run = begin_run(
-                self.objective, options, call, kept, self.last_run, callbacks, mode
+                self.objective, options, described, call.checkpoint, before, callbacks, call.mode
             )
-            found = self.last_run.keeping.found
-            by_schedule = budget is not None and not is_normal_fit(self.objective, options)
-            if (
-                by_schedule
-                and "obj_n_mc" not in options.given
-                and not self.approx.model.minibatches
-            ):
-                options = options.but(obj_n_mc=10)
-            start: Start = partial(self._start, mode)
-            by_rule = not is_chosen_by_hand(backend, users_mode) and budget is None
-            if by_rule and are_too_few(self.objective, options, n_steps):
-                self.last_run = replace(self.last_run, compiled=partial(start, options))
-                start = partial(self._start, EVALUATE_MODE)
             try:
-                if found is not None and found.is_done(n_steps if budget is None else None):
-                    self._end_by_file(found.state, budget, options, start)
-                elif budget is None:
-                    fit_steps(self.last_run, n_steps, options, start)
-                elif by_schedule:
-                    fit_by_schedule(self.approx, self.last_run, budget, options, start)
-                else:
-                    self.last_run = replace(self.last_run, is_search=True)
-                    self.approx.model.check_shapes()
-                    fit_normal_family(self.approx, budget, self.last_run.callbacks)
-                    self.last_run.keeping.finish_search(self.approx)
+                self._carry_out(call)
             except KeyboardInterrupt:
                 if self.last_run.loop is None:  # nothing was done: the fit before can still go on
                     self.last_run = before
                 raise
             return self.result(self.approx, diagnose, began)
+
+    def _carry_out(self, call: FitCall) -> None:
+        """Search, or take steps; if that is done already, be where it has ended."""
+        found, start = self.last_run.keeping.found, self._starting(call)
+        by_schedule = call.budget is not None and not call.is_normal_fit
+        options = call.schedule_options if by_schedule else call.options
+        if found is not None and found.is_done(call.wanted):
+            self._end_by_file(found.state, call.budget, options, start)
+        elif call.budget is None:
+            fit_steps(self.last_run, call.n, options, start)
+        elif by_schedule:
+            fit_by_schedule(self.approx, self.last_run, call.budget, options, start)
+        else:
+            self._fit_normal_family(call.budget)
+
+    def _fit_normal_family(self, budget: Budget) -> None:
+        """Search for the best normal of the family."""
+        self.last_run = replace(self.last_run, is_search=True)
+        self.approx.model.check_shapes()
+        fit_normal_family(self.approx, budget, self.last_run.callbacks)
+        self.last_run.keeping.finish_search(self.approx)
+
+    def _starting(self, call: FitCall) -> Start:
+        """Return what makes the loop of a fit.
+
+        Steps that are too few to be compiled are NumPy's; a refinement may compile more of them.
+        """
+        start: Start = partial(self._start, call.mode)
+        if not call.takes_few_steps:
+            return start
+        self.last_run = replace(self.last_run, compiled=partial(start, call.options))
+        return partial(self._start, EVALUATE_MODE)
 
     def check_options(self, options: StepOptions) -> None:
         """Raise if steps of these options cannot begin; a subclass may know."""
@@ -382,11 +396,7 @@ class Inference(Method):
         callbacks = run.callbacks if callbacks is None else tuple(callbacks)
         if run.loop is None and run.is_search:  # steps that never began go on from here
             return self.fit(n, callbacks=callbacks, progressbar=progressbar)
-        loop = run.loop
-        if loop is None:
-            if run.make_loop is None:
-                raise TypeError("refine goes on with a fit: call fit first")
-            loop = run.make_loop()
+        loop = self._loop_to_go_on()
         n = check_whole(n, "n", least=0)
         self.approx.diagnosis = None
         if run.compiled is not None and n > FEW_STEPS:
@@ -400,6 +410,15 @@ class Inference(Method):
         self.approx.ending = ending_of(loop)
         self.approx.outcome.fit_state = loop.fit_state(run.keeping.call, callbacks)
         return self.approx
+
+    def _loop_to_go_on(self) -> FitLoop:
+        """Return the loop of the last fit, which may have been done in another process."""
+        run = self.last_run
+        if run.loop is not None:
+            return run.loop
+        if run.make_loop is None:
+            raise TypeError("refine goes on with a fit: call fit first")
+        return run.make_loop()
 
     @check_arguments
     def run_profiling(self, n: int = 1000, score: bool | None = None, **kwargs: Any) -> Any:

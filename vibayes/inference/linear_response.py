@@ -18,7 +18,8 @@ from vibayes.exceptions import ModelError
 from vibayes.model.core import Model
 from vibayes.model.target import Target, is_deterministic
 from vibayes.search.begin import set_normal
-from vibayes.search.normals import FittedNormal, mirrored_normals
+from vibayes.search.noise import mirrored_normals
+from vibayes.search.normals import FittedNormal
 
 __all__ = ["LinearResponse", "linear_response"]
 

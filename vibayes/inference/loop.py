@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from pytensor.compile.sharedvalue import SharedVariable
 
 from vibayes import interrupts, progress
 from vibayes.approximations.base import Approximation
-from vibayes.callbacks.base import Callback, calling, period
-from vibayes.exceptions import ProcessError, StorageWarning
-from vibayes.inference.sensible import Level, last_sensible
+from vibayes.callbacks.base import calling, period
+from vibayes.exceptions import ProcessError
+from vibayes.inference.breakdown import (
+    Breakdown,
+    Place,
+    are_finite,
+    first_breakdown,
+    sensible_place,
+)
+from vibayes.inference.callback_memory import callback_states, restore_callbacks, start_callbacks
+from vibayes.inference.losses import History
+from vibayes.inference.sensible import Level
 from vibayes.inference.steps import CompiledSteps, State
 from vibayes.model.core import Model
 from vibayes.progress import logger, loss_text
 from vibayes.records.fit_state import FitState
 from vibayes.streaming.feed import Feeds
 
-__all__ = ["Ended", "FitLoop", "restore_callbacks", "start_callbacks"]
+__all__ = ["Ended", "FitLoop", "passes_over_data"]
 
 CHUNK_SECONDS = 0.2  # well below the half second that Ctrl-C may have to wait
 GROWTH = 4
-
-
-RAN_AWAY = ", the last one before the loss ran away"
 
 
 class Ended(StopIteration):
@@ -38,38 +43,6 @@ class Ended(StopIteration):
 
 class LeftByOther(KeyboardInterrupt):
     """Raised when another process that takes the same steps takes no more of them."""
-
-
-class Losses(np.ndarray):
-    """Losses of a fit, which format as the latest of them: ``f"{losses:.2f}"``."""
-
-    def __format__(self, spec: str) -> str:
-        if spec and self.ndim and self.size:
-            return format(float(self[-1]), spec)
-        return format(self[()], spec) if spec and not self.ndim else super().__format__(spec)
-
-
-class History:
-    """Losses that grow by chunks, without a copy of everything at each."""
-
-    def __init__(self, earlier: np.ndarray) -> None:
-        self._buffer = np.array(earlier)
-        self.length = len(earlier)
-
-    def extend(self, losses: np.ndarray) -> None:
-        end = self.length + len(losses)
-        if end > len(self._buffer):
-            grown = np.empty(max(2 * len(self._buffer), end, 1024))
-            grown[: self.length] = self._buffer[: self.length]
-            self._buffer = grown
-        self._buffer[self.length : end] = losses
-        self.length = end
-
-    def rewind(self, length: int) -> None:
-        self.length = min(self.length, length)
-
-    def view(self, start: int, stop: int) -> np.ndarray:
-        return self._buffer[start:stop].view(Losses)
 
 
 class FitLoop:
@@ -127,7 +100,7 @@ class FitLoop:
         self._earlier = len(approx.hist)
         self._seconds_per_step = 0.0
         # State and iteration change in one assignment: an interrupt finds either both or none.
-        self._done: tuple[State, int] = (state, 0)
+        self._done: Place = (state, 0)
         self._worth = self._done  # the last state known to be worth going on from
         self._level = Level()
         self._synced: dict[SharedVariable, np.ndarray] = {}
@@ -178,22 +151,8 @@ class FitLoop:
         begun, self._seen = self.iteration, -1
         self.ended = self.interrupted = False
         try:
-            self._take_changes()
-            self.sync()
-            start_callbacks(callbacks, self.approx)
-            if saved is not None:
-                restore_callbacks(callbacks, saved)
-            self._seen = self.iteration
-            while True:
-                interrupts.check()  # state, history and what callbacks know belong together here
-                stop = self._agreed_stop(end, [every for _, every in looks])
-                if self.iteration == end:
-                    break
-                self._advance(stop)
-                for callback, every in looks:
-                    if self.iteration % every == 0:
-                        self._look(callback)
-                self._seen = self.iteration
+            self._begin(callbacks, saved)
+            while self._advance_to(end, looks):
                 if after_chunk is not None:
                     after_chunk()
                 report.done, report.losses = self.iteration - begun, self.losses
@@ -214,6 +173,28 @@ class FitLoop:
             self._report("Finished", end)
         finally:
             self.feeds.stop()
+
+    def _begin(self, callbacks: Sequence[Callable[..., None]], saved: FitState | None) -> None:
+        """Take over what has changed since the last run, and tell callbacks that one begins."""
+        self._take_changes()
+        self.sync()
+        start_callbacks(callbacks, self.approx)
+        if saved is not None:
+            restore_callbacks(callbacks, saved)
+        self._seen = self.iteration
+
+    def _advance_to(self, end: int, looks: Sequence[tuple[Callable[..., None], int]]) -> bool:
+        """Run a chunk, and let callbacks look that want to; False if the end is reached already."""
+        interrupts.check()  # state, history and what callbacks know belong together here
+        stop = self._agreed_stop(end, [every for _, every in looks])
+        if self.iteration == end:
+            return False
+        self._advance(stop)
+        for callback, every in looks:
+            if self.iteration % every == 0:
+                self._look(callback)
+        self._seen = self.iteration
+        return True
 
     # -- going on in another process --------------------------------------------------------------
 
@@ -314,8 +295,8 @@ class FitLoop:
         began = time.perf_counter()
         after, losses = self.steps.run(state, stop - i)
         seconds = time.perf_counter() - began
-        if not (self._finite(losses) and after.is_finite()):
-            self._go_to_last_finite(state, i, stop)
+        if not (are_finite(self.steps, losses) and after.is_finite()):
+            self._break_down(state, i, stop)
         self._record(i, losses)
         self._done = (after, stop)
         if self.steps.has_loss and self._level.is_sensible(self.losses):
@@ -390,153 +371,53 @@ class FitLoop:
 
     # -- failure ------------------------------------------------------------------------------
 
-    def _finite(self, losses: np.ndarray) -> bool:
-        return not self.steps.has_loss or bool(np.isfinite(losses).all())
+    def _break_down(self, state: State, i: int, stop: int) -> NoReturn:
+        """Stop at the last good state of a chunk that went wrong, and say what went wrong.
 
-    def _go_to_last_finite(self, state: State, i: int, stop: int) -> None:
-        """Stop at the last finite state within a chunk that went wrong, and say what went wrong.
+        If the loss had run away by then, stop where it was sensible last.
 
-        Steps are a pure function of the state, so the state after any number of them can be had
-        again: bisect for the largest number after which everything is still finite.
+        Parameters
+        ----------
+        state, i
+            Where the chunk began.
+        stop
+            Where it was to end.
         """
-        good, bad = 0, stop - i
-        while bad - good > 1:
-            middle = (good + bad) // 2
-            after, losses = self.steps.run(state, middle)
-            if self._finite(losses) and after.is_finite():
-                good = middle
-            else:
-                bad = middle
-        last, losses = (state, np.zeros(0)) if good == 0 else self.steps.run(state, good)
-        broken, broken_losses = self.steps.run(last, 1)
-        self._record(i, losses)
-        self._done = (last, i + good)
-        what = self._describe(last, broken, broken_losses)
-        self._go_back(state, i)
-        ran_away = "" if self.iteration == i + good else RAN_AWAY
+        found = first_breakdown(self.steps, state, stop - i)
+        end = i + found.good
+        self._record(i, found.losses)
+        self._done = (found.last, end)
+        what = self._describe(found)
+        place = sensible_place(self.steps, self.losses, (state, i), self._worth)
+        if place is not None:
+            self._done = place
+            self._history.rewind(self._earlier + self.iteration)
+        ran_away = "" if self.iteration == end else ", the last one before the loss ran away"
         raise FloatingPointError(
-            f"The fit broke down at iteration {i + bad}: {what}. The approximation holds the state "
+            f"The fit broke down at iteration {end + 1}: {what}. The approximation holds the state "
             f"after iteration {self.iteration}{ran_away}. Try a "
             f"smaller learning rate, total_grad_norm_constraint=..., more draws a step "
             f"(obj_n_mc=...), or another start."
         )
 
-    def _go_back(self, state: State, i: int) -> None:
-        """Go back from where a fit that ran away has ended to the last sensible loss.
-
-        Parameters
-        ----------
-        state, i
-            Where the chunk began, whose steps can be had again.
-        """
-        losses = self.losses
-        if not len(losses) or (at := last_sensible(losses)) == len(losses) - 1:
-            return
-        if at >= i:
-            back = state if at == i else self.steps.run(state, at - i)[0]
-            self._done = (back, at)
-        elif not self.steps.windows:  # rows that were streamed do not come again
-            self._done = self._worth
-        else:
-            self._done = (state, i)
-        self._history.rewind(self._earlier + self.iteration)
-
-    def _describe(self, last: State, broken: State, losses: np.ndarray) -> str:
-        """Say what went wrong in the step from ``last`` to ``broken``."""
-        found = []
-        if not self._finite(losses):
-            found.append(f"the loss became {losses[-1]}")
+    def _describe(self, found: Breakdown) -> str:
+        """Say what went wrong in a step."""
+        said = []
+        if not are_finite(self.steps, found.broken_losses):
+            said.append(f"the loss became {found.broken_losses[-1]}")
         for key, shared in self.shared.items():
-            bad = ~np.isfinite(self.steps.value(broken, key)).ravel()
+            value = self.steps.value(found.broken, key).ravel()
+            bad = ~np.isfinite(value)
             if bad.any():
                 names = np.array(self.approx.name_elements(shared))[bad]
                 elements = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-                found.append(f"{shared.name} of {elements} became {first_bad(broken, self, key)}")
-        found.append(self.explain(last))
-        return "; ".join(f for f in found if f) or "the optimizer's state is not finite any more"
-
-
-def start_callbacks(callbacks: Sequence[Callable[..., None]], approx: Approximation) -> None:
-    """Tell callbacks that a fit begins, or goes on."""
-    for callback in callbacks:
-        if isinstance(callback, Callback):
-            with calling(callback):
-                callback.start(approx)
-
-
-def callback_states(
-    callbacks: Sequence[Callable[..., None]],
-) -> tuple[tuple[str, dict[str, Any]], ...]:
-    """Return the class name and the state of each callback that has one.
-
-    A callback that cannot say it costs nobody the fit, which is kept without its memory.
-    """
-    found = []
-    for callback in callbacks:
-        if isinstance(callback, Callback):
-            name = type(callback).__qualname__
-            try:
-                state = callback.state()
-            except Exception as error:
-                warnings.warn(
-                    f"{name}.state() raised {type(error).__name__}: {error}. The fit is kept "
-                    f"without what this callback remembers.",
-                    StorageWarning,
-                    stacklevel=2,
-                )
-                continue
-            if state:
-                found.append((name, state))
-    return tuple(found)
-
-
-def restore_callbacks(
-    callbacks: Sequence[Callable[..., None]], saved: FitState, is_done: bool = False
-) -> None:
-    """Give callbacks their states back: those of one class in their order.
-
-    Parameters
-    ----------
-    callbacks
-        Those of the fit, which have been told that it begins.
-    saved
-        Where it stands.
-    is_done
-        Whether it does not go on, so that none is needed.
-
-    Raises
-    ------
-    StorageError
-        If there are no such callbacks now, or what they remember is not theirs.
-    """
-    todo = [c for c in callbacks if isinstance(c, Callback)]
-    for name, state in saved.callbacks:
-        match = next((c for c in todo if type(c).__qualname__ == name), None)
-        if match is None and is_done:
-            continue
-        if match is None:
-            raise saved.unfit(
-                f"the fit that is to go on had a callback {name}, which is missing now: pass the "
-                f"same callbacks."
-            )
-        try:
-            match.restore(state)
-        except Exception as error:
-            raise saved.unfit(
-                f"the callback {name} cannot take over what it had remembered "
-                f"({type(error).__name__}: {error})"
-            ) from error
-        todo.remove(match)
+                said.append(f"{shared.name} of {elements} became {float(value[bad][0])}")
+        said.append(self.explain(found.last))
+        return "; ".join(s for s in said if s) or "the optimizer's state is not finite any more"
 
 
 def layout_in_words(layout: Sequence[tuple[str, str, tuple[int, ...]]]) -> str:
     return ", ".join(f"{name or 'a tensor'} {shape}" for name, _, shape in layout)
-
-
-def first_bad(state: State, loop: FitLoop, key: SharedVariable) -> float:
-    """Return the first number of a tensor that is not finite."""
-    value = loop.steps.value(state, key).ravel()
-    return float(value[~np.isfinite(value)][0])
 
 
 def passes_over_data(model: Model) -> float:

@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.approximations.base import Approximation, SingleGroupApproximation
+from vibayes.approximations.base import Approximation
 from vibayes.approximations.full_rank import FullRank
 from vibayes.approximations.low_rank import LowRank
 from vibayes.approximations.mean_field import MeanField
 from vibayes.approximations.normalizing_flow import NormalizingFlow
+from vibayes.approximations.single_group import SingleGroupApproximation
 from vibayes.arguments import check_arguments, shown
 from vibayes.context import modelcontext
 from vibayes.families.base import Group

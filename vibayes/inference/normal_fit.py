@@ -9,24 +9,22 @@ import numpy as np
 from vibayes import interrupts, progress
 from vibayes.approximations.base import Approximation
 from vibayes.backend.modes import evaluate
-from vibayes.callbacks.base import Callback, calling, period
-from vibayes.model.target import Target, is_deterministic, sample_size
+from vibayes.callbacks.base import calling, period
+from vibayes.inference.callback_memory import start_callbacks
+from vibayes.model.data_size import sample_size
+from vibayes.model.target import Target, is_deterministic
 from vibayes.objectives.base import ObjectiveFunction
 from vibayes.objectives.options import StepOptions
 from vibayes.progress import logger
 from vibayes.records.ending import INTERRUPTED, Ending
 from vibayes.search.begin import MOST_DENSE, current_center, set_normal
+from vibayes.search.best_normals import fit_diagonal, fit_mean_field
 from vibayes.search.budget import Budget
-from vibayes.search.explore import MEDIUM_NOISE, glance, verified
+from vibayes.search.explore import glance, verified
 from vibayes.search.findings import findings_of
-from vibayes.search.normals import (
-    FittedNormal,
-    fit_diagonal,
-    fit_mean_field,
-    independent,
-    mirrored_normals,
-    stratified_normals,
-)
+from vibayes.search.located import MEDIUM_NOISE
+from vibayes.search.noise import mirrored_normals, stratified_normals
+from vibayes.search.normals import FittedNormal, independent
 from vibayes.verdict.judge import FEWEST_DRAWS, draws_to_judge
 
 __all__ = [
@@ -74,10 +72,7 @@ class Recorder:
         self._losses: list[float] = []
         self._earlier = approx.hist
         self.has_found = False
-        for callback in callbacks:
-            if isinstance(callback, Callback):
-                with calling(callback):
-                    callback.start(approx)
+        start_callbacks(callbacks, approx)
 
     def begin(self, q: FittedNormal) -> None:
         """Take over the normal with which the fit begins."""

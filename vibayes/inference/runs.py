@@ -20,16 +20,18 @@ from vibayes.backend.jax import JaxDevices, from_first
 from vibayes.backend.modes import EVALUATE_MODE
 from vibayes.backend.seeds import new_generator
 from vibayes.callbacks.base import period
-from vibayes.inference.checkpoints import Keeping, check_callbacks, find_kept, take_over
+from vibayes.inference.callback_memory import check_callbacks
+from vibayes.inference.checkpoints import Keeping, find_kept, take_over
 from vibayes.inference.convergence import FEWEST_LOSSES, loss_trend
 from vibayes.inference.failures import check_first_loss, explain_draw
 from vibayes.inference.jax_steps import JaxSteps
 from vibayes.inference.loop import FitLoop
 from vibayes.inference.steps import CompiledSteps
 from vibayes.model.core import Model
+from vibayes.model.data_size import observed_lengths
 from vibayes.model.guards import DataGuards
 from vibayes.model.initial import check_support
-from vibayes.model.target import check_in_parts, observed_lengths
+from vibayes.model.target import check_in_parts
 from vibayes.objectives.base import ObjectiveFunction, StepGraph
 from vibayes.objectives.options import StepOptions
 from vibayes.records.ending import INTERRUPTED, Ending

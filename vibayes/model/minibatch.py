@@ -24,7 +24,7 @@ from vibayes.model.sizes import (
     shape_of,
 )
 from vibayes.streaming.batch import BatchVariable, ShownRows
-from vibayes.streaming.sources import is_streamed
+from vibayes.streaming.kinds import is_streamed
 from vibayes.streaming.stream import streamed_minibatch
 
 __all__ = ["Minibatch"]

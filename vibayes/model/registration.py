@@ -67,6 +67,10 @@ class Registration(ModelDims):
         name = self.name_for(name)
         check_name(name)
         self.check_new_name(name)
+        if not (transform is None or transform is UNSET or isinstance(transform, Transform)):
+            raise TypeError(
+                f"{label}: transform must be a Transform or None, got {shown(transform)}"
+            )
         holes = None if dist.discrete else missing_values(observed, label)
         if holes is not None:
             if initval is not None or total_size is not None:
@@ -114,7 +118,7 @@ class Registration(ModelDims):
         """Add the variable of a distribution to the free ones."""
         rv = dist.rv
         transform = dist.default_transform if transform is UNSET else transform
-        value = self._value_variable(dist, rv, name, transform, label)
+        value = self._value_variable(dist, rv, name, transform)
         check_initval(initval, label)
         self.add_named_variable(rv, name, dims)
         self.append("basic_RVs", rv)
@@ -300,13 +304,8 @@ class Registration(ModelDims):
         rv: TensorVariable,
         name: str,
         transform: Transform | None,
-        label: str,
     ) -> TensorVariable:
         """Return the variable that stands for a free random variable's unconstrained value."""
-        if transform is not None and not isinstance(transform, Transform):
-            raise TypeError(
-                f"{label}: transform must be a Transform or None, got {shown(transform)}"
-            )
         dtype = "int64" if dist.discrete else pytensor.config.floatX
         if transform is not None:
             name = f"{name}_{transform.name}__"

@@ -5,67 +5,36 @@ The vectors are in model order; see :mod:`vibayes.model.flat`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import copy
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pytensor
-import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
-from pytensor.graph.replace import graph_replace, vectorize_graph
-from pytensor.tensor.variable import TensorVariable
+from pytensor.graph.replace import graph_replace
 
 from vibayes import interrupts
 from vibayes.backend.evaluation import devices_of_densities
-from vibayes.backend.graphs import Work, compiled_graph, with_known_lengths, work_of
-from vibayes.backend.jax import (
-    JaxDevices,
-    PlacedData,
-    StackFunction,
-    is_local,
-    number_of_processes,
-)
-from vibayes.backend.modes import AS_IT_IS, EVALUATE_MODE, resolve_mode, safe_from_signals
-from vibayes.backend.plain import PlainFunction
+from vibayes.backend.graphs import Work
+from vibayes.backend.jax import JaxDevices, is_local, number_of_processes
 from vibayes.backend.seeds import random_generators
 from vibayes.exceptions import ModelError
 from vibayes.model.by_rows import RowModel, check_goes_by_rows, row_model
 from vibayes.model.cluster import ClusterSums
-from vibayes.model.coordinates import (
-    Coordinates,
-    Standardization,
-    VectorGraphs,
-    forces_graphs,
-    in_numpy,
-    values_graphs,
-)
+from vibayes.model.coordinates import Coordinates
 from vibayes.model.core import Model
+from vibayes.model.data_size import has_many_data, rows_at_once
 from vibayes.model.flat import FlatLayout
-from vibayes.model.gradients import gradient_of
 from vibayes.model.initial import check_point
 from vibayes.model.observed import observed_shapes
 from vibayes.model.passes import HERE, LocalSums, Sums, computing_now
+from vibayes.model.target_functions import Functions, RowFunctions, compiled, compiled_by_rows
 from vibayes.streaming.partitions import Rows
 
-__all__ = [
-    "Target",
-    "check_in_parts",
-    "data_size",
-    "goes_by_rows",
-    "is_deterministic",
-    "is_sum_over_rows",
-    "observed_lengths",
-    "sample_size",
-]
+__all__ = ["Target", "check_in_parts", "goes_by_rows", "is_deterministic", "is_sum_over_rows"]
 
-MOST_NUMBERS = 4_000_000  # of an intermediate result: 32 MB
-MOST_ROWS, MOST_SHORT_ROWS = 256, 4096
-IN_CACHE = 100_000  # numbers of an intermediate result that fit
-SAMPLED_NUMBERS = 100_000
-MANY_NUMBERS = 500_000
-FEWEST_ROWS = 1000
 MOST_VECTORS = 1024  # of a pass over data that go by rows
 
 
@@ -276,25 +245,6 @@ class Target:
         return results
 
 
-def compiled(
-    model: Model,
-    layout: FlatLayout,
-    replacements: Mapping[Variable, Variable] | None,
-    variables: tuple[TensorVariable, ...],
-) -> Functions:
-    """Return functions of a stack of flat vectors; those of the whole data are kept."""
-    devices = devices_of_densities()
-    make = Functions if devices is None else partial(JaxFunctions, devices)
-    if replacements is not None:
-        return make(model, layout, replacements, variables, many=False)
-
-    def of_whole_data() -> Functions:
-        many = data_size(model) > MANY_NUMBERS
-        return make(model, layout, model.whole_data_replacements(), variables, many)
-
-    return model.compiled(("target", variables, devices), of_whole_data)
-
-
 def goes_by_rows(model: Model) -> bool:
     """Tell whether the log density is had by passes over rows, a partition at a time.
 
@@ -304,7 +254,7 @@ def goes_by_rows(model: Model) -> bool:
     if model.has_streams:
         return True
     if not computing_now().is_asked:
-        if data_size(model) <= MANY_NUMBERS or devices_of_densities() is not None:
+        if not has_many_data(model) or devices_of_densities() is not None:
             return False
     return model.compiled(("goes by rows", observed_shapes(model)), lambda: is_sum_over_rows(model))
 
@@ -328,195 +278,6 @@ def row_sums(rows: RowModel) -> Sums:
         found = local if now.client is None else ClusterSums(local.rows, now.client)
         now.kept[id(rows)] = rows, found
     return found
-
-
-def compiled_by_rows(
-    rows: RowModel, layout: FlatLayout, variables: tuple[TensorVariable, ...]
-) -> RowFunctions:
-    """Return functions of a stack of flat vectors, and of rows, which are kept with the model."""
-    key = "target by rows", variables, observed_shapes(rows.model)
-    return rows.model.compiled(key, lambda: RowFunctions(rows, layout, variables))
-
-
-class RowFunctions(dict[str, Any]):
-    """Functions of a stack of flat vectors for what does not go by rows, and for rows.
-
-    Parameters
-    ----------
-    rows : RowModel
-        The log density as a sum over rows.
-    layout : FlatLayout
-        The flat vector.
-    variables : tuple of TensorVariable
-        Those that are made of standard ones.
-
-    Attributes
-    ----------
-    rows : dict of str to PlainFunction
-        What is to be added for each part of the rows, by the name of the function: the same
-        function for every part.
-    work : Work
-        What an evaluation takes.
-    """
-
-    def __init__(
-        self, rows: RowModel, layout: FlatLayout, variables: tuple[TensorVariable, ...]
-    ) -> None:
-        model = rows.model
-        flat = pt.vector("flat", dtype=pytensor.config.floatX, shape=(layout.size,))
-        made = Standardization(model, layout, flat, variables)
-        rest, *terms = graph_replace([rows.rest, *rows.terms], made.values, strict=False)
-        others = [made.facts] if variables else []
-        outputs = [rest + made.log_jacobian]
-        outputs.append(gradient_of(outputs[0], flat, model))
-        both = over_a_stack(outputs, flat, layout.size, others)
-        self |= {"logp and gradient": both, "logp": first_output(both, 1 + len(others))}
-        total = pt.add(*terms) if len(terms) > 1 else terms[0]
-        stack = pt.matrix("stack", dtype=flat.dtype, shape=(None, layout.size))
-        graphs = [total, gradient_of(total, flat, model)]
-        graphs = vectorize_graph(graphs, {flat: stack})
-        graphs[0] = graphs[0] + pt.zeros_like(stack[:, 0])  # also where no parameter matters
-        inputs = [stack, *others, *rows.inputs]
-        self.rows = {
-            "logp and gradient": PlainFunction(inputs, graphs),
-            "logp": PlainFunction(inputs, graphs[:1]),
-        }
-        own = work_of(with_known_lengths(compiled_graph(both)[1]))
-        each = work_of(graphs)
-        self.work = Work(
-            own.operations + each.operations, own.numbers + rows.length * each.operations
-        )
-        if variables:
-            self["values"] = in_numpy(values_graphs(model, layout, {}, variables))
-
-
-class Functions(dict[str, Any]):
-    """Functions of a stack of flat vectors, and of facts if variables are made of standard ones.
-
-    Of many data, NumPy's passes over them outweigh a compilation. What not every target needs is
-    made when it is first asked for.
-    """
-
-    def __init__(
-        self,
-        model: Model,
-        layout: FlatLayout,
-        replacements: Mapping[Variable, Variable],
-        variables: tuple[TensorVariable, ...],
-        many: bool,
-    ) -> None:
-        flat = pt.vector("flat", dtype=pytensor.config.floatX, shape=(layout.size,))
-        made = Standardization(model, layout, flat, variables)
-        (logp,) = graph_replace([model.logp()], made.values, strict=False)
-        (logp,) = graph_replace([logp + made.log_jacobian], replacements, strict=False)
-        self._density = VectorGraphs([flat], made.facts, [logp, gradient_of(logp, flat, model)])
-        self._others = [made.facts] if variables else []
-        self._many = many
-        self._made_graphs = {
-            "values": partial(values_graphs, model, layout, replacements, variables),
-            "forces": partial(forces_graphs, model, layout, replacements, variables),
-        }
-        self._counted: list[Variable] = []
-        self._make()
-
-    def _make(self) -> None:
-        """Make the functions that every target needs."""
-        self |= self._densities_in_numpy()
-
-    def _densities_in_numpy(self) -> dict[str, Any]:
-        (flat,), _, graphs = self._density
-        if self._many:
-            self._counted = graphs
-            wanted = {"logp and gradient": graphs, "logp": graphs[:1]}
-            return {
-                name: each_row(compiled_vector_function([flat, *self._others], outputs))
-                for name, outputs in wanted.items()
-            }
-        both = over_a_stack(graphs, flat, flat.type.shape[0], self._others)
-        self._counted = compiled_graph(both)[1]
-        return {"logp and gradient": both, "logp": first_output(both, 1 + len(self._others))}
-
-    @property
-    def work(self) -> Work:
-        """What an evaluation takes in NumPy, of data as long as they are now."""
-        return work_of(with_known_lengths(self._counted))
-
-    rows: Mapping[str, PlainFunction] = {}
-
-    def __missing__(self, name: str) -> Any:
-        self[name] = self._function_of(self._made_graphs[name]())
-        return self[name]
-
-    def _function_of(self, graphs: VectorGraphs) -> Any:
-        return in_numpy(graphs)
-
-
-class JaxFunctions(Functions):
-    """The same on devices of JAX, in arrays that lie there."""
-
-    def __init__(self, devices: JaxDevices, model: Model, *args: Any, **kwargs: Any) -> None:
-        self._data = PlacedData(devices, observed_lengths(model))
-        super().__init__(model, *args, **kwargs)
-
-    def _make(self) -> None:
-        (flat,), _, graphs = self._density
-        for name, outputs in {"logp and gradient": graphs, "logp": graphs[:1]}.items():
-            self[name] = StackFunction([flat], self._others, outputs, self._data)
-
-    @property
-    def work(self) -> Work:
-        if not self._counted:
-            if self._many:
-                self._counted = self._density.outputs
-            else:
-                self._densities_in_numpy()
-        return super().work
-
-    def _function_of(self, graphs: VectorGraphs) -> Any:
-        return StackFunction(graphs.vectors, [graphs.facts], graphs.outputs, self._data)
-
-
-def over_a_stack(
-    graphs: Sequence[Variable], flat: TensorVariable, size: int, others: Sequence[Variable] = ()
-) -> Any:
-    """Return a function of the rows of a matrix, in the place of a flat vector, and of others."""
-    stack = pt.matrix("stack", dtype=flat.dtype, shape=(None, size))
-    outputs = vectorize_graph(list(graphs), {flat: stack})
-    return pytensor.function(
-        [stack, *others], outputs, mode=EVALUATE_MODE, trust_input=True, on_unused_input="ignore"
-    )
-
-
-def compiled_vector_function(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> Any:
-    """Return a function of vectors in machine code."""
-    mode = resolve_mode()
-    with interrupts.interruptible():
-        function = pytensor.function(list(inputs), outputs, mode=mode)
-    return safe_from_signals(function, mode)
-
-
-def each_row(function: Any) -> Any:
-    """Return a function of the rows of a matrix that calls one of a vector for each."""
-
-    def stacked(Z: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
-        results = []
-        for row in Z:
-            interrupts.check()
-            results.append(function(row, *others))
-        return [np.array(parts) for parts in zip(*results, strict=True)]
-
-    return stacked
-
-
-def first_output(function: Any, count: int = 1) -> Any:
-    """Return a function of the first output alone, without rewriting the graph once more.
-
-    Its inputs are the first ``count``; those after them are shared variables.
-    """
-    inputs, outputs = compiled_graph(function)
-    return pytensor.function(
-        inputs[:count], outputs[:1], mode=AS_IT_IS, trust_input=True, on_unused_input="ignore"
-    )
 
 
 def check_in_parts(model: Model, mode: Any) -> JaxDevices | None:
@@ -553,32 +314,3 @@ def is_deterministic(model: Model) -> bool:
     """Tell whether the log density is the same at each evaluation, given the whole data."""
     data = {} if model.has_streams else model.whole_data_replacements()
     return not random_generators(graph_replace([model.logp()], data, strict=False))
-
-
-def sample_size(model: Model, numbers: int = SAMPLED_NUMBERS) -> int | None:
-    """Return of how many rows a sample of the data is large enough to search on.
-
-    None if the whole data are in memory, and not minibatches or not much more than a sample.
-    """
-    lengths = [max(m.whole_shape) for m in model.minibatches]
-    size = data_size(model)
-    if not lengths or (size < 2 * numbers and not model.has_streams):
-        return None
-    return min(max(FEWEST_ROWS, int(max(lengths) * numbers / size)), max(lengths))
-
-
-def rows_at_once(model: Model, ddim: int) -> int:
-    """Return how many vectors to evaluate at once, so that intermediate results stay small."""
-    size = max(ddim, data_size(model), 1)
-    most = max(MOST_ROWS, min(MOST_SHORT_ROWS, IN_CACHE // size))
-    return int(np.clip(MOST_NUMBERS // size, 1, most))
-
-
-def data_size(model: Model) -> int:
-    """Return the number of observed values, with the whole data in the place of minibatches."""
-    return sum(int(np.prod([length or 1 for length in shape])) for shape in observed_shapes(model))
-
-
-def observed_lengths(model: Model) -> set[int]:
-    """Return the numbers of rows that observed values have."""
-    return {int(shape[0]) for shape in observed_shapes(model) if shape and shape[0]}

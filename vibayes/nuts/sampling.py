@@ -139,27 +139,14 @@ def sample(
     """
     nutpie = import_nutpie()
     model = modelcontext(model)
-    counts = {
-        "draws": check_whole(draws, "draws", least=1),
-        "tune": check_whole(tune, "tune", least=0),
-        "chains": check_whole(chains, "chains", least=1),
-        "maxdepth": check_whole(max_treedepth, "max_treedepth", least=1),
-    }
-    if cores is not None:
-        counts["cores"] = check_whole(cores, "cores", least=1)
+    counts = checked_counts(draws, tune, chains, cores, max_treedepth)
     if not 0 < target_accept < 1:
         raise ValueError(f"target_accept must be between 0 and 1, got {target_accept!r}")
     check_model(model)
     check_support(model)
     seeds = as_seed_sequence(random_seed).spawn(2)
     start_of_chains, point = choose_start(model, init, start, seeds[0])
-    center, scale = start_of_chains.center, start_of_chains.scale
-    density = density_at(compile_density(model, backend), center, scale)
-    with checked_passes():
-        logp, _ = density(np.zeros_like(center))  # compiles, before threads call it
-    interrupts.check()
-    if point is not None and not np.isfinite(logp):
-        check_point(model, point)
+    density = ready_density(model, backend, start_of_chains, point)
     began = time.perf_counter()
     sampler = nutpie.sample(
         as_nutpie_model(density, start_of_chains),
@@ -170,18 +157,10 @@ def sample(
         blocking=False,
         **kwargs,
     )
-    try:
-        trace = results_of(sampler)
-    except KeyboardInterrupt:
-        trace = sampler.abort()
-        if "posterior" not in trace or not trace["posterior"]["u"].size:
-            raise  # still tuning
-    except BaseException:
-        sampler.cancel()
-        raise
-    groups = {"": complete_chains(trace, "", center, scale)}
-    if not discard_tuned_samples and tune:
-        groups["warmup_"] = complete_chains(trace, "warmup_", center, scale)
+    trace = results_so_far(sampler)
+    kinds = ["", "warmup_"] if tune and not discard_tuned_samples else [""]
+    center, scale = start_of_chains.center, start_of_chains.scale
+    groups = {kind: complete_chains(trace, kind, center, scale) for kind in kinds}
     if compute_convergence_checks:
         warn_of_problems(model, *groups[""], stacklevel=4)
     attributes = {
@@ -191,6 +170,54 @@ def sample(
     }
     results = as_results(model, groups, include_transformed, attributes)
     return results if return_inferencedata else MultiTrace(posterior_of(results).posterior)
+
+
+def checked_counts(
+    draws: Any, tune: Any, chains: Any, cores: Any, max_treedepth: Any
+) -> dict[str, int]:
+    """Return whole numbers by the names that nutpie has for them."""
+    counts = {
+        "draws": check_whole(draws, "draws", least=1),
+        "tune": check_whole(tune, "tune", least=1),
+        "chains": check_whole(chains, "chains", least=1),
+        "maxdepth": check_whole(max_treedepth, "max_treedepth", least=1),
+    }
+    if cores is not None:
+        counts["cores"] = check_whole(cores, "cores", least=1)
+    return counts
+
+
+def ready_density(
+    model: Model, backend: str | None, start: Start, point: dict[str, np.ndarray] | None
+) -> Any:
+    """Return the log density in the coordinates of the chains, compiled.
+
+    Raises
+    ------
+    SamplingError
+        If it is not finite at the model's initial point, and chains are to start around that.
+    """
+    density = density_at(compile_density(model, backend), start.center, start.scale)
+    with checked_passes():
+        logp, _ = density(np.zeros_like(start.center))  # compiles, before threads call it
+    interrupts.check()
+    if point is not None and not np.isfinite(logp):
+        check_point(model, point)
+    return density
+
+
+def results_so_far(sampler: Any) -> Any:
+    """Return all draws, or those up to Ctrl-C, if there are any besides those of tuning."""
+    try:
+        return results_of(sampler)
+    except KeyboardInterrupt:
+        trace = sampler.abort()
+        if "posterior" not in trace or not trace["posterior"]["u"].size:
+            raise  # still tuning
+        return trace
+    except BaseException:
+        sampler.cancel()
+        raise
 
 
 def results_of(sampler: Any) -> Any:

@@ -16,14 +16,9 @@ from vibayes.backend.seeds import as_seed_sequence, new_generator
 from vibayes.families.joint import Joint
 from vibayes.importance import resampled, smoothed
 from vibayes.model.core import Model
+from vibayes.model.data_size import data_size, sample_size
 from vibayes.model.flat import FlatLayout
-from vibayes.model.target import (
-    Target,
-    data_size,
-    is_deterministic,
-    is_sum_over_rows,
-    sample_size,
-)
+from vibayes.model.target import Target, is_deterministic, is_sum_over_rows
 from vibayes.posterior.nodes import check_own
 
 __all__ = [

@@ -12,7 +12,7 @@ from vibayes.backend.modes import EVALUATE_MODE
 from vibayes.distributions.base import as_value, distribution_of
 from vibayes.exceptions import ShapeError
 from vibayes.model.core import Model
-from vibayes.model.target import data_size
+from vibayes.model.data_size import data_size
 from vibayes.predictive.compiled import OverDraws, compile_over_draws, mode_key
 from vibayes.predictive.results import draws_dataset
 from vibayes.predictive.trace import Trace, posterior_of

@@ -1,7 +1,7 @@
 """The same search on many data sets at once, each with its own posterior of one model.
 
 What a log density costs at few vectors is the calls, not the numbers: so all data sets move
-together, as :mod:`vibayes.search.modes` and :mod:`vibayes.search.normals` do for one.
+together, as :mod:`vibayes.search.modes` and :mod:`vibayes.search.best_normals` do for one.
 """
 
 from __future__ import annotations

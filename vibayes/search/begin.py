@@ -7,9 +7,10 @@ import pytensor
 
 from vibayes import progress
 from vibayes.families.joint import Joint
-from vibayes.model.target import Target, sample_size
+from vibayes.model.data_size import sample_size
+from vibayes.model.target import Target
 from vibayes.search.budget import Budget
-from vibayes.search.explore import glance
+from vibayes.search.located import locate
 from vibayes.search.modes import approach
 from vibayes.search.normals import FittedNormal
 
@@ -37,7 +38,7 @@ def find_normal(approx: Joint, budget: Budget) -> FittedNormal:
 def normal_of(target: Target, rng: np.random.Generator, budget: Budget) -> FittedNormal:
     """Return the best normal, or in many dimensions one about a mode."""
     if target.ddim <= MOST_DENSE:
-        return glance(target, rng, budget, draws=100).best
+        return locate(target, rng, budget).best
     target.check_start()
     progress.say("searching for a mode")
     (search,) = approach(target, target.start[None], budget)

@@ -13,8 +13,10 @@ from vibayes import progress
 from vibayes.model.coordinates import Coordinates
 from vibayes.model.flat import FlatLayout, Slot
 from vibayes.model.target import Target
+from vibayes.search.best_normals import fit_diagonal
 from vibayes.search.budget import Budget
-from vibayes.search.normals import FittedNormal, fit_diagonal, stratified_normals
+from vibayes.search.noise import stratified_normals
+from vibayes.search.normals import FittedNormal
 
 __all__ = ["informed", "suited"]
 

@@ -2,25 +2,23 @@
 
 All chains take a step at once, so that a step costs one evaluation of a stack of vectors. They are
 tuned together and then left alone: from there on their draws are exact once they have forgotten
-where they began (Hoffman, Radul & Sountsov 2021, ChEES-HMC). Whether they have is measured.
-Several chains begin at each of a number of points: as long as chains of one point are more alike
-than others, they remember it (Margossian et al. 2024, nested R-hat).
+where they began (Hoffman, Radul & Sountsov 2021, ChEES-HMC). Whether they have is measured: see
+:mod:`vibayes.search.mixing`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from scipy.linalg import solve_triangular
-from scipy.special import ndtri
 
 from vibayes import progress
 from vibayes.search.budget import Budget
+from vibayes.search.mixing import Mixing, mixing_of
 
-__all__ = ["CHAINS_EACH", "POINTS", "ChainRun", "Density", "Mixing", "mixing_of", "run_chains"]
+__all__ = ["CHAINS_EACH", "POINTS", "ChainRun", "Density", "run_chains"]
 
 POINTS = 32
 """Number of points at which chains begin, at the least."""
@@ -34,14 +32,6 @@ JUMP = 2.38  # times the square root of half the number of dimensions: the best 
 WHOLE_JUMPS = 0.1  # share of jumps by a whole difference: from one mode to another
 LENGTH_RATE = 0.1  # by which a move changes the logarithm of the length of trajectories
 
-WANTED_SIZE = 800.0  # effective draws of chains that have mixed
-LARGEST_DRIFT = 0.1  # in standard deviations
-LARGEST_MEMORY = 0.1
-STUCK = 0.1  # acceptance of a chain that does not move
-MOST_STUCK = 0.015  # share of chains
-TAIL = 0.05
-SURE = 3.5  # standard errors
-
 
 class Density(Protocol):
     """What chains move on, such as a :class:`vibayes.model.target.Target`."""
@@ -49,46 +39,6 @@ class Density(Protocol):
     def __call__(self, Z: np.ndarray, /) -> tuple[np.ndarray, np.ndarray]:
         """Return the log density (n,) and its gradient (n, d) at the rows of a matrix."""
         ...
-
-
-@dataclass(frozen=True)
-class Mixing:
-    """How well chains have mixed: the worst of all coordinates and of the log density.
-
-    Each of these is replaced by normal scores of its ranks, so that it makes no difference on
-    which scale it is measured, and infinite variances do no harm (Vehtari et al. 2021). Looked at
-    are the scores, their squares, and whether they are in either tail.
-
-    Attributes
-    ----------
-    rhat : float
-        Nested R-hat: the standard deviation of all draws over that within starting points.
-    size : float
-        Effective number of draws, as the means of starting points vary.
-    memory : float
-        Slope of these means on the starting points themselves, beyond its error.
-    drift : float
-        Change of the mean from the first half of the draws to the second, in standard deviations,
-        beyond its error.
-    stuck : float
-        Share of chains that hardly ever accept a move.
-    """
-
-    rhat: float
-    size: float
-    memory: float
-    drift: float
-    stuck: float
-
-    @property
-    def good(self) -> bool:
-        """Whether the draws stand for the posterior, as far as chains can tell."""
-        return (
-            self.size >= WANTED_SIZE
-            and self.memory < LARGEST_MEMORY
-            and self.drift < LARGEST_DRIFT
-            and self.stuck < MOST_STUCK
-        )
 
 
 @dataclass(frozen=True)
@@ -403,115 +353,3 @@ def run_chains(
             if mixing.good or within.good:
                 return run
     return run
-
-
-def mixing_of(
-    values: np.ndarray,
-    logp: np.ndarray,
-    acceptance: np.ndarray,
-    starts: np.ndarray,
-    starts_logp: np.ndarray,
-    labels: np.ndarray | None = None,
-) -> Mixing:
-    """Tell how well chains have mixed.
-
-    Parameters
-    ----------
-    values, logp
-        States at a number of times, (times, chains, d), and their log density; as many chains in
-        turn as there are of each starting point.
-    acceptance
-        Mean acceptance of each chain, (chains,).
-    starts, starts_logp
-        Where they began, (points, d).
-    labels
-        The place of each starting point: the mixing is the worst of all places.
-    """
-    labels = np.zeros(len(starts), dtype="int64") if labels is None else labels
-    kinds = [labels == label for label in np.unique(labels)]
-    each = values.shape[1] // len(starts)
-    stuck = float((acceptance < STUCK).mean())
-    found = []
-    for points in kinds:
-        chains = np.repeat(points, each)
-        draws = np.concatenate([values[:, chains], logp[:, chains, None]], axis=2)
-        begin = np.column_stack([starts[points], starts_logp[points]])
-        found.append(mixing_of_place(draws, begin, stuck))
-    return worst_of(found)
-
-
-def mixing_of_place(
-    draws: np.ndarray, begin: np.ndarray, stuck: float, columns: int = 64
-) -> Mixing:
-    """Tell how well chains have mixed, (times, chains, q), that began at some points, (points, q).
-
-    A number of columns at a time, for want of memory.
-    """
-    q = draws.shape[2]
-    parts = [slice(at, at + columns) for at in range(0, q, columns)]
-    return worst_of([mixing_of_columns(draws[:, :, p], begin[:, p], stuck) for p in parts])
-
-
-def worst_of(found: Sequence[Mixing]) -> Mixing:
-    """Return the worst of each measure."""
-    return Mixing(
-        rhat=max(m.rhat for m in found),
-        size=min(m.size for m in found),
-        memory=max(m.memory for m in found),
-        drift=max(m.drift for m in found),
-        stuck=max(m.stuck for m in found),
-    )
-
-
-def mixing_of_columns(draws: np.ndarray, begin: np.ndarray, stuck: float) -> Mixing:
-    """Tell how well chains have mixed in some of the columns."""
-    points, (times, chains, _) = len(begin), draws.shape
-    scores, begin = (features(part) for part in normal_scores(draws, begin))
-    means = scores.mean(axis=0).reshape(points, chains // points, -1)
-    within = means.var(axis=1, ddof=1).mean(axis=0) + scores.var(axis=0, ddof=1).mean(axis=0)
-    centers = means.mean(axis=1)
-    worst = float((centers.var(axis=0, ddof=1) / within).max())
-    half = times // 2
-    halves = (part.mean(axis=0) for part in (scores[:half], scores[half:]))
-    early, late = (part.reshape(points, chains // points, -1).mean(axis=1) for part in halves)
-    return Mixing(
-        rhat=float(np.sqrt(1 + worst)),
-        size=float(min(points / max(worst, 1e-300), times * chains)),
-        memory=remembered(begin, centers),
-        drift=float(beyond_error((late - early) / np.sqrt(within)).max()),
-        stuck=stuck,
-    )
-
-
-def features(scores: np.ndarray) -> np.ndarray:
-    """Return normal scores, their squares, and whether they are in either tail."""
-    tails = [scores < ndtri(TAIL), scores > -ndtri(TAIL)]
-    return np.concatenate([scores, scores**2, *(tail.astype("float64") for tail in tails)], axis=-1)
-
-
-def normal_scores(draws: np.ndarray, begin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return normal scores of the ranks of draws, and those of further values among them."""
-    rows = np.ascontiguousarray(draws.reshape(-1, draws.shape[-1]).T)
-    count = rows.shape[1]
-    order = np.argsort(rows, axis=1, kind="stable")
-    scores = np.empty(rows.shape)
-    np.put_along_axis(scores, order, ndtri((np.arange(count) + 0.5) / count)[None], axis=1)
-    ordered = np.take_along_axis(rows, order, axis=1)
-    places = [np.searchsorted(known, x) for known, x in zip(ordered, begin.T, strict=True)]
-    among = np.clip(np.column_stack(places), 0, count - 1)
-    return scores.T.reshape(draws.shape), ndtri((among + 0.5) / count)
-
-
-def beyond_error(differences: np.ndarray) -> np.ndarray:
-    """Return how far from zero the means (q,) of independent rows are, less their error."""
-    error = differences.std(axis=0, ddof=1) / np.sqrt(len(differences))
-    return np.abs(differences.mean(axis=0)) - SURE * error
-
-
-def remembered(begin: np.ndarray, centers: np.ndarray) -> float:
-    """Return the largest slope of means on starting points, (points, q), less its error."""
-    begin, centers = begin - begin.mean(axis=0), centers - centers.mean(axis=0)
-    square = np.maximum((begin**2).sum(axis=0), 1e-12)
-    slope = (begin * centers).sum(axis=0) / square
-    rest = ((centers - slope * begin) ** 2).sum(axis=0) / (len(begin) - 2)
-    return float((np.abs(slope) - SURE * np.sqrt(rest / square)).max())

@@ -20,10 +20,12 @@ from vibayes.distributions.dist_math import LOG_SQRT_2PI
 from vibayes.importance import has_good_tail
 from vibayes.model.target import Target
 from vibayes.search.begin import MOST_DENSE
+from vibayes.search.best_normals import fit_diagonal
 from vibayes.search.budget import Budget
 from vibayes.search.explore import Exploration, verified
 from vibayes.search.mixtures import FittedMixture, ImportanceSampler, adapt
-from vibayes.search.normals import FittedNormal, fit_diagonal, stratified_normals
+from vibayes.search.noise import stratified_normals
+from vibayes.search.normals import FittedNormal
 
 __all__ = ["ConditionalMixture", "ConditionalNormal", "given_parameters", "of_many"]
 

@@ -1,14 +1,13 @@
 """What a posterior looks like: its modes, the best normal at each, and weighted draws.
 
-From cheap to dear: a search for modes, normals that maximize the ELBO, importance sampling from
-these. Where the weights are no good, adaptive importance sampling by mixtures, in turns with
-chains; and where that does not help either, chains alone. Draws are trusted if chains that begin
-at them have mixed: those of the chains, or the weighted ones if they agree.
+A search for modes, normals that maximize the ELBO, and importance sampling from these. Draws are
+trusted if chains that begin at them have mixed: those of the chains, or the weighted ones if they
+agree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,81 +16,28 @@ from vibayes import progress
 from vibayes.importance import NEARLY_EVEN, has_good_tail, resampled
 from vibayes.model.target import Target
 from vibayes.records.findings import Search
+from vibayes.search.best_normals import LARGE
 from vibayes.search.budget import Budget
-from vibayes.search.mixtures import (
-    FittedMixture,
-    ImportanceSampler,
-    WeightedDraws,
-    adapt,
-    fitted_mixture,
-)
-from vibayes.search.modes import (
-    SearchPath,
-    approach,
-    curvature_at,
-    find_modes,
-    screened_starts,
-)
-from vibayes.search.normals import (
-    FittedNormal,
-    apart,
-    fit_diagonal,
-    fit_full_rank,
-    fit_large,
-    from_curvature,
-    matched_normals,
-    mirrored_normals,
-    stratified_normals,
-)
-from vibayes.search.scan import scanned_points, unexplained
+from vibayes.search.located import locate
+from vibayes.search.mixtures import FittedMixture, ImportanceSampler, WeightedDraws
+from vibayes.search.normals import FittedNormal
 from vibayes.search.stretched import Stretch
-from vibayes.search.trust import (
-    CHECK,
-    FINAL,
-    JUMPING,
-    MOST_JUMPING,
-    STRETCHED,
-    Effort,
-    Trial,
-    all_draws,
-    can_be_tried,
-    tried,
-)
-from vibayes.search.whole import moved_to_mode, sampled
+from vibayes.search.trust import CHECK, Effort, Trial, can_be_tried, tried
 
 __all__ = [
-    "LARGE",
     "Exploration",
-    "best_along",
-    "distinct_paths",
-    "enlarge",
+    "concluded",
     "explore",
     "first_proposal",
     "glance",
-    "improve",
-    "improvements",
-    "normal_of",
+    "is_promising",
     "proposal",
-    "searched",
-    "settled",
-    "show",
+    "trial_of",
     "verified",
 ]
 
-LARGE = 100
-"""Dimensions from which a covariance is no longer fitted, but taken from the curvature."""
 DRAWS = 1000
-FEW_DRAWS = 100  # on a sample of rows, of which nothing but the normals is used
-CURVATURES = 8  # draws at which curvatures are computed, for their mean
-FEW_NOISE = 16  # draws for a first, rough fit in many dimensions
-MEDIUM_NOISE = 32  # draws for the last steps on many data
-ENOUGH = 3.0  # times as many effective draws as an exploration makes are what a result is made of
 SOME, MOST_OF = 0.2, 0.5  # shares of effective draws
-MOST_STARTS, MOST_PARAMETERS = 10, 2000  # of further starts in many dimensions, and of all of them
-LATEST = 512  # states of chains to which a mixture is fitted
-SEPARATE = 1.0  # in sds: how far apart normals have to be to count as two
-SHOWN = 8  # of the normals on the way to a better one
-NEGLIGIBLE = 7.0  # in ELBO: less than a thousandth of the mass
 
 
 @dataclass(frozen=True)
@@ -192,21 +138,20 @@ def glance(
     begin: FittedNormal | None = None,
 ) -> Exploration:
     """Do what :func:`explore` does, without chains: nothing is trusted."""
-    if target.by_rows and begin is None:
-        fits, noise, search = normals_by_rows(target, rng, budget, observe)
-    elif begin is not None:
-        noise = mirrored_normals(MEDIUM_NOISE, target.ddim, rng)
-        fits, search = [fit_large(target, begin, noise, budget, observe=observe)], None
-    else:
-        find = large_normals if target.ddim > LARGE else small_normals
-        fits, noise, search = find(target, rng, budget, observe)
-    normals, dropped = separate(sorted(fits, key=lambda q: -q.elbo))
+    found = locate(target, rng, budget, observe, begin)
     progress.say("weighing draws")
-    mixture = FittedMixture.of_normals(normals)
+    mixture = FittedMixture.of_normals(found.normals)
     first = first_proposal(target, mixture)
     sampler = ImportanceSampler.empty(target, draws).with_draws(first, rng)
     return Exploration(
-        target, normals, dropped, noise, sampler, sampler.draws, mixture, search=search
+        target=target,
+        normals=found.normals,
+        dropped=found.dropped,
+        noise=found.noise,
+        sampler=sampler,
+        draws=sampler.draws,
+        mixture=mixture,
+        search=found.search,
     )
 
 
@@ -290,316 +235,3 @@ def concluded(exploration: Exploration, trial: Trial) -> Exploration:
     if trial.draws is not None:
         return replace(exploration, draws=trial.draws, trusted=True, moved=True)
     return exploration
-
-
-def separate(
-    fits: list[FittedNormal],
-) -> tuple[tuple[FittedNormal, ...], tuple[FittedNormal, ...]]:
-    """Return normals that differ, and those among them that hold negligible mass."""
-    kept: list[FittedNormal] = []
-    dropped: list[FittedNormal] = []
-    for q in fits:
-        known = [*kept, *dropped]
-        differs = all(np.abs(o.whitened(q.mean[None])).max() > SEPARATE for o in known)
-        if not known or (differs and q.elbo > known[0].elbo - NEGLIGIBLE):
-            kept.append(q)
-        elif differs and q.converged:
-            dropped.append(q)
-    return tuple(kept), tuple(dropped)
-
-
-# -- normals at the modes -------------------------------------------------------------------------
-
-
-def searched(target: Target, rng: np.random.Generator, budget: Budget) -> list[SearchPath]:
-    """Return the ends of searches for modes: of many, or in many dimensions of one."""
-    if target.by_rows:
-        return searched_by_rows(target, rng, budget)
-    target.check_start()
-    progress.say("searching for modes")
-    if target.ddim <= LARGE:
-        return find_modes(target, screened_starts(target, rng).starts, budget)
-    search = approach(target, target.start[None], budget)[0]
-    return find_modes(target, search.z[None], budget, iterations=4, tolerance=1e-2)
-
-
-def searched_by_rows(target: Target, rng: np.random.Generator, budget: Budget) -> list[SearchPath]:
-    """Return the ends of searches that began at the modes of a sample of rows."""
-    paths = distinct_paths(searched(sampled(target, rng), rng, budget))
-    normals = [from_curvature(path.z, path.curvature) for path in paths if path.converged]
-    if not normals:
-        return paths
-    starts = [moved_to_mode(target, q, budget, LARGE).mean for q in normals]
-    return find_modes(target, np.array(starts), budget, tolerance=1e-3)
-
-
-def normals_by_rows(
-    target: Target,
-    rng: np.random.Generator,
-    budget: Budget,
-    observe: Callable[[FittedNormal], None] | None,
-) -> tuple[list[FittedNormal], np.ndarray, Search | None]:
-    """Return the best normals, begun at those of a sample of rows, their noise, and the search.
-
-    The noise is as little as tells a covariance: of many rows the log density is close to
-    quadratic, for which that is exact.
-    """
-    found = glance(sampled(target, rng), rng, budget, FEW_DRAWS)
-    d = target.ddim
-    begun = [moved_to_mode(target, q, budget, LARGE) for q in found.normals]
-    if d > LARGE:
-        noise = mirrored_normals(MEDIUM_NOISE, d, rng)
-        fits = [fit_large(target, q, noise, budget, observe=observe) for q in begun]
-    else:
-        noise = matched_normals(2 * d + 2, d, rng)
-        fits = [fit_full_rank(target, q, noise, budget, observe=observe) for q in begun]
-    return fits, noise, found.search
-
-
-def small_normals(
-    target: Target,
-    rng: np.random.Generator,
-    budget: Budget,
-    observe: Callable[[FittedNormal], None] | None,
-) -> tuple[list[FittedNormal], np.ndarray, Search]:
-    """Return the best normal at each mode, the noise they were fitted to, and the search."""
-    target.check_start()
-    progress.say("searching for modes")
-    screening = screened_starts(target, rng)
-    paths = distinct_paths(find_modes(target, screening.starts, budget))
-    noise = matched_normals(max(128, 6 * target.ddim), target.ddim, rng)
-
-    def fitted(path: SearchPath) -> FittedNormal:
-        begin = best_along(target, path, rng)
-        if observe is not None and path is paths[0]:
-            show(target, [normal_of(z, root) for z, root in path.trail], noise, observe)
-        return fit_full_rank(target, begin, noise, budget, observe=observe)
-
-    fits: list[FittedNormal] = []
-    for i, path in enumerate(paths, 1):
-        if fits and budget.exhausted:
-            break
-        progress.say(f"normal at mode {i} of {len(paths)}")
-        fits.append(fitted(path))
-    progress.say("looking for narrow modes")
-    points = unexplained(target, fits, rng)
-    if len(points) and not budget.exhausted:
-        further = [path for path in find_modes(target, points, budget) if path.converged]
-        fits += [fitted(path) for path in distinct_paths(further, paths)]
-    starts = len(screening.starts) + len(points)
-    search = Search(starts, screening.points, screening.prior, scanned_points(target))
-    return fits, noise, search
-
-
-def distinct_paths(
-    paths: Sequence[SearchPath], known: Sequence[SearchPath] = ()
-) -> list[SearchPath]:
-    """Return paths that end at different modes, best first; those astray only if they are high.
-
-    Those that end at the modes of ``known`` paths are left out.
-    """
-    best = max((path.logp for path in [*paths, *known]), default=-np.inf)
-    chosen: list[SearchPath] = []
-    for path in sorted(paths, key=lambda p: -p.logp):
-        if not path.trail or (not path.converged and path.logp < best - 50 - 5 * len(path.z)):
-            continue
-        same = (
-            np.abs(np.linalg.solve(other.trail[-1][1], path.z - other.z)).max() < 0.1
-            for other in [*known, *chosen]
-            if other.converged
-        )
-        if not any(same):
-            chosen.append(path)
-    return chosen
-
-
-def best_along(
-    target: Target, path: SearchPath, rng: np.random.Generator, draws: int = 48
-) -> FittedNormal:
-    """Return the normal of highest ELBO along a path: a mode itself may hold no mass.
-
-    As Pathfinder does (Zhang et al. 2022), with the curvature of each point.
-    """
-    noise = mirrored_normals(draws, target.ddim, rng)
-    points = np.concatenate([z + noise @ root.T for z, root in path.trail])
-    elbos = target.logp(points).reshape(len(path.trail), draws).mean(axis=1)
-    elbos = elbos + [np.linalg.slogdet(root)[1] for _, root in path.trail]
-    return normal_of(*path.trail[int(np.argmax(elbos))])
-
-
-def show(
-    target: Target,
-    normals: Sequence[FittedNormal],
-    noise: np.ndarray,
-    observe: Callable[[FittedNormal], None],
-) -> None:
-    """Show some of the normals on the way to a better one, with their ELBO on the same draws."""
-    chosen = np.unique(np.linspace(0, len(normals) - 1, min(SHOWN, len(normals))).astype(int))
-    for i in chosen:
-        q = normals[i]
-        elbo = float(target.logp(q.at(noise)).mean()) + q.entropy
-        if np.isfinite(elbo):
-            observe(replace(q, elbo=elbo))
-
-
-def normal_of(z: np.ndarray, root: np.ndarray) -> FittedNormal:
-    """Return the normal of a mean and any square root of the covariance."""
-    inverse = np.linalg.inv(root)
-    return from_curvature(z, inverse.T @ inverse)
-
-
-def large_normals(
-    target: Target,
-    rng: np.random.Generator,
-    budget: Budget,
-    observe: Callable[[FittedNormal], None] | None,
-) -> tuple[list[FittedNormal], np.ndarray, Search]:
-    """Return the best normals that were found from a few starts, their noise, and how.
-
-    The mode of a hierarchy may be a pole of the density, far from the mass. So the best
-    independent normals come first, and correlations are those of the mean curvature about there,
-    if that makes them better.
-    """
-    target.check_start()
-    rough = stratified_normals(FEW_NOISE, target.ddim, rng)
-    count = min(MOST_STARTS, MOST_PARAMETERS // target.ddim)
-    screening = screened_starts(target, rng, count=8 * MOST_STARTS, best=MOST_STARTS, peaks=0)
-    diagonals: list[FittedNormal] = []
-    on_the_way: list[FittedNormal] = []
-    begins = [None, *screening.starts[1 : 1 + count]]
-    for i, start in enumerate(begins, 1):
-        if diagonals and budget.exhausted:
-            break
-        progress.say(f"independent normals from start {i} of {len(begins)}")
-        watch = on_the_way.append if start is None else None
-        diagonals.append(fit_diagonal(target, rough, budget, start=start, observe=watch))
-    high, _ = separate(sorted(diagonals, key=lambda q: -q.elbo))
-    noise = mirrored_normals(256, target.ddim, rng)
-    if observe is not None:
-        show(target, on_the_way, noise, observe)
-    fits: list[FittedNormal] = []
-    for i, diagonal in enumerate(high, 1):
-        if fits and budget.exhausted:
-            break
-        progress.say(f"normal at mode {i} of {len(high)}")
-        normals = [diagonal]
-        if not budget.exhausted:
-            curvature = mean_curvature(target, diagonal, rng)
-            normals.append(from_curvature(diagonal.mean, curvature))
-        scored = (q.scored(target, noise)[0] for q in normals)
-        begin = max(scored, key=lambda q: q.elbo)
-        fits.append(fit_large(target, begin, noise, budget, observe=observe))
-    return fits, noise, Search(len(diagonals), screening.points, screening.prior)
-
-
-def mean_curvature(target: Target, q: FittedNormal, rng: np.random.Generator) -> np.ndarray:
-    """Return the mean of the negative Hessian at a few draws of a normal.
-
-    At its mean alone, the curvature of a skewed posterior may be next to none.
-    """
-    points = q.at(mirrored_normals(CURVATURES, target.ddim, rng))
-    curvatures = (curvature_at(target, z, q.sd) for z in points)
-    return sum(curvatures, np.zeros((target.ddim, target.ddim))) / CURVATURES
-
-
-# -- better draws ---------------------------------------------------------------------------------
-
-
-def improve(exploration: Exploration, rng: np.random.Generator, budget: Budget) -> Exploration:
-    """Return an exploration whose draws can be relied on, or the best that can be had."""
-    for better in improvements(exploration, rng, budget):
-        exploration = better
-    return exploration
-
-
-def improvements(
-    exploration: Exploration, rng: np.random.Generator, budget: Budget
-) -> Iterator[Exploration]:
-    """Yield better and better explorations: whoever is interrupted keeps the last.
-
-    From cheap to dear: more draws, other proposals, and chains. It ends with the first one whose
-    draws can be relied on.
-    """
-    large = exploration.target.ddim > LARGE
-    if not exploration.trusted and len(exploration.normals) == 1 and not large:
-        draws = exploration.draws
-        near = draws.khat < 1.0 and draws.size > 0.3 * len(draws.values)
-        if near and not is_promising(exploration):
-            # k-hat is uncertain by 0.1 and more
-            exploration = add_draws(exploration, 3 * exploration.count, rng)
-            if is_promising(exploration):
-                exploration = verified(exploration, rng, budget)
-            yield exploration
-    if not exploration.trusted and not large:
-        for better in refinements(exploration, rng, budget):
-            exploration = better
-            yield better
-    if not exploration.trusted and not budget.exhausted:
-        yield settled(exploration, rng, budget)
-
-
-def settled(exploration: Exploration, rng: np.random.Generator, budget: Budget) -> Exploration:
-    """Return what chains make of draws, if they may take their time.
-
-    Even chains that have not mixed are closer to the posterior than draws with bad weights. Others
-    begin at them: in coordinates in which tails are short, if theirs are heavy; and with jumps,
-    that need no gradient, in few dimensions.
-    """
-    trial = trial_of(exploration, rng, budget, FINAL)
-    found = concluded(exploration, trial)
-    if found.trusted or trial.run is None or len(apart(exploration.normals)) > 1:
-        return found
-    moved = replace(exploration, draws=all_draws(trial.run), moved=True)
-    stretch = Stretch.of(moved.draws.values)
-    if stretch.is_heavy:
-        found = concluded(moved, trial_of(moved, rng, budget, STRETCHED, stretch))
-    if not found.trusted and exploration.target.ddim <= MOST_JUMPING:
-        found = concluded(moved, trial_of(moved, rng, budget, JUMPING))
-    return found if found.trusted else moved
-
-
-def add_draws(exploration: Exploration, count: int, rng: np.random.Generator) -> Exploration:
-    """Add draws of the mixture."""
-    sampler = exploration.sampler.with_draws(proposal(exploration.mixture), rng, count)
-    return replace(exploration, sampler=sampler, draws=sampler.draws)
-
-
-def enlarge(exploration: Exploration, rng: np.random.Generator, budget: Budget) -> Exploration:
-    """Add draws until there are enough effective ones to be a result, if there is time left.
-
-    More draws may also find what the first ones have missed: then they are not trusted any more.
-    """
-    if not exploration.trusted or exploration.moved or budget.is_late:
-        return exploration
-    size, count = exploration.draws.size, len(exploration.draws.values)
-    wanted = ENOUGH * exploration.count
-    if size >= wanted:
-        return exploration
-    most = 3.0 if exploration.target.ddim > LARGE else 10.0
-    larger = add_draws(exploration, int(min(wanted / size - 0.9, most) * count), rng)
-    draws = larger.draws
-    return replace(larger, trusted=has_good_tail(draws.khat, draws.size, len(draws.values)))
-
-
-def refinements(
-    exploration: Exploration, rng: np.random.Generator, budget: Budget, cycles: int = 2
-) -> Iterator[Exploration]:
-    """Adapt a mixture in turns with chains, until the two agree, or the chains have mixed."""
-    target = exploration.target
-    for cycle in range(cycles):
-        sampler, mixture, _ = adapt(exploration.sampler, exploration.mixture, rng, budget)
-        if not len(sampler.values):  # the budget was used up: the former draws stay
-            return
-        draws = sampler.draws
-        exploration = replace(exploration, sampler=sampler, mixture=mixture, draws=draws)
-        yield exploration
-        trial = trial_of(exploration, rng, budget, CHECK)
-        found = concluded(exploration, trial)
-        if found.trusted:
-            yield found
-            return
-        if cycle < cycles - 1 and trial.run is not None:
-            moved = all_draws(trial.run).values[-LATEST:]
-            empty = ImportanceSampler.empty(target, exploration.count)
-            exploration = replace(exploration, sampler=empty, mixture=fitted_mixture(moved, rng))
-            yield exploration

@@ -80,60 +80,90 @@ def opened_netcdf(path: Path) -> Iterator[Stored]:
     import h5py
 
     with h5py.File(path, "r", locking=False) as file:
-        root, size = file.id, path.stat().st_size
-        count = len(file)
-        if count > MOST_ARRAYS:
+        if (count := len(file)) > MOST_ARRAYS:
             raise StorageError(f"{str(path)!r} holds {count:,} datasets, more than {MOST_ARRAYS:,}")
-        names = set(root)
+        opened = NetcdfFile(path, file.id)
+        names = [n.decode("utf-8", "replace") for n in opened.names]
+        yield Stored(names, opened.described, opened.read, opened.attribute)
 
-        def dataset(name: str) -> Any:
-            key = name.encode()
-            if key not in names:
-                return None
-            if root.links.get_info(key).type != h5py.h5l.TYPE_HARD:
-                raise StorageError(f"{str(path)!r}: {name!r} is a link, which vibayes never writes")
-            if h5py.h5o.get_info(root, key).type != h5py.h5o.TYPE_DATASET:
-                raise StorageError(f"{str(path)!r}: {name!r} is no dataset")
-            return h5py.h5d.open(root, key)
 
-        def described(name: str) -> tuple[str, tuple[int, ...]] | None:
-            found = dataset(name)
-            if found is None:
-                return None
-            kind, plan = found.get_type(), found.get_create_plist()
-            if kind.get_class() not in (h5py.h5t.INTEGER, h5py.h5t.FLOAT):
-                raise StorageError(f"{str(path)!r}: {name!r} holds something else than numbers")
-            layouts = h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT
-            if plan.get_layout() not in layouts or plan.get_nfilters() or plan.get_external_count():
-                raise StorageError(
-                    f"{str(path)!r}: {name!r} lies in chunks, in another file or behind a filter, "
-                    f"as vibayes never writes it"
-                )
-            shape = tuple(map(int, found.shape))
-            stored = math.prod(shape) * kind.get_size()
-            offset = found.get_offset()
-            is_compact = plan.get_layout() == h5py.h5d.COMPACT
-            outside = offset is None or offset + stored > size
-            if found.get_storage_size() < stored or (outside and not is_compact):
-                raise StorageError(f"{str(path)!r}: {name!r} is longer than the file")
-            return found.dtype.name, shape
+class NetcdfFile:
+    """A file that is open.
 
-        def read(name: str) -> np.ndarray:
-            found = dataset(name)
-            result = np.empty(found.shape, found.dtype)
-            found.read(h5py.h5s.ALL, h5py.h5s.ALL, result)
-            return result
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    root : h5py.h5g.GroupID
+        What it holds.
+    """
 
-        def attribute(name: str) -> int | None:
-            key = name.encode()
-            if not h5py.h5a.exists(root, key):
-                return None
-            found = h5py.h5a.open(root, key)
-            kind, length = found.get_type(), found.get_space().get_simple_extent_npoints()
-            if kind.get_class() != h5py.h5t.INTEGER or length != 1 or kind.get_size() > 8:
-                return None
-            result = np.empty(found.shape, found.dtype)
-            found.read(result)
-            return int(result.item())
+    def __init__(self, path: Path, root: Any) -> None:
+        self.path, self.root, self.size = path, root, path.stat().st_size
+        self.names = set(root)
 
-        yield Stored([n.decode("utf-8", "replace") for n in names], described, read, attribute)
+    def refused(self, name: str, why: str) -> StorageError:
+        """Return the error about an array."""
+        return StorageError(f"{str(self.path)!r}: {name!r} {why}")
+
+    def dataset(self, name: str) -> Any:
+        """Return an array that is not read yet, None if there is none."""
+        import h5py
+
+        key = name.encode()
+        if key not in self.names:
+            return None
+        if self.root.links.get_info(key).type != h5py.h5l.TYPE_HARD:
+            raise self.refused(name, "is a link, which vibayes never writes")
+        if h5py.h5o.get_info(self.root, key).type != h5py.h5o.TYPE_DATASET:
+            raise self.refused(name, "is no dataset")
+        return h5py.h5d.open(self.root, key)
+
+    def described(self, name: str) -> tuple[str, tuple[int, ...]] | None:
+        """Return the dtype and the shape of an array; raise if it is not stored as is usual."""
+        import h5py
+
+        found = self.dataset(name)
+        if found is None:
+            return None
+        kind, plan = found.get_type(), found.get_create_plist()
+        if kind.get_class() not in (h5py.h5t.INTEGER, h5py.h5t.FLOAT):
+            raise self.refused(name, "holds something else than numbers")
+        layouts = h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT
+        if plan.get_layout() not in layouts or plan.get_nfilters() or plan.get_external_count():
+            raise self.refused(
+                name,
+                "lies in chunks, in another file or behind a filter, as vibayes never writes it",
+            )
+        shape = tuple(map(int, found.shape))
+        stored = math.prod(shape) * kind.get_size()
+        offset = found.get_offset()
+        is_compact = plan.get_layout() == h5py.h5d.COMPACT
+        outside = offset is None or offset + stored > self.size
+        if found.get_storage_size() < stored or (outside and not is_compact):
+            raise self.refused(name, "is longer than the file")
+        return found.dtype.name, shape
+
+    def read(self, name: str) -> np.ndarray:
+        """Return an array."""
+        from h5py import h5s
+
+        found = self.dataset(name)
+        result = np.empty(found.shape, found.dtype)
+        found.read(h5s.ALL, h5s.ALL, result)
+        return result
+
+    def attribute(self, name: str) -> int | None:
+        """Return an attribute that is a whole number, None if there is none."""
+        import h5py
+
+        key = name.encode()
+        if not h5py.h5a.exists(self.root, key):
+            return None
+        found = h5py.h5a.open(self.root, key)
+        kind, length = found.get_type(), found.get_space().get_simple_extent_npoints()
+        if kind.get_class() != h5py.h5t.INTEGER or length != 1 or kind.get_size() > 8:
+            return None
+        result = np.empty(found.shape, found.dtype)
+        found.read(result)
+        return int(result.item())

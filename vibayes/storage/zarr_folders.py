@@ -56,68 +56,114 @@ def opened_zarr(folder: Path) -> Iterator[Stored]:
     StorageError
         If it holds anything but files, or arrays in encodings that vibayes does not write.
     """
-    files = files_of(folder)
-    names = sorted(str(name.parent) for name in files if name.name == "zarr.json")
-    names = [name for name in names if name != "."]
-    try:
-        root = node_of(folder, ".")
-    except OSError as error:
-        raise StorageError(
-            f"{str(folder)!r} is not a file of vibayes: it is not a zarr folder (of format 3) of "
-            f"plain numbers"
-        ) from error
-    if any(name.name.startswith(".z") for name in files) or root.get("node_type") != "group":
-        raise StorageError(
-            f"{str(folder)!r} is not a file of vibayes: it is not a zarr folder (of format 3) of "
-            f"plain numbers"
+    opened = Folder(folder)
+    require_zarr()
+    yield Stored(opened.names, opened.described, opened.read, opened.attribute)
+
+
+class Folder:
+    """A folder of arrays.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The folder.
+
+    Attributes
+    ----------
+    files : dict of pathlib.Path to int
+        The files below it, with their lengths.
+    names : list of str
+        Names of what is described in it.
+    root : dict
+        Its own description.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.files = files_of(path)
+        names = sorted(str(name.parent) for name in self.files if name.name == "zarr.json")
+        self.names = [name for name in names if name != "."]
+        try:
+            self.root = node_of(path, ".")
+        except OSError as error:
+            raise self.foreign() from error
+        has_older = any(name.name.startswith(".z") for name in self.files)
+        if has_older or self.root.get("node_type") != "group":
+            raise self.foreign()
+
+    def foreign(self) -> StorageError:
+        """Return the error of a folder that something else has written."""
+        return StorageError(
+            f"{str(self.path)!r} is not a file of vibayes: it is not a zarr folder (of format 3) "
+            f"of plain numbers"
         )
 
-    def described(name: str) -> tuple[str, tuple[int, ...]] | None:
-        if name not in names:
+    def described(self, name: str) -> tuple[str, tuple[int, ...]] | None:
+        """Return the dtype and the shape of an array; raise if it is not stored as is usual."""
+        if name not in self.names:
             return None
-        node = node_of(folder, name)
-        shape, chunk = (
-            tuple(node["shape"]),
-            tuple(node["chunk_grid"]["configuration"]["chunk_shape"]),
-        )
-        codecs = [codec["name"] for codec in node["codecs"]]
-        whole = all(type(n) is int and n > 0 for n in (*shape, *chunk))
-        plain = (
-            whole
-            and node["node_type"] == "array"
-            and node["data_type"] in NUMBERS
-            and codecs in (["bytes"], ["bytes", "zstd"])
-            and node["chunk_grid"]["name"] == "regular"
-            and not node.get("storage_transformers")
-            and len(chunk) == len(shape)
-            and all(c <= n for c, n in zip(chunk, shape, strict=True))
-        )
-        if not plain:
-            raise StorageError(f"{str(folder)!r}: {name!r} is not an array as vibayes writes it")
-        stored = [file for file in files if file.parts[:2] == (name, "c")]
-        # a chunk of zeros need not be there: whether one is missing, the checksum tells
-        if math.prod(-(-n // c) for n, c in zip(shape, chunk, strict=True)) < len(stored):
-            raise StorageError(f"{str(folder)!r} is damaged: {name} is not what was written")
-        length = math.prod(chunk) * np.dtype(node["data_type"]).itemsize
-        for file in stored:
-            with (folder / file).open("rb") as opened:
-                begin = opened.read(18)
-            found = frame_length(begin) if "zstd" in codecs else files[file]
-            if found != length:
-                raise StorageError(f"{str(folder)!r} is damaged: {name} is not what was written")
+        node = node_of(self.path, name)
+        shape, chunk = shape_and_chunk(node)
+        if not is_plain(node, shape, chunk):
+            raise StorageError(f"{str(self.path)!r}: {name!r} is not an array as vibayes writes it")
+        if not self.is_whole(name, node):
+            raise StorageError(f"{str(self.path)!r} is damaged: {name} is not what was written")
         return node["data_type"], shape
 
-    def read(name: str) -> np.ndarray:
+    def is_whole(self, name: str, node: Mapping[str, Any]) -> bool:
+        """Tell whether no chunk of an array is longer or shorter than it is to be."""
+        shape, chunk = shape_and_chunk(node)
+        stored = [file for file in self.files if file.parts[:2] == (name, "c")]
+        # a chunk of zeros need not be there: whether one is missing, the checksum tells
+        if math.prod(-(-n // c) for n, c in zip(shape, chunk, strict=True)) < len(stored):
+            return False
+        is_compressed = "zstd" in codecs_of(node)
+        length = math.prod(chunk) * np.dtype(node["data_type"]).itemsize
+        return all(self.length_of(file, is_compressed) == length for file in stored)
+
+    def length_of(self, file: Path, is_compressed: bool) -> int | None:
+        """Return how many bytes a chunk holds."""
+        with (self.path / file).open("rb") as opened:
+            begin = opened.read(18)
+        return frame_length(begin) if is_compressed else self.files[file]
+
+    def read(self, name: str) -> np.ndarray:
+        """Return an array."""
         import zarr
 
-        return np.asarray(zarr.open_array(folder / name, mode="r", zarr_format=3)[...])
+        return np.asarray(zarr.open_array(self.path / name, mode="r", zarr_format=3)[...])
 
-    def attribute(name: str) -> int | None:
-        value = root.get("attributes", {}).get(name)
+    def attribute(self, name: str) -> int | None:
+        """Return an attribute that is a whole number, None if there is none."""
+        value = self.root.get("attributes", {}).get(name)
         return value if type(value) is int else None
 
-    require_zarr()
-    yield Stored(names, described, read, attribute)
+
+def shape_and_chunk(node: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the shape of an array, and that of its chunks."""
+    return tuple(node["shape"]), tuple(node["chunk_grid"]["configuration"]["chunk_shape"])
+
+
+def codecs_of(node: Mapping[str, Any]) -> list[str]:
+    """Return the names of the encodings of an array."""
+    return [codec["name"] for codec in node["codecs"]]
+
+
+def is_plain(node: Mapping[str, Any], shape: tuple[int, ...], chunk: tuple[int, ...]) -> bool:
+    """Tell whether an array is described as vibayes writes it."""
+    codecs = codecs_of(node)
+    whole = all(type(n) is int and n > 0 for n in (*shape, *chunk))
+    return (
+        whole
+        and node["node_type"] == "array"
+        and node["data_type"] in NUMBERS
+        and codecs in (["bytes"], ["bytes", "zstd"])
+        and node["chunk_grid"]["name"] == "regular"
+        and not node.get("storage_transformers")
+        and len(chunk) == len(shape)
+        and all(c <= n for c, n in zip(chunk, shape, strict=True))
+    )
 
 
 def files_of(folder: Path) -> dict[Path, int]:

@@ -17,8 +17,8 @@ from vibayes.backend.seeds import as_seed_sequence
 from vibayes.exceptions import ModelError, ShapeError
 from vibayes.streaming.batch import BatchVariable, ShownRows
 from vibayes.streaming.blocks import Layout
+from vibayes.streaming.kinds import as_source, is_streamed
 from vibayes.streaming.shuffle import ShuffledEpochs
-from vibayes.streaming.sources import as_source, is_streamed
 
 __all__ = ["Stream", "StreamedMinibatch", "data_on_disk", "is_left_on_disk", "streamed_minibatch"]
 

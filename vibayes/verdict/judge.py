@@ -13,12 +13,13 @@ from vibayes.backend.modes import evaluate
 from vibayes.backend.seeds import as_seed_sequence, derived_seed
 from vibayes.families.joint import Joint
 from vibayes.importance import smoothed
-from vibayes.model.target import Target, data_size, goes_by_rows
+from vibayes.model.data_size import data_size
+from vibayes.model.target import Target, goes_by_rows
 from vibayes.posterior.draws import flat_draws, flat_values
 from vibayes.records.diagnosis import LARGEST_SHIFT, TAIL, Diagnosis, VariableCheck, is_reliable
 from vibayes.records.ending import Ending
 from vibayes.records.findings import PROBABILITIES, Findings, Summary
-from vibayes.search.explore import LARGE
+from vibayes.search.best_normals import LARGE
 from vibayes.search.findings import summary_of
 from vibayes.search.mixtures import FittedMixture, ImportanceSampler, WeightedDraws
 

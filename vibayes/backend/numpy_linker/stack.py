@@ -45,7 +45,31 @@ def stack_scan(
     counts = [node.inputs[0], *scan.outer_nitsot(node.inputs)]
     if info.as_while or not all(same_for_all(v, ndim) for v in counts):
         return None
-    n_steps, *lengths = [v[(0,) * ndim] for v in counts]
+    counts = [v[(0,) * ndim] for v in counts]
+    inputs = stacked_inputs(node, inner_inputs)
+    outputs = vectorize_graph(list(inner_outputs), dict(zip(inner_inputs, inputs, strict=True)))
+    outputs = with_stacked_states(scan, inputs, inner_outputs, outputs, ndim)
+    stacked = Scan(
+        inputs,
+        outputs,
+        info,
+        truncate_gradient=scan.truncate_gradient,
+        name=scan.name,
+        allow_gc=scan.allow_gc,
+        strict=scan.strict,
+    )
+    batch_shape = [length_of_axis(node, axis) for axis in range(ndim)]
+    results = stacked(*stacked_outer_inputs(node, counts, batch_shape), return_list=True)
+    traced = len(results) - info.n_untraced_sit_sot
+    return [
+        stack_first(result, ndim, old.type.ndim, batch_shape) if k < traced else result
+        for k, (result, old) in enumerate(zip(results, node.outputs, strict=True))
+    ]
+
+
+def stacked_inputs(node: Apply, inner_inputs: Sequence[Variable]) -> list[Variable]:
+    """Return inputs of a step with the axes of the stack, where they have them."""
+    scan, ndim = node.op.core_op, node.op.batch_ndim(node)
     tapped = [
         *scan.inner_mitmot(inner_inputs),
         *scan.inner_mitsot(inner_inputs),
@@ -59,48 +83,46 @@ def stack_scan(
         strict=True,
     )
     first_axes |= {v: outer.type.shape[:ndim] for v, outer in others if is_batched(outer, ndim)}
-    inputs = [
+    return [
         tensor(dtype=v.type.dtype, shape=(*first_axes.get(v, ()), *v.type.shape))
         for v in inner_inputs
     ]
-    replace = dict(zip(inner_inputs, inputs, strict=True))
-    outputs = vectorize_graph(list(inner_outputs), replace)
-    outputs = with_stacked_states(scan, inputs, inner_outputs, outputs, ndim)
 
-    batch_shape = [length_of_axis(node, axis) for axis in range(ndim)]
-    tapped_outer = [
+
+def stacked_outer_inputs(
+    node: Apply, counts: Sequence[Variable], batch_shape: Sequence[Variable | int]
+) -> list[Variable]:
+    """Return what the scan of vectorized steps is applied to.
+
+    Parameters
+    ----------
+    node
+        The ``Blockwise`` scan.
+    counts
+        The number of steps, and the lengths of traces without a state.
+    batch_shape
+        Lengths of the axes of the stack.
+    """
+    scan, ndim = node.op.core_op, node.op.batch_ndim(node)
+    n_steps, *lengths = counts
+    tapped = [
         *scan.outer_mitmot(node.inputs),
         *scan.outer_mitsot(node.inputs),
         *scan.outer_sitsot(node.inputs),
     ]
-    outer_inputs = [
+    return [
         n_steps,
         *[
             steps_first(v, ndim) if is_batched(v, ndim) else without_axes(v, ndim)
             for v in scan.outer_seqs(node.inputs)
         ],
-        *[steps_first(broadcast(v, batch_shape, ndim), ndim) for v in tapped_outer],
+        *[steps_first(broadcast(v, batch_shape, ndim), ndim) for v in tapped],
         *[broadcast(v, batch_shape, ndim) for v in scan.outer_untraced_sit_sot(node.inputs)],
         *lengths,
         *[
             v if is_batched(v, ndim) else without_axes(v, ndim)
             for v in scan.outer_non_seqs(node.inputs)
         ],
-    ]
-    new = Scan(
-        inputs,
-        outputs,
-        info,
-        truncate_gradient=scan.truncate_gradient,
-        name=scan.name,
-        allow_gc=scan.allow_gc,
-        strict=scan.strict,
-    )
-    results = new(*outer_inputs, return_list=True)
-    traced = len(results) - info.n_untraced_sit_sot
-    return [
-        stack_first(result, ndim, old.type.ndim, batch_shape) if k < traced else result
-        for k, (result, old) in enumerate(zip(results, node.outputs, strict=True))
     ]
 
 

@@ -1,0 +1,93 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from vibayes.search.chains import CHAINS_EACH, POINTS
+from vibayes.search.mixing import Mixing, mixing_of
+
+
+class TestMixing:
+    """Of independent draws, and of draws with each of the faults that there are."""
+
+    times, chains, d = 40, POINTS * CHAINS_EACH, 5
+
+    def independent(self, rng):
+        return rng.normal(size=(self.times, self.chains, self.d))
+
+    def of(self, values, begin=None, acceptance=0.8):
+        begin = np.random.default_rng(9).normal(size=(POINTS, self.d)) if begin is None else begin
+        logp, begin_logp = (-0.5 * (Z**2).sum(axis=-1) for Z in (values, begin))
+        rates = np.full(self.chains, acceptance)
+        return mixing_of(values, logp, rates, begin, begin_logp)
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_independent_draws(self, seed):
+        found = self.of(self.independent(np.random.default_rng(seed)))
+        assert found.good
+        assert 1000 < found.size <= self.times * self.chains
+        assert found.rhat < 1.02
+
+    def test_scales_make_no_difference(self, rng):
+        values = self.independent(rng)
+        logp, begin = values.sum(axis=2), rng.normal(size=(POINTS, self.d))
+        rates = np.ones(self.chains)
+        first = mixing_of(values, logp, rates, begin, begin.sum(axis=1))
+        other = mixing_of(
+            np.exp(5 * values), np.exp(logp), rates, np.exp(5 * begin), np.exp(begin.sum(axis=1))
+        )
+        assert other.size == pytest.approx(first.size, rel=1e-9)
+        assert other.memory == pytest.approx(first.memory, rel=1e-9)
+
+    def test_chains_that_stand_still(self, rng):
+        begin = rng.normal(size=(POINTS, self.d))
+        found = self.of(np.tile(begin.repeat(CHAINS_EACH, axis=0), (self.times, 1, 1)), begin)
+        assert found.size < 100
+        assert found.memory > 0.5
+        assert not found.good
+
+    def test_a_coordinate_that_remembers(self, rng):
+        values, begin = self.independent(rng), rng.normal(size=(POINTS, self.d))
+        values[:, :, 3] += 0.4 * begin.repeat(CHAINS_EACH, axis=0)[:, 3]
+        found = self.of(values, begin)
+        assert found.memory == pytest.approx(0.3, abs=0.12)
+        assert not found.good
+
+    def test_only_the_squares_remember(self, rng):
+        values, begin = self.independent(rng), rng.normal(size=(POINTS, self.d))
+        values[:, :, 0] *= np.where(np.abs(begin[:, 0]) > 0.7, 1.5, 0.7).repeat(CHAINS_EACH)
+        found = self.of(values, begin)
+        assert not found.good
+
+    def test_rare_visits_to_a_tail(self, rng):
+        """A few chains hold a tail for the whole time: bulk and squares hardly feel it."""
+        values = np.clip(self.independent(rng), -1.5, 1.5)
+        values[:, :3, 2] = 4.0
+        assert self.of(values).size < 0.5 * self.of(self.independent(rng)).size
+
+    def test_a_drift(self, rng):
+        values = self.independent(rng)
+        values[self.times // 2 :, :, 1] += 0.5
+        found = self.of(values)
+        assert found.drift > 0.2
+        assert not found.good
+
+    def test_chains_that_are_stuck(self, rng):
+        values = self.independent(rng)
+        assert self.of(values, acceptance=0.05).stuck == 1
+        assert not self.of(values, acceptance=0.05).good
+
+    def test_many_columns_are_looked_at_in_parts(self, rng):
+        values = rng.normal(size=(self.times, self.chains, 150))
+        values[:, :, 149] += np.linspace(-1, 1, POINTS).repeat(CHAINS_EACH)
+        begin = rng.normal(size=(POINTS, 150))
+        logp, begin_logp = rng.normal(size=(self.times, self.chains)), rng.normal(size=POINTS)
+        assert mixing_of(values, logp, np.ones(self.chains), begin, begin_logp).size < 200
+
+    @pytest.mark.parametrize(
+        "fault", [{"size": 300.0}, {"memory": 0.2}, {"drift": 0.3}, {"stuck": 0.1}]
+    )
+    def test_each_fault_counts(self, fault):
+        fine = Mixing(rhat=1.01, size=2000.0, memory=0.0, drift=0.0, stuck=0.0)
+        assert fine.good
+        assert not replace(fine, **fault).good

@@ -1,0 +1,211 @@
+"""The cheapest family that holds the posterior, found by trying."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from vibayes import interrupts, progress
+from vibayes.approximations.base import Approximation
+from vibayes.approximations.mean_field import MeanField
+from vibayes.importance import GOOD_KHAT, smoothed
+from vibayes.inference.normal_fit import fit_normal_family
+from vibayes.inference.searches.method import SearchMethod
+from vibayes.inference.searches.run import PARTICLES, SearchRun
+from vibayes.inference.searches.single_normal import with_normals
+from vibayes.inference.searches.tried import Tried
+from vibayes.model.coordinates import Coordinates, bent_variables
+from vibayes.model.target import Target
+from vibayes.records.ending import INTERRUPTED, Ending
+from vibayes.search.begin import MOST_DENSE
+from vibayes.search.centring import suited
+from vibayes.search.comparisons import is_better, is_close
+from vibayes.search.conditional import given_parameters, of_many
+from vibayes.search.explore import Exploration, explore
+from vibayes.search.findings import findings_of
+from vibayes.search.improve import enlarge, improvements
+from vibayes.search.mixtures import WeightedDraws
+from vibayes.verdict.judge import draws_to_judge
+
+__all__ = ["AutoVI"]
+
+CONDITIONAL = "mixture for parameters"
+
+
+class AutoVI(SearchMethod):
+    """The cheapest family that holds the posterior, found by trying.
+
+    Mean field, then full rank; where the model has variables whose location or scale depends on
+    others, the same in coordinates between centred and non-centred, and mixtures for the few
+    parameters that these variables depend on; then mixtures of normals by adaptive importance
+    sampling; then many short chains. In more than 2,000 dimensions mixtures for parameters, or mean
+    field. If no family holds the posterior, but importance weights or chains do, the result
+    is :class:`vibayes.Empirical`, made of draws that are right.
+
+    Parameters
+    ----------
+    model : Model, optional
+        The model; by default the one of the ``with`` block.
+    random_seed : int, optional
+        Seed of everything random in the fit.
+    start : dict, optional
+        Where to start, by variable name.
+
+    Notes
+    -----
+    ``approx.diagnose()`` tells what was tried.
+
+    Examples
+    --------
+    >>> import vibayes as vb
+    >>> with vb.Model():
+    ...     x = vb.Normal("x")
+    ...     y = vb.Normal("y", x, 0.1)
+    ...     approx = vb.AutoVI(random_seed=1).fit()
+    >>> approx
+    <FullRank: FullRankGroup(x, y), 2 dimensions>
+    >>> [attempt.name for attempt in approx.diagnose(random_seed=1).attempts]
+    ['mean field', 'full rank']
+    """
+
+    short_name = "auto"
+
+    def _search(self, run: SearchRun) -> Approximation:
+        target, budget = run.target(), run.budget
+        if target.ddim > MOST_DENSE:  # families that have correlations would take too long
+            return fit_of_many(run)
+        run.show(target)
+        count = draws_to_judge(self.model)
+        tried = Tried(explore(target, run.rng, budget, count, run.observe))
+        stopped = ""
+        try:
+            for known in tries(run, tried):
+                tried = known
+            if tried.single is None:
+                tried = enlarged(run, tried)
+        except KeyboardInterrupt:
+            stopped = INTERRUPTED
+        with interrupts.held():
+            approx = tried.single or made_of(run, tried.exploration)
+        approx.ending = ending_of(run, tried, stopped)
+        return approx
+
+
+def fit_of_many(run: SearchRun) -> Approximation:
+    """Return draws given few parameters, if they are right, else a mean field."""
+    rng, budget = run.rng, run.budget
+    target, found = standardized(run), None
+    if target is not None:
+        found = of_many(suited(target, rng, budget), rng, budget, PARTICLES // 2)
+    if found is not None and found.trusted:
+        found = enlarge(found, rng, budget)
+    if found is None or not found.trusted:
+        approx = run.made(MeanField, start=run.start)
+        fit_normal_family(approx, budget)
+        return approx
+    approx = run.of_draws(found)
+    tried = Tried(found).noted(CONDITIONAL, found.best.elbo, found.draws, budget)
+    approx.ending = ending_of(run, tried, "")
+    return approx
+
+
+def tries(run: SearchRun, tried: Tried) -> Iterator[Tried]:
+    """Yield what is known after each try: whoever interrupts keeps the last."""
+    tried = with_normals(run, tried)
+    yield tried
+    if tried.single is None and not tried.exploration.trusted:
+        yield from better(run, tried)
+
+
+def better(run: SearchRun, tried: Tried) -> Iterator[Tried]:
+    """Yield explorations whose draws are as good as can be had, the best one last."""
+    known = tried.exploration.target
+    # standard variables take a compilation
+    skip = known.is_standardized or known.by_rows or run.budget.is_late
+    target = None if skip else standardized(run)
+    if target is not None:
+        tried = non_centred(run, tried, target)
+        yield tried
+    conditional = given_parameters(tried.exploration, run.rng, run.budget)
+    if conditional is not tried.exploration:
+        tried = replace(tried, exploration=conditional)
+        tried = tried.noted(CONDITIONAL, np.nan, conditional.draws, run.budget)
+        yield tried
+    if not tried.exploration.trusted:
+        for exploration in improvements(tried.exploration, run.rng, run.budget):
+            tried = replace(tried, exploration=exploration)
+            yield tried
+        exploration = tried.exploration
+        name = "chains" if exploration.moved else mixture_name(exploration)
+        yield tried.noted(name, np.nan, exploration.draws, run.budget)
+
+
+def non_centred(run: SearchRun, tried: Tried, target: Target) -> Tried:
+    """Explore in coordinates that suit the data, and keep the better exploration."""
+    before = tried.exploration
+    target = suited(target, run.rng, run.budget)
+    found = explore(target, run.rng, run.budget, len(before.draws.values))
+    tried = tried.noted("full rank, non-centred", found.best.elbo, found.draws, run.budget)
+    if before.search is not None and found.search is not None:
+        found = replace(found, search=before.search + found.search)
+    return replace(tried, exploration=found) if is_better(found, before) else tried
+
+
+def standardized(run: SearchRun) -> Target | None:
+    """Return the target in non-centred coordinates, None if they are of no use."""
+    variables = bent_variables(run.model)
+    if not variables:
+        return None
+    target = run.target(coordinates=Coordinates.non_centred(run.model, variables))
+    return target if np.isfinite(target.logp(target.start[None])[0]) else None
+
+
+def enlarged(run: SearchRun, tried: Tried) -> Tried:
+    """Return what is known once there are as many draws as a result is made of."""
+    progress.say("drawing more")
+    exploration = enlarge(tried.exploration, run.rng, run.budget)
+    lost_trust = tried.exploration.trusted and not exploration.trusted
+    tried = replace(tried, exploration=exploration)
+    if lost_trust:
+        for known in better(run, tried):
+            tried = known
+        tried = replace(tried, exploration=enlarge(tried.exploration, run.rng, run.budget))
+    return tried
+
+
+def made_of(run: SearchRun, exploration: Exploration) -> Approximation:
+    """Return a mixture, if it holds the posterior itself, else draws."""
+    mixture, is_own = exploration.mixture, not exploration.target.is_standardized
+    if exploration.trusted and not exploration.moved and len(mixture) > 1 and is_own:
+        values = mixture.draw(len(exploration.noise), run.rng)
+        draws = WeightedDraws(
+            values, *smoothed(exploration.target.logp(values) - mixture.logq(values))
+        )
+        good = draws.khat < GOOD_KHAT and draws.size > 0.5 * len(values)
+        if good and is_close(values, exploration.draws):
+            return run.of_mixture(mixture)
+    return run.of_draws(exploration)
+
+
+def ending_of(run: SearchRun, tried: Tried, stopped: str) -> Ending:
+    """Return why the search has ended."""
+    exploration = tried.exploration
+    converged = exploration.trusted and not stopped
+    passes = passes_of(exploration.target)
+    reason = f"a good result was found after {run.budget.elapsed:.1f} seconds{passes}"
+    if not converged:
+        reason = stopped or run.budget.exhausted or "no family that was tried holds the posterior"
+    return Ending(converged, reason, findings_of(exploration, tried.attempts))
+
+
+def passes_of(target: Target) -> str:
+    """Return in words how many passes over the data there were, nothing if they are in memory."""
+    return f", in {target.passes} passes over the data" if target.by_rows else ""
+
+
+def mixture_name(exploration: Exploration) -> str:
+    """Return what to call the result of adaptive importance sampling."""
+    count = len(exploration.mixture)
+    return f"mixture of {count} normals" if count > 1 else "more draws"

@@ -1,0 +1,244 @@
+"""What evaluates a log density at a stack of flat vectors: NumPy, machine code, or JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from pytensor.graph.basic import Variable
+from pytensor.graph.replace import graph_replace, vectorize_graph
+from pytensor.tensor.variable import TensorVariable
+
+from vibayes import interrupts
+from vibayes.backend.evaluation import devices_of_densities
+from vibayes.backend.graphs import Work, compiled_graph, with_known_lengths, work_of
+from vibayes.backend.jax import JaxDevices, PlacedData, StackFunction
+from vibayes.backend.modes import AS_IT_IS, EVALUATE_MODE, resolve_mode, safe_from_signals
+from vibayes.backend.plain import PlainFunction
+from vibayes.model.by_rows import RowModel
+from vibayes.model.coordinates import (
+    Standardization,
+    VectorGraphs,
+    forces_graphs,
+    in_numpy,
+    values_graphs,
+)
+from vibayes.model.core import Model
+from vibayes.model.data_size import has_many_data, observed_lengths
+from vibayes.model.flat import FlatLayout
+from vibayes.model.gradients import gradient_of
+from vibayes.model.observed import observed_shapes
+
+__all__ = ["Functions", "RowFunctions", "compiled", "compiled_by_rows"]
+
+
+def compiled(
+    model: Model,
+    layout: FlatLayout,
+    replacements: Mapping[Variable, Variable] | None,
+    variables: tuple[TensorVariable, ...],
+) -> Functions:
+    """Return functions of a stack of flat vectors; those of the whole data are kept."""
+    devices = devices_of_densities()
+    make = Functions if devices is None else partial(JaxFunctions, devices)
+    if replacements is not None:
+        return make(model, layout, replacements, variables, many=False)
+
+    def of_whole_data() -> Functions:
+        whole = model.whole_data_replacements()
+        return make(model, layout, whole, variables, has_many_data(model))
+
+    return model.compiled(("target", variables, devices), of_whole_data)
+
+
+def compiled_by_rows(
+    rows: RowModel, layout: FlatLayout, variables: tuple[TensorVariable, ...]
+) -> RowFunctions:
+    """Return functions of a stack of flat vectors, and of rows, which are kept with the model."""
+    key = "target by rows", variables, observed_shapes(rows.model)
+    return rows.model.compiled(key, lambda: RowFunctions(rows, layout, variables))
+
+
+class Functions(dict[str, Any]):
+    """Functions of a stack of flat vectors, and of facts if variables are made of standard ones.
+
+    Of many data, NumPy's passes over them outweigh a compilation. What not every target needs is
+    made when it is first asked for.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        layout: FlatLayout,
+        replacements: Mapping[Variable, Variable],
+        variables: tuple[TensorVariable, ...],
+        many: bool,
+    ) -> None:
+        flat = pt.vector("flat", dtype=pytensor.config.floatX, shape=(layout.size,))
+        made = Standardization(model, layout, flat, variables)
+        (logp,) = graph_replace([model.logp()], made.values, strict=False)
+        (logp,) = graph_replace([logp + made.log_jacobian], replacements, strict=False)
+        self._density = VectorGraphs([flat], made.facts, [logp, gradient_of(logp, flat, model)])
+        self._others = [made.facts] if variables else []
+        self._many = many
+        self._made_graphs = {
+            "values": partial(values_graphs, model, layout, replacements, variables),
+            "forces": partial(forces_graphs, model, layout, replacements, variables),
+        }
+        self._counted: list[Variable] = []
+        self._make()
+
+    def _make(self) -> None:
+        """Make the functions that every target needs."""
+        self |= self._densities_in_numpy()
+
+    def _densities_in_numpy(self) -> dict[str, Any]:
+        (flat,), _, graphs = self._density
+        if self._many:
+            self._counted = graphs
+            wanted = {"logp and gradient": graphs, "logp": graphs[:1]}
+            return {
+                name: each_row(compiled_vector_function([flat, *self._others], outputs))
+                for name, outputs in wanted.items()
+            }
+        both = over_a_stack(graphs, flat, flat.type.shape[0], self._others)
+        self._counted = compiled_graph(both)[1]
+        return {"logp and gradient": both, "logp": first_output(both, 1 + len(self._others))}
+
+    @property
+    def work(self) -> Work:
+        """What an evaluation takes in NumPy, of data as long as they are now."""
+        return work_of(with_known_lengths(self._counted))
+
+    rows: Mapping[str, PlainFunction] = {}
+
+    def __missing__(self, name: str) -> Any:
+        self[name] = self._function_of(self._made_graphs[name]())
+        return self[name]
+
+    def _function_of(self, graphs: VectorGraphs) -> Any:
+        return in_numpy(graphs)
+
+
+class JaxFunctions(Functions):
+    """The same on devices of JAX, in arrays that lie there."""
+
+    def __init__(self, devices: JaxDevices, model: Model, *args: Any, **kwargs: Any) -> None:
+        self._data = PlacedData(devices, observed_lengths(model))
+        super().__init__(model, *args, **kwargs)
+
+    def _make(self) -> None:
+        (flat,), _, graphs = self._density
+        for name, outputs in {"logp and gradient": graphs, "logp": graphs[:1]}.items():
+            self[name] = StackFunction([flat], self._others, outputs, self._data)
+
+    @property
+    def work(self) -> Work:
+        if not self._counted:
+            if self._many:
+                self._counted = self._density.outputs
+            else:
+                self._densities_in_numpy()
+        return super().work
+
+    def _function_of(self, graphs: VectorGraphs) -> Any:
+        return StackFunction(graphs.vectors, [graphs.facts], graphs.outputs, self._data)
+
+
+class RowFunctions(dict[str, Any]):
+    """Functions of a stack of flat vectors for what does not go by rows, and for rows.
+
+    Parameters
+    ----------
+    rows : RowModel
+        The log density as a sum over rows.
+    layout : FlatLayout
+        The flat vector.
+    variables : tuple of TensorVariable
+        Those that are made of standard ones.
+
+    Attributes
+    ----------
+    rows : dict of str to PlainFunction
+        What is to be added for each part of the rows, by the name of the function: the same
+        function for every part.
+    work : Work
+        What an evaluation takes.
+    """
+
+    def __init__(
+        self, rows: RowModel, layout: FlatLayout, variables: tuple[TensorVariable, ...]
+    ) -> None:
+        model = rows.model
+        flat = pt.vector("flat", dtype=pytensor.config.floatX, shape=(layout.size,))
+        made = Standardization(model, layout, flat, variables)
+        rest, *terms = graph_replace([rows.rest, *rows.terms], made.values, strict=False)
+        others = [made.facts] if variables else []
+        outputs = [rest + made.log_jacobian]
+        outputs.append(gradient_of(outputs[0], flat, model))
+        both = over_a_stack(outputs, flat, layout.size, others)
+        self |= {"logp and gradient": both, "logp": first_output(both, 1 + len(others))}
+        total = pt.add(*terms) if len(terms) > 1 else terms[0]
+        stack = pt.matrix("stack", dtype=flat.dtype, shape=(None, layout.size))
+        graphs = [total, gradient_of(total, flat, model)]
+        graphs = vectorize_graph(graphs, {flat: stack})
+        graphs[0] = graphs[0] + pt.zeros_like(stack[:, 0])  # also where no parameter matters
+        inputs = [stack, *others, *rows.inputs]
+        self.rows = {
+            "logp and gradient": PlainFunction(inputs, graphs),
+            "logp": PlainFunction(inputs, graphs[:1]),
+        }
+        own = work_of(with_known_lengths(compiled_graph(both)[1]))
+        each = work_of(graphs)
+        self.work = Work(
+            own.operations + each.operations, own.numbers + rows.length * each.operations
+        )
+        if variables:
+            self["values"] = in_numpy(values_graphs(model, layout, {}, variables))
+
+
+def over_a_stack(
+    graphs: Sequence[Variable], flat: TensorVariable, size: int, others: Sequence[Variable] = ()
+) -> Any:
+    """Return a function of the rows of a matrix, in the place of a flat vector, and of others."""
+    stack = pt.matrix("stack", dtype=flat.dtype, shape=(None, size))
+    outputs = vectorize_graph(list(graphs), {flat: stack})
+    return pytensor.function(
+        [stack, *others], outputs, mode=EVALUATE_MODE, trust_input=True, on_unused_input="ignore"
+    )
+
+
+def compiled_vector_function(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> Any:
+    """Return a function of vectors in machine code."""
+    mode = resolve_mode()
+    with interrupts.interruptible():
+        function = pytensor.function(list(inputs), outputs, mode=mode)
+    return safe_from_signals(function, mode)
+
+
+def each_row(function: Any) -> Any:
+    """Return a function of the rows of a matrix that calls one of a vector for each."""
+
+    def stacked(Z: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
+        results = []
+        for row in Z:
+            interrupts.check()
+            results.append(function(row, *others))
+        return [np.array(parts) for parts in zip(*results, strict=True)]
+
+    return stacked
+
+
+def first_output(function: Any, count: int = 1) -> Any:
+    """Return a function of the first output alone, without rewriting the graph once more.
+
+    Its inputs are the first ``count``; those after them are shared variables.
+    """
+    inputs, outputs = compiled_graph(function)
+    return pytensor.function(
+        inputs[:count], outputs[:1], mode=AS_IT_IS, trust_input=True, on_unused_input="ignore"
+    )

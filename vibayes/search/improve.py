@@ -1,0 +1,132 @@
+"""Better draws of a posterior, where the first weights are no good.
+
+From cheap to dear: more draws, adaptive importance sampling by mixtures, in turns with chains; and
+where that does not help either, chains alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from vibayes.importance import has_good_tail
+from vibayes.search.best_normals import LARGE
+from vibayes.search.budget import Budget
+from vibayes.search.explore import (
+    Exploration,
+    concluded,
+    is_promising,
+    proposal,
+    trial_of,
+    verified,
+)
+from vibayes.search.mixtures import ImportanceSampler, adapt, fitted_mixture
+from vibayes.search.normals import apart
+from vibayes.search.stretched import Stretch
+from vibayes.search.trust import CHECK, FINAL, JUMPING, MOST_JUMPING, STRETCHED, all_draws
+
+__all__ = ["enlarge", "improve", "improvements", "settled"]
+
+ENOUGH = 3.0  # times as many effective draws as an exploration makes are what a result is made of
+LATEST = 512  # states of chains to which a mixture is fitted
+
+
+def improve(exploration: Exploration, rng: np.random.Generator, budget: Budget) -> Exploration:
+    """Return an exploration whose draws can be relied on, or the best that can be had."""
+    for better in improvements(exploration, rng, budget):
+        exploration = better
+    return exploration
+
+
+def improvements(
+    exploration: Exploration, rng: np.random.Generator, budget: Budget
+) -> Iterator[Exploration]:
+    """Yield better and better explorations: whoever is interrupted keeps the last.
+
+    It ends with the first one whose draws can be relied on.
+    """
+    large = exploration.target.ddim > LARGE
+    if not exploration.trusted and len(exploration.normals) == 1 and not large:
+        draws = exploration.draws
+        near = draws.khat < 1.0 and draws.size > 0.3 * len(draws.values)
+        if near and not is_promising(exploration):
+            # k-hat is uncertain by 0.1 and more
+            exploration = add_draws(exploration, 3 * exploration.count, rng)
+            if is_promising(exploration):
+                exploration = verified(exploration, rng, budget)
+            yield exploration
+    if not exploration.trusted and not large:
+        for better in refinements(exploration, rng, budget):
+            exploration = better
+            yield better
+    if not exploration.trusted and not budget.exhausted:
+        yield settled(exploration, rng, budget)
+
+
+def settled(exploration: Exploration, rng: np.random.Generator, budget: Budget) -> Exploration:
+    """Return what chains make of draws, if they may take their time.
+
+    Even chains that have not mixed are closer to the posterior than draws with bad weights. Others
+    begin at them: in coordinates in which tails are short, if theirs are heavy; and with jumps,
+    that need no gradient, in few dimensions.
+    """
+    trial = trial_of(exploration, rng, budget, FINAL)
+    found = concluded(exploration, trial)
+    if found.trusted or trial.run is None or len(apart(exploration.normals)) > 1:
+        return found
+    moved = replace(exploration, draws=all_draws(trial.run), moved=True)
+    stretch = Stretch.of(moved.draws.values)
+    if stretch.is_heavy:
+        found = concluded(moved, trial_of(moved, rng, budget, STRETCHED, stretch))
+    if not found.trusted and exploration.target.ddim <= MOST_JUMPING:
+        found = concluded(moved, trial_of(moved, rng, budget, JUMPING))
+    return found if found.trusted else moved
+
+
+def add_draws(exploration: Exploration, count: int, rng: np.random.Generator) -> Exploration:
+    """Add draws of the mixture."""
+    sampler = exploration.sampler.with_draws(proposal(exploration.mixture), rng, count)
+    return replace(exploration, sampler=sampler, draws=sampler.draws)
+
+
+def enlarge(exploration: Exploration, rng: np.random.Generator, budget: Budget) -> Exploration:
+    """Add draws until there are enough effective ones to be a result, if there is time left.
+
+    More draws may also find what the first ones have missed: then they are not trusted any more.
+    """
+    if not exploration.trusted or exploration.moved or budget.is_late:
+        return exploration
+    size, count = exploration.draws.size, len(exploration.draws.values)
+    wanted = ENOUGH * exploration.count
+    if size >= wanted:
+        return exploration
+    most = 3.0 if exploration.target.ddim > LARGE else 10.0
+    larger = add_draws(exploration, int(min(wanted / size - 0.9, most) * count), rng)
+    draws = larger.draws
+    return replace(larger, trusted=has_good_tail(draws.khat, draws.size, len(draws.values)))
+
+
+def refinements(
+    exploration: Exploration, rng: np.random.Generator, budget: Budget, cycles: int = 2
+) -> Iterator[Exploration]:
+    """Adapt a mixture in turns with chains, until the two agree, or the chains have mixed."""
+    target = exploration.target
+    for cycle in range(cycles):
+        sampler, mixture, _ = adapt(exploration.sampler, exploration.mixture, rng, budget)
+        if not len(sampler.values):  # the budget was used up: the former draws stay
+            return
+        draws = sampler.draws
+        exploration = replace(exploration, sampler=sampler, mixture=mixture, draws=draws)
+        yield exploration
+        trial = trial_of(exploration, rng, budget, CHECK)
+        found = concluded(exploration, trial)
+        if found.trusted:
+            yield found
+            return
+        if cycle < cycles - 1 and trial.run is not None:
+            moved = all_draws(trial.run).values[-LATEST:]
+            empty = ImportanceSampler.empty(target, exploration.count)
+            exploration = replace(exploration, sampler=empty, mixture=fitted_mixture(moved, rng))
+            yield exploration
