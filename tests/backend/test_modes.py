@@ -16,7 +16,7 @@ from vibayes.backend.modes import (
     resolve_mode,
     resolve_steps_mode,
 )
-from vibayes.backend.numba import numba_mode
+from vibayes.backend.numba_linker import numba_mode
 
 
 def test_modes_by_name():

@@ -10,7 +10,8 @@ import pytensor.tensor as pt
 import pytest
 
 import vibayes  # noqa: F401 (all operations of ours)
-from vibayes.backend.numba import PENDING, NumbaOp, numba_mode
+from vibayes.backend.numba import PENDING, NumbaOp
+from vibayes.backend.numba_linker import numba_mode
 from vibayes.ops.small_matrix import inverse_and_log_det
 
 

@@ -16,7 +16,8 @@ from pytensor.link.vm import VMLinker
 from vibayes import interrupts
 from vibayes.arguments import shown
 from vibayes.backend.jax import jax_devices
-from vibayes.backend.numba import checked_passes, numba_mode
+from vibayes.backend.numba import checked_passes
+from vibayes.backend.numba_linker import numba_mode
 from vibayes.backend.numpy_linker import NumpyLinker, numpy_mode
 
 __all__ = [

@@ -116,6 +116,14 @@ class Inference(Method):
         return 0.0 if self.last_run.loop is None else self.last_run.loop.run_seconds
 
     @property
+    def step_source(self) -> str | None:
+        """The Python function of the last fit's steps that Numba compiles, None if there is none.
+
+        Its comments name operations, and variables of the model that have names.
+        """
+        return None if self.last_run.loop is None else self.last_run.loop.steps.source
+
+    @property
     def wait_seconds(self) -> float:
         """Time that the steps of the last fit waited for data that are not in memory."""
         return 0.0 if self.last_run.loop is None else self.last_run.loop.feeds.wait_seconds

@@ -31,6 +31,7 @@ from pytensor.tensor.variable import TensorVariable
 from vibayes import interrupts
 from vibayes.backend.graphs import integer_input, lift_constants
 from vibayes.backend.modes import EVALUATE_MODE, evaluate, safe_from_signals
+from vibayes.backend.numba_linker import Repeated, numba_mode
 from vibayes.backend.seeds import new_generator
 from vibayes.inference.numpy_loop import loop_in_numpy
 from vibayes.objectives.base import StepGraph
@@ -94,6 +95,8 @@ class CompiledSteps:
         The random generators that a step advances.
     windows : list of SharedVariable
         The windows of streamed minibatches that a step reads.
+    source : str or None
+        The Python function that Numba compiles, once it is made.
     compile_seconds : float
         Time that building and compiling took, 0 until :meth:`compile` is done.
     """
@@ -112,6 +115,7 @@ class CompiledSteps:
         self.start_values = {
             k: getattr(k.tag, "start_value", k.get_value(borrow=True)).copy() for k in self.numbers
         }
+        self.source: str | None = None
         self.function: Any = None
         self.lock = threading.Lock()
         self._buffers = [new_generator(0) for _ in self.generators]
@@ -231,6 +235,25 @@ class CompiledSteps:
         targets = lift_constants(next_values(graph, keys))
         if self.mode is EVALUATE_MODE:
             return self._in_numpy(targets)
+        with interrupts.interruptible():
+            function = (
+                self._in_one_function(targets)
+                if self.mode is numba_mode()
+                else self._scanned(targets)
+            )
+        return safe_from_signals(function, self.mode)
+
+    def _in_one_function(self, targets: list[Variable]) -> Any:
+        """Return a function whose loop and operations Numba compiles as one."""
+        function = Repeated(
+            self.numbers, self.generators, self.windows, targets, self.parts, self.dtypes
+        )
+        self.source = function.source
+        return function
+
+    def _scanned(self, targets: list[Variable]) -> Any:
+        """Return a function that is a scan, compiled in the mode that was asked for."""
+        keys = [*self.numbers, *self.generators]
 
         def step(*args: Variable) -> list[Variable]:
             inner = dict(zip([*keys, *self.windows], args, strict=True))
@@ -246,7 +269,7 @@ class CompiledSteps:
         first = [self.parts[key].of(vectors) for key in self.numbers]
         traces = pytensor.scan(
             step,
-            outputs_info=[*first, *generators, *([None] if graph.loss is not None else [])],
+            outputs_info=[*first, *generators, *([None] if self.has_loss else [])],
             non_sequences=windows,
             n_steps=n_steps,
             return_updates=False,
@@ -259,9 +282,7 @@ class CompiledSteps:
         outputs += traces[count + len(generators) :]
         inputs = [n, *vectors, *(pytensor.In(g, mutable=True, borrow=True) for g in generators)]
         inputs += windows
-        with interrupts.interruptible():
-            function = pytensor.function(inputs, outputs, mode=self.mode, trust_input=True)
-        return safe_from_signals(function, self.mode)
+        return pytensor.function(inputs, outputs, mode=self.mode, trust_input=True)
 
     def _in_numpy(self, targets: list[Variable]) -> Any:
         """Return a function of the same arguments and results without a compiler."""

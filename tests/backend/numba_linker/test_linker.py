@@ -1,0 +1,207 @@
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+import pytest
+
+from vibayes.backend.modes import EVALUATE_MODE
+from vibayes.backend.numba_linker import numba_mode
+
+rng = np.random.default_rng(1)
+
+
+def function(inputs, outputs, **kwargs):
+    return pytensor.function(inputs, outputs, mode=numba_mode(), on_unused_input="ignore", **kwargs)
+
+
+def elementwise(x, m, r, c, s, i, t):
+    p = abs(x) + 0.5
+    yield from (x + m, m * r, m - c, r / c, s * x, pt.exp(-(x**2)), x**3, pt.sqrt(p), p**x)
+    yield from (pt.log(p), pt.log1p(p), pt.expm1(x), pt.tanh(x), pt.sigmoid(x), pt.softplus(30 * x))
+    yield from (pt.log1mexp(-p), pt.erf(x), pt.erfc(x), pt.gammaln(p), pt.psi(p), pt.sin(x))
+    yield from (pt.maximum(x, s), pt.minimum(m, c), pt.clip(x, -0.5, s), pt.sign(x), pt.floor(x))
+    yield from (pt.switch(x > 0, x, s), pt.isnan(x), pt.isinf(1 / (x - x)), pt.eq(i, i[::-1]))
+    yield from (pt.and_(x > 0, x < 1), ~(x > 0), i // 2, i % 2, -i, i + x, i / 2, x.astype("int32"))
+    yield from (pt.gt(s, 0.0) * 2, s + 1, pt.arctan2(x, s), pt.reciprocal(p), t * r, t + m)
+    yield from ((s > 0) + (s < 1), (x > 0) * (s > 0), pt.xor(x > 0, s > 0), i & 3)
+
+
+def reductions(x, m, r, c, s, i, t):
+    yield from (x.sum(), m.sum(0), m.sum(1), m.T.sum(0), t.sum((0, 2)), t.sum(1), t.sum(), m.mean())
+    yield from (x.prod(), m.max(0), m.min(1), t.max(), (x > 0).all(), (m > 0).any(0), i.sum())
+    yield from ((m > 0).sum(1), pt.exp(m).sum(0), pt.exp(m * 2).sum(), r.sum(0), r.sum(1), c.sum(1))
+    yield from (pt.exp(t - 1).max((0, 1)), (m * x).sum(axis=1), m.sum(0, keepdims=True), i.max())
+    y = pt.exp(m + 3)
+    yield from (y, y.sum(0), y.sum(1), y.max(), pt.logsumexp(m, axis=1), pt.special.softmax(m, 1))
+
+
+def parts(x, m, r, c, s, i, t):
+    yield from (
+        x[0],
+        x[-1],
+        x[1:],
+        x[::2],
+        x[::-1],
+        m[0],
+        m[:, 1],
+        m[1:, ::2],
+        t[0, :, 1],
+        t[-1, -1],
+    )
+    yield from (m[i], m[:, i], m[i, i], t[:, i], t[i, 1:][:, 0], x[i[0]], x[i[0] :], m[i][:, 0] * 2)
+    yield from (
+        pt.set_subtensor(x[1], s),
+        pt.inc_subtensor(m[0], x),
+        pt.set_subtensor(m[:, 1:], 0.0),
+    )
+    yield from (pt.inc_subtensor(x[i], 1.0), pt.inc_subtensor(m[i], r), pt.set_subtensor(x[1:3], s))
+    yield from (
+        pt.inc_subtensor(m[:, i], c),
+        pt.set_subtensor(t[1, 0], x),
+        pt.inc_subtensor(x[:2], i[:2]),
+    )
+    yield from (m[m[:, 0] > 0], pt.diag(m[:3, :3]), pt.inc_subtensor(m[i, i], 2.0))
+
+
+def shapes(x, m, r, c, s, i, t):
+    yield from (m.T, x[None, :], x[:, None] + x, t.transpose(2, 0, 1), r[0] * 2, c.dimshuffle(0))
+    yield from (m.ravel(), m.T.reshape((2, -1)), x.reshape((1, 1, -1)), t.reshape((t.shape[0], -1)))
+    yield from (
+        m.shape,
+        x.shape[0] * 2,
+        pt.stack([s, s + 1]),
+        pt.stack([x, x * 2]),
+        pt.zeros((2, 3)),
+    )
+    yield from (pt.concatenate([x, x[:2], s[None]]), pt.concatenate([m, c, m], axis=1))
+    yield from (
+        pt.alloc(x, 2, x.shape[0]),
+        pt.alloc(s, 3),
+        pt.full_like(m, 2),
+        pt.arange(3),
+        pt.eye(3),
+    )
+    yield from (
+        *pt.split(x, [1, 3]),
+        m[0].reshape((m.shape[1],)),
+        s.reshape((1, 1)),
+        m.sum().reshape((1,)),
+    )
+
+
+def products(x, m, r, c, s, i, t):
+    yield from (
+        m @ x,
+        m.T @ m,
+        x @ m.T,
+        x @ x,
+        r @ m.T,
+        m @ r.T,
+        r @ r.T,
+        c @ r,
+        m[:, ::2] @ x[::2],
+    )
+    yield from (
+        pt.linalg.cholesky(m @ m.T + 9 * pt.eye(m.shape[0])),
+        pt.tensordot(t, m, [[2], [1]]),
+    )
+    yield from (pt.matmul(t, m.T), pt.outer(x, x), i @ i, (m * 2) @ (x + 1), pt.dot(m[1:], x))
+
+
+GROUPS = [elementwise, reductions, parts, shapes, products]
+
+
+def variables(dtype):
+    return (
+        pt.vector("x", dtype=dtype),
+        pt.matrix("m", dtype=dtype),
+        pt.tensor("r", dtype=dtype, shape=(1, None)),
+        pt.tensor("c", dtype=dtype, shape=(None, 1)),
+        pt.scalar("s", dtype=dtype),
+        pt.vector("i", dtype="int64"),
+        pt.tensor3("t", dtype=dtype),
+    )
+
+
+def values(dtype, n=4):
+    """Numbers of each kind of input, as views that are not contiguous too."""
+    shapes = [(n,), (n, n), (1, n), (n, 1), (), (n,), (n, n, n)]
+    one = [rng.normal(size=shape).astype(dtype) for shape in shapes]
+    one[5] = rng.integers(0, max(n, 1), n)
+    strided = [np.repeat(v, 2, axis=-1)[..., ::2] if v.ndim and v.shape[-1] > 1 else v for v in one]
+    strided[1] = np.asfortranarray(one[1])
+    return one, strided
+
+
+@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("group", GROUPS)
+def test_values_are_those_of_numpy(group, dtype):
+    inputs = variables(dtype)
+    outputs = list(group(*inputs))
+    reference = pytensor.function(inputs, outputs, mode=EVALUATE_MODE, on_unused_input="ignore")
+    f = function(inputs, outputs)
+    ulp = 64 * np.finfo(dtype).eps
+    for given in values(dtype):
+        before = [v.copy() for v in given]
+        found, expected = f(*given), reference(*given)
+        for k, (value, right) in enumerate(zip(found, expected, strict=True)):
+            assert value.dtype == right.dtype, outputs[k]
+            assert value.shape == right.shape, outputs[k]
+            np.testing.assert_allclose(value, right, rtol=ulp, atol=ulp, err_msg=str(outputs[k]))
+        for v, old in zip(given, before, strict=True):
+            np.testing.assert_array_equal(v, old)
+        for value in found:
+            assert not any(np.shares_memory(value, v) for v in given)
+
+
+def test_arrays_may_be_empty():
+    x, m = pt.vector("x", dtype="float64"), pt.matrix("m", dtype="float64")
+    rows = pt.lvector("rows")
+    f = function([x, m, rows], [x.sum(), pt.exp(m).sum(0), m.T @ m, m[rows], x * 2, m.max(1)])
+    found = f(np.zeros(0), np.zeros((0, 3)), np.zeros(0, int))
+    assert found[0] == 0
+    np.testing.assert_array_equal(found[1], np.zeros(3))
+    np.testing.assert_array_equal(found[2], np.zeros((3, 3)))
+    assert [v.shape for v in found[3:]] == [(0, 3), (0,), (0,)]
+
+
+def test_lengths_that_do_not_fit_are_errors():
+    x, y = pt.dvectors("xy")
+    f = function([x, y], x + y)
+    for other in (np.ones(2), np.ones(1)):
+        with pytest.raises(ValueError, match="broadcast"):
+            f(np.ones(3), other)
+    assert f(np.ones(1), np.ones(1)) == [2]
+
+
+@pytest.mark.parametrize("index", [3, -4])
+def test_indices_outside_are_errors(index):
+    x, i = pt.vector("x", dtype="float64"), pt.lvector("i")
+    f = function([x, i], [x[i], pt.inc_subtensor(x[i], 1.0)])
+    with pytest.raises(IndexError, match="out of bounds"):
+        f(np.ones(3), np.array([0, index]))
+
+
+def test_operations_without_a_writer_are_calls():
+    x = pt.vector("x", dtype="float64")
+    total = pytensor.scan(
+        lambda v, s: s * 0.5 + v,
+        sequences=x,
+        outputs_info=pt.zeros((), dtype="float64"),
+        return_updates=False,
+    )
+    f = function([x], [total[-1] + pt.exp(x).sum(), pt.sort(x)])
+    found = f(np.array([3.0, 1.0, 2.0]))
+    np.testing.assert_allclose(found[0], 3 / 4 + 1 / 2 + 2 + np.exp([3.0, 1.0, 2.0]).sum())
+    np.testing.assert_array_equal(found[1], [1, 2, 3])
+
+
+def test_generators_give_the_same_numbers():
+    results = []
+    for mode in (numba_mode(), EVALUATE_MODE):
+        generator = pytensor.shared(np.random.default_rng(1))
+        after, normal = pt.random.normal([0.0, 1.0], 2.0, size=(3, 2), rng=generator).owner.outputs
+        last, whole = pt.random.integers(0, 9, size=4, rng=after).owner.outputs
+        f = pytensor.function([], [normal, whole], updates={generator: last}, mode=mode)
+        results.append([*f(), *f()])
+    for value, expected in zip(*results, strict=True):
+        np.testing.assert_array_equal(value, expected)

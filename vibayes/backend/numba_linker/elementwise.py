@@ -1,0 +1,277 @@
+"""Elementwise operations and reductions as loops.
+
+A reduction of what an elementwise operation computes is part of the same loop; if nothing else
+reads that, it is never kept in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pytensor import scalar as ps
+from pytensor.graph.basic import Apply, Variable
+from pytensor.tensor.elemwise import CAReduce, Elemwise
+
+from vibayes.backend.numba_linker.convert import write, write_call
+from vibayes.backend.numba_linker.scalars import as_dtype, literal, scalar_lines
+from vibayes.backend.numba_linker.writer import Value, Writer
+
+__all__: list[str] = []
+
+# of what was found so far, {0}, and a new element, {1}
+REDUCTIONS: dict[type, str] = {
+    ps.Add: "{0} + {1}",
+    ps.Mul: "{0} * {1}",
+    ps.AND: "{0} & {1}",
+    ps.OR: "{0} | {1}",
+    ps.XOR: "{0} ^ {1}",
+    ps.Maximum: "{1} if {1} > {0} or {1} != {1} else {0}",
+    ps.Minimum: "{1} if {1} < {0} or {1} != {1} else {0}",
+}
+
+
+@write.register(Elemwise)
+def elementwise(op: Elemwise, w: Writer, node: Apply) -> None:
+    ndim = node.outputs[0].type.ndim
+    inputs = [w.readable(v) for v in node.inputs]
+    lengths = w.broadcast([value.lengths for value in inputs], ndim)
+    if all(n == "1" for n in lengths):
+        results = numbers_of(w, op.scalar_op, node, inputs, ["0"] * ndim)
+        for v, name in zip(node.outputs, results, strict=True):
+            w.values[v] = Value(name, lengths, (None,) * ndim)
+        return
+    sums = [
+        Reduction(w, client, i, lengths)
+        for i, v in enumerate(node.outputs)
+        for client in w.clients[v]
+        if is_fused(w, node, client)
+    ]
+    fused = {reduction.node for reduction in sums}
+    w.done |= fused
+    stored: dict[int, Value] = {}
+    operands = list(zip(node.inputs, inputs, strict=True))
+    for i, v in enumerate(node.outputs):
+        others = [c for c in w.clients[v] if c not in fused]
+        if others or v in w.outputs or not w.clients[v]:
+            stored[i] = w.values[v] = memory_for(w, operands, v, lengths)
+    axes = list(range(ndim)) if stored else axes_in_memory(inputs, ndim)
+    with Loops(w, lengths, axes, sums) as index:
+        results = numbers_of(w, op.scalar_op, node, inputs, index)
+        for i, value in stored.items():
+            w.line(f"{value.at(index)} = {results[i]}")
+        for reduction in sums:
+            reduction.add(results[reduction.position], index)
+
+
+@write.register(CAReduce)
+def reduce_elements(op: CAReduce, w: Writer, node: Apply) -> None:
+    if not is_known_reduction(node):
+        write_call(op, w, node)
+        return
+    value = w.readable(node.inputs[0])
+    reduction = Reduction(w, node, 0, value.lengths)
+    ndim = len(value.lengths)
+    with Loops(w, value.lengths, axes_in_memory([value], ndim), [reduction]) as index:
+        reduction.add(value.at(index), index)
+
+
+def is_fused(w: Writer, node: Apply, client: Apply) -> bool:
+    """Tell whether a reduction is part of the loop that computes what it reduces."""
+    return is_known_reduction(client) and (node in w.steps) == (client in w.steps)
+
+
+def is_known_reduction(node: Any) -> bool:
+    return (
+        isinstance(node.op, CAReduce)
+        and type(node.op.scalar_op) in REDUCTIONS
+        and not any("complex" in v.type.dtype for v in (*node.inputs, *node.outputs))
+    )
+
+
+def numbers_of(
+    w: Writer, op: Any, node: Apply, inputs: Sequence[Value], index: Sequence[str]
+) -> list[str]:
+    """Write an operation on the elements at an index, and return the names of the results."""
+    names = [
+        value.name if value.is_number else w.assigned("x", value.at(index)) for value in inputs
+    ]
+    lines, results = scalar_lines(
+        op,
+        names,
+        [v.type.dtype for v in node.inputs],
+        lambda: w.name("t"),
+        lambda inner, inner_node: w.function(inner, inner_node),
+    )
+    for line in lines:
+        w.line(line)
+    return results
+
+
+def memory_for(
+    w: Writer, operands: Sequence[tuple[Variable, Value]], v: Variable, lengths: tuple[str, ...]
+) -> Value:
+    """Return where a result is kept: in the state, in the place of an operand, or anew.
+
+    Each element of a result is written after the same element of the operands was read.
+    """
+    if v in w.targets:
+        state, target = w.targets[v]
+        reads = [(u, value) for u, value in operands if state in w.roots.get(u, {u})]
+        fits = target.lengths == lengths and all(r == (state, target) for r in reads)
+        if fits and w.is_last_use(state):
+            return target
+    for u, value in operands:
+        alike = all(other == value for _, other in operands if other.name == value.name)
+        if value.is_plain and value.lengths == lengths and alike and w.take_over(u, v):
+            return value
+    return w.new_array(v.type.dtype, lengths, v)
+
+
+def axes_in_memory(inputs: Sequence[Value], ndim: int) -> list[int]:
+    """Return the axes in the order that arrays have them in memory, if all have the same."""
+    orders = {
+        tuple(sorted(range(ndim), key=[a for a in value.axes if a is not None].__getitem__))
+        for value in inputs
+        if value.ndim and None not in value.axes
+    }
+    return list(orders.pop()) if len(orders) == 1 else list(range(ndim))
+
+
+class Reduction:
+    """A reduction of what is computed in a loop.
+
+    Parameters
+    ----------
+    w
+        Writer.
+    node
+        The reduction.
+    position
+        Which of the numbers that the loop computes it reduces.
+    lengths
+        Of the loop's axes.
+    """
+
+    def __init__(self, w: Writer, node: Apply, position: int, lengths: Sequence[str]) -> None:
+        ndim = len(lengths)
+        op, (v,) = node.op, node.outputs
+        self.w, self.node, self.position = w, node, position
+        axes = range(ndim) if op.axis is None else [axis % ndim for axis in op.axis]
+        self.kept = [axis for axis in range(ndim) if axis not in axes]
+        self.reduced = {axis for axis in axes if lengths[axis] != "1"}
+        self.lengths = tuple(lengths[axis] for axis in self.kept)
+        self.dtype = v.type.dtype
+        self.sum_dtype = getattr(op, "acc_dtype", None) or self.dtype
+        self.rule = REDUCTIONS[type(op.scalar_op)]
+        self.start = literal(identity(op.scalar_op, self.sum_dtype), self.sum_dtype)
+        self.array: Value | None = None
+        self.sum = ""
+
+    def begin(self, axes: Sequence[int]) -> int | None:
+        """Prepare for loops over axes, and return in how many of them the sum is one number.
+
+        None if it is not: then all sums are kept in memory.
+        """
+        kept = [axis for axis in axes if axis not in self.reduced]
+        inside = len(kept) if list(axes[: len(kept)]) == kept else None
+        (v,) = self.node.outputs
+        if kept:
+            dtype = self.dtype if inside is not None else self.sum_dtype
+            self.array = self.w.new_array(dtype, self.lengths, v)
+            self.w.values[v] = self.array
+            if inside is None:
+                with self.w.loops(self.lengths) as index:
+                    self.w.line(f"{self.array.at(index)} = {self.start}")
+        return inside
+
+    def open(self) -> None:
+        """Write what begins a sum."""
+        self.sum = self.w.assigned("s", self.start)
+
+    def add(self, name: str, index: Sequence[str]) -> None:
+        """Write what adds an element."""
+        name = as_dtype(name, self.node.inputs[0].type.dtype, self.sum_dtype)
+        place = self.sum or self._at(index)
+        if not self.sum:
+            found = self.w.assigned("s", place)
+            self.w.line(f"{place} = {self.rule.format(found, name)}")
+        else:
+            self.w.line(f"{place} = {self.rule.format(place, name)}")
+
+    def close(self, index: Sequence[str]) -> None:
+        """Write what ends a sum."""
+        if not self.sum:
+            return
+        result = as_dtype(self.sum, self.sum_dtype, self.dtype)
+        if self.array is not None:
+            self.w.line(f"{self._at(index)} = {result}")
+        else:
+            name = self.w.assigned("t", result) if result != self.sum else self.sum
+            (v,) = self.node.outputs
+            self.w.values[v] = Value(name, self.lengths, (None,) * len(self.lengths))
+
+    def finish(self) -> None:
+        """Write what comes after the loops."""
+        (v,) = self.node.outputs
+        if self.array is not None and not self.sum and self.sum_dtype != self.dtype:
+            result = self.w.new_array(self.dtype, self.lengths, v)
+            with self.w.loops(self.lengths) as index:
+                found = as_dtype(self.array.at(index), self.sum_dtype, self.dtype)
+                self.w.line(f"{result.at(index)} = {found}")
+            self.w.values[v] = result
+
+    def _at(self, index: Sequence[str]) -> str:
+        assert self.array is not None
+        return self.array.at([index[axis] for axis in self.kept])
+
+
+class Loops:
+    """Loops over axes in a given order, with what the reductions in them begin and end with.
+
+    It is a context, whose value is the index of an element.
+    """
+
+    def __init__(
+        self, w: Writer, lengths: Sequence[str], axes: Sequence[int], sums: Sequence[Reduction]
+    ) -> None:
+        self.w, self.sums = w, sums
+        self.index = ["0"] * len(lengths)
+        self.lengths = lengths
+        self.axes = [axis for axis in axes if lengths[axis] != "1"]
+
+    def __enter__(self) -> list[str]:
+        w = self.w
+        self.inside = [reduction.begin(self.axes) for reduction in self.sums]
+        for depth in range(len(self.axes) + 1):
+            for reduction, inside in zip(self.sums, self.inside, strict=True):
+                if inside == depth:
+                    reduction.open()
+            if depth < len(self.axes):
+                axis = self.axes[depth]
+                self.index[axis] = w.name("i")
+                w.line(f"for {self.index[axis]} in range({self.lengths[axis]}):")
+                w.depth += 1
+        return self.index
+
+    def __exit__(self, *_: object) -> None:
+        for depth in range(len(self.axes), -1, -1):
+            for reduction, inside in zip(self.sums, self.inside, strict=True):
+                if inside == depth:
+                    reduction.close(self.index)
+            if depth:
+                self.w.depth -= 1
+        for reduction in self.sums:
+            reduction.finish()
+
+
+def identity(op: Any, dtype: str) -> Any:
+    """Return what a reduction begins with."""
+    start, kind = op.identity, np.dtype(dtype).kind
+    if np.isfinite(start) or kind == "f":
+        return np.asarray(start).astype(dtype)
+    if kind == "b":
+        return start > 0
+    limits = np.iinfo(dtype)
+    return limits.max if start > 0 else limits.min

@@ -1,0 +1,186 @@
+"""Operations on single numbers as expressions of Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from pytensor import scalar as ps
+from pytensor.graph.basic import Constant
+from pytensor.scalar.basic import Composite, Identity
+from pytensor.scalar.math import Erf, Erfc, GammaLn, Log1mexp, Sigmoid, Softplus
+
+__all__ = ["as_dtype", "literal", "scalar_lines"]
+
+# of the inputs {0}, {1}, ..., which have the dtype of the result where that is a float
+EXPRESSIONS: dict[type, str] = {
+    ps.Sub: "{0} - {1}",
+    ps.TrueDiv: "{0} / {1}",
+    ps.Neg: "-{0}",
+    ps.Abs: "abs({0})",
+    ps.Sqr: "{0} * {0}",
+    ps.Reciprocal: "{one} / {0}",
+    ps.Pow: "{0} ** {1}",
+    ps.Maximum: "{0} if {0} > {1} or {0} != {0} else {1}",
+    ps.Minimum: "{0} if {0} < {1} or {0} != {0} else {1}",
+    ps.Clip: "{1} if {0} < {1} else {2} if {0} > {2} else {0}",
+    ps.Second: "{1}",
+    Identity: "{0}",
+    ps.Cast: "{0}",
+    ps.Switch: "{1} if {0} else {2}",
+    Sigmoid: "{one} / ({one} + math.exp(-{0}))",
+    Softplus: "math.exp({0}) if {0} < -37.0 else math.log1p(math.exp({0})) if {0} < 18.0"
+    " else {0} + math.exp(-{0}) if {0} < 33.3 else {0}",
+    Log1mexp: "math.log1p(-math.exp({0})) if {0} < -0.6931471805599453"
+    " else math.log(-math.expm1({0}))",
+}
+BETWEEN: dict[type, str] = {ps.Add: "+", ps.Mul: "*", ps.AND: "&", ps.OR: "|", ps.XOR: "^"}
+COMPARISONS: dict[type, str] = {
+    ps.LT: "{0} < {1}",
+    ps.GT: "{0} > {1}",
+    ps.LE: "{0} <= {1}",
+    ps.GE: "{0} >= {1}",
+    ps.EQ: "{0} == {1}",
+    ps.NEQ: "{0} != {1}",
+    ps.IsNan: "{0} != {0}",
+    ps.IsInf: "abs({0}) == np.inf",
+}
+FUNCTIONS: dict[type, str] = {
+    ps.Exp: "math.exp",
+    ps.Expm1: "math.expm1",
+    ps.Log: "math.log",
+    ps.Log1p: "math.log1p",
+    ps.Sqrt: "math.sqrt",
+    ps.Sin: "math.sin",
+    ps.Cos: "math.cos",
+    ps.Tan: "math.tan",
+    ps.ArcSin: "math.asin",
+    ps.ArcCos: "math.acos",
+    ps.ArcTan: "math.atan",
+    ps.ArcTan2: "math.atan2",
+    ps.Sinh: "math.sinh",
+    ps.Cosh: "math.cosh",
+    ps.Tanh: "math.tanh",
+    ps.ArcSinh: "math.asinh",
+    ps.ArcCosh: "math.acosh",
+    ps.ArcTanh: "math.atanh",
+    Erf: "math.erf",
+    Erfc: "math.erfc",
+    GammaLn: "math.lgamma",
+    ps.Exp2: "np.exp2",
+    ps.Log2: "np.log2",
+    ps.Log10: "np.log10",
+    ps.Ceil: "np.ceil",
+    ps.Floor: "np.floor",
+    ps.Trunc: "np.trunc",
+    ps.Sign: "np.sign",
+}
+WHOLE = ("bool", "int64", "float64")  # what Python's numbers are, when compiled
+
+
+def literal(value: Any, dtype: str) -> str:
+    """Return a number as an expression of its dtype."""
+    number = np.asarray(value).item()
+    if isinstance(number, float) and not np.isfinite(number):
+        text = "np.nan" if np.isnan(number) else "np.inf" if number > 0 else "(-np.inf)"
+    elif isinstance(number, bool) or str(number)[0] != "-":
+        text = repr(number)
+    else:
+        text = f"({number!r})"
+    return text if dtype in WHOLE else f"np.{dtype}({text})"
+
+
+def as_dtype(expression: str, given: str, wanted: str) -> str:
+    """Return an expression of one dtype as one of another."""
+    if given == wanted:
+        return expression
+    return f"({expression} != 0)" if wanted == "bool" else f"np.{wanted}({expression})"
+
+
+def scalar_lines(
+    op: Any,
+    names: Sequence[str],
+    dtypes: Sequence[str],
+    new_name: Callable[[], str],
+    unknown: Callable[[Any, Any], str],
+) -> tuple[list[str], list[str]]:
+    """Return the lines that do an operation on numbers, and the names of its results.
+
+    Parameters
+    ----------
+    op
+        A scalar operation, one made of others among them.
+    names, dtypes
+        Its inputs.
+    new_name
+        Returns a name that is not yet used.
+    unknown
+        Returns the name of a function that does an operation, given that and its node.
+    """
+    inner = [ps.get_scalar_type(dtype)() for dtype in dtypes]
+    if not isinstance(op, Composite):
+        node = op.make_node(*inner)
+        results = [new_name() for _ in node.outputs]
+        return [node_line(node, names, results, unknown)], results
+    known = dict(zip(op.fgraph.inputs, names, strict=True))
+    lines: list[str] = []
+
+    def name(v: Any) -> str:
+        return literal(v.data, v.type.dtype) if isinstance(v, Constant) else known[v]
+
+    for node in op.fgraph.toposort():
+        given = [name(v) for v in node.inputs]
+        if isinstance(node.op, Composite):
+            more, results = scalar_lines(
+                node.op, given, [v.type.dtype for v in node.inputs], new_name, unknown
+            )
+            lines += more
+        else:
+            results = [new_name() for _ in node.outputs]
+            lines.append(node_line(node, given, results, unknown))
+        known.update(zip(node.outputs, results, strict=True))
+    return lines, [name(v) for v in op.fgraph.outputs]
+
+
+def node_line(
+    node: Any, names: Sequence[str], results: Sequence[str], unknown: Callable[[Any, Any], str]
+) -> str:
+    """Return the line that does one operation."""
+    if len(results) == 1:
+        expression = scalar_expression(node, names)
+        if expression is not None:
+            return f"{results[0]} = {expression}"
+    return f"{', '.join(results)} = {unknown(node.op, node)}({', '.join(names)})"
+
+
+def scalar_expression(node: Any, names: Sequence[str]) -> str | None:
+    """Return one operation as an expression, None if there is none."""
+    kind, dtypes = type(node.op), [v.type.dtype for v in node.inputs]
+    dtype = node.outputs[0].type.dtype
+    if any(d.startswith("complex") or d == "float16" for d in (*dtypes, dtype)):
+        return None
+    if kind in COMPARISONS:
+        return COMPARISONS[kind].format(*names)
+    if kind is ps.Cast:
+        return as_dtype(names[0], dtypes[0], dtype)
+    if kind is ps.Invert:
+        return f"not {names[0]}" if dtype == "bool" else as_dtype(f"~{names[0]}", "", dtype)
+    if dtype.startswith("float"):
+        first = int(kind is ps.Switch)  # the condition stays as it is
+        names = [
+            name if i < first else as_dtype(name, dtypes[i], dtype) for i, name in enumerate(names)
+        ]
+    if kind in FUNCTIONS:
+        expression = f"{FUNCTIONS[kind]}({', '.join(names)})"
+    elif kind in BETWEEN:
+        expression = f" {BETWEEN[kind]} ".join(names)
+    elif kind in EXPRESSIONS:
+        expression = EXPRESSIONS[kind].format(*names, one=literal(1, dtype))
+    else:
+        return None
+    given = dtypes[1:] if kind is ps.Switch else dtypes
+    is_natural = dtype in WHOLE and all(d == dtype for d in given)
+    if is_natural and (dtype != "bool" or kind in (ps.AND, ps.OR, ps.XOR)):
+        return expression
+    return as_dtype(f"({expression})", "", dtype)
