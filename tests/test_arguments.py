@@ -83,6 +83,7 @@ def start_from_the_prior(seed):
 
 
 AT_LEAST_ONE = {
+    "tune": ("tune", lambda n: vb.sample(10, tune=n, model=model())),
     "obj_n_mc": ("obj_n_mc", lambda n: vb.fit(10, model=model(), obj_n_mc=n)),
     "tf_n_mc": ("tf_n_mc", lambda n: vb.fit(10, model=model(), tf_n_mc=n)),
     "max_steps": ("max_steps", lambda n: vb.fit(model=model(), max_steps=n)),
@@ -133,7 +134,6 @@ AT_LEAST_ZERO = {
     "support_shape": ("support_shape", lambda n: vb.ZeroSumNormal.dist(1, support_shape=n)),
     "length of a dimension": ("length", lambda n: vb.Model().add_coord("row", length=n)),
     "steps": ("steps", walk),
-    "tune": ("tune", lambda n: vb.sample(10, tune=n, model=model())),
     "start of plot_loss": ("start", lambda n: vb.plot_loss(np.arange(10.0), start=n)),
     "seed of an approximation": (
         "random_seed",

@@ -513,8 +513,8 @@ def distribution_of(rv: TensorVariable) -> Distribution:
     dist = getattr(rv.tag, "distribution", None) if hasattr(rv, "tag") else None
     if dist is None or dist.rv is not rv:
         raise TypeError(
-            f"rv must be a random variable made by a vibayes distribution, whose density is known, "
-            f"got {shown(rv)}"
+            f"{shown(rv)} is not a random variable made by a vibayes distribution, so its density "
+            f"is not known."
         )
     return dist
 
