@@ -91,7 +91,7 @@ def reshape(op: Reshape, w: Writer, node: Apply) -> None:
         w.values[v] = replace(value, lengths=shape, axes=(None,) * len(shape))
         return
     name = w.as_array(value, x.type.dtype)
-    if not value.is_contiguous:
+    if not (value.is_contiguous and value.is_in_order):
         name = f"np.ascontiguousarray({name})"
     if not shape:
         w.values[v] = Value(w.assigned("t", f"{name}.item()"))

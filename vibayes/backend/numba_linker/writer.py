@@ -59,6 +59,12 @@ class Value:
         """Whether the array is the variable, axis by axis."""
         return self.elements is None and self.ndim > 0 and self.axes == tuple(range(self.ndim))
 
+    @property
+    def is_in_order(self) -> bool:
+        """Whether no axes of the array have changed places."""
+        own = [axis for axis in self.axes if axis is not None]
+        return own == sorted(own)
+
     def at(self, indices: Sequence[str]) -> str:
         """Return an element as an expression of its index."""
         if self.ndim == 0:
@@ -285,7 +291,7 @@ class Writer:
         ):
             return self.copied(value, dtype).name
         order = [axis for axis in value.axes if axis is not None]
-        if value.is_contiguous and order == sorted(order):
+        if value.is_contiguous and value.is_in_order:
             return self.assigned("a", f"{value.name}.reshape({as_tuple(value.lengths)})")
         first = ", ".join(":" if axis in order else "0" for axis in range(value.ndim))
         permuted = tuple(sorted(order).index(axis) for axis in order)
