@@ -65,13 +65,10 @@ def parts(x, m, r, c, s, i, t):
 def shapes(x, m, r, c, s, i, t):
     yield from (m.T, x[None, :], x[:, None] + x, t.transpose(2, 0, 1), r[0] * 2, c.dimshuffle(0))
     yield from (m.ravel(), m.T.reshape((2, -1)), x.reshape((1, 1, -1)), t.reshape((t.shape[0], -1)))
-    # of what is computed here, which is surely one block of memory until axes change places
-    yield from (
-        (m * 2).T.reshape((2, -1)),
-        (t + 1).transpose(2, 0, 1).ravel(),
-        (m - 1).T[1].ravel(),
-    )
-    yield from (pt.exp(t).transpose(1, 0, 2).reshape((t.shape[1], -1)), (t * 3)[:, 1:].ravel())
+    # blocks of memory, which they are no more once axes have changed places
+    block = m.ravel().reshape((2, -1, 2))
+    yield from ((m @ m.T).T.ravel(), block.transpose(1, 0, 2).reshape((-1, 2)), block.T.ravel())
+    yield from (block.transpose(0, 2, 1)[0].reshape((-1,)), block[:, 1:].ravel())
     yield from (
         m.shape,
         x.shape[0] * 2,
