@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import vibayes as vb
+from vibayes.approximations.prior import free_names
 from vibayes.exceptions import ModelError
 
 OPTIONS = dict(method="fullrank_advi", random_seed=1, progressbar=False, diagnose=False)
@@ -82,3 +83,14 @@ def test_groups_in_another_order_than_the_model():
     np.testing.assert_allclose([a.mean(), b.mean()], [3, 7], atol=0.1)
     np.testing.assert_allclose(np.cov(a, b), [[5, 0.5], [0.5, 0.25]], atol=0.25)
     np.testing.assert_allclose(np.corrcoef(a, b)[0, 1], 0.5 / (5 * 0.25) ** 0.5, atol=0.05)
+
+
+def test_variables_of_a_named_model_go_by_either_name():
+    with vb.Model(name="one") as model:
+        vb.Normal("x")
+        with vb.Model(name="two"):
+            vb.Normal("y")
+    names = [rv.name for rv in model.free_RVs]
+    for n in names:
+        assert free_names(model, n) == free_names(model, n.removeprefix("one::")) == [n]
+    assert free_names(model, names[::-1]) == free_names(model, None) == names

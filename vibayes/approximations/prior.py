@@ -67,7 +67,8 @@ def prior_of(
 def free_names(model: Model, var_names: str | Collection[str] | None) -> list[str]:
     """Return the names of free variables, in the order of the model."""
     names = [rv.name for rv in model.free_RVs]
-    short = {n: f for f in names for n in (f, f.rpartition("::")[2])}
+    own = model.name_for("")
+    short = {n: f for f in names for n in (f, f.removeprefix(own))}
     wanted = {short[n] for n in chosen_names(var_names, list(short), "free variable")}
     return [n for n in names if n in wanted]
 

@@ -16,8 +16,8 @@ __all__ = ["FEW_STEPS", "are_too_few"]
 FEW_STEPS = 2000
 """Steps that NumPy always does in less time than their compilation takes.
 
-Each operation costs NumPy about a microsecond a step, and a compiler 0.1 s: how many operations
-there are does not matter.
+Each operation costs NumPy about a microsecond a step, and a compiler some hundredths of a second:
+how many operations there are does not matter.
 """
 MOST_NUMBERS = 10**9  # of one pass over all of them at each step, a second or two in all
 
