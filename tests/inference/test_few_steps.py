@@ -84,6 +84,9 @@ def test_many_further_steps_are_compiled_and_go_on():
         inference.approx.params[0].set_value(moved)  # taken over, as ever
         inference.refine(many, progressbar=False)
     assert mode_of(compiled) is not EVALUATE_MODE
+    assert numpy.step_source is None
+    assert "for step in range(n):" in compiled.step_source
+    assert "  # mu" in compiled.step_source  # of the parameters
     compiled.refine(1, progressbar=False)  # once compiled, compiled
     assert mode_of(compiled) is not EVALUATE_MODE
     assert len(compiled.hist) == 10 + many + 1

@@ -117,9 +117,11 @@ class Inference(Method):
 
     @property
     def step_source(self) -> str | None:
-        """The Python function of the last fit's steps that Numba compiles, None if there is none.
+        """The Python function of the last fit's steps that Numba compiles.
 
-        Its comments name operations, and variables of the model that have names.
+        Its comments name operations, and variables of the model that have names. None where Numba
+        did not run: a fit that ended by itself, or whose steps NumPy took as they were few (see
+        ``backend``), or JAX.
         """
         return None if self.last_run.loop is None else self.last_run.loop.steps.source
 
