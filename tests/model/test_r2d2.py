@@ -1,8 +1,9 @@
 import numpy as np
+import pytensor.tensor as pt
 import pytest
 
 import vibayes as vb
-from vibayes.exceptions import ModelError
+from vibayes.exceptions import ModelError, ParameterError, ShapeError
 
 COORDS = {"x": list("abc"), "group": list("uv")}
 SCALES = np.array([1.0, 2.0, 0.5])
@@ -64,7 +65,11 @@ def test_everything_may_be_a_variable():
     ("given", "error", "message"),
     [
         ({"variables_importance": [1, 1, 1], "variance_explained": [1, 1, 1]}, TypeError, "either"),
-        ({"positive_probs": 1.5}, TypeError, "numbers from 0 to 1"),
+        (
+            {"positive_probs": pt.constant(0.5) * pt.vector()},
+            TypeError,
+            "positive_probs must be num",
+        ),
         ({"positive_probs": 1.0, "centered": True}, ModelError, "centered=True"),
         ({"dims": "no"}, ModelError, "unknown dimension 'no'"),
     ],
@@ -72,6 +77,36 @@ def test_everything_may_be_a_variable():
 def test_arguments_that_do_not_fit(given, error, message):
     with pytest.raises(error, match=message):
         drawn(1, **given)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "allowed"),
+    [
+        ("output_sigma", -1.0, "positive and finite, got -1.0"),
+        ("output_sigma", np.nan, "positive and finite, got nan"),
+        ("input_sigma", [1.0, 0.0, 1.0], "positive and finite, got 0.0"),
+        ("r2", 1.5, "between 0 and 1, got 1.5"),
+        ("r2_std", -0.1, "positive and finite"),
+        ("r2_std", 0.6, "below sqrt"),
+        ("variables_importance", [1.0, -1.0, 1.0], "positive and finite, got -1.0"),
+        ("variance_explained", [0.5, -0.5, 1.0], "finite and not negative, got -0.5"),
+        ("importance_concentration", np.inf, "positive and finite, got inf"),
+        ("positive_probs", 1.5, "between 0 and 1, got 1.5"),
+        ("positive_probs_std", 0.5, "below sqrt"),
+    ],
+)
+def test_values_that_cannot_be_are_refused_by_the_name_of_their_argument(argument, value, allowed):
+    given = {"output_sigma": 1.0, "input_sigma": SCALES, "r2": 0.5, argument: value}
+    with vb.Model(coords=COORDS), pytest.raises(ParameterError) as refused:
+        vb.R2D2M2CP("b", dims="x", **given)
+    assert f"R2D2M2CP('b'): {argument} must be {allowed}" in str(refused.value)
+
+
+@pytest.mark.parametrize("argument", ["output_sigma", "r2", "input_sigma", "variance_explained"])
+def test_lengths_that_do_not_fit_are_refused_by_the_name_of_their_argument(argument):
+    given = {"output_sigma": 1.0, "input_sigma": SCALES, "r2": 0.5, argument: [0.5, 0.2]}
+    with vb.Model(coords=COORDS), pytest.raises(ShapeError, match=rf"{argument} of shape \(2,\)"):
+        vb.R2D2M2CP("b", dims="x", **given)
 
 
 def test_a_single_predictor_has_no_parts():

@@ -9,17 +9,31 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.arguments import check_arguments
+from vibayes.arguments import check_arguments, shown
 from vibayes.context import modelcontext
-from vibayes.distributions.constraints import constant_value
+from vibayes.distributions.constraints import (
+    Constraint,
+    constant_value,
+    open_unit,
+    probability,
+)
 from vibayes.distributions.continuous import Beta, Normal
 from vibayes.distributions.multivariate import Dirichlet
-from vibayes.exceptions import ModelError
+from vibayes.exceptions import ModelError, ParameterError, ShapeError
 from vibayes.model.core import Model
 from vibayes.model.expressions import Deterministic
 from vibayes.numeric import as_tensor
 
 __all__ = ["R2D2M2CP"]
+
+positive = Constraint("positive and finite", lambda x: (x > 0) & np.isfinite(x))
+nonnegative = Constraint("finite and not negative", lambda x: (x >= 0) & np.isfinite(x))
+PARTS = {
+    "variables_importance": positive,
+    "variance_explained": nonnegative,
+    "importance_concentration": positive,
+}
+"""What the arguments that say which predictor explains how much may be."""
 
 
 class R2D2M2CPOut(NamedTuple):
@@ -76,7 +90,7 @@ def R2D2M2CP(
     r2 : array_like or TensorVariable
         Share of the variance that all of them explain, or, with ``r2_std``, its mean.
     variables_importance
-        Concentrations of a Dirichlet distribution of ``phi``, one a predictor.
+        Concentrations of a Dirichlet distribution of ``phi``, one a predictor or one for all.
     variance_explained
         Parts ``phi`` of the share, one a predictor, instead; equal ones by default.
     importance_concentration
@@ -105,6 +119,11 @@ def R2D2M2CP(
     TypeError
         If both ``variables_importance`` and ``variance_explained`` are given, or a probability
         without ``positive_probs_std`` is not a number.
+    ParameterError
+        If a standard deviation or a concentration is not positive, a share or a probability not
+        between 0 and 1, or a beta distribution cannot have a standard deviation.
+    ShapeError
+        If something does not broadcast to the coefficients.
     ModelError
         If the model does not know the length of a dimension, or there are parts of one predictor.
 
@@ -140,15 +159,23 @@ def R2D2M2CP(
     parts = (variables_importance, variance_explained, importance_concentration)
     if shape[-1] == 1 and any(part is not None for part in parts):
         raise ModelError(f"{label}: a single predictor explains all that is explained")
-    sigma = as_tensor(output_sigma, f"{label}: output_sigma")
-    scales = as_tensor(input_sigma, f"{label}: input_sigma")
+    batch, length = shape[:-1], shape[-1:]
+    sigma = checked(output_sigma, f"{label}: output_sigma", positive, batch)
+    scales = checked(input_sigma, f"{label}: input_sigma", positive, shape)
+    share = checked(r2, f"{label}: r2", probability if r2_std is None else open_unit, batch)
+    if r2_std is not None:
+        r2_std = checked_sd(r2_std, f"{label}: r2_std", share, batch)
+    parts = [
+        part if part is None else checked(part, f"{label}: {argument}", constraint, length)
+        for part, (argument, constraint) in zip(parts, PARTS.items(), strict=True)
+    ]
+    sign = sign_of(positive_probs, positive_probs_std, centered, shape, label)
     with model, Model(name):
-        share = as_tensor(r2, f"{label}: r2")
         if r2_std is not None:
             share = Beta("r2", mu=share, sigma=r2_std, dims=dims[:-1])
-        phi = parts_of(dims, shape, *parts)
+        phi = parts_of(dims, length, *parts)
         explained = phi * (share * sigma**2)[..., None]
-        mean, sd = signed(dims, explained, positive_probs, positive_probs_std, centered, label)
+        mean, sd = signed(dims, explained, sign)
         if centered:
             beta = Normal("beta", mean / scales, sd / scales, dims=dims)
         else:
@@ -158,55 +185,110 @@ def R2D2M2CP(
     return R2D2M2CPOut(pt.sqrt(1 - share) * sigma, beta)
 
 
+def checked(
+    value: Any, subject: str, constraint: Constraint, shape: Sequence[int | None]
+) -> TensorVariable:
+    """Return what was given as a tensor that may be something, and broadcasts to a shape.
+
+    Raises
+    ------
+    ParameterError, ShapeError
+        If it is known not to be.
+    """
+    tensor = as_tensor(value, subject)
+    owner, name = subject.rsplit(": ", 1)
+    constraint.check(owner, name, tensor)
+    lengths = tensor.type.shape
+    known = zip(lengths[::-1], shape[::-1], strict=False)
+    if len(lengths) > len(shape) or any(n not in (None, 1, m) for n, m in known):
+        raise ShapeError(f"{subject} of shape {lengths} does not broadcast to {tuple(shape)}")
+    return tensor
+
+
+def checked_sd(
+    value: Any, subject: str, mean: TensorVariable, shape: Sequence[int | None]
+) -> TensorVariable:
+    """Return the standard deviation of a beta distribution, of which it is known to have one."""
+    sd = checked(value, subject, positive, shape)
+    known_mean, known_sd = constant_value(mean), constant_value(sd)
+    if known_mean is not None and known_sd is not None:
+        if not (known_sd**2 < known_mean * (1 - known_mean)).all():
+            raise ParameterError(
+                f"{subject} must be below sqrt(mean * (1 - mean)), got {shown(value)} for a mean "
+                f"of {known_mean}"
+            )
+    return sd
+
+
 def parts_of(
     dims: tuple[str, ...],
-    shape: Sequence[int | None],
-    importance: Any,
-    explained: Any,
-    concentration: Any,
+    length: Sequence[int | None],
+    importance: TensorVariable | None,
+    explained: TensorVariable | None,
+    concentration: TensorVariable | None,
 ) -> TensorVariable:
     """Return the parts of what is explained, one a predictor: numbers, or a variable."""
+    count = length[0] or 1
     if importance is not None:
-        a = as_tensor(importance, "variables_importance")
+        a = importance
     else:
-        parts = 1 / float(shape[-1] or 1) if explained is None else explained
-        a = as_tensor(parts, "variance_explained") + pt.zeros(shape[-1])
+        a = pt.constant(1 / count) if explained is None else explained
         if concentration is None:
-            return a
+            return a + pt.zeros(count)
     if concentration is not None:
-        a = a * as_tensor(concentration, "importance_concentration")
-    return Dirichlet("phi", a, dims=dims)
+        a = a * concentration
+    return Dirichlet("phi", a + pt.zeros(count), dims=dims)
+
+
+class Sign(NamedTuple):
+    """How often coefficients are positive.
+
+    Attributes
+    ----------
+    probability : TensorVariable
+        Of a positive one, where that is open.
+    sd : TensorVariable, optional
+        Standard deviation of that probability, if it is a variable.
+    certain : numpy.ndarray
+        1 or -1 where the sign is fixed, else 0.
+    """
+
+    probability: TensorVariable
+    sd: TensorVariable | None
+    certain: np.ndarray
+
+
+def sign_of(
+    probs: Any, probs_std: Any, centered: bool, shape: Sequence[int | None], label: str
+) -> Sign:
+    """Return how often coefficients are positive, checked."""
+    subject = f"{label}: positive_probs"
+    if probs_std is not None:
+        psi = checked(probs, subject, open_unit, shape)
+        sd = checked_sd(probs_std, f"{subject}_std", psi, shape)
+        return Sign(psi, sd, np.zeros(()))
+    psi = checked(probs, subject, probability, shape)
+    value = constant_value(psi)
+    if value is None:
+        raise TypeError(f"{subject} must be numbers unless positive_probs_std is given")
+    certain = np.where(value == 0, -1.0, np.where(value == 1, 1.0, 0.0))
+    if centered and certain.any():
+        raise ModelError(f"{label}: centered=True needs positive_probs between 0 and 1")
+    return Sign(pt.as_tensor_variable(np.where(certain == 0, value, 0.5)), None, certain)
 
 
 def signed(
-    dims: tuple[str, ...],
-    explained: TensorVariable,
-    probs: Any,
-    probs_std: Any,
-    centered: bool,
-    label: str,
+    dims: tuple[str, ...], explained: TensorVariable, sign: Sign
 ) -> tuple[TensorVariable, TensorVariable]:
     """Return mean and standard deviation of effects of some size, positive as often as wanted."""
     size = pt.sqrt(explained)
-    psi = as_tensor(probs, f"{label}: positive_probs")
-    if probs_std is not None:
-        psi = Beta("psi", mu=psi, sigma=probs_std, dims=dims)
-        certain = np.zeros(())
-    else:
-        value = constant_value(psi)
-        if value is None or not ((value >= 0) & (value <= 1)).all():
-            raise TypeError(
-                f"{label}: positive_probs must be numbers from 0 to 1 unless positive_probs_std is "
-                f"given, got {probs}"
-            )
-        certain = np.where(value == 0, -1.0, np.where(value == 1, 1.0, 0.0))
-        if centered and certain.any():
-            raise ModelError(f"{label}: centered=True needs positive_probs between 0 and 1")
-        psi = pt.as_tensor_variable(np.where(certain == 0, value, 0.5))
+    psi = sign.probability
+    if sign.sd is not None:
+        psi = Beta("psi", mu=psi, sigma=sign.sd, dims=dims)
     ratio = np.sqrt(2) * pt.erfinv(2 * psi - 1)  # of mean to standard deviation
     sd = size / pt.sqrt(1 + ratio**2)
     mean = sd * ratio
-    if not certain.any():
+    if not sign.certain.any():
         return mean, sd
-    free = certain == 0
-    return pt.switch(free, mean, certain * size), pt.switch(free, sd, 0.0)
+    free = sign.certain == 0
+    return pt.switch(free, mean, sign.certain * size), pt.switch(free, sd, 0.0)
