@@ -163,7 +163,8 @@ def test_the_use_of_what_is_documented_is_allowed():
 # -- directions -----------------------------------------------------------------------------------
 
 LAYERS = """
-version exceptions arguments numeric registry settings html installing progress interrupts context
+version exceptions arguments flags
+numeric registry settings html installing progress interrupts context
 backend
 ops
 datasets

@@ -123,6 +123,7 @@ from vibayes.exceptions import (
     StreamError,
 )
 from vibayes.families.base import Group
+from vibayes.flags import Config, config
 from vibayes.inference.calibration import Calibration, calibrate
 from vibayes.inference.fit import fit
 from vibayes.inference.inference import Inference
@@ -221,6 +222,7 @@ __all__ = [
     "Cauchy",
     "Censored",
     "ChiSquared",
+    "Config",
     "Continuous",
     "ConvergenceWarning",
     "CustomDist",
@@ -351,6 +353,7 @@ __all__ = [
     "compute_deterministics",
     "compute_log_likelihood",
     "compute_log_prior",
+    "config",
     "cosine_decay",
     "datasets",
     "distributions",

@@ -17,6 +17,7 @@ from vibayes.backend.modes import (
     resolve_steps_mode,
 )
 from vibayes.backend.numba_linker import numba_mode
+from vibayes.flags import config
 
 
 def test_modes_by_name():
@@ -38,6 +39,9 @@ def test_modes_of_steps_by_name(monkeypatch):
     assert resolve_steps_mode() is EVALUATE_MODE
     assert resolve_steps_mode("c") == "CVM"
     assert resolve_steps_mode(mode="FAST_COMPILE") == "FAST_COMPILE"
+    with config.change_flags(backend="c"):
+        assert resolve_steps_mode() == "CVM"
+        assert resolve_steps_mode("py") is EVALUATE_MODE
     monkeypatch.setenv("VIBAYES_BACKEND", "fortran")
     with pytest.raises(
         ValueError, match=r"VIBAYES_BACKEND.*'jax', 'numba', 'c', 'py', got 'fortran'"

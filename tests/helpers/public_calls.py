@@ -497,6 +497,7 @@ OF_TWO = [
 OF_MATRICES = "cholesky det diag eigh logdet matrix_inverse norm slogdet trace transpose tril triu"
 
 EXEMPT = {
+    "Config": "its attributes are what it takes",
     "Continuous": "a base class",
     "Discrete": "a base class",
     "Distribution": "a base class",

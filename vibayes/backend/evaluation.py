@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from vibayes.backend.jax import JaxDevices, jax_devices
-from vibayes.backend.modes import BACKEND_VARIABLE
+from vibayes.flags import config
 
 __all__ = ["devices_of_densities", "evaluating_as"]
 
@@ -36,9 +35,9 @@ def evaluating_as(mode: Any) -> Iterator[None]:
 def devices_of_densities() -> JaxDevices | None:
     """Return the devices of JAX that evaluate log densities here; None for NumPy.
 
-    Outside of fits the environment variable ``VIBAYES_BACKEND`` decides.
+    Outside of fits ``vibayes.config`` decides.
     """
     chosen = CHOSEN.get()
     if chosen is not None:
         return chosen[0]
-    return jax_devices() if os.environ.get(BACKEND_VARIABLE) == "jax" else None
+    return jax_devices() if config.backend == "jax" else None

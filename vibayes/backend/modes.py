@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from vibayes.backend.jax import jax_devices
 from vibayes.backend.numba import checked_passes
 from vibayes.backend.numba_linker import numba_mode
 from vibayes.backend.numpy_linker import NumpyLinker, numpy_mode
+from vibayes.flags import BACKENDS, config, known_backend
 
 __all__ = [
     "AS_IT_IS",
@@ -38,9 +38,6 @@ __all__ = [
 EVALUATE_MODE = numpy_mode()
 # For parts of graphs that were rewritten for it already.
 AS_IT_IS = Mode(NumpyLinker(), None)
-
-BACKENDS = "numba", "c", "py"
-BACKEND_VARIABLE = "VIBAYES_BACKEND"  # of the environment: what steps run on by default
 
 
 def resolve_mode(backend: str | None = None, mode: Any = None) -> Any:
@@ -63,7 +60,7 @@ def resolve_mode(backend: str | None = None, mode: Any = None) -> Any:
     if backend == "jax":
         raise ValueError("backend='jax' runs the steps of a fit alone: here use 'numba'")
     if backend not in BACKENDS:
-        raise ValueError(f"backend must be 'numba', 'c' or 'py', got {backend!r}")
+        raise ValueError(f"backend must be 'numba', 'c' or 'py', got {shown(backend)}")
     return "CVM" if backend == "c" else EVALUATE_MODE
 
 
@@ -97,8 +94,7 @@ def resolve_steps_mode(
     Parameters
     ----------
     backend : {"numba", "jax", "c", "py"}, optional
-        What :func:`resolve_mode` takes, or JAX. By default what the environment variable
-        ``VIBAYES_BACKEND`` says.
+        What :func:`resolve_mode` takes, or JAX. By default what ``vibayes.config`` says.
     mode : str or Mode, optional
         A PyTensor mode, instead of ``backend``; ``"JAX"`` is the backend of this name.
     device, devices
@@ -115,23 +111,21 @@ def resolve_steps_mode(
         raise ValueError("give either backend or mode, not both")
     if isinstance(getattr(mode, "linker", None), JAXLinker) or mode == "JAX":
         backend, mode = "jax", None
-    argument = "backend"
-    if backend is None and mode is None:
-        backend, argument = os.environ.get(BACKEND_VARIABLE) or None, BACKEND_VARIABLE
+    if backend is not None:
+        known_backend("backend", backend)
+    elif mode is None:
+        backend = config.backend
     if backend == "jax":
         return jax_devices(device, devices)
     for name, value in {"device": device, "devices": devices}.items():
         if value is not None:
             raise ValueError(f"{name}={shown(value)} is for backend='jax', which was not asked for")
-    if mode is None and backend not in (None, *BACKENDS):
-        known = ", ".join(map(repr, ("jax", *BACKENDS)))
-        raise ValueError(f"{argument} must be one of {known}, got {backend!r}")
     return resolve_mode(backend, mode)
 
 
 def is_chosen_by_hand(backend: str | None, mode: Any) -> bool:
     """Tell whether the user has said what the steps of a fit run on, rather than a rule."""
-    return backend is not None or mode is not None or bool(os.environ.get(BACKEND_VARIABLE))
+    return backend is not None or mode is not None or config.backend is not None
 
 
 def profiling_mode(mode: Any = None) -> Any:

@@ -201,7 +201,7 @@ class Inference(Method):
         compile_kwargs
             ``mode``: a PyTensor mode; ``"JAX"`` is ``backend="jax"``.
         backend : {"numba", "jax", "c", "py"}, optional
-            What runs the steps. By default what the environment variable ``VIBAYES_BACKEND`` says;
+            What runs the steps. By default what :class:`vibayes.config <vibayes.Config>` says;
             else numba, or NumPy, which compiles nothing, for up to 2,000 steps of what has a
             density, if the model has no loop and its data are not too large. JAX compiles in a
             second or two and runs on GPUs; see the page on devices. Where there are no steps of an

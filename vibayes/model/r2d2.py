@@ -156,18 +156,18 @@ def R2D2M2CP(
         raise ModelError(f"{label}: dims must be of known lengths, {dims} have {shape}")
     if variables_importance is not None and variance_explained is not None:
         raise TypeError(f"{label}: give either variables_importance or variance_explained")
-    parts = (variables_importance, variance_explained, importance_concentration)
-    if shape[-1] == 1 and any(part is not None for part in parts):
+    given = (variables_importance, variance_explained, importance_concentration)
+    if shape[-1] == 1 and any(part is not None for part in given):
         raise ModelError(f"{label}: a single predictor explains all that is explained")
     batch, length = shape[:-1], shape[-1:]
-    sigma = checked(output_sigma, f"{label}: output_sigma", positive, batch)
-    scales = checked(input_sigma, f"{label}: input_sigma", positive, shape)
-    share = checked(r2, f"{label}: r2", probability if r2_std is None else open_unit, batch)
+    sigma = quantity(output_sigma, f"{label}: output_sigma", positive, batch)
+    scales = quantity(input_sigma, f"{label}: input_sigma", positive, shape)
+    share = quantity(r2, f"{label}: r2", probability if r2_std is None else open_unit, batch)
     if r2_std is not None:
-        r2_std = checked_sd(r2_std, f"{label}: r2_std", share, batch)
+        r2_std = sd_of_beta(r2_std, f"{label}: r2_std", share, batch)
     parts = [
-        part if part is None else checked(part, f"{label}: {argument}", constraint, length)
-        for part, (argument, constraint) in zip(parts, PARTS.items(), strict=True)
+        part if part is None else quantity(part, f"{label}: {argument}", constraint, length)
+        for part, (argument, constraint) in zip(given, PARTS.items(), strict=True)
     ]
     sign = sign_of(positive_probs, positive_probs_std, centered, shape, label)
     with model, Model(name):
@@ -185,7 +185,7 @@ def R2D2M2CP(
     return R2D2M2CPOut(pt.sqrt(1 - share) * sigma, beta)
 
 
-def checked(
+def quantity(
     value: Any, subject: str, constraint: Constraint, shape: Sequence[int | None]
 ) -> TensorVariable:
     """Return what was given as a tensor that may be something, and broadcasts to a shape.
@@ -205,11 +205,11 @@ def checked(
     return tensor
 
 
-def checked_sd(
+def sd_of_beta(
     value: Any, subject: str, mean: TensorVariable, shape: Sequence[int | None]
 ) -> TensorVariable:
     """Return the standard deviation of a beta distribution, of which it is known to have one."""
-    sd = checked(value, subject, positive, shape)
+    sd = quantity(value, subject, positive, shape)
     known_mean, known_sd = constant_value(mean), constant_value(sd)
     if known_mean is not None and known_sd is not None:
         if not (known_sd**2 < known_mean * (1 - known_mean)).all():
@@ -264,10 +264,10 @@ def sign_of(
     """Return how often coefficients are positive, checked."""
     subject = f"{label}: positive_probs"
     if probs_std is not None:
-        psi = checked(probs, subject, open_unit, shape)
-        sd = checked_sd(probs_std, f"{subject}_std", psi, shape)
+        psi = quantity(probs, subject, open_unit, shape)
+        sd = sd_of_beta(probs_std, f"{subject}_std", psi, shape)
         return Sign(psi, sd, np.zeros(()))
-    psi = checked(probs, subject, probability, shape)
+    psi = quantity(probs, subject, probability, shape)
     value = constant_value(psi)
     if value is None:
         raise TypeError(f"{subject} must be numbers unless positive_probs_std is given")

@@ -102,8 +102,9 @@ class SearchMethod(Method):
             Path of a ``.nc`` file in which to keep the result. If the file is there, the result
             is what it holds. A search that was interrupted begins anew.
         backend : {"jax"}, optional
-            What evaluates the log density: JAX, by default what the environment variable
-            ``VIBAYES_BACKEND`` says, else NumPy. Of small models NumPy is the quicker.
+            What evaluates the log density: JAX, by default what
+            :class:`vibayes.config <vibayes.Config>` says, else NumPy. Of small models NumPy is the
+            quicker.
         device, devices
             Where JAX runs, as for :meth:`vibayes.Inference.fit`.
 
