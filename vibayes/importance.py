@@ -89,7 +89,8 @@ def pareto_quantiles(p: np.ndarray, shape: float) -> np.ndarray:
     """Return quantiles of a generalized Pareto distribution of scale one."""
     if abs(shape) < np.finfo("float64").eps:
         return -np.log1p(-p)
-    return np.expm1(-shape * np.log1p(-p)) / shape
+    with np.errstate(over="ignore"):  # of a tail so heavy that there is no largest number
+        return np.expm1(-shape * np.log1p(-p)) / shape
 
 
 def effective_size(log_weights: np.ndarray) -> float:

@@ -19,6 +19,7 @@ from vibayes.model.core import Model
 from vibayes.model.data_size import data_size, sample_size
 from vibayes.model.flat import FlatLayout
 from vibayes.model.inputs import with_inputs
+from vibayes.model.observed import stand_for_all
 from vibayes.model.target import Target, is_deterministic, is_sum_over_rows
 from vibayes.posterior.nodes import check_own
 
@@ -197,10 +198,14 @@ def compile_values_at(model: Model, graphs: Sequence[Variable]) -> Any:
 def posterior_graphs(
     model: Model, include_transformed: bool, only: Sequence[str] | None = None
 ) -> tuple[list[str], list[Variable]]:
-    """Return what a posterior holds: names, and graphs of value variables."""
-    variables = [*model.free_RVs, *model.deterministics]
+    """Return what a posterior holds: names, and graphs of value variables.
+
+    Deterministics of data that stay on disk are left out: of these a few rows are at hand.
+    """
+    on_disk = [v for v in model.deterministics if stand_for_all([v])] if model.has_streams else []
+    variables = [v for v in (*model.free_RVs, *model.deterministics) if v not in on_disk]
     if only is not None:
-        named = {v.name: v for v in (*model.value_vars, *variables)}
+        named = {v.name: v for v in (*model.value_vars, *variables, *on_disk)}
         variables, include_transformed = [named[name] for name in only], False
     names = [v.name for v in variables]
     graphs = with_inputs(model.replace_rvs_by_values(variables), model, "draws")

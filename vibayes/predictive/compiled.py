@@ -50,7 +50,11 @@ class OverDraws:
         self._one_by_one = one_by_one
 
     def __call__(
-        self, draws: int, values: Sequence[np.ndarray], random_seed: Any = None
+        self,
+        draws: int,
+        values: Sequence[np.ndarray],
+        random_seed: Any = None,
+        fixed: Sequence[np.ndarray] = (),
     ) -> list[np.ndarray]:
         """Return the expressions, the first axis being the draws.
 
@@ -65,9 +69,11 @@ class OverDraws:
             What the expressions depend on, the first axis being the draws.
         random_seed
             Seed of what is drawn at random.
+        fixed
+            What else the expressions depend on, the same for all draws.
         """
         seed = as_seed_sequence(random_seed)
-        first = self._first(values, seed)
+        first = self._first(values, fixed, seed)
         results = [np.empty((draws, *part.shape[1:]), dtype=part.dtype) for part in first]
         numbers = sum(part.size for part in first)
         rows = max(1, MOST_NUMBERS // max(numbers, 1))
@@ -75,33 +81,40 @@ class OverDraws:
             result[:1] = part
         for start in range(1, draws, rows):
             rows_here = slice(start, min(start + rows, draws))
-            pieces = self._part(rows_here, values, seed)
+            pieces = self._part(rows_here, values, fixed, seed)
             for result, piece in zip(results, pieces, strict=True):
                 result[rows_here] = piece
         return results
 
     def _first(
-        self, values: Sequence[np.ndarray], seed: np.random.SeedSequence
+        self,
+        values: Sequence[np.ndarray],
+        fixed: Sequence[np.ndarray],
+        seed: np.random.SeedSequence,
     ) -> list[np.ndarray]:
         """Return the expressions at the first draw, which tells whether many can go together."""
         try:
-            return self._part(slice(0, 1), values, seed)
+            return self._part(slice(0, 1), values, fixed, seed)
         except Exception:  # whatever an operation raises that is for one draw alone
             if self._one_by_one is None:
                 raise
             self.function, self.n_generators = self._one_by_one()
             self._one_by_one = None
-            return self._part(slice(0, 1), values, seed)
+            return self._part(slice(0, 1), values, fixed, seed)
 
     def _part(
-        self, rows: slice, values: Sequence[np.ndarray], seed: np.random.SeedSequence
+        self,
+        rows: slice,
+        values: Sequence[np.ndarray],
+        fixed: Sequence[np.ndarray],
+        seed: np.random.SeedSequence,
     ) -> list[np.ndarray]:
         """Return the expressions at some of the draws."""
         (part,) = seed.spawn(1)
         generators = [new_generator(s) for s in part.spawn(self.n_generators)]
         count = rows.stop - rows.start
         with np.errstate(all="ignore"):
-            results = self.function(count, *generators, *(v[rows] for v in values))
+            results = self.function(count, *generators, *(v[rows] for v in values), *fixed)
         return [
             result if result.ndim > ndim else np.broadcast_to(result, (count, *result.shape))
             for result, ndim in zip(results, self.ndims, strict=True)
@@ -114,6 +127,7 @@ def compile_over_draws(
     replacements: Mapping[Variable, Variable],
     others: Mapping[Variable, Variable] | None = None,
     mode: Any = EVALUATE_MODE,
+    fixed: Sequence[Variable] = (),
 ) -> OverDraws:
     """Compile expressions of one draw into a function of many.
 
@@ -132,6 +146,8 @@ def compile_over_draws(
         Expressions of one draw in the place of further parts.
     mode
         A PyTensor mode.
+    fixed
+        Further inputs of the function, the same for all draws.
     """
     ndims = tuple(o.type.ndim for o in outputs)
 
@@ -139,13 +155,13 @@ def compile_over_draws(
         size = pt.lscalar("draws")
         stacks = {v: pt.TensorType(v.dtype, (None, *v.type.shape))(v.name) for v in given}
         results = over_draws(outputs, {**replacements, **stacks}, size, others or {})
-        return compiled_draws([size], list(stacks.values()), results, mode)
+        return compiled_draws([size], [*stacks.values(), *fixed], results, mode)
 
     def single() -> tuple[Any, int]:
         inputs = {v: v.type(v.name) for v in given}
         results = at_one_draw(outputs, {**replacements, **inputs}, others or {})
-        function, count = compiled_draws([], list(inputs.values()), results, mode)
-        return partial(one_by_one, function, count), count
+        function, count = compiled_draws([], [*inputs.values(), *fixed], results, mode)
+        return partial(one_by_one, function, count, len(given)), count
 
     try:
         return OverDraws(*many(), ndims, single)
@@ -178,11 +194,14 @@ def at_one_draw(
     return clone_replace(list(outputs), new, rebuild_strict=False)
 
 
-def one_by_one(function: Any, n_generators: int, count: int, *inputs: Any) -> list[np.ndarray]:
+def one_by_one(
+    function: Any, n_generators: int, n_values: int, count: int, *inputs: Any
+) -> list[np.ndarray]:
     """Return the results of a function of one draw for each of several, one after the other."""
-    generators, values = inputs[:n_generators], inputs[n_generators:]
+    generators, others = inputs[:n_generators], inputs[n_generators:]
+    values, fixed = others[:n_values], others[n_values:]
     results = [
-        function(*(rng.spawn(1)[0] for rng in generators), *(v[i] for v in values))
+        function(*(rng.spawn(1)[0] for rng in generators), *(v[i] for v in values), *fixed)
         for i in range(count)
     ]
     return [np.stack(column) for column in zip(*results, strict=True)]

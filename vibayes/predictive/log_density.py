@@ -39,7 +39,9 @@ def compute_log_likelihood(
     """Compute the log likelihood of each observation at each draw of a posterior.
 
     Minibatches stand for the whole data, in the order of their rows, and nothing is scaled by
-    ``total_size``. Potentials are left out, of which a warning tells.
+    ``total_size``. Potentials are left out, of which a warning tells. Rows that are not in memory
+    are gone through in parts; more than a gibibyte of results are arrays of Dask, whose parts are
+    computed when they are asked for.
 
     Parameters
     ----------
@@ -72,8 +74,10 @@ def compute_log_likelihood(
     Raises
     ------
     ModelError
-        If draws of a variable are missing or do not fit the model, or if the rows of the data come
-        from a stream.
+        If draws of a variable are missing or do not fit the model, or if rows that are not in
+        memory depend on each other.
+    ImportError
+        If there is more than a gibibyte of results, and Dask is missing.
     KeyError
         If the model has no observed variable of a name.
 

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
@@ -13,11 +14,20 @@ from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.modes import EVALUATE_MODE, mode_of_many
 from vibayes.backend.seeds import as_seed_sequence
 from vibayes.context import modelcontext
+from vibayes.exceptions import ModelError
 from vibayes.families.joint import Joint
+from vibayes.model.by_rows import RowModel
 from vibayes.model.core import Model
 from vibayes.ops.random import ImproperRV, NumPyRandom
 from vibayes.posterior.arviz import dataset, inference_data
-from vibayes.predictive.choices import chosen, named_variables
+from vibayes.predictive.by_rows import (
+    by_rows,
+    compile_by_rows,
+    depend_on_rows,
+    redrawn_by_rows,
+    results_by_rows,
+)
+from vibayes.predictive.choices import Choices, chosen, named_variables
 from vibayes.predictive.compiled import OverDraws, compile_over_draws, mode_key
 from vibayes.predictive.results import draws_dataset, in_place_or_new, relabelled
 from vibayes.predictive.samples import samples_of
@@ -131,7 +141,9 @@ def sample_posterior_predictive(
     """Draw data from what a posterior says of them, once for each of its draws.
 
     Minibatches stand for the whole data. After :func:`vibayes.set_data` the draws are of the new
-    rows. Potentials are left out, of which a warning tells.
+    rows. Potentials are left out, of which a warning tells. Rows that are not in memory are gone
+    through in parts; more than a gibibyte of draws are arrays of Dask, whose parts are drawn when
+    they are asked for, with the same numbers each time.
 
     Parameters
     ----------
@@ -193,7 +205,7 @@ def sample_posterior_predictive(
     ------
     ModelError
         If draws of a variable do not fit the model, if there are none of one that is to be frozen,
-        or if the rows of the data come from a stream.
+        or if rows that are not in memory depend on each other.
     KeyError
         If the model has no variable of a name.
     ValueError
@@ -221,9 +233,7 @@ def sample_posterior_predictive(
     choices = chosen(model, posterior, known_data(trace), var_names, sample_vars, freeze_vars)
     values = posterior.values(model, choices.given)
     warn_of_potentials(model, "predictive draws")
-    function = drawing_function(model, choices.wanted, choices.given, label, mode)
-    drawn = function(posterior.draws, values, seed)
-    named = {v.name: x for v, x in zip(choices.wanted, drawn, strict=True)}
+    named = drawn_values(model, choices, posterior.draws, values, seed, label, mode)
     if not return_inferencedata:
         return {name: x.reshape(*posterior.lead, *x.shape[1:]) for name, x in named.items()}
     group = relabelled(draws_dataset(model, named, posterior), idata_kwargs)
@@ -233,6 +243,66 @@ def sample_posterior_predictive(
         return in_place_or_new(trace, posterior.posterior, groups, {}, extends)
     groups = {"posterior_predictive": group}
     return in_place_or_new(trace, posterior.posterior, groups, data, extends)
+
+
+def drawn_values(
+    model: Model,
+    choices: Choices,
+    draws: int,
+    values: Sequence[np.ndarray],
+    seed: np.random.SeedSequence,
+    label: str,
+    mode: Any,
+) -> dict[str, Any]:
+    """Return what is wanted at each draw of what is given, by name.
+
+    Rows that are not in memory, or too many for it, are gone through in parts.
+    """
+    rows = by_rows(model, choices.wanted, draws, label)
+    parted = [] if rows is None else depend_on_rows(rows, choices.wanted, choices.given)
+    others = [v for v in choices.wanted if v not in parted]
+    found: dict[str, Any] = {}
+    if others:
+        function = drawing_function(model, others, choices.given, label, mode)
+        results = function(draws, values, seed)
+        found = {v.name: x for v, x in zip(others, results, strict=True)}
+    if rows is not None and parted:
+        check_drawable(model, parted, choices.given)
+        check_given(model, parted, choices.given, label)
+        function = drawing_by_rows(rows, parted, choices.given, mode)
+        results = results_by_rows(function, rows, draws, values, seed)
+        found |= {v.name: x for v, x in zip(parted, results, strict=True)}
+    return {v.name: found[v.name] for v in choices.wanted}
+
+
+def drawing_by_rows(
+    rows: RowModel,
+    wanted: Sequence[TensorVariable],
+    given: Sequence[TensorVariable],
+    mode: Any,
+) -> OverDraws:
+    """Return a function that draws what goes by rows, compiled once a model."""
+    names = tuple(tuple(v.name for v in group) for group in (wanted, given))
+    return rows.model.compiled(
+        ("predictive by rows", rows.length, *names, mode_key(mode)),
+        lambda: compile_by_rows(rows, wanted, given, redrawn_by_rows(rows), mode),
+    )
+
+
+def check_given(
+    model: Model,
+    wanted: Sequence[TensorVariable],
+    given: Sequence[TensorVariable],
+    label: str,
+) -> None:
+    """Raise if a free variable would be drawn for each part of the rows once more."""
+    needed = set(ancestors(wanted, blockers=given))
+    drawn = [repr(rv.name) for rv in model.free_RVs if rv in needed and rv not in given]
+    if drawn:
+        raise ModelError(
+            f"{label}: {', '.join(drawn)} would have to be drawn anew, which is not possible where "
+            f"rows are gone through in parts. Give its draws."
+        )
 
 
 def drawn_trace(

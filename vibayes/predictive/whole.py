@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytensor
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import xarray
 
 
-__all__ = ["groups_of_data", "resized_variables", "whole_data_in", "whole_observed"]
+__all__ = ["groups_of_data", "redrawn", "resized_variables", "whole_data_in", "whole_observed"]
 
 
 def whole_data_in(
@@ -102,7 +102,7 @@ def resized_variables(
     return resized
 
 
-def redrawn(dist: Distribution, size: tuple[TensorVariable, ...] | None) -> TensorVariable:
+def redrawn(dist: Distribution, size: tuple[Any, ...] | None) -> TensorVariable:
     """Return a random variable of a distribution, with a generator of its own."""
     rng = pytensor.shared(np.random.default_rng(0), name=f"rng_{dist.rv.name}")
     return dist.random(rng, size)[1]
