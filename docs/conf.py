@@ -2,7 +2,8 @@
 
 ``python -m sphinx -E -W --keep-going -b html docs docs/_build/html``
 
-Nothing is fetched from the network, neither by the build nor by the pages. Notebooks are committed
+Nothing is fetched from the network, neither by the build nor by the pages; with ``-t online`` the
+build fetches where other libraries document their names, and links to them. Notebooks are committed
 executed, and are shown as they are.
 """
 
@@ -31,6 +32,7 @@ version = release = __version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "myst_nb",
@@ -69,6 +71,24 @@ def follow_notebooks(app, docname, source):
         source[0] = source[0].replace("](../notebooks/", "](notebooks/")
 
 
+# -- names of other libraries ---------------------------------------------------------------------
+
+INVENTORIES = {
+    "arviz": "https://python.arviz.org/en/stable/",
+    "dask": "https://docs.dask.org/en/stable/",
+    "jax": "https://docs.jax.dev/en/latest/",
+    "matplotlib": "https://matplotlib.org/stable/",
+    "numpy": "https://numpy.org/doc/stable/",
+    "pandas": "https://pandas.pydata.org/docs/",
+    "pytensor": "https://pytensor.readthedocs.io/en/latest/",
+    "python": "https://docs.python.org/3/",
+    "scipy": "https://docs.scipy.org/doc/scipy/",
+    "xarray": "https://docs.xarray.dev/en/stable/",
+}
+intersphinx_mapping = {}
+if tags.has("online"):  # noqa: F821 (Sphinx puts it here)
+    intersphinx_mapping = {name: (address, None) for name, address in INVENTORIES.items()}
+
 # -- docstrings -----------------------------------------------------------------------------------
 
 autosummary_generate = True
@@ -80,6 +100,16 @@ maximum_signature_line_length = 88
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
+napoleon_preprocess_types = True
+napoleon_type_aliases = {
+    "Approximation": "~vibayes.Approximation",
+    "DataFrame": "~pandas.DataFrame",
+    "Model": "~vibayes.Model",
+    "SharedVariable": "~pytensor.compile.sharedvalue.SharedVariable",
+    "TensorVariable": "~pytensor.tensor.variable.TensorVariable",
+    "array_like": ":py:obj:`array_like <numpy.typing.ArrayLike>`",
+    "callable": ":py:func:`callable`",
+}
 add_module_names = False
 toc_object_entries = False
 
