@@ -12,9 +12,13 @@ import numpy as np  # noqa: E402
 import pytensor  # noqa: E402
 import pytest  # noqa: E402
 
+from vibayes.backend.modes import EVALUATE_MODE  # noqa: E402
+
 # Which lines of code have made a node of a graph is of no use in tests, and takes a tenth of the
 # time of making it.
 pytensor.config.traceback__limit = 0
+# What a test looks at by ``.eval()`` is computed once: Numba would compile each of it.
+pytensor.config.mode = EVALUATE_MODE
 # Graphs are millions of small objects that live long: to look through them often is in vain.
 gc.set_threshold(100_000, 50, 1000)
 

@@ -97,6 +97,7 @@ def test_the_judge(call, kind, value, verdict):
     assert judged(call, kind, value) == verdict
 
 
+@pytest.mark.ci
 def test_a_crash_and_a_hang_are_told(tmp_path, monkeypatch):
     program = tmp_path / "inputs.py"
     program.write_text(

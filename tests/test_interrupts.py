@@ -457,6 +457,7 @@ def run_interrupted(*arguments):
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
+@pytest.mark.ci
 def test_signals_from_outside():
     cases = "steps: advi, py;by itself: laplace;verdict;saving"
     run_interrupted("--count", 6, "--seed", 1, "--cases", cases)

@@ -3,6 +3,7 @@
 import ast
 import inspect
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
 from pathlib import Path
@@ -56,6 +57,12 @@ def files(root: Path = ROOT) -> Iterator[tuple[str, ast.Module]]:
     """Return the path of each file of the package, from its root on, and its syntax tree."""
     for path in sorted(root.rglob("*.py")):
         yield path.relative_to(root).as_posix(), ast.parse(path.read_text("utf-8"))
+
+
+@cache
+def package() -> dict[str, ast.Module]:
+    """Return the files of the package by their path."""
+    return dict(files())
 
 
 def is_documented(name: str) -> bool:
@@ -127,7 +134,7 @@ def undocumented(trees: dict[str, ast.Module]) -> list[str]:
 
 
 def test_what_pytensor_does_not_document_is_used_in_the_backend_alone():
-    assert undocumented(dict(files())) == []
+    assert undocumented(package()) == []
 
 
 @pytest.mark.parametrize(
@@ -217,6 +224,11 @@ def import_graph(trees: dict[str, ast.Module]) -> dict[str, list[tuple[int, str]
     return {module_of(path): list(own_imports(tree, modules)) for path, tree in trees.items()}
 
 
+@cache
+def imports_of_the_package() -> dict[str, list[tuple[int, str]]]:
+    return import_graph(package())
+
+
 def against_the_order(graph: dict[str, list[tuple[int, str]]]) -> list[str]:
     """Return the imports of what lies above the module that imports it."""
     return [
@@ -242,12 +254,12 @@ def circle(graph: dict[str, list[tuple[int, str]]], depth: int) -> list[str]:
 
 
 def test_a_module_imports_only_from_the_lines_above_its_own():
-    assert against_the_order(import_graph(dict(files()))) == []
+    assert against_the_order(imports_of_the_package()) == []
 
 
 @pytest.mark.parametrize("depth", [1, 9], ids=["folders", "files"])
 def test_nothing_imports_in_a_circle(depth):
-    assert circle(import_graph(dict(files())), depth) == []
+    assert circle(imports_of_the_package(), depth) == []
 
 
 @pytest.mark.parametrize(
@@ -288,7 +300,7 @@ def borrowed(trees: dict[str, ast.Module]) -> list[str]:
 
 
 def test_private_names_stay_in_their_files():
-    assert borrowed(dict(files())) == []
+    assert borrowed(package()) == []
 
 
 def test_a_borrowed_private_name_is_found():

@@ -127,6 +127,7 @@ def test_agreement_with_nuts(models, results):
         assert np.allclose(mine.std(dims) / theirs.std(dims), 1, atol=0.12)
 
 
+@pytest.mark.ci
 def test_load_in_another_process(fits, tmp_path):
     path = tmp_path / "scores.nc"
     fits["both"].save(path)

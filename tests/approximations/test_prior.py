@@ -15,6 +15,7 @@ def fitted(data, prior=None):
         return model, vb.fit(**OPTIONS)
 
 
+@pytest.mark.ci
 def test_data_in_portions_give_what_all_give():
     data = np.random.default_rng(1).normal(3, 1, size=40)
     _, first = fitted(data[:10])

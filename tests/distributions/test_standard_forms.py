@@ -121,6 +121,7 @@ def data_of(target):
     return target.model.rvs_to_values[target.model["y"]].get_value()
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", marked(n for n in FAMILIES if "from elsewhere" not in n))
 def test_the_standard_variable_does_not_depend_on_parameters(name, rng):
     target = target_of(name)

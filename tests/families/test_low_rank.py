@@ -203,6 +203,7 @@ def low_rank_target():
     return model
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("seed", seeds(3))
 def test_recovers_low_rank_plus_diagonal(low_rank_target, seed):
     mean = np.random.default_rng(seed).normal(0, 3, size=D)

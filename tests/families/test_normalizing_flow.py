@@ -253,6 +253,7 @@ def test_pickle_keeps_values():
 # -- fits ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.ci
 def test_two_modes_are_found():
     """Whereas no mean field gets beyond an ELBO of log(1/2), at one of the modes."""
     approx = converged(NormalizingFlow("scale-radial*4", model=two_modes(), random_seed=1), 500)

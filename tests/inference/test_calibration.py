@@ -16,6 +16,7 @@ def calibration():
     return vb.calibrate(model, draws=200, random_seed=3)
 
 
+@pytest.mark.ci
 def test_ranks_of_right_fits_are_even(calibration):
     assert calibration.ranks.shape == (200, 3)
     assert calibration.names == ("mu[0]", "mu[1]", "sigma")

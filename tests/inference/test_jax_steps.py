@@ -219,6 +219,7 @@ def test_single_precision_is_single_throughout(float32):
     assert not re.search(r"f64\[\d", str(jaxpr_of(steps, state)))
 
 
+@pytest.mark.ci
 def test_new_data_are_seen_and_data_of_another_length_too():
     with vb.Model() as model:
         data = vb.Data("data", np.zeros(3))
@@ -276,6 +277,7 @@ def test_a_checkpoint_goes_on_to_the_same_bits(model, tmp_path):
         fitted(model, 700, checkpoint=path, backend="py")
 
 
+@pytest.mark.ci
 def test_a_breakdown_names_variables_and_the_last_good_state_stays(model):
     inference = vb.ADVI(model=model, random_seed=2)
     with pytest.raises(FloatingPointError, match=r"broke down at iteration \d+: .*log density of"):
@@ -284,12 +286,14 @@ def test_a_breakdown_names_variables_and_the_last_good_state_stays(model):
     assert all(np.isfinite(p.get_value()).all() for p in inference.approx.params)
 
 
+@pytest.mark.ci
 def test_a_fit_that_ends_by_itself(model):
     approx = fitted(in_batches(), None, max_steps=3000)
     assert approx.ending.reason
     assert np.isfinite(approx.mean.eval()).all()
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     "method", ["fullrank_advi", pytest.param("laplace", marks=pytest.mark.slow)]
 )
@@ -432,6 +436,7 @@ def test_two_devices_draw_from_their_own_rows_and_move_none():
     check_on_two_devices(SHARED_BATCHES)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     "method",
     [

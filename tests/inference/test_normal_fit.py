@@ -427,6 +427,7 @@ print("right")
 """
 
 
+@pytest.mark.ci
 def test_float32():
     environment = os.environ | {"PYTENSOR_FLAGS": "floatX=float32"}
     done = subprocess.run(

@@ -79,6 +79,7 @@ def test_a_lost_worker_costs_its_part_and_nothing_else(model, client, rng, monke
     assert len(killed) == 1
 
 
+@pytest.mark.ci
 def test_a_fit_by_a_cluster_is_that_of_this_process(model, client):
     here, there = (
         vb.fit(method="auto", model=model, random_seed=1, client=c) for c in (False, client)

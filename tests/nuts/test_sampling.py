@@ -313,6 +313,7 @@ def test_missing_nutpie(monkeypatch, known):
         vb.sample(model=known[0])
 
 
+@pytest.mark.ci
 @pytest.mark.usefixtures("ctrl_c")
 def test_an_interruption_returns_the_draws_so_far(known):
     model, mean, sd = known

@@ -83,6 +83,7 @@ def test_value(model, alpha, doubly):
     assert hist[0] == pytest.approx(by_hand(model, 4, [0.3, 0.3], [0.7, 0.4], 6, alpha))
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("alpha", [0.0, 0.5])
 def test_both_gradients_have_the_same_expectation(model, alpha):
     means, errors = {}, []

@@ -368,6 +368,7 @@ def test_pickle(fitted, pickler):
     assert len(again.hist) == 25
 
 
+@pytest.mark.ci
 def test_pickle_to_another_process(fitted, tmp_path):
     approx = fitted
     path = tmp_path / "approx.pkl"

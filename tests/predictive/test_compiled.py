@@ -189,6 +189,7 @@ def test_no_distribution_is_missing():
     assert names - LEFT_OUT == set(CASES)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", CASES)
 def test_predictive_draws(results, plain_draws, name):
     drawn = results.posterior_predictive[name].values[0]
@@ -202,6 +203,7 @@ def test_predictive_draws(results, plain_draws, name):
                 assert abs(stats.spearmanr(part[:, 0, k], part[:, 1, k])[0]) < 0.25
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", CASES)
 def test_log_likelihood(results, expected, name):
     values = results.log_likelihood[name].values[0]

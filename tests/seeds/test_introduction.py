@@ -91,6 +91,7 @@ def test_deterministics():
     np.testing.assert_allclose(posterior["sin_x"], np.sin(posterior["x"]))
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("seed", range(1, 4))
 def test_advi_misses_the_second_mode(model, seed):
     with model:
@@ -126,6 +127,7 @@ def test_checking_convergence(model):
 # -- tracking parameters --------------------------------------------------------------------------
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("n", "more"),
     [(2000, 15_000), pytest.param(20_000, 100_000, marks=pytest.mark.slow)],
@@ -182,6 +184,7 @@ def svgd_approx(model):
     return svgd_fit(model, 1)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("seed", range(1, 4))
 def test_svgd_finds_both_modes(model, svgd_approx, seed):
     """How many particles are in a mode is a matter of the start.
@@ -273,6 +276,7 @@ def test_expressions_of_advi(model):
 # -- multilabel logistic regression ---------------------------------------------------------------
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("n_particles", "backend", "n", "more"),
     [(60, "py", 15, 120), pytest.param(500, None, 100, 400, marks=pytest.mark.slow)],

@@ -11,6 +11,7 @@ pytest.importorskip("nutpie")
 W, MU, SD = np.array([0.2, 0.8]), np.array([-0.3, 0.5]), np.array([0.1, 0.1])
 
 
+@pytest.mark.ci
 def test_gamma_model():
     """ "Introduction to variational inference": NUTS beside ADVI."""
     gamma_data = np.random.default_rng(8927).gamma(2.5, 1 / 1.5, size=200)

@@ -206,6 +206,7 @@ def test_converting_a_trace_to_an_approximation(model):
     assert squares.mean() == pytest.approx((draws**2).mean(), abs=0.03)
 
 
+@pytest.mark.ci
 def test_iris(small):
     datasets = pytest.importorskip("sklearn.datasets")
     model_selection = pytest.importorskip("sklearn.model_selection")

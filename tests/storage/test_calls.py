@@ -222,6 +222,7 @@ print(len(approx.hist))
 """
 
 
+@pytest.mark.ci
 def test_the_same_script_goes_on_in_another_process(path, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)

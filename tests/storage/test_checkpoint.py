@@ -517,6 +517,7 @@ def test_every_is_the_least_number_between_two(model, path, monkeypatch):
     assert written == [15, 30, 40]
 
 
+@pytest.mark.ci
 def test_the_size_of_a_file_does_not_grow_with_writing(model, path, monkeypatch):
     monkeypatch.setattr(storage, "LARGEST_SHARE", np.inf)
     fit(model, 100, checkpoint=path, checkpoint_every=1, callbacks=[each_step])

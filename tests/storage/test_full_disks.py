@@ -24,6 +24,7 @@ def run_script(*arguments):
     return done.stdout
 
 
+@pytest.mark.ci
 @posix
 def test_files_that_may_not_grow():
     told = run_script("--limit", "--sizes", "0,20000,1000000")

@@ -67,6 +67,7 @@ for _ in range(8):
 """
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("ending", ["nc", "zarr"])
 def test_processes_that_save_to_one_path(model, ending, tmp_path):
     path = tmp_path / f"a.{ending}"
@@ -142,6 +143,7 @@ vb.MeanField(model=model).save(sys.argv[1])
 """
 
 
+@pytest.mark.ci
 @pytest.mark.skipif(sys.platform == "win32", reason="processes are killed")
 @pytest.mark.parametrize("ending", ["nc", "zarr"])
 def test_a_kill_at_the_worst_moment_loses_nothing(model, ending, tmp_path):

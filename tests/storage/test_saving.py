@@ -366,6 +366,7 @@ def python_of_others():
     return [p for p in os.environ.get("VIBAYES_OTHER_PYTHONS", "").split(os.pathsep) if p]
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("python", [sys.executable, *python_of_others()])
 def test_another_process(model, python, tmp_path):
     approx = scrambled(groups(model))

@@ -136,6 +136,7 @@ def values(dtype, n=4):
     return one, strided
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("group", GROUPS)
 def test_values_are_those_of_numpy(group, dtype):
@@ -185,6 +186,7 @@ def test_indices_outside_are_errors(index):
         f(np.ones(3), np.array([0, index]))
 
 
+@pytest.mark.ci
 def test_operations_without_a_writer_are_calls():
     x = pt.vector("x", dtype="float64")
     total = pytensor.scan(

@@ -118,6 +118,7 @@ def test_a_random_walk_seen_through_noise(seed):
         assert abs(x.std() / sd - 1) < 0.15
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("most_dense", [pytest.param(2000, marks=pytest.mark.slow), 50])
 def test_groups_of_one_value_each(monkeypatch, most_dense):
     """Their spread is not told from zero; truth by quadrature. With a matrix, and without."""
@@ -172,6 +173,7 @@ def test_coordinates_that_start_nowhere_are_left_out():
     assert standardized(run) is None
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("seed", seeds(3))
 def test_a_hierarchy_whose_data_say_little(seed):
     """Eight groups, in centred coordinates: the width of the population by quadrature."""
