@@ -23,9 +23,10 @@ def test_five_and_ninety_five_percent_are_among_the_probabilities():
 
 
 def test_how_modes_were_looked_for():
-    first, second = Search(13, 500, 100, 300_000), Search(9, 400, 0, modes=2)
+    first, second = Search(13, 500, 100, 300_000), Search(9, 400, 0, modes=2, temperatures=7)
     assert (
         str(first) == "13 starts of 500 points, 100 from the prior; 300,000 points scanned: 1 mode"
     )
-    assert str(second) == "9 starts of 400 points, none from the prior: 2 modes"
-    assert first + second == Search(22, 900, 100, 300_000, 2)
+    cooled = "a population cooled in 7 temperatures"
+    assert str(second) == f"9 starts of 400 points, none from the prior; {cooled}: 2 modes"
+    assert first + second == Search(22, 900, 100, 300_000, 2, 7)

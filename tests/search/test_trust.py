@@ -13,6 +13,7 @@ from vibayes.search.trust import (
     affordable_leaps,
     can_be_tried,
     discrepancy,
+    is_close,
     starting_rows,
     tried,
 )
@@ -164,3 +165,26 @@ def test_very_many_data_leave_no_time(by_potential):
     assert not can_be_tried(Target(model))
     assert can_be_tried(Target(two_modes()))
     assert affordable_leaps(Target(two_modes())) > 10_000
+
+
+@pytest.fixture
+def values(rng):
+    return rng.normal([0, 100], [1, 20], size=(1000, 2))
+
+
+class TestCloseness:
+    def test_the_same_draws(self, values):
+        assert is_close(values, even(values))
+
+    @pytest.mark.parametrize("column", [0, 1])
+    @pytest.mark.parametrize("change", ["moved", "wider", "narrower"])
+    def test_a_tenth_of_a_standard_deviation_counts_in_any_dimension(self, values, column, change):
+        sd = values[:, column].std()
+        other = values.copy()
+        if change == "moved":
+            other[:, column] += 0.12 * sd
+        else:
+            factor = 1.15 if change == "wider" else 0.87
+            other[:, column] = factor * (other[:, column] - other[:, column].mean())
+            other[:, column] += values[:, column].mean()
+        assert not is_close(other, even(values))

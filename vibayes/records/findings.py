@@ -96,6 +96,8 @@ class Search:
         Number of points in a further, wide scan for narrow modes.
     modes : int
         Number of modes found that hold mass: a narrow one may lie within a wide one.
+    temperatures : int
+        Number of temperatures at which a population cooled to the posterior; 0 without one.
     """
 
     starts: int
@@ -103,6 +105,7 @@ class Search:
     prior: int
     scanned: int = 0
     modes: int = 1
+    temperatures: int = 0
 
     def __add__(self, other: Search) -> Search:
         """Return what two searches are together, with the modes of the second."""
@@ -112,13 +115,17 @@ class Search:
             self.prior + other.prior,
             self.scanned + other.scanned,
             other.modes,
+            self.temperatures + other.temperatures,
         )
 
     def __str__(self) -> str:
         of_prior = f"{self.prior:,}" if self.prior else "none"
         text = f"{self.starts} starts of {self.points:,} points, {of_prior} from the prior"
-        scanned = f"; {self.scanned:,} points scanned" if self.scanned else ""
-        return f"{text}{scanned}: {self.modes or 'no'} mode{'s' if self.modes != 1 else ''}"
+        if self.scanned:
+            text += f"; {self.scanned:,} points scanned"
+        if self.temperatures:
+            text += f"; a population cooled in {self.temperatures} temperatures"
+        return f"{text}: {self.modes or 'no'} mode{'s' if self.modes != 1 else ''}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from vibayes.importance import GOOD_KHAT, has_good_tail
 from vibayes.search.explore import Exploration
 from vibayes.search.mixtures import WeightedDraws
 
-__all__ = ["is_better", "is_close", "is_nearly_even", "is_nearly_exact"]
+__all__ = ["is_better", "is_nearly_even", "is_nearly_exact"]
 
-CLOSE_SHIFT, CLOSE_WIDTHS = 0.1, (0.9, 1.1)
-CENTRAL = 0.05, 0.95
 KHAT_ERROR = 0.1  # of a thousand draws
 EVEN_WEIGHTS = 0.9  # share of effective draws
 
@@ -42,16 +38,3 @@ def is_nearly_even(draws: WeightedDraws) -> bool:
     """Tell the same of few draws, of which Pareto k-hat tells little if nearly all count."""
     count = len(draws.values)
     return draws.size > EVEN_WEIGHTS * count and has_good_tail(draws.khat, draws.size, count)
-
-
-def is_close(values: np.ndarray, draws: WeightedDraws) -> bool:
-    """Tell whether draws have the means and widths of better ones, and can take their place."""
-    shift = np.abs(values.mean(axis=0) - draws.mean) / draws.sd
-    ratios = np.array(
-        [
-            values.std(axis=0) / draws.sd,
-            np.diff(np.quantile(values, CENTRAL, axis=0), axis=0)[0] / draws.width(CENTRAL),
-        ]
-    )
-    low, high = CLOSE_WIDTHS
-    return bool(shift.max() < CLOSE_SHIFT and ratios.min() > low and ratios.max() < high)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -19,25 +20,41 @@ from vibayes.records.findings import Search
 from vibayes.search.best_normals import LARGE
 from vibayes.search.budget import Budget
 from vibayes.search.located import locate
-from vibayes.search.mixtures import FittedMixture, ImportanceSampler, WeightedDraws
+from vibayes.search.mixtures import (
+    FittedMixture,
+    ImportanceSampler,
+    WeightedDraws,
+)
 from vibayes.search.normals import FittedNormal
 from vibayes.search.stretched import Stretch
-from vibayes.search.trust import CHECK, Effort, Trial, can_be_tried, tried
+from vibayes.search.trust import (
+    CHECK,
+    LARGEST_DISCREPANCY,
+    Effort,
+    Trial,
+    can_be_tried,
+    discrepancy,
+    is_close,
+    tried,
+)
 
 __all__ = [
     "Exploration",
     "concluded",
+    "cooled_draws",
     "explore",
     "first_proposal",
     "glance",
     "is_promising",
     "proposal",
     "trial_of",
+    "trusted",
     "verified",
 ]
 
 DRAWS = 1000
 SOME, MOST_OF = 0.2, 0.5  # shares of effective draws
+EFFECTIVE = 0.3  # share of a population that is worth as many independent draws
 
 
 @dataclass(frozen=True)
@@ -68,6 +85,8 @@ class Exploration:
         Whether they were made by chains, for want of good weights.
     search : Search, optional
         How hard was looked for modes; None if a normal close by was known.
+    population : numpy.ndarray, optional
+        Points that have cooled towards the posterior, where there are several modes, (n, d).
     """
 
     target: Target
@@ -80,6 +99,7 @@ class Exploration:
     trusted: bool = False
     moved: bool = False
     search: Search | None = None
+    population: np.ndarray | None = None
 
     @property
     def count(self) -> int:
@@ -90,6 +110,16 @@ class Exploration:
     def best(self) -> FittedNormal:
         """The normal of highest ELBO."""
         return self.normals[0]
+
+    @cached_property
+    def reliable_population(self) -> np.ndarray | None:
+        """The population, if its halves, which have cooled by themselves, have come to the same."""
+        if self.population is None:
+            return None
+        half = len(self.population) // 2
+        first, other = self.population[:half], cooled_draws(self.population[half:])
+        differ = discrepancy(first, other.size, other.values, other.log_weights)
+        return self.population if differ < LARGEST_DISCREPANCY else None
 
     def resampled(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """Return draws of equal weight of the model's own flat vector, (count, d)."""
@@ -152,6 +182,7 @@ def glance(
         draws=sampler.draws,
         mixture=mixture,
         search=found.search,
+        population=found.population,
     )
 
 
@@ -190,7 +221,7 @@ def verified(
     the weights have to be good by themselves.
     """
     if is_nearly_even(exploration):
-        return replace(exploration, trusted=True)
+        return trusted(exploration)
     if not can_be_tried(exploration.target):
         enough = exploration.draws.size > MOST_OF * len(exploration.draws.values)
         return replace(exploration, trusted=is_promising(exploration) and enough)
@@ -229,9 +260,37 @@ def trial_of(
 
 def concluded(exploration: Exploration, trial: Trial) -> Exploration:
     """Return what is known of the posterior after chains have begun at weighted draws."""
-    draws = exploration.draws
+    draws, found = exploration.draws, exploration
     if trial.agrees and has_good_tail(draws.khat, draws.size, len(draws.values)):
-        return replace(exploration, trusted=True)
-    if trial.draws is not None:
-        return replace(exploration, draws=trial.draws, trusted=True, moved=True)
-    return exploration
+        found = trusted(exploration)
+    if trial.draws is not None and not found.trusted:
+        found = trusted(replace(exploration, draws=trial.draws, moved=True))
+    return with_shares_of_population(found) if found.trusted else exploration
+
+
+def with_shares_of_population(exploration: Exploration) -> Exploration:
+    """Return an exploration whose draws are its population, if others differ, but not much.
+
+    How much each mode holds is what chains that stay near one tell least, and what weights get
+    wrong without a sign where no normal is wide enough.
+    """
+    population, draws = exploration.reliable_population, exploration.draws
+    if population is None or (not exploration.moved and is_close(population, draws)):
+        return exploration
+    return replace(exploration, draws=cooled_draws(population), moved=True)
+
+
+def cooled_draws(population: np.ndarray) -> WeightedDraws:
+    """Return a population as draws, all of the same weight."""
+    even = np.full(len(population), -np.log(len(population)))
+    return WeightedDraws(population, even, np.nan, EFFECTIVE * len(population))
+
+
+def trusted(exploration: Exploration) -> Exploration:
+    """Return an exploration whose draws are trusted, unless a population contradicts them."""
+    draws, population = exploration.draws, exploration.reliable_population
+    contradicted = population is not None and (
+        discrepancy(population, EFFECTIVE * len(population), draws.values, draws.log_weights)
+        > LARGEST_DISCREPANCY
+    )
+    return replace(exploration, trusted=not contradicted)

@@ -6,7 +6,7 @@ where that does not help either, chains alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,19 +17,29 @@ from vibayes.search.budget import Budget
 from vibayes.search.explore import (
     Exploration,
     concluded,
+    cooled_draws,
     is_promising,
     proposal,
     trial_of,
     verified,
 )
 from vibayes.search.mixtures import ImportanceSampler, adapt, fitted_mixture
-from vibayes.search.normals import apart
+from vibayes.search.normals import FittedNormal, apart
 from vibayes.search.stretched import Stretch
-from vibayes.search.trust import CHECK, FINAL, JUMPING, MOST_JUMPING, STRETCHED, all_draws
+from vibayes.search.trust import (
+    CHECK,
+    FINAL,
+    JUMPING,
+    MOST_JUMPING,
+    STRETCHED,
+    all_draws,
+    nearest,
+)
 
 __all__ = ["enlarge", "improve", "improvements", "settled"]
 
 ENOUGH = 3.0  # times as many effective draws as an exploration makes are what a result is made of
+LEAST_OF_SHARE = 0.1  # of what an ELBO promises
 LATEST = 512  # states of chains to which a mixture is fitted
 
 
@@ -57,6 +67,10 @@ def improvements(
             if is_promising(exploration):
                 exploration = verified(exploration, rng, budget)
             yield exploration
+    if not exploration.trusted and exploration.reliable_population is not None:
+        exploration = of_population(exploration, rng, budget)
+        if exploration.trusted:
+            yield exploration
     if not exploration.trusted and not large:
         for better in refinements(exploration, rng, budget):
             exploration = better
@@ -83,6 +97,31 @@ def settled(exploration: Exploration, rng: np.random.Generator, budget: Budget) 
     if not found.trusted and exploration.target.ddim <= MOST_JUMPING:
         found = concluded(moved, trial_of(moved, rng, budget, JUMPING))
     return found if found.trusted else moved
+
+
+def of_population(
+    exploration: Exploration, rng: np.random.Generator, budget: Budget
+) -> Exploration:
+    """Return an exploration whose draws are the population that has cooled, if it is trusted.
+
+    It is if it has come to all places that were found, and if chains that begin at it mix within
+    these and agree with it.
+    """
+    values = exploration.reliable_population
+    assert values is not None
+    if not reaches_all(apart(exploration.normals), values):
+        return exploration
+    found = replace(exploration, draws=cooled_draws(values), moved=True)
+    trial = trial_of(found, rng, budget, CHECK)
+    return replace(found, trusted=True) if trial.agrees else exploration
+
+
+def reaches_all(places: Sequence[FittedNormal], values: np.ndarray) -> bool:
+    """Tell whether each place has at least a tenth of the draws that its ELBO promises."""
+    elbos = np.array([q.elbo for q in places])
+    shares = np.exp(elbos - np.logaddexp.reduce(elbos))
+    counts = np.bincount(nearest(places, values), minlength=len(places))
+    return bool((counts >= np.floor(LEAST_OF_SHARE * shares * len(values))).all())
 
 
 def add_draws(exploration: Exploration, count: int, rng: np.random.Generator) -> Exploration:
@@ -114,6 +153,10 @@ def refinements(
     """Adapt a mixture in turns with chains, until the two agree, or the chains have mixed."""
     target = exploration.target
     for cycle in range(cycles):
+        if exploration.population is not None:
+            # mass that is no mode of its own, such as a wide shoulder of a narrow one
+            around = fitted_mixture(exploration.population, rng)
+            exploration = replace(exploration, mixture=exploration.mixture.with_half(around))
         sampler, mixture, _ = adapt(exploration.sampler, exploration.mixture, rng, budget)
         if not len(sampler.values):  # the budget was used up: the former draws stay
             return
@@ -128,5 +171,6 @@ def refinements(
         if cycle < cycles - 1 and trial.run is not None:
             moved = all_draws(trial.run).values[-LATEST:]
             empty = ImportanceSampler.empty(target, exploration.count)
-            exploration = replace(exploration, sampler=empty, mixture=fitted_mixture(moved, rng))
+            mixture = fitted_mixture(moved, rng)
+            exploration = replace(exploration, sampler=empty, mixture=mixture)
             yield exploration

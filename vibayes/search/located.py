@@ -14,11 +14,12 @@ import numpy as np
 from vibayes import progress
 from vibayes.model.target import Target
 from vibayes.records.findings import Search
+from vibayes.search.annealing import annealed, unexplained_points
 from vibayes.search.best_normals import LARGE, fit_diagonal, fit_full_rank, fit_large
 from vibayes.search.budget import Budget
 from vibayes.search.modes import SearchPath, curvature_at, find_modes, screened_starts
 from vibayes.search.noise import matched_normals, mirrored_normals, stratified_normals
-from vibayes.search.normals import FittedNormal, from_curvature, from_root
+from vibayes.search.normals import FittedNormal, apart, from_curvature, from_root
 from vibayes.search.paths import best_along, distinct_paths
 from vibayes.search.scan import scanned_points, unexplained
 from vibayes.search.whole import moved_to_mode, sampled
@@ -36,6 +37,7 @@ MEDIUM_NOISE = 32  # draws for the last steps on many data
 MOST_STARTS, MOST_PARAMETERS = 10, 2000  # of further starts in many dimensions, and of all of them
 SEPARATE = 1.0  # in sds: how far apart normals have to be to count as two
 SHOWN = 8  # of the normals on the way to a better one
+MOST_LOOKS = 4  # at what a population has come to
 NEGLIGIBLE = 7.0  # in ELBO: less than a thousandth of the mass
 
 
@@ -53,12 +55,15 @@ class Located:
         Standard normal draws that the normals were fitted to.
     search : Search, optional
         How hard was looked for modes; None if a normal close by was known.
+    population : numpy.ndarray, optional
+        Points of the posterior that had cooled to it, where there are several modes, (n, d).
     """
 
     normals: tuple[FittedNormal, ...]
     dropped: tuple[FittedNormal, ...]
     noise: np.ndarray
     search: Search | None = None
+    population: np.ndarray | None = None
 
     @classmethod
     def of(
@@ -146,14 +151,34 @@ def small_normals(
             break
         progress.say(f"normal at mode {i} of {len(paths)}")
         fits.append(fitted(path))
+
+    def look_from(points: np.ndarray) -> bool:
+        """Add the normals at modes that are near points; tell whether there are any."""
+        if not len(points) or budget.exhausted:
+            return False
+        further = [path for path in find_modes(target, points, budget) if path.converged]
+        new = distinct_paths(further, paths)
+        paths.extend(new)
+        fits.extend(map(fitted, new))
+        return bool(new)
+
     progress.say("looking for narrow modes")
     points = unexplained(target, fits, rng)
-    if len(points) and not budget.exhausted:
-        further = [path for path in find_modes(target, points, budget) if path.converged]
-        fits += [fitted(path) for path in distinct_paths(further, paths)]
+    look_from(points)
     starts = len(screening.starts) + len(points)
     search = Search(starts, screening.points, screening.prior, scanned_points(target))
-    return Located.of(fits, noise, search)
+    found = Located.of(fits, noise, search)
+    if len(apart(found.normals)) == 1:
+        return found
+    population = annealed(target, found.normals, rng, budget)
+    for _ in range(MOST_LOOKS):
+        points = unexplained_points(population, separate(fits)[0], rng)
+        starts += len(points)
+        if not look_from(points):
+            break
+    search = replace(search, starts=starts, temperatures=population.temperatures)
+    cooled = population.values if len(population.values) else None
+    return replace(Located.of(fits, noise, search), population=cooled)
 
 
 def show(

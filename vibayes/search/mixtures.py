@@ -159,6 +159,12 @@ class FittedMixture:
             [*self.roots, root],
         )
 
+    def with_half(self, other: FittedMixture) -> FittedMixture:
+        """Return a mixture of this one and another, half of each."""
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        log_weights, *rest = (np.concatenate(pair) for pair in pairs)
+        return FittedMixture(log_weights - np.log(2), *rest)
+
 
 def cholesky_or_none(cov: np.ndarray) -> np.ndarray | None:
     """Return the Cholesky factor of a matrix, None if it has none."""

@@ -25,6 +25,7 @@ __all__ = [
     "CHECK",
     "FINAL",
     "JUMPING",
+    "LARGEST_DISCREPANCY",
     "MOST_JUMPING",
     "STRETCHED",
     "Effort",
@@ -32,6 +33,8 @@ __all__ = [
     "all_draws",
     "can_be_tried",
     "discrepancy",
+    "is_close",
+    "nearest",
     "tried",
 ]
 
@@ -44,6 +47,8 @@ ROWS = POINTS * CHAINS_EACH
 FEWEST_LEAPS = 1000
 PROBABILITIES = 0.05, 0.25, 0.5, 0.75, 0.95
 LARGEST_DISCREPANCY = 0.15
+CLOSE_SHIFT, CLOSE_WIDTHS = 0.1, (0.9, 1.1)
+CENTRAL = 0.05, 0.95
 BRIDGE = 1000  # draws of each normal
 LARGEST_ERROR = 0.1  # of the logarithm of what a place holds
 
@@ -291,3 +296,16 @@ def discrepancy(
         below = (moved <= quantiles).mean(axis=0)
         worst = max(worst, float(np.abs(below - p).max()) / np.sqrt(p * (1 - p)))
     return worst - 2 * np.sqrt(1 / size + 1 / weighted.size)
+
+
+def is_close(values: np.ndarray, draws: WeightedDraws) -> bool:
+    """Tell whether draws have the means and widths of better ones, and can take their place."""
+    shift = np.abs(values.mean(axis=0) - draws.mean) / draws.sd
+    ratios = np.array(
+        [
+            values.std(axis=0) / draws.sd,
+            np.diff(np.quantile(values, CENTRAL, axis=0), axis=0)[0] / draws.width(CENTRAL),
+        ]
+    )
+    low, high = CLOSE_WIDTHS
+    return bool(shift.max() < CLOSE_SHIFT and ratios.min() > low and ratios.max() < high)

@@ -21,12 +21,13 @@ from vibayes.model.target import Target
 from vibayes.records.ending import INTERRUPTED, Ending
 from vibayes.search.begin import MOST_DENSE
 from vibayes.search.centring import suited
-from vibayes.search.comparisons import is_better, is_close
+from vibayes.search.comparisons import is_better
 from vibayes.search.conditional import given_parameters, of_many
 from vibayes.search.explore import Exploration, explore
 from vibayes.search.findings import findings_of
 from vibayes.search.improve import enlarge, improvements
 from vibayes.search.mixtures import WeightedDraws
+from vibayes.search.trust import is_close
 from vibayes.verdict.judge import draws_to_judge
 
 __all__ = ["AutoVI"]
@@ -138,8 +139,7 @@ def better(run: SearchRun, tried: Tried) -> Iterator[Tried]:
             tried = replace(tried, exploration=exploration)
             yield tried
         exploration = tried.exploration
-        name = "chains" if exploration.moved else mixture_name(exploration)
-        yield tried.noted(name, np.nan, exploration.draws, run.budget)
+        yield tried.noted(name_of(exploration), np.nan, exploration.draws, run.budget)
 
 
 def non_centred(run: SearchRun, tried: Tried, target: Target) -> Tried:
@@ -205,7 +205,11 @@ def passes_of(target: Target) -> str:
     return f", in {target.passes} passes over the data" if target.by_rows else ""
 
 
-def mixture_name(exploration: Exploration) -> str:
-    """Return what to call the result of adaptive importance sampling."""
+def name_of(exploration: Exploration) -> str:
+    """Return what to call the result of improvements."""
+    if exploration.draws.values is exploration.population:
+        return "cooled population"
     count = len(exploration.mixture)
+    if exploration.moved:
+        return "chains"
     return f"mixture of {count} normals" if count > 1 else "more draws"

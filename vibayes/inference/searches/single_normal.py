@@ -14,11 +14,12 @@ from vibayes.inference.searches.run import SearchRun
 from vibayes.inference.searches.tried import Tried
 from vibayes.records.findings import Findings
 from vibayes.search.best_normals import fit_mean_field
-from vibayes.search.comparisons import is_close, is_nearly_even, is_nearly_exact
+from vibayes.search.comparisons import is_nearly_even, is_nearly_exact
 from vibayes.search.explore import Exploration
 from vibayes.search.findings import findings_of
 from vibayes.search.mixtures import WeightedDraws
 from vibayes.search.normals import FittedNormal
+from vibayes.search.trust import is_close
 from vibayes.search.whole import NormalTarget
 from vibayes.verdict.judge import agrees
 

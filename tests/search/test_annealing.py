@@ -1,0 +1,135 @@
+"""Modes in narrow basins, and populations that come to them."""
+
+import numpy as np
+import pytensor.tensor as pt
+import pytest
+from helpers.posteriors import ample, normal, seeds
+from scipy import stats
+
+import vibayes as vb
+from vibayes.model.target import Target
+from vibayes.search.annealing import (
+    SIZE,
+    Population,
+    annealed,
+    next_change,
+    unexplained_points,
+    wide_normal,
+)
+from vibayes.search.budget import Budget
+from vibayes.search.normals import FittedNormal
+
+CENTERS = np.array([[0.0] * 4, [6.0] * 4, [-5.0, 5.0] * 2])
+SHARES = np.array([0.5, 0.3, 0.2])
+SDS = np.array([1.0, 0.8, 0.6])
+
+
+def several():
+    """Return a model of three normals of different widths, far apart."""
+    with vb.Model() as model:
+        x = vb.Uniform("x", -20, 20, shape=4, transform=None)
+        squares = ((x - CENTERS) ** 2).sum(axis=1) / SDS**2
+        vb.Potential("mixture", pt.logsumexp(np.log(SHARES) - 4 * np.log(SDS) - 0.5 * squares))
+    return model
+
+
+def at(k, sd=None):
+    root = np.full(4, SDS[k] if sd is None else sd)
+    return FittedNormal(CENTERS[k], root, elbo=np.log(SHARES[k]) + 2 * np.log(2 * np.pi))
+
+
+@pytest.fixture(scope="module")
+def target():
+    return Target(several())
+
+
+@pytest.mark.parametrize("seed", seeds(5))
+def test_a_population_comes_to_all_modes(target, seed):
+    """From two of them, as wide as these and the prior are."""
+    found = annealed(target, [at(0), at(1)], np.random.default_rng(seed), ample())
+    assert found.values.shape == (2 * SIZE, 4)
+    assert 5 < found.temperatures < 40
+    np.testing.assert_allclose(found.logp, target.logp(found.values))
+    nearest = ((found.values[:, None] - CENTERS) ** 2).sum(axis=2).argmin(axis=1)
+    counts = np.bincount(nearest, minlength=3) / (2 * SIZE)
+    assert (counts > 0.25 * SHARES).all()
+    near = found.values[nearest == 0]
+    assert stats.kstest(near[:, 0], "norm").statistic < 0.2
+
+
+def test_what_normals_leave_out_is_where_to_look(target, rng):
+    values = np.concatenate(
+        [c + s * rng.normal(size=(20, 4)) for c, s in zip(CENTERS, SDS, strict=True)]
+    )
+    population = Population(values, target.logp(values), 9)
+    assert len(unexplained_points(population, [at(0), at(1), at(2)], rng)) == 0
+    points = unexplained_points(population, [at(0), at(1)], rng)
+    assert 0 < len(points) < 10
+    assert np.abs(points - CENTERS[2]).max() < 3
+
+
+def test_it_begins_as_wide_as_the_prior_or_what_was_found(target, rng):
+    center, sd = wide_normal(target, [at(0)], rng)
+    assert (sd > 10).all()
+    assert (sd < 20).all()
+    flat = Target(normal(np.zeros(2), np.eye(2)))  # a potential, whose prior cannot be drawn from
+    means = [FittedNormal(np.full(2, m), np.ones(2)) for m in (-4.0, 6.0)]
+    center, sd = wide_normal(flat, means, rng)
+    np.testing.assert_allclose(center, 1.0)
+    np.testing.assert_allclose(sd, 3 * 6.0)
+
+
+def test_the_next_temperature_leaves_half_of_the_points():
+    ratios = np.random.default_rng(1).normal(0, 10, 2000)
+    change = next_change(ratios, 1.0)
+    w = np.exp(change * (ratios - ratios.max()))
+    assert w.sum() ** 2 / (w**2).sum() == pytest.approx(1000, rel=0.01)
+    assert next_change(0.01 * ratios, 0.7) == 0.7
+
+
+def test_there_is_none_where_it_is_dear_or_time_is_up(target, rng, monkeypatch):
+    assert len(annealed(target, [at(0)], rng, Budget(1e-9, 10)).values) == 0
+    assert len(annealed(target, [at(0)], rng, Budget(100, 3)).values) == 0
+    monkeypatch.setattr("vibayes.search.annealing.MOST_NUMBERS", 1000)
+    population = annealed(target, [at(0)], rng, ample())
+    assert population.temperatures == 0
+    assert unexplained_points(population, [at(0)], rng).shape == (0, 4)
+
+
+@pytest.mark.parametrize("seed", seeds(5))
+def test_a_fit_finds_the_mode_in_which_no_ascent_ends(seed):
+    """Inclusion of one of two nearly equal predictors or the other: many modes, some narrow."""
+    rng = np.random.default_rng(8)
+    z = rng.normal(size=(60, 3))
+    X = np.concatenate([z + 0.25 * rng.normal(size=(60, 3)) for _ in range(2)], axis=1)
+    y = X @ np.array([1.0, 0, 0.5, 0, 0, 0]) + rng.normal(size=60)
+    with vb.Model():
+        beta = vb.NormalMixture("beta", w=[0.7, 0.3], mu=[0.0, 0.0], sigma=[0.05, 1.5], shape=6)
+        vb.Normal("y", X @ beta, 1, observed=y)
+        approx = vb.fit(method="auto", random_seed=seed, progressbar=False)
+    mean, sd = spike_and_slab(X, y)
+    draws = approx.sample(2000, random_seed=1).posterior["beta"].values[0]
+    assert np.abs((draws.mean(axis=0) - mean) / sd).max() < 0.2
+    assert np.abs(np.log(draws.std(axis=0) / sd)).max() < 0.25
+    assert approx.diagnosis.good
+    assert "temperatures" in str(approx.diagnosis)
+
+
+def spike_and_slab(X, y, spike=0.05, slab=1.5):
+    """Return mean and standard deviation of the coefficients, by all subsets of predictors."""
+    d = X.shape[1]
+    logs, means, squares = [], [], []
+    for code in range(2**d):
+        inside = (code >> np.arange(d)) & 1
+        v = np.where(inside, slab, spike) ** 2
+        C = np.linalg.inv(X.T @ X + np.diag(1 / v))
+        m = C @ X.T @ y
+        log_odds = inside.sum() * np.log(0.3 / 0.7)
+        evidence = 0.5 * (np.linalg.slogdet(C)[1] + m @ X.T @ y - np.log(v).sum())
+        logs.append(log_odds + evidence)
+        means.append(m)
+        squares.append(m**2 + C.diagonal())
+    p = np.exp(np.array(logs) - max(logs))
+    p /= p.sum()
+    mean = p @ means
+    return mean, np.sqrt(p @ squares - mean**2)
