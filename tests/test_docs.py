@@ -29,6 +29,9 @@ PAGES = [  # one namespace an entry
 ]
 # those that take long are for a lane of their own
 LONG = {
+    "docs/automatic.md",
+    "docs/choosing.md",
+    "docs/predictive.md",
     "docs/extending.md",
     "docs/models.md",
     "docs/minibatches.md",

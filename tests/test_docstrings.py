@@ -8,6 +8,8 @@ import pytest
 
 import vibayes
 
+pytestmark = pytest.mark.ci
+
 OPTIONAL = {"nuts": "nutpie", "pymc_models": "pymc"}  # packages that a folder's examples need
 
 

@@ -249,7 +249,12 @@ def logp_of_counts(dist):
 
 
 @pytest.mark.parametrize(
-    "dtype", ["float64", "int8", *(pytest.param(d, marks=pytest.mark.slow) for d in OTHER_DTYPES)]
+    "dtype",
+    [
+        "float64",
+        pytest.param("int8", marks=pytest.mark.ci),
+        *(pytest.param(d, marks=pytest.mark.slow) for d in OTHER_DTYPES),
+    ],
 )
 @pytest.mark.parametrize(
     ("dist", "params"),

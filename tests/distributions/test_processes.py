@@ -51,6 +51,7 @@ def test_discounted_sums_solve_the_recursion(length):
     np.testing.assert_allclose(evaluate([known])[0], expected, rtol=1e-12)
 
 
+@pytest.mark.ci
 def test_discounted_sums_of_a_length_that_only_run_time_tells():
     u, beta = pt.vector("u"), pt.scalar("beta")
     sums = discounted_sums(u, beta)

@@ -138,6 +138,7 @@ def test_the_standard_variable_does_not_depend_on_parameters(name, rng):
         np.testing.assert_allclose(standard[0], stats.norm.logpdf(u).sum(), rtol=1e-8)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", marked(FAMILIES))
 def test_whatever_is_known_it_is_the_same_posterior(name, rng):
     """The log Jacobian is that of the map, and the gradient that of the log density."""

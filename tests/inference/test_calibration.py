@@ -27,6 +27,7 @@ def test_ranks_of_right_fits_are_even(calibration):
     assert (calibration.counts(10).sum(axis=1) == 200).all()
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("fault", ["narrow", "shifted"])
 def test_ranks_of_wrong_fits_are_not(calibration, fault):
     centred = calibration.ranks - 49.5

@@ -56,6 +56,7 @@ def test_kinds_of_groups_and_several_dependents():
     np.testing.assert_allclose(value, expected)
 
 
+@pytest.mark.ci
 def test_free_variables_and_scalars_that_depend_on_each_other():
     with vb.Model() as model:
         s = vb.DiscreteUniform("s", 1, 3)

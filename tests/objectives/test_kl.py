@@ -51,6 +51,7 @@ def test_path_derivative_has_no_variance_at_the_posterior(model):
         assert np.abs(plain).max() > 1e-2
 
 
+@pytest.mark.ci
 def test_both_gradients_have_the_same_expectation(model):
     start = ([0.2, 0.1], [0.5, 1.5])
     draws = {

@@ -96,6 +96,7 @@ def test_there_is_none_where_it_is_dear_or_time_is_up(target, rng, monkeypatch):
     assert unexplained_points(population, [at(0)], rng).shape == (0, 4)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("seed", seeds(5))
 def test_a_fit_finds_the_mode_in_which_no_ascent_ends(seed):
     """Inclusion of one of two nearly equal predictors or the other: many modes, some narrow."""

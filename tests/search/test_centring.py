@@ -42,6 +42,7 @@ def test_each_element_has_the_information_of_its_own_data(rng):
     np.testing.assert_allclose(found.pull[0], Y / SD**2, atol=1e-6)
 
 
+@pytest.mark.ci
 def test_an_event_has_a_matrix_of_information(rng):
     design = rng.normal(size=(3, 5, 2))  # of three events, five values each
     y = rng.normal(size=(3, 5))

@@ -12,6 +12,8 @@ from scipy import stats
 
 import vibayes as vb
 
+pytestmark = pytest.mark.ci
+
 
 @pytest.fixture(autouse=True)
 def _without_compiler():

@@ -18,6 +18,8 @@ from scipy.special import softmax
 import vibayes as vb
 from vibayes.callbacks import CheckParametersConvergence
 
+pytestmark = pytest.mark.ci
+
 N = 10_000  # iterations, where the text does not say
 W, MU, SD = np.array([0.2, 0.8]), np.array([-0.3, 0.5]), np.array([0.1, 0.1])
 VALLEY = (0.0, 0.2)  # between the modes, where the mixture has next to nothing

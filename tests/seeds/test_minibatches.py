@@ -128,6 +128,7 @@ def simulated():
     return data
 
 
+@pytest.mark.ci
 def test_large_dataset():
     """The means of 100 columns of 40,000 rows, from 500 of them a step."""
     data = simulated()

@@ -265,6 +265,7 @@ def test_iris(small):
     assert np.asarray(eval_tracker["train_accuracy"])[-50:].mean() > 0.9
 
 
+@pytest.mark.ci
 def test_a_callback_that_stops(caplog):
     data = np.random.rand(4000, 100)
     data *= np.random.randint(1, 10, size=(100,))

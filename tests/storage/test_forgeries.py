@@ -26,7 +26,8 @@ def program():
     return module
 
 
-@pytest.mark.parametrize("count", [24, pytest.param(5000, marks=pytest.mark.slow)])
+@pytest.mark.ci
+@pytest.mark.parametrize("count", [45, pytest.param(5000, marks=pytest.mark.slow)])
 def test_forged_files(count):
     found, wrong = program().run(count, seed=0)
     assert wrong == []

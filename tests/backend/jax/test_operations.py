@@ -18,6 +18,8 @@ from vibayes.ops.triangular import (
     PackedTriangularSolve,
 )
 
+pytestmark = pytest.mark.ci
+
 jax = pytest.importorskip("jax")
 
 CURVES = [("gaussian", -0.5), ("multiquadric", -0.5)]
