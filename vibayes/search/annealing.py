@@ -2,8 +2,9 @@
 
 An ascent goes to the mode in whose basin it begins, and some basins are narrow though their modes
 hold mass. While all is warm, points go from one to the other; as it cools, each mode keeps about as
-many of them as it has mass (sequential Monte Carlo, Del Moral, Doucet & Jasra 2006). Here they
-only show where else to look: what counts is then found out by normals and their weights.
+many of them as it has mass (sequential Monte Carlo, Del Moral, Doucet & Jasra 2006). They show
+where else to look, and how much each mode holds. How far two of them differ tells how far to trust
+that.
 """
 
 from __future__ import annotations

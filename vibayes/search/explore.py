@@ -20,11 +20,7 @@ from vibayes.records.findings import Search
 from vibayes.search.best_normals import LARGE
 from vibayes.search.budget import Budget
 from vibayes.search.located import locate
-from vibayes.search.mixtures import (
-    FittedMixture,
-    ImportanceSampler,
-    WeightedDraws,
-)
+from vibayes.search.mixtures import FittedMixture, ImportanceSampler, WeightedDraws
 from vibayes.search.normals import FittedNormal
 from vibayes.search.stretched import Stretch
 from vibayes.search.trust import (
@@ -82,7 +78,7 @@ class Exploration:
     trusted : bool
         Whether the draws can be relied on.
     moved : bool
-        Whether they were made by chains, for want of good weights.
+        Whether they were made by chains or by cooling, for want of good weights.
     search : Search, optional
         How hard was looked for modes; None if a normal close by was known.
     population : numpy.ndarray, optional

@@ -40,7 +40,8 @@ class AutoVI(SearchMethod):
 
     Mean field, then full rank; where the model has variables whose location or scale depends on
     others, the same in coordinates between centred and non-centred, and mixtures for the few
-    parameters that these variables depend on; then mixtures of normals by adaptive importance
+    parameters that these variables depend on; where there are several modes, populations that cool
+    from a distribution as wide as the prior; then mixtures of normals by adaptive importance
     sampling; then many short chains. In more than 2,000 dimensions mixtures for parameters, or mean
     field. If no family holds the posterior, but importance weights or chains do, the result
     is :class:`vibayes.Empirical`, made of draws that are right.
