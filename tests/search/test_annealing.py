@@ -17,6 +17,9 @@ from vibayes.search.annealing import (
     wide_normal,
 )
 from vibayes.search.budget import Budget
+from vibayes.search.explore import Exploration, trusted
+from vibayes.search.improve import reaches_all
+from vibayes.search.mixtures import WeightedDraws
 from vibayes.search.normals import FittedNormal
 
 CENTERS = np.array([[0.0] * 4, [6.0] * 4, [-5.0, 5.0] * 2])
@@ -94,6 +97,46 @@ def test_there_is_none_where_it_is_dear_or_time_is_up(target, rng, monkeypatch):
     population = annealed(target, [at(0)], rng, ample())
     assert population.temperatures == 0
     assert unexplained_points(population, [at(0)], rng).shape == (0, 4)
+
+
+def explored(draws, population):
+    """Return an exploration of which nothing but draws and a population are known."""
+    even = np.full(len(draws), -np.log(len(draws)))
+    nothing = dict.fromkeys(("target", "sampler", "mixture", "noise"))
+    return Exploration(
+        normals=(),
+        dropped=(),
+        draws=WeightedDraws(draws, even, 0.1),
+        population=population,
+        **nothing,
+    )
+
+
+def two_of(rng, count, share=0.1):
+    return np.where(rng.random((count, 1)) < share, 8.0, 0.0) + rng.normal(size=(count, 1))
+
+
+def test_draws_that_populations_contradict_are_not_trusted(rng):
+    population = two_of(rng, 2 * SIZE)
+    one, both = rng.normal(size=(1000, 1)), two_of(rng, 1000)
+    assert not trusted(explored(one, population)).trusted
+    assert trusted(explored(both, population)).trusted
+    assert trusted(explored(one, None)).trusted
+
+
+def test_populations_that_differ_tell_nothing(rng):
+    halves = rng.normal(size=(SIZE, 1)), two_of(rng, SIZE)
+    found = explored(rng.normal(size=(1000, 1)), np.concatenate(halves))
+    assert found.reliable_population is None
+    assert trusted(found).trusted
+
+
+def test_a_population_has_to_have_come_to_all_places(rng):
+    values = CENTERS[0] + rng.normal(size=(1000, 4))
+    assert reaches_all([at(0)], values)
+    assert not reaches_all([at(0), at(1)], values)
+    values[:60] = CENTERS[1]
+    assert reaches_all([at(0), at(1)], values)
 
 
 @pytest.mark.ci

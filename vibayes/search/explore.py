@@ -112,9 +112,11 @@ class Exploration:
         """The population, if its halves, which have cooled by themselves, have come to the same."""
         if self.population is None:
             return None
-        half = len(self.population) // 2
-        first, other = self.population[:half], cooled_draws(self.population[half:])
-        differ = discrepancy(first, other.size, other.values, other.log_weights)
+        halves = [cooled_draws(part) for part in np.array_split(self.population, 2)]
+        differ = max(
+            discrepancy(a.values, a.size, b.values, b.log_weights)
+            for a, b in (halves, halves[::-1])
+        )
         return self.population if differ < LARGEST_DISCREPANCY else None
 
     def resampled(self, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -36,7 +36,7 @@ from vibayes.search.trust import (
     nearest,
 )
 
-__all__ = ["enlarge", "improve", "improvements", "settled"]
+__all__ = ["enlarge", "improve", "improvements", "reaches_all", "settled"]
 
 ENOUGH = 3.0  # times as many effective draws as an exploration makes are what a result is made of
 LEAST_OF_SHARE = 0.1  # of what an ELBO promises
