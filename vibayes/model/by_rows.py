@@ -34,7 +34,7 @@ from vibayes.streaming.batch import BatchVariable
 from vibayes.streaming.partitions import OnDisk, Rows
 from vibayes.streaming.stream import StreamedMinibatch
 
-__all__ = ["RowModel", "check_goes_by_rows", "row_model"]
+__all__ = ["RowModel", "check_goes_by_rows", "row_model", "some_rows"]
 
 TRIED_ROWS = 7, 5
 POINTS = 3

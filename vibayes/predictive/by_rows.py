@@ -16,7 +16,7 @@ from vibayes.backend.seeds import as_seed_sequence
 from vibayes.distributions.base import distribution_of
 from vibayes.exceptions import ModelError
 from vibayes.installing import missing
-from vibayes.model.by_rows import RowModel, check_goes_by_rows, row_model
+from vibayes.model.by_rows import RowModel, check_goes_by_rows, row_model, some_rows
 from vibayes.model.cluster import can_be_read_anywhere
 from vibayes.model.core import Model
 from vibayes.model.data_size import data_size
@@ -149,21 +149,13 @@ def results_by_rows(
         If there are too many for memory, and Dask is missing.
     """
     source = rows.rows()
-    first = function(1, [v[:1] for v in values], 0, few_rows(source))
+    first = function(1, [v[:1] for v in values], 0, some_rows(rows, 1))
     shapes = [(draws, rows.length, *part.shape[2:]) for part in first]
     total = sum(map(np.prod, shapes))
     source.step = int(np.clip(PART_NUMBERS * rows.length // total, 1, source.step))
     parts = Parts(function, source, draws, list(values), as_seed_sequence(random_seed))
     dtypes = [part.dtype for part in first]
     return (parts.now if total <= MOST_NUMBERS else parts.later)(shapes, dtypes)
-
-
-def few_rows(source: Rows) -> list[np.ndarray]:
-    """Return a row of everything, the first of what is read."""
-    return [
-        np.asarray(v.layout.first[v.number] if isinstance(v, OnDisk) else v)[:1]
-        for v in source.variables
-    ]
 
 
 @dataclass(frozen=True)
