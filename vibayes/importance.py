@@ -9,6 +9,8 @@ __all__ = [
     "NEARLY_EVEN",
     "effective_size",
     "has_good_tail",
+    "normalized",
+    "powers_about",
     "resampled",
     "smoothed",
     "tempered",
@@ -112,14 +114,24 @@ def resampled(log_weights: np.ndarray, count: int, rng: np.random.Generator) -> 
 
 def tempered(log_weights: np.ndarray, size: float) -> np.ndarray:
     """Return log weights times the largest number up to 1 that leaves an effective size."""
+    return normalized(powers_about(log_weights, size)[0] * log_weights)
 
-    def power(beta: float) -> np.ndarray:
-        return beta * log_weights - np.logaddexp.reduce(beta * log_weights)
 
+def powers_about(log_weights: np.ndarray, size: float) -> tuple[float, float]:
+    """Return the largest number up to 1 by which log weights leave an effective size.
+
+    From below and from above, close together; both are 1 if that leaves it.
+    """
     low, high = 0.0, 1.0
-    if effective_size(power(high)) >= size:
-        return power(high)
+    if effective_size(normalized(high * log_weights)) >= size:
+        return high, high
     for _ in range(30):
         middle = 0.5 * (low + high)
-        low, high = (middle, high) if effective_size(power(middle)) >= size else (low, middle)
-    return power(low)
+        enough = effective_size(normalized(middle * log_weights)) >= size
+        low, high = (middle, high) if enough else (low, middle)
+    return low, high
+
+
+def normalized(log_weights: np.ndarray) -> np.ndarray:
+    """Return log weights whose weights sum to one."""
+    return log_weights - np.logaddexp.reduce(log_weights)

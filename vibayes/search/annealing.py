@@ -17,7 +17,7 @@ from scipy.special import logsumexp
 
 from vibayes import progress
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
-from vibayes.importance import effective_size, resampled
+from vibayes.importance import normalized, powers_about, resampled
 from vibayes.model.target import Target
 from vibayes.search.budget import Budget
 from vibayes.search.chains import WANTED_ACCEPTANCE, Ensemble
@@ -158,18 +158,7 @@ def next_change(ratios: np.ndarray, left: float) -> float:
     left
         The most.
     """
-    low, high = 0.0, left
-    if effective_size(normalized(high * ratios)) >= KEPT * len(ratios):
-        return left
-    for _ in range(40):
-        middle = 0.5 * (low + high)
-        enough = effective_size(normalized(middle * ratios)) >= KEPT * len(ratios)
-        low, high = (middle, high) if enough else (low, middle)
-    return high
-
-
-def normalized(log_weights: np.ndarray) -> np.ndarray:
-    return log_weights - logsumexp(log_weights)
+    return left * powers_about(left * ratios, KEPT * len(ratios))[1]
 
 
 def root_of(Z: np.ndarray) -> np.ndarray:
