@@ -113,6 +113,13 @@ def test_what_is_too_large_of_rows_in_memory_comes_later_too(in_memory, posterio
 
 
 @pytest.mark.usefixtures("few")
+def test_without_dask_rows_in_memory_are_tried_at_once(in_memory, posterior, monkeypatch):
+    monkeypatch.setattr(by_rows, "find_spec", lambda name: None)
+    group = vb.compute_log_likelihood(posterior, extend_inferencedata=False, model=in_memory)
+    assert isinstance(group["y"].data, np.ndarray)
+
+
+@pytest.mark.usefixtures("few")
 def test_a_source_that_is_read_in_its_order(posterior, monkeypatch):
     def rows():
         for start in range(0, N, 700):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ def by_rows(
     data = [model.rvs_to_values[rv] for rv in variables if rv in model.observed_RVs]
     if not all(batch.in_memory for batch in minibatches_in([*variables, *data])):
         return check_goes_by_rows(model, label)
-    if not data or data_size(model) * draws <= MOST_NUMBERS:
+    if not data or data_size(model) * draws <= MOST_NUMBERS or find_spec("dask") is None:
         return None
     try:
         return row_model(model)
@@ -217,7 +218,7 @@ class Parts:
             import dask.array as da
             from dask.delayed import delayed
         except ImportError as error:
-            raise missing(f"results of {size:.0f} GiB", "dask[array]", "streaming") from error
+            raise missing(f"a result of {size:.0f} GiB", "dask[array]", "streaming") from error
         starts = self.source.starts()
         parts = [delayed(self.read, pure=False)(start) for start in starts]
         lengths = [min(self.source.step, self.source.length - start) for start in starts]

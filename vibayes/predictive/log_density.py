@@ -77,7 +77,8 @@ def compute_log_likelihood(
         If draws of a variable are missing or do not fit the model, or if rows that are not in
         memory depend on each other.
     ImportError
-        If there is more than a gibibyte of results, and Dask is missing.
+        If there is more than a gibibyte of results of rows that are not in memory, and Dask is
+        missing.
     KeyError
         If the model has no observed variable of a name.
 
