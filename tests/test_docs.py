@@ -1,6 +1,7 @@
 """The Python code in the README and in the docs runs as it stands; pages name what exists."""
 
 import importlib
+import importlib.util
 import re
 from pathlib import Path
 
@@ -208,6 +209,14 @@ def test_links_lead_somewhere():
     for page in ["README.md", *(f"docs/{p.name}" for p in DOCS.glob("*.md"))]:
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / page).read_text()):
             assert (ROOT / page).parent.joinpath(target).exists(), (page, target)
+
+
+def test_badges_tell_what_pyproject_says():
+    spec = importlib.util.spec_from_file_location("badges", DOCS / "figures" / "badges.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for name, picture in module.badges().items():
+        assert (DOCS / "figures" / f"badge_{name}.svg").read_text("utf-8") == picture
 
 
 def test_every_parameter_is_documented_where_it_is_used():
