@@ -603,15 +603,17 @@ def log_chance(noise, eta, cutpoints, x):
 
 @ordered
 def test_ordered_logp(dist, more, noise):
-    eta, cutpoints = pt.vector("eta"), pt.vector("cutpoints")
+    eta, cutpoints, value = pt.vector("eta"), pt.vector("cutpoints"), pt.lvector("value")
+    rv = dist.dist(eta, cutpoints, **more)
+    density = logp(rv, value)
+    grads = pytensor.grad(density.sum(), [eta, cutpoints])
+    log_tails = [logcdf(rv, value), distribution_of(rv).logccdf(value)]
+    function = pytensor.function(
+        [eta, cutpoints, value], [density, *grads, *log_tails], mode=EVALUATE_MODE
+    )
     for k in range(5):
         x = np.full(ETA.shape, k)
-        rv = dist.dist(eta, cutpoints, **more)
-        density = logp(rv, x)
-        grads = pytensor.grad(density.sum(), [eta, cutpoints])
-        given = {eta: ETA, cutpoints: CUTPOINTS}
-        log_tails = [logcdf(rv, x), distribution_of(rv).logccdf(x)]
-        density, g_eta, g_cut, log_cdf, log_sf = evaluate([density, *grads, *log_tails], given)
+        density, g_eta, g_cut, log_cdf, log_sf = function(ETA, CUTPOINTS, x)
         np.testing.assert_allclose(density, log_chance(noise, ETA, CUTPOINTS, x), 1e-9, 1e-12)
         below = np.append(CUTPOINTS, INF)[k] - ETA
         np.testing.assert_allclose(log_cdf, noise.logcdf(below), rtol=1e-9, atol=1e-12)
@@ -646,7 +648,8 @@ def test_ordered_batched(dist, more, noise, static):
     grads = pytensor.grad(batched.sum(), [new_eta, new_cuts])
     single = [density, *pytensor.grad(density.sum(), [eta, cutpoints])]
     together = evaluate([batched, *grads], {new_eta: etas, new_cuts: cuts})
-    each = [evaluate(single, {eta: e, cutpoints: c}) for e, c in zip(etas, cuts, strict=True)]
+    one = pytensor.function([eta, cutpoints], single, mode=EVALUATE_MODE)
+    each = [one(e, c) for e, c in zip(etas, cuts, strict=True)]
     for i, got in enumerate(together):
         np.testing.assert_allclose(got, [row[i] for row in each], rtol=1e-12)
     expected = [

@@ -4,17 +4,15 @@ import warnings
 
 import numpy as np
 import pytest
-from pytensor.compile.mode import Mode
 
 import vibayes as vb
-from vibayes.predictive.compiled import compile_over_draws
 
 pytest.importorskip("pymc_marketing")
 pd = pytest.importorskip("pandas")
 
+from helpers import conversions  # noqa: E402
 from pymc_marketing import clv, mmm  # noqa: E402
 
-MODE = Mode("py", "fast_compile")
 N = 20
 rng = np.random.default_rng(3)
 AGE = rng.uniform(20, 40, N)
@@ -76,12 +74,7 @@ def test_models_convert_and_predict(name):
         original = MODELS[name]()
         model = vb.from_pymc(original)
         prior = vb.sample_prior_predictive(5, model=model, random_seed=1)
-    start = original.initial_point(0)
-    points = [{k: x + 0.1 * i for k, x in start.items()} for i in range(3)]
-    theirs = original.compile_logp(mode=MODE)
-    function = compile_over_draws([model.logp()], model.value_vars, {})
-    (found,) = function(3, [np.stack([p[v.name] for p in points]) for v in model.value_vars])
-    np.testing.assert_allclose(found, [float(theirs(p)) for p in points], rtol=1e-7)
+    conversions.check_log_density(original, model, spread=0.1)
     for rv in original.observed_RVs:
         values = original.rvs_to_values[rv]
         assert prior["prior_predictive"][rv.name].ndim == 2 + values.type.ndim
