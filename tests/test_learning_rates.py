@@ -3,6 +3,7 @@ import pickle
 import numpy as np
 import pytensor
 import pytest
+from helpers.lanes import by_default
 
 import vibayes as vb
 from vibayes.backend.modes import EVALUATE_MODE
@@ -186,7 +187,7 @@ def test_refine_goes_on_in_the_schedule(model):
     np.testing.assert_array_equal(inference(3, 4, 2).hist, inference(9).hist)
 
 
-@pytest.mark.parametrize("kind", SCHEDULES)
+@pytest.mark.parametrize("kind", by_default(SCHEDULES, {"cosine", "own"}))
 def test_a_checkpoint_goes_on_in_the_schedule(model, kind, tmp_path):
     path = tmp_path / "fit.nc"
     fit(model, 5, SCHEDULES[kind], checkpoint=path)

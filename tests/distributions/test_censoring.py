@@ -2,6 +2,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from helpers.lanes import by_default
 from pytensor.graph.replace import vectorize_graph
 from scipy import stats
 
@@ -147,7 +148,10 @@ def test_censored_in_a_model():
 
 @pytest.mark.parametrize(
     ("lower", "upper"),
-    [(-1, 2), (None, 0.5), (0.5, None), (6, 7), (-7, -6), (20, 30), (30, None), (-31, -30)],
+    by_default(
+        [(-1, 2), (None, 0.5), (0.5, None), (6, 7), (-7, -6), (20, 30), (30, None), (-31, -30)],
+        {(-1, 2), (None, 0.5), (20, 30), (-31, -30)},
+    ),
 )
 def test_truncated_normal(lower, upper):
     """Precise in both tails, with gradients that know the bounds and the parameters."""

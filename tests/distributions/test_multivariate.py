@@ -4,6 +4,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from helpers.lanes import by_default
 from numpy.testing import assert_allclose
 from pytensor.graph.replace import vectorize_graph
 from pytensor.graph.traversal import ancestors
@@ -89,7 +90,7 @@ def test_mv_normal_defaults_and_batches_of_parameters():
     assert_allclose(same, stats.multivariate_normal(np.zeros(D), COV).logpdf(ROWS))
 
 
-@pytest.mark.parametrize("nu", [1e-3, 1.0, 30.0, 1e8, 1e15, 1e300])
+@pytest.mark.parametrize("nu", by_default([1e-3, 1.0, 30.0, 1e8, 1e15, 1e300], {1e-3, 30.0, 1e15}))
 def test_mv_student_t_far_out_and_with_any_degrees_of_freedom(nu):
     """One axis at a time is the univariate distribution; far out the squares overflow."""
     x, nu_ = pt.dvector(), pt.dscalar()
@@ -252,12 +253,14 @@ GRAPHS = {
         pt.stack([pt.exp(t[0]), t[1], pt.exp(t[2])]),
     ),
 }
+DEAR_GRAPHS = {"MvStudentT", "MvNormal stack of rows", "MvNormal tau"}
 T = np.array([0.4, -0.3, 0.8])
 
 
-@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS.keys())
-def test_gradients_and_batches(graph):
+@pytest.mark.parametrize("name", by_default(GRAPHS, set(GRAPHS) - DEAR_GRAPHS))
+def test_gradients_and_batches(name):
     """Gradients by finite differences; and vectorize_graph gives what a loop over points gives."""
+    graph = GRAPHS[name]
     t, batch = pt.dvector(shape=(3,)), pt.dmatrix(shape=(4, 3))
     terms = graph(t)
     total = terms.sum()

@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 import pytensor.tensor as pt
 import pytest
+from helpers.lanes import by_default
 from scipy import stats
 
 import vibayes as vb
@@ -83,11 +84,13 @@ SLOW = [
     "AR without steps",
     *("AsymmetricLaplace", "Gumbel", "Moyal"),  # of the same form as Cauchy and Logistic
 ]  # to rewrite
+DEAR = {"MvNormal of a factor", "AR", "AR of two lags"}  # for the lane
 SD = 0.7  # of the data of x
 
 
-def marked(names):
+def marked(names, dear=()):
     """Return names to parametrize a test by, those marked whose models take long."""
+    names = by_default(names, {*names} - {*dear} | {*SLOW})
     return [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in names]
 
 
@@ -153,7 +156,7 @@ def test_whatever_is_known_it_is_the_same_posterior(name, rng):
     np.testing.assert_allclose(gradient[0], slope, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", marked(NORMAL))
+@pytest.mark.parametrize("name", marked(NORMAL, DEAR))
 def test_given_normal_data_it_is_standard_normal_whatever_the_parameters(name, rng):
     """What is left is a function of the parameters alone: their marginal density."""
     target = target_of(name)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from helpers.lanes import by_default
 
 import vibayes as vb
 from vibayes.families.mean_field import MeanFieldGroup
@@ -22,7 +23,12 @@ def model():
     return model
 
 
-@pytest.mark.parametrize("method", [*METHODS, "nfvi=scale-planar*2-loc", "ADVI"])
+# of the dear ones each has tests of its own
+DEAR = {"auto", "mixture", "lowrank_advi", "nfvi=scale-planar*2-loc"}
+EVERY = [*METHODS, "nfvi=scale-planar*2-loc", "ADVI"]
+
+
+@pytest.mark.parametrize("method", by_default(EVERY, set(EVERY) - DEAR))
 def test_every_method(model, method):
     searches = method in METHODS and not METHODS[method].takes_steps
     options = {"max_steps": 300} if searches else {"n": 20, "backend": "py"}

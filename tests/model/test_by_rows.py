@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from helpers.lanes import by_default
 
 import vibayes as vb
 from vibayes.exceptions import ModelError
@@ -54,7 +55,9 @@ def written(define):
     return model
 
 
-@pytest.mark.parametrize("define", [logistic, hierarchy, minibatches, several_terms, events])
+@pytest.mark.parametrize(
+    "define", by_default([hierarchy, several_terms, logistic, minibatches, events], 2)
+)
 def test_sums_over_rows_are_the_log_density_of_the_whole_data(define, monkeypatch, rng):
     model = written(define)
     whole = Target(model)

@@ -9,6 +9,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from helpers.lanes import by_default
 from scipy import stats
 
 import vibayes as vb
@@ -348,7 +349,7 @@ def check_copy(approx, copy):
     assert list(b["row"].values) == list("pqrst")
 
 
-@pytest.mark.parametrize("pickler", [pickle, cloudpickle])
+@pytest.mark.parametrize("pickler", by_default([pickle, cloudpickle], 1))
 def test_pickle(fitted, pickler):
     approx = fitted
     approx.sample(2)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytensor
 import pytest
+from helpers.lanes import by_default
 
 import vibayes as vb
 from vibayes.inference.schedule import check_schedule
@@ -61,7 +62,7 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", by_default(OPTIMIZERS, 2))
 def test_more_iterations_go_on_from_the_end(model, path, optimizer):
     kwargs = dict(obj_optimizer=OPTIMIZERS[optimizer])
     fit(model, 15, checkpoint=path, **kwargs)
@@ -79,7 +80,7 @@ METHODS = {
 }
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", by_default(METHODS, {"fullrank_advi", "svgd", "advi"}))
 def test_every_method(model, path, method):
     kwargs = dict(method=method, **METHODS[method])
     fit(model, 7, checkpoint=path, **kwargs)
@@ -530,7 +531,9 @@ def test_the_size_of_a_file_does_not_grow_with_writing(model, path, monkeypatch)
 # -- fits that end by themselves ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["advi", "auto", "laplace", "pathfinder", "mixture"])
+@pytest.mark.parametrize(
+    "method", by_default(["advi", "auto", "laplace", "pathfinder", "mixture"], 3)
+)
 def test_searches_are_not_repeated(model, path, method, monkeypatch):
     kwargs = dict(n=None, method=method, backend=None)
     first = fit(model, checkpoint=path, **kwargs)
