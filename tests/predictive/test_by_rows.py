@@ -175,3 +175,29 @@ def test_a_variable_that_has_no_draws_cannot_be_drawn_in_parts(model, posterior)
 def test_draws_of_an_approximation_leave_out_what_is_made_of_rows_on_disk(model):
     drawn = vb.MeanField(model=model).sample(3, random_seed=1).posterior
     assert set(drawn) == {"slope", "sigma"}
+
+
+@pytest.mark.usefixtures("few")
+def test_draws_of_the_prior_of_rows_on_disk(model):
+    """All parts have the same parameters, and each has noise of its own."""
+    drawn = vb.sample_prior_predictive(40, model=model, random_seed=1)
+    slope, sigma = (drawn.prior[name].values[0] for name in ("slope", "sigma"))
+    mean = slope @ X.T + OFFSET
+    np.testing.assert_allclose(drawn.prior["mean"].values[0], mean, rtol=1e-12)
+    later = drawn.prior_predictive["y"]
+    assert later.dims == ("chain", "draw", "row")
+    assert len(later.chunks[2]) > 1
+    noise = (later.values[0] - mean) / sigma[:, None]
+    assert stats.kstest(noise.ravel(), "norm").pvalue > 0.001
+    assert len(np.unique(noise.round(9))) > 0.999 * noise.size  # no part is drawn like another
+    again = vb.sample_prior_predictive(
+        40, model=model, var_names=["y"], random_seed=1, return_inferencedata=False
+    )
+    assert list(again) == ["y"]
+    assert again["y"].shape == (40, N)
+
+
+def test_deterministics_of_rows_on_disk(model, posterior):
+    found = vb.compute_deterministics(posterior, model=model)
+    assert found["mean"].dims == ("chain", "draw", "row")
+    np.testing.assert_allclose(found["mean"].values, SLOPE @ X.T + OFFSET, rtol=1e-12)

@@ -19,7 +19,7 @@ from vibayes.exceptions import ModelError, ShapeError
 from vibayes.model.core import Model
 from vibayes.posterior.arviz import dataset, inference_data
 from vibayes.predictive.choices import named_variables
-from vibayes.predictive.predictive import drawing_function
+from vibayes.predictive.predictive import drawn_values
 from vibayes.predictive.results import draws_dataset, relabelled
 from vibayes.predictive.trace import posterior_of
 from vibayes.predictive.whole import groups_of_data
@@ -40,6 +40,9 @@ def compute_deterministics(
     compile_kwargs: Mapping[str, Any] | None = None,
 ) -> Any:
     """Compute deterministics at draws of the free variables.
+
+    Rows that are not in memory are gone through in parts; more than a gibibyte of results are
+    arrays of Dask, whose parts are computed when they are asked for.
 
     Parameters
     ----------
@@ -97,9 +100,8 @@ def compute_deterministics(
             f"{label}: the deterministics depend on draws of {drawn[0]!r}, which is observed: see "
             f"sample_posterior_predictive"
         )
-    function = drawing_function(model, wanted, given, label, mode)
-    values = function(trace.draws, trace.values(model, given), 0)
-    named = {v.name: x for v, x in zip(wanted, values, strict=True)}
+    values = trace.values(model, given)
+    named = drawn_values(model, wanted, given, trace.draws, values, 0, label, mode)
     result = draws_dataset(model, named, trace)
     if not merge_dataset:
         return result

@@ -27,14 +27,19 @@ from vibayes.predictive.by_rows import (
     redrawn_by_rows,
     results_by_rows,
 )
-from vibayes.predictive.choices import Choices, chosen, named_variables
+from vibayes.predictive.choices import chosen, named_variables
 from vibayes.predictive.compiled import OverDraws, compile_over_draws, mode_key
 from vibayes.predictive.results import draws_dataset, in_place_or_new, relabelled
 from vibayes.predictive.samples import samples_of
 from vibayes.predictive.trace import known_data, posterior_of
 from vibayes.predictive.whole import groups_of_data, resized_variables, whole_data_in
 
-__all__ = ["sample_posterior_predictive", "sample_prior_predictive"]
+__all__ = [
+    "drawing_function",
+    "drawn_values",
+    "sample_posterior_predictive",
+    "sample_prior_predictive",
+]
 
 
 @check_arguments
@@ -50,7 +55,9 @@ def sample_prior_predictive(
 ) -> Any:
     """Draw from the prior, and data from what it says of them.
 
-    Minibatches stand for the whole data. Potentials are left out, of which a warning tells.
+    Minibatches stand for the whole data. Potentials are left out, of which a warning tells. Rows
+    that are not in memory are gone through in parts; more than a gibibyte of draws are arrays of
+    Dask, whose parts are drawn when they are asked for, with the same numbers each time.
 
     Parameters
     ----------
@@ -83,7 +90,7 @@ def sample_prior_predictive(
     KeyError
         If the model has no variable of a name.
     ModelError
-        If the rows of the data come from a stream.
+        If the rows of the data come from a stream, or are not in memory and depend on each other.
 
     Examples
     --------
@@ -102,11 +109,10 @@ def sample_prior_predictive(
     wanted = known if var_names is None else named_variables(model, var_names, known, "var_names")
     mode = mode_of_many(backend, compile_kwargs)
     warn_of_potentials(model, "draws of the prior")
-    function = drawing_function(model, wanted, (), "sample_prior_predictive", mode)
-    values = function(draws, (), random_seed)
+    named = prior_values(model, wanted, draws, random_seed, mode)
     if not return_inferencedata:
-        return {v.name: x for v, x in zip(wanted, values, strict=True)}
-    chain = {v.name: x[None] for v, x in zip(wanted, values, strict=True)}
+        return named
+    chain = {name: x[None] for name, x in named.items()}
     observed = {rv.name for rv in model.observed_RVs}
     groups = {
         "prior": {name: v for name, v in chain.items() if name not in observed},
@@ -233,7 +239,8 @@ def sample_posterior_predictive(
     choices = chosen(model, posterior, known_data(trace), var_names, sample_vars, freeze_vars)
     values = posterior.values(model, choices.given)
     warn_of_potentials(model, "predictive draws")
-    named = drawn_values(model, choices, posterior.draws, values, seed, label, mode)
+    wanted, given = choices.wanted, choices.given
+    named = drawn_values(model, wanted, given, posterior.draws, values, seed, label, mode)
     if not return_inferencedata:
         return {name: x.reshape(*posterior.lead, *x.shape[1:]) for name, x in named.items()}
     group = relabelled(draws_dataset(model, named, posterior), idata_kwargs)
@@ -245,12 +252,31 @@ def sample_posterior_predictive(
     return in_place_or_new(trace, posterior.posterior, groups, data, extends)
 
 
+def prior_values(
+    model: Model, wanted: Sequence[TensorVariable], draws: int, random_seed: Any, mode: Any
+) -> dict[str, Any]:
+    """Return draws of the prior, by name.
+
+    Where rows are gone through in parts, free variables are drawn before, once for all of them.
+    """
+    label = "sample_prior_predictive"
+    if by_rows(model, wanted, draws, label) is None:
+        values = drawing_function(model, wanted, (), label, mode)(draws, (), random_seed)
+        return {v.name: x for v, x in zip(wanted, values, strict=True)}
+    first, second = as_seed_sequence(random_seed).spawn(2)
+    needed = set(ancestors(wanted))
+    given = [rv for rv in model.free_RVs if rv in needed]
+    values = drawing_function(model, given, (), label, mode)(draws, (), first)
+    return drawn_values(model, wanted, given, draws, values, second, label, mode)
+
+
 def drawn_values(
     model: Model,
-    choices: Choices,
+    wanted: Sequence[TensorVariable],
+    given: Sequence[TensorVariable],
     draws: int,
     values: Sequence[np.ndarray],
-    seed: np.random.SeedSequence,
+    seed: Any,
     label: str,
     mode: Any,
 ) -> dict[str, Any]:
@@ -258,21 +284,21 @@ def drawn_values(
 
     Rows that are not in memory, or too many for it, are gone through in parts.
     """
-    rows = by_rows(model, choices.wanted, draws, label)
-    parted = [] if rows is None else depend_on_rows(rows, choices.wanted, choices.given)
-    others = [v for v in choices.wanted if v not in parted]
+    rows = by_rows(model, wanted, draws, label)
+    parted = [] if rows is None else depend_on_rows(rows, wanted, given)
+    others = [v for v in wanted if v not in parted]
     found: dict[str, Any] = {}
     if others:
-        function = drawing_function(model, others, choices.given, label, mode)
+        function = drawing_function(model, others, given, label, mode)
         results = function(draws, values, seed)
         found = {v.name: x for v, x in zip(others, results, strict=True)}
     if rows is not None and parted:
-        check_drawable(model, parted, choices.given)
-        check_given(model, parted, choices.given, label)
-        function = drawing_by_rows(rows, parted, choices.given, mode)
+        check_drawable(model, parted, given)
+        check_given(model, parted, given, label)
+        function = drawing_by_rows(rows, parted, given, mode)
         results = results_by_rows(function, rows, draws, values, seed)
         found |= {v.name: x for v, x in zip(parted, results, strict=True)}
-    return {v.name: found[v.name] for v in choices.wanted}
+    return {v.name: found[v.name] for v in wanted}
 
 
 def drawing_by_rows(
