@@ -73,6 +73,12 @@ def test_who_names_a_backend_gets_it(options, monkeypatch):
     assert asked == [resolve_mode() if "backend" in options else "NUMBA"]
 
 
+@pytest.mark.parametrize("name", ["compile_kwargs", "fn_kwargs"])
+def test_arguments_of_compilation_that_nothing_takes_are_refused(name):
+    with pytest.raises(TypeError, match="takes 'mode' alone, got 'modes'"):
+        vb.ADVI(model=small_model()).fit(5, progressbar=False, **{name: {"modes": "NUMBA"}})
+
+
 def test_many_further_steps_are_compiled_and_go_on():
     model, many = small_model(), FEW_STEPS + 1
     numpy = vb.ADVI(model=model, random_seed=1)

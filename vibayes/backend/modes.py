@@ -25,6 +25,7 @@ __all__ = [
     "EVALUATE_MODE",
     "compiled_code",
     "evaluate",
+    "given_mode",
     "is_chosen_by_hand",
     "mode_of_many",
     "profiling_mode",
@@ -79,11 +80,23 @@ def mode_of_many(backend: str | None = None, compile_kwargs: Any = None) -> Any:
     TypeError
         If ``compile_kwargs`` has anything else.
     """
+    mode = given_mode(compile_kwargs)
+    return EVALUATE_MODE if backend is None and mode is None else resolve_mode(backend, mode)
+
+
+def given_mode(compile_kwargs: Any) -> Any:
+    """Return the PyTensor mode among arguments for compilation, None if there is none.
+
+    Raises
+    ------
+    TypeError
+        If there are others.
+    """
     given = dict(compile_kwargs or {})
     mode = given.pop("mode", None)
     if given:
         raise TypeError(f"compile_kwargs takes 'mode' alone, got {next(iter(given))!r}")
-    return EVALUATE_MODE if backend is None and mode is None else resolve_mode(backend, mode)
+    return mode
 
 
 def resolve_steps_mode(

@@ -18,6 +18,7 @@ from vibayes.backend.compiled import Compiled
 from vibayes.backend.evaluation import evaluating_as
 from vibayes.backend.modes import (
     EVALUATE_MODE,
+    given_mode,
     is_chosen_by_hand,
     profiling_mode,
     resolve_steps_mode,
@@ -199,7 +200,7 @@ class Inference(Method):
         total_grad_norm_constraint
             Largest norm that the gradients of all parameters together may have.
         compile_kwargs
-            ``mode``: a PyTensor mode; ``"JAX"`` is ``backend="jax"``.
+            ``mode``, and nothing else: a PyTensor mode; ``"JAX"`` is ``backend="jax"``.
         backend : {"numba", "jax", "c", "py"}, optional
             What runs the steps. By default what :class:`vibayes.config <vibayes.Config>` says;
             else numba, or NumPy, which compiles nothing, for up to 2,000 steps of what has a
@@ -277,7 +278,7 @@ class Inference(Method):
             total_grad_norm_constraint=total_grad_norm_constraint,
         )
         self.approx.taken(options.more_replacements)
-        users_mode = dict(compile_kwargs or fn_kwargs or {}).get("mode")
+        users_mode = given_mode(compile_kwargs or fn_kwargs)
         ends_by_itself = n is None and obj_optimizer is None and self.can_end_by_itself
         call = FitCall(
             objective=self.objective,
@@ -445,7 +446,7 @@ class Inference(Method):
             ``.summary()`` prints it.
         """
         n = check_whole(n, "n", least=1)
-        mode = profiling_mode(dict(kwargs.pop("compile_kwargs", None) or {}).get("mode"))
+        mode = profiling_mode(given_mode(kwargs.pop("compile_kwargs", None)))
         self.approx.model.check_shapes()
         graph = with_default_updates(
             self.objective.step_graph(StepOptions.of(score=score, **kwargs))
