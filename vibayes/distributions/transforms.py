@@ -56,6 +56,9 @@ class Transform:
     ndim_supp: int = 0
     """Number of axes that the transform mixes: 0 if it acts on each element by itself."""
 
+    is_periodic: bool = False
+    """Whether values that are whole turns (2 pi) apart are one and the same."""
+
     def forward(self, value: TensorVariable) -> TensorVariable:
         """Map a value of the support to the unconstrained space."""
         raise NotImplementedError
@@ -177,6 +180,7 @@ class CircularTransform(Transform):
     r"""Angles in :math:`[-\pi, \pi]`: ``backward`` wraps the line around the circle."""
 
     name = "circular"
+    is_periodic = True
 
     def forward(self, value: TensorVariable) -> TensorVariable:
         return value

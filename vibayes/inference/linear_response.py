@@ -168,6 +168,7 @@ def linear_response(
         for v in evaluate([group.mean, group.std])
     )
     target = Target(model)
+    target.turn_to(mean[None])
     rng = new_generator(as_seed_sequence(random_seed if random_seed is not None else 0))
     noise = mirrored_normals(count, target.ddim, rng)
     products = hessian_products(target, mean, sd, noise)

@@ -31,6 +31,7 @@ from vibayes.model.initial import check_point
 from vibayes.model.observed import observed_shapes
 from vibayes.model.passes import HERE, LocalSums, Sums, computing_now
 from vibayes.model.target_functions import Functions, RowFunctions, compiled, compiled_by_rows
+from vibayes.model.turns import turns_of
 from vibayes.streaming.partitions import Rows
 
 __all__ = ["Target", "check_in_parts", "goes_by_rows", "is_deterministic", "is_sum_over_rows"]
@@ -79,6 +80,8 @@ class Target:
 
     Notes
     -----
+    Of angles, one turn counts: see :mod:`vibayes.model.turns`.
+
     Of many data, and of those that are not in memory, the log density is that of the prior plus
     sums over rows: see :func:`goes_by_rows`. An evaluation of however many vectors is a pass over
     the data then.
@@ -104,6 +107,7 @@ class Target:
         for rv, slot in zip(model.free_RVs, layout.slots, strict=True):
             self.standardized_places[slot.start : slot.stop] = rv in variables
         self.start[self.standardized_places] = 0.0  # at the centre
+        self._turns = turns_of(model, layout, self.start)
         self.evaluations = 0
         self._functions: Functions | RowFunctions
         if replacements is None and goes_by_rows(model):
@@ -124,6 +128,10 @@ class Target:
         parts = self._in_parts("logp and gradient", Z)
         logp, gradient = (np.concatenate(part) for part in zip(*parts, strict=True))
         logp, gradient = logp.astype("float64"), gradient.astype("float64")
+        if self._turns is not None:
+            log_shares, slopes = self._turns.log_shares(Z)
+            logp += log_shares
+            gradient[:, self._turns.places] += slopes
         bad = ~(np.isfinite(logp) & np.isfinite(gradient).all(axis=1))
         return np.where(bad, -np.inf, logp), np.where(bad[:, None], 0.0, gradient)
 
@@ -131,7 +139,28 @@ class Target:
         """Return the log density (n,) alone, which takes a fraction of the time."""
         parts = self._in_parts("logp", Z)
         logp = np.concatenate([part for (part,) in parts]).astype("float64")
+        if self._turns is not None:
+            logp += self._turns.log_shares(Z)[0]
         return np.where(np.isfinite(logp), logp, -np.inf)
+
+    def turn_to(self, Z: np.ndarray) -> None:
+        """Let angles be on the turn about their mean direction at flat vectors (n, d) hereafter."""
+        if self._turns is not None:
+            self._turns = self._turns.about(Z)
+            self.start = self.on_turn(self.start[None])[0]
+
+    def on_turn(self, Z: np.ndarray) -> np.ndarray:
+        """Return flat vectors (n, d), each angle being on the turn that counts."""
+        return Z if self._turns is None else self._turns.wrapped(Z)
+
+    def is_on_turn(self, Z: np.ndarray) -> np.ndarray:
+        """Tell of flat vectors (n, d) whether no angle is on another turn, (n,)."""
+        return np.ones(len(Z), dtype=bool) if self._turns is None else self._turns.holds(Z)
+
+    @property
+    def has_angles(self) -> bool:
+        """Whether there are variables on the circle."""
+        return self._turns is not None
 
     @property
     def by_rows(self) -> bool:

@@ -90,9 +90,12 @@ def target_logp(model: Model, values: np.ndarray, random_seed: Any) -> np.ndarra
     that of the whole data has its own, the slope there is what the sample has too much.
     """
     if is_affordable(model, len(values)) or (rows := sample_size(model)) is None:
-        return Target(model).logp(values)
+        target = Target(model)
+        target.turn_to(values)
+        return target.logp(values)
     sample = model.sampled_data_replacements(rows, random_seed)
     target = Target(model, sample)
+    target.turn_to(values)
     center = values.mean(axis=0)
     _, slope = target(center[None])
     return target.logp(values) - (values - center) @ slope[0]

@@ -107,6 +107,7 @@ class PyMCTransform(Transform):
         self.transform, self._inputs = transform, rv.owner.inputs
         self.name = transform.name
         self.ndim_supp = transform.ndim_supp or 0
+        self.is_periodic = transform.name == "circular"
 
     def forward(self, value: TensorVariable) -> TensorVariable:
         return self.transform.forward(value, *self._inputs)

@@ -102,6 +102,10 @@ def screened_starts(
         prior = prior_draws(target.model, count // 4, rng)
     points = np.concatenate([points, prior])
     logp = target.logp(points)
+    if target.has_angles:
+        target.turn_to(points[[np.argmax(logp)]])
+        points = target.on_turn(points)
+        logp = target.logp(points)
     ranked = points[np.argsort(-logp, kind="stable")]
     high = max(half, int((logp > logp.max() - VISIBLE).sum()))
     chosen = ranked[:2]
@@ -172,7 +176,10 @@ def find_modes(
         )
         paths = [next(stepped) if path.active else path for path in paths]
         paths = without_laggards(paths, iteration)
-    return [path if path.trail else stationary(path) for path in paths]
+    paths = [path if path.trail else stationary(path) for path in paths]
+    # the modes of other turns of an angle are the same ones once more
+    on_turn = target.is_on_turn(np.array([path.z for path in paths]).reshape(-1, target.ddim))
+    return [path for path, is_on in zip(paths, on_turn, strict=True) if is_on]
 
 
 def stationary(path: SearchPath) -> SearchPath:

@@ -168,7 +168,9 @@ def heavy_tailed(approx: Joint, draws: int, random_seed: Any) -> WeightedDraws |
     cov = approx.in_model_order(approx.in_model_order(cov.astype("float64")).T).T
     proposal = FittedMixture.make([0.0], [mean], [np.linalg.cholesky(cov)]).widened()
     rng = np.random.default_rng(as_seed_sequence(random_seed).spawn(1)[0])
-    return ImportanceSampler.empty(Target(approx.model), draws).with_draws(proposal, rng).draws
+    target = Target(approx.model)
+    target.turn_to(mean[None])
+    return ImportanceSampler.empty(target, draws).with_draws(proposal, rng).draws
 
 
 def unfinished(approx: Joint, flat: np.ndarray) -> tuple[str, ...]:
@@ -181,7 +183,9 @@ def unfinished(approx: Joint, flat: np.ndarray) -> tuple[str, ...]:
     """
     if not approx.is_normal or approx.model.has_streams:
         return ()
-    logp, slopes = Target(approx.model)(flat)
+    target = Target(approx.model)
+    target.turn_to(flat)
+    logp, slopes = target(flat)
     if not np.isfinite(logp).all():
         return ()
     scores = (flat - flat.mean(axis=0)) * slopes
