@@ -118,7 +118,7 @@ def test_where_nothing_is_finite_coordinates_stay(rng):
 def test_a_hierarchy_of_unequal_groups_is_nearly_normal(seed):
     """The moments of tau by quadrature; neither centred nor non-centred coordinates would do."""
     rng = np.random.default_rng(seed)
-    target = suited(non_centred(groups()), rng, ample())
+    target, _ = suited(non_centred(groups()), rng, ample())
     found = explore(target, rng, ample())
     assert found.draws.khat < 0.7
     assert found.draws.size > 0.5 * len(found.draws.values)
@@ -143,7 +143,7 @@ def test_a_hierarchy_of_unequal_groups_is_nearly_normal(seed):
 
 
 def test_it_starts_where_the_mass_is(rng):
-    target = suited(non_centred(groups()), rng, ample())
+    target, _ = suited(non_centred(groups()), rng, ample())
     at = target.unstandardized(target.start[None])[0]
     np.testing.assert_allclose(at[2:4], Y[:2], atol=0.1)
     assert abs(target.start[target.standardized_places]).max() < 0.5

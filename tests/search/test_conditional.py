@@ -42,7 +42,7 @@ def target():
         theta = vb.Normal("theta", mu, tau, shape=GROUPS)
         vb.Normal("y", theta, sd, observed=y)
     coordinates = Coordinates.non_centred(model, bent_variables(model))
-    target = suited(Target(model, coordinates=coordinates), np.random.default_rng(1), ample())
+    target, _ = suited(Target(model, coordinates=coordinates), np.random.default_rng(1), ample())
     grid = np.linspace(1e-3, 3, 3000)
     variance = sd**2 + grid[:, None] ** 2
     precision = 1 / 25 + (1 / variance).sum(axis=1)

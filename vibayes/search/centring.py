@@ -29,8 +29,10 @@ LEAST_TREND = 0.02  # standard deviation of these that is worth one
 ENOUGH = 0.5  # gain in ELBO that is worth another round
 
 
-def suited(target: Target, rng: np.random.Generator, budget: Budget, rounds: int = 5) -> Target:
-    """Return the target in coordinates that suit it; it starts at the centre of a mean field.
+def suited(
+    target: Target, rng: np.random.Generator, budget: Budget, rounds: int = 5
+) -> tuple[Target, FittedNormal | None]:
+    """Return the target in coordinates that suit it, and a mean field, at whose centre it starts.
 
     Parameters
     ----------
@@ -44,19 +46,19 @@ def suited(target: Target, rng: np.random.Generator, budget: Budget, rounds: int
         Largest number of coordinates to try.
     """
     noise = stratified_normals(NOISE, target.ddim, rng)
-    best, best_elbo = target, -np.inf
+    best, best_elbo, found = target, -np.inf, None
     for i in range(rounds):
         progress.say(f"coordinates that suit the model: {i + 1}")
         q = fit_diagonal(target, noise, budget)
         if not q.elbo > best_elbo:
             break
-        gain, best, best_elbo = q.elbo - best_elbo, target, q.elbo
+        gain, best, best_elbo, found = q.elbo - best_elbo, target, q.elbo, q
         best.start = q.mean
         if gain < ENOUGH or budget.exhausted:
             break
         target = best.with_coordinates(informed(best, q, rng))
         target.start[target.standardized_places] = 0.0
-    return best
+    return best, found
 
 
 def informed(target: Target, q: FittedNormal, rng: np.random.Generator) -> Coordinates:

@@ -132,6 +132,7 @@ def explore(
     draws: int = DRAWS,
     observe: Callable[[FittedNormal], None] | None = None,
     begin: FittedNormal | None = None,
+    known: FittedNormal | None = None,
 ) -> Exploration:
     """Search for modes, fit normals there, and weigh draws of these.
 
@@ -151,8 +152,10 @@ def explore(
         Called with each state of each normal.
     begin
         A normal that is close already, so that nothing needs to be searched for.
+    known
+        A normal where the search goes on if it comes to nothing as good.
     """
-    found = glance(target, rng, budget, draws, observe, begin)
+    found = glance(target, rng, budget, draws, observe, begin, known)
     worth_a_look = is_promising(found) or is_nearly_even(found)
     return verified(found, rng, budget) if worth_a_look else found
 
@@ -164,9 +167,10 @@ def glance(
     draws: int = DRAWS,
     observe: Callable[[FittedNormal], None] | None = None,
     begin: FittedNormal | None = None,
+    known: FittedNormal | None = None,
 ) -> Exploration:
     """Do what :func:`explore` does, without chains: nothing is trusted."""
-    found = locate(target, rng, budget, observe, begin)
+    found = locate(target, rng, budget, observe, begin, known)
     progress.say("weighing draws")
     mixture = FittedMixture.of_normals(found.normals)
     first = first_proposal(target, mixture)

@@ -84,6 +84,7 @@ def locate(
     budget: Budget,
     observe: Callable[[FittedNormal], None] | None = None,
     begin: FittedNormal | None = None,
+    known: FittedNormal | None = None,
 ) -> Located:
     """Search for modes, and fit normals there.
 
@@ -99,6 +100,8 @@ def locate(
         Called with each state of each normal.
     begin
         A normal that is close already, so that nothing needs to be searched for.
+    known
+        A normal where the search goes on if it comes to nothing as good.
     """
     if begin is not None:
         noise = mirrored_normals(MEDIUM_NOISE, target.ddim, rng)
@@ -106,8 +109,9 @@ def locate(
     if target.by_rows:
         on_sample = locate(sampled(target, rng), rng, budget)
         return moved_normals(target, on_sample, rng, budget, observe)
-    find = large_normals if target.ddim > LARGE else small_normals
-    return find(target, rng, budget, observe)
+    if target.ddim > LARGE:  # the first of its searches begins where the target starts
+        return large_normals(target, rng, budget, observe)
+    return small_normals(target, rng, budget, observe, known)
 
 
 def separate(
@@ -131,6 +135,7 @@ def small_normals(
     rng: np.random.Generator,
     budget: Budget,
     observe: Callable[[FittedNormal], None] | None,
+    known: FittedNormal | None,
 ) -> Located:
     """Return the best normal at each mode."""
     target.check_start()
@@ -151,6 +156,10 @@ def small_normals(
             break
         progress.say(f"normal at mode {i} of {len(paths)}")
         fits.append(fitted(path))
+    if known is not None and all(q.elbo < known.elbo for q in fits):
+        # Newton steps can leave a place that holds mass for a mode that holds none
+        begin = from_root(known.mean, known.full_root)
+        fits.append(fit_full_rank(target, begin, noise, budget, observe=observe))
 
     def look_from(points: np.ndarray) -> bool:
         """Add the normals at modes that are near points; tell whether there are any."""

@@ -100,7 +100,8 @@ def fit_of_many(run: SearchRun) -> Approximation:
     rng, budget = run.rng, run.budget
     target, found = standardized(run), None
     if target is not None:
-        found = of_many(suited(target, rng, budget), rng, budget, PARTICLES // 2)
+        target, _ = suited(target, rng, budget)
+        found = of_many(target, rng, budget, PARTICLES // 2)
     if found is not None and found.trusted:
         found = enlarge(found, rng, budget)
     if found is None or not found.trusted:
@@ -146,8 +147,8 @@ def better(run: SearchRun, tried: Tried) -> Iterator[Tried]:
 def non_centred(run: SearchRun, tried: Tried, target: Target) -> Tried:
     """Explore in coordinates that suit the data, and keep the better exploration."""
     before = tried.exploration
-    target = suited(target, run.rng, run.budget)
-    found = explore(target, run.rng, run.budget, len(before.draws.values))
+    target, known = suited(target, run.rng, run.budget)
+    found = explore(target, run.rng, run.budget, len(before.draws.values), known=known)
     tried = tried.noted("full rank, non-centred", found.best.elbo, found.draws, run.budget)
     if before.search is not None and found.search is not None:
         found = replace(found, search=before.search + found.search)
