@@ -149,8 +149,11 @@ def test_sample_draws_particles(few, pair):
     rows = np.array([np.flatnonzero(particles[0] == v)[0] for v in x])
     np.testing.assert_allclose(s, particles[1][rows])  # variables of a draw stay together
     counts = np.bincount(rows, minlength=7)
-    # each with probability 1/7: 1000 ± 29
-    np.testing.assert_allclose(counts, 1000, atol=5 * 29.3)
+    np.testing.assert_array_equal(counts, 1000)  # each as often as any other
+    assert len(np.unique(rows[:7])) < 7  # in random order
+    few_more = few.sample(10, random_seed=1).posterior["x"].values[0]
+    counts = np.unique(few_more, return_counts=True)[1]
+    np.testing.assert_array_equal(np.sort(counts), [1, 1, 1, 1, 2, 2, 2])
 
 
 def test_sample_without_replacement(few, pair):

@@ -49,8 +49,10 @@ def test_chains_of_particles_have_some_that_no_other_has(model):
     assert set.union(*sets) <= held
     with pytest.raises(ValueError, match="chains must be at most the number of particles, 40"):
         particles.sample(10, chains=41)
-    with pytest.raises(ValueError, match="replace must be True"):
-        particles.sample(10, chains=2, replace=False)
+    counts = np.unique(chains.reshape(4, 200, -1)[0], axis=0, return_counts=True)[1]
+    np.testing.assert_array_equal(counts, 20)  # of ten particles a chain
+    with pytest.raises(ValueError, match="44 draws without replacement from 40 particles"):
+        particles.sample(11, chains=4, replace=False)
 
 
 def test_fits_that_differ_have_a_large_r_hat(model, approx):

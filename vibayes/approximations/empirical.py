@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
@@ -179,7 +178,9 @@ class Empirical(SingleGroupApproximation):
         return_inferencedata: bool = True,
         var_names: str | Collection[str] | None = None,
     ) -> Any:
-        """Draw particles; see :meth:`Approximation.sample`.
+        """Draw particles, each as often as any other, but for one time.
+
+        See :meth:`Approximation.sample`.
 
         Parameters
         ----------
@@ -196,7 +197,8 @@ class Empirical(SingleGroupApproximation):
             Number of chains that the particles are dealt to: each has some that no other has, so
             that r_hat tells how much sets of particles differ.
         replace
-            Whether particles are drawn with replacement. Without it none is drawn twice.
+            Whether particles may be drawn twice, as they are if more draws are asked for than there
+            are particles.
         return_inferencedata
             Whether to return an object of ArviZ's kind, rather than a :class:`MultiTrace`.
         var_names
@@ -209,30 +211,16 @@ class Empirical(SingleGroupApproximation):
         ValueError
             If more draws are asked for, without replacement, than there are particles.
         """
-        if replace:
-            return super().sample(
-                draws,
-                random_seed,
-                include_transformed,
-                importance,
-                chains=chains,
-                return_inferencedata=return_inferencedata,
-                var_names=var_names,
-            )
-        if chains != 1:
-            raise ValueError("chains are of draws with replacement: replace must be True")
-        n = len(self.groups[0].shared_params["histogram"].get_value(borrow=True))
-        if draws > n:
-            raise ValueError(f"{draws} draws without replacement from {n} particles")
-        without = copy.copy(self)
-        group = copy.copy(cast(EmpiricalGroup, self.groups[0]))
-        group.replacement = False
-        without.groups = [group]
-        return SingleGroupApproximation.sample(
-            without,
+        if not replace:
+            n = len(self.groups[0].shared_params["histogram"].get_value(borrow=True))
+            if chains * draws > n:
+                raise ValueError(f"{chains * draws} draws without replacement from {n} particles")
+        return super().sample(
             draws,
             random_seed,
             include_transformed,
+            importance,
+            chains=chains,
             return_inferencedata=return_inferencedata,
             var_names=var_names,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
@@ -61,15 +61,10 @@ class EmpiricalGroup(Group):
 
     short_name: ClassVar[str] = "empirical"
     param_names: ClassVar[frozenset[str]] = frozenset({"histogram"})
-    derived_names: ClassVar[frozenset[str]] = frozenset(
-        {"_jitter", "_size", "_trace", "replacement"}
-    )
+    derived_names: ClassVar[frozenset[str]] = frozenset({"_jitter", "_size", "_trace"})
     has_logq: ClassVar[bool] = False
     is_particles: ClassVar[bool] = True
     several_modes: ClassVar[bool] = True
-
-    replacement: bool = True
-    """Whether particles are drawn with replacement."""
 
     def __init__(
         self,
@@ -129,11 +124,6 @@ class EmpiricalGroup(Group):
         rng = new_generator(as_seed_sequence(self.random_seed))
         return {"histogram": start + spread * rng.standard_normal((self._size, self.ddim))}
 
-    @property
-    def key(self) -> Hashable | None:
-        own = super().key
-        return own and (own, self.replacement)
-
     @classmethod
     def saved_options(
         cls, options: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
@@ -154,11 +144,7 @@ class EmpiricalGroup(Group):
         self, rng: Variable, size: Any = None, deterministic: Any = False
     ) -> tuple[Variable, TensorVariable, TensorVariable]:
         n = self.histogram.shape[0]
-        if self.replacement:
-            next_rng, rows = pt.random.integers(0, n, size=size, rng=rng).owner.outputs
-        else:
-            next_rng, order = pt.random.permutation(n, rng=rng).owner.outputs
-            rows = order[0] if size is None else order[:size]
+        next_rng, rows = pt.random.integers(0, n, size=size, rng=rng).owner.outputs
         flat = self.histogram[rows]
         if deterministic is True:
             flat = pt.broadcast_to(self.mean, flat.shape)

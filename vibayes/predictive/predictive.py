@@ -90,7 +90,7 @@ def sample_prior_predictive(
     KeyError
         If the model has no variable of a name.
     ModelError
-        If the rows of the data come from a stream, or are not in memory and depend on each other.
+        If rows that are not in memory depend on each other.
 
     Examples
     --------

@@ -41,7 +41,7 @@ def samples_of(
         draws = check_whole(draws, "draws (with importance=True)", least=LEAST_WEIGHTED)
         flat, attributes["pareto_k"] = importance_draws(approx, chains * draws, random_seed)
         values = values_at(approx.model, flat, include_transformed, only)
-    elif chains > 1 and len(approx.groups) == 1 and approx.groups[0].is_particles:
+    elif len(approx.groups) == 1 and approx.groups[0].is_particles:
         flat = dealt_particles(approx, draws, chains, random_seed)
         values = values_at(approx.model, flat, include_transformed, only)
     else:
@@ -64,7 +64,9 @@ def names_of(model: Model, var_names: str | Collection[str]) -> list[str]:
 def dealt_particles(approx: Joint, draws: int, chains: int, random_seed: Any) -> np.ndarray:
     """Return draws of particles, those of each chain from a share of them that no other has.
 
-    So the chains differ as much as independent sets of particles do.
+    So the chains differ as much as independent sets of particles do. Within a chain each particle
+    is drawn as often as any other, but for one time: independent draws would add noise of their own
+    to what the particles know.
     """
     (group,), (places,) = approx.groups, approx.places()
     particles = group.shared_params["histogram"].get_value(borrow=True)
@@ -75,8 +77,15 @@ def dealt_particles(approx: Joint, draws: int, chains: int, random_seed: Any) ->
     rng = new_generator(as_seed_sequence(random_seed))
     parts = [particles[chain::chains] for chain in range(chains)]
     flat = np.empty((chains * draws, particles.shape[1]), dtype=particles.dtype)
-    flat[:, places] = np.concatenate([p[rng.integers(0, len(p), draws)] for p in parts])
+    flat[:, places] = np.concatenate([p[evenly(len(p), draws, rng)] for p in parts])
     return flat
+
+
+def evenly(count: int, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Return numbers below a count in random order, each as often as any other but for once."""
+    whole, left = divmod(draws, count)
+    rows = np.concatenate([np.tile(np.arange(count), whole), rng.permutation(count)[:left]])
+    return rng.permutation(rows)
 
 
 def draws_of_fits(fits: Sequence[Joint], draws: int, random_seed: Any) -> Any:
