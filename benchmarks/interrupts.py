@@ -264,6 +264,27 @@ class ByItself(Case):
         return outcome
 
 
+class ManyFits(Case):
+    """Fits of many data sets, most of them one after the other; then the same ones again."""
+
+    def prepare(self, folder):
+        self.model = model_of(DATA)
+        self.data = [{"y": DATA + i} for i in range(8)]
+        self.act()
+        self.whole = self.act().mean
+
+    def act(self):
+        return vb.fit_many(self.model, self.data, "laplace", random_seed=1, **QUIET)
+
+    def check(self, result):
+        outcome = "KeyboardInterrupt"
+        if result is not None:
+            expect(np.array_equal(result.mean, self.whole[: len(result)]), "other numbers")
+            outcome = "done before" if len(result) == len(self.data) else "returned early"
+        expect(np.array_equal(self.act().mean, self.whole), "other numbers the next time")
+        return outcome
+
+
 class Verdict(Case):
     """A short fit and its verdict: once a step is done, nothing may be raised."""
 
@@ -425,6 +446,17 @@ def from_disk():
     return vb.Minibatch(rows, batch_size=10, buffer_bytes=16 * 80)
 
 
+def rows_on_disk():
+    path = Path(tempfile.mkdtemp()) / "rows.npy"
+    np.save(path, np.tile(DATA, (500, 1)))
+    with vb.Model() as model:
+        rows = vb.Data("rows", np.load(path, mmap_mode="r"), in_memory=False)
+        mu = vb.Normal("mu", 0, 10, shape=2)
+        sigma = vb.HalfNormal("sigma", 5, shape=2)
+        vb.Normal("y", mu, sigma, observed=rows)
+    return model
+
+
 def of(method, **options):
     return lambda model: method(model=model, random_seed=1, **options)
 
@@ -450,6 +482,8 @@ CASES: dict[str, Callable[[], Case]] = {
     "by itself: laplace": lambda: ByItself("laplace"),
     "by itself: pathfinder": lambda: ByItself("pathfinder"),
     "by itself: mixture": lambda: ByItself("mixture", two_modes),
+    "by itself: passes over rows on disk": lambda: ByItself("auto", rows_on_disk),
+    "many fits": ManyFits,
     "verdict": Verdict,
     "sampling": Sampling,
     "sampling: NUTS": Chains,

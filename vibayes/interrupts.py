@@ -24,7 +24,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from vibayes.progress import logger
 
-__all__ = ["Deferral", "check", "held", "interruptible", "shut", "user_code"]
+__all__ = ["Deferral", "check", "held", "interruptible", "last", "shut", "user_code"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -108,6 +108,11 @@ def check() -> None:
     active = STATE.active
     if active is not None and active.noted and active.mode <= AT_CHECKS and active_here():
         active.hand_on(active.frame)
+
+
+def last() -> float:
+    """Return when a signal was last handed on, by ``time.monotonic()``."""
+    return STATE.handed_on
 
 
 class Deferral:

@@ -1,8 +1,12 @@
+import os
+import signal
+
 import numpy as np
 import pytest
 
 import vibayes as vb
 from vibayes.exceptions import ModelError, ShapeError
+from vibayes.inference import many
 
 GENERATOR = np.random.default_rng(6)
 X = GENERATOR.normal(size=40)
@@ -111,3 +115,47 @@ def test_minibatches_are_refused():
         vb.Normal("y", mu, 1, observed=vb.Minibatch(X, batch_size=5), total_size=40)
     with pytest.raises(ModelError, match="without minibatches"):
         vb.fit_many(model, [{"y": X}])
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_after_ctrl_c_there_are_the_fits_up_to_then(model, monkeypatch):
+    data = SETS[:4]
+    whole = vb.fit_many(model, data, "laplace", random_seed=1, progressbar=False)
+    alone, calls = many.fitted_alone, []
+
+    def interrupted(*args):
+        calls.append(args)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return alone(*args)
+
+    monkeypatch.setattr(many, "fitted_alone", interrupted)
+    some = vb.fit_many(model, data, "laplace", random_seed=1, progressbar=False)
+    assert len(some) == 2
+    np.testing.assert_array_equal(some.mean, whole.mean[:2])
+    assert some[1].diagnosis.good == whole.good[1]
+    calls[:] = [None, None]
+    before = model["values"].get_value()
+    with pytest.raises(KeyboardInterrupt):
+        vb.fit_many(model, data, "laplace", random_seed=1, progressbar=False)
+    np.testing.assert_array_equal(model["values"].get_value(), before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_after_ctrl_c_there_are_the_models_up_to_then(model):
+    def stop(*_):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    options = dict(n=5, backend="py", random_seed=1, progressbar=False, diagnose=False)
+    with pytest.raises(KeyboardInterrupt):
+        vb.fit_many([model, model], method="advi", callbacks=[stop], **options)
+    first = vb.fit_many([model], method="advi", **options)
+    calls = iter([lambda: None, stop])
+    fits = vb.fit_many(
+        [model, model, model],
+        method="advi",
+        callbacks=[lambda approx, losses, i: next(calls)() if i == 5 else None],
+        **options,
+    )
+    assert len(fits) == 1
+    np.testing.assert_array_equal(fits[0].hist, first[0].hist)

@@ -104,7 +104,8 @@ def calibrate(
     Returns
     -------
     Calibration
-        Ranks, to be tested and plotted (:func:`vibayes.plot_ranks`).
+        Ranks, to be tested and plotted (:func:`vibayes.plot_ranks`). After Ctrl-C, those of as many
+        data sets as were done.
 
     Raises
     ------
@@ -161,5 +162,6 @@ def ranked(model: Model, truth: dict[str, np.ndarray], fits: Any) -> Calibration
     columns = []
     for rv in model.free_RVs:
         found = own[rv.name].reshape(len(fits), RANKED_DRAWS, -1)
-        columns.append((found < truth[rv.name].reshape(len(fits), 1, -1)).sum(axis=1))
+        true = truth[rv.name][: len(fits)].reshape(len(fits), 1, -1)  # fewer after Ctrl-C
+        columns.append((found < true).sum(axis=1))
     return Calibration(np.concatenate(columns, axis=1), tuple(names), RANKED_DRAWS, fits)

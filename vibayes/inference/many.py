@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from vibayes.model.cluster import check_client
 from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
 from vibayes.posterior.draws import draw_values
+from vibayes.progress import logger
 from vibayes.records.diagnosis import Diagnosis
 from vibayes.records.ending import Ending
 from vibayes.search.begin import set_normal
@@ -121,6 +124,7 @@ class ManyFits(Sequence[Approximation]):
         return f"<ManyFits: {len(self)} data sets, {int(self.good.sum())} good>"
 
 
+@interrupts.Deferral(keeps_result=True)
 @check_arguments
 def fit_many(
     model: Any,
@@ -151,10 +155,13 @@ def fit_many(
     Returns
     -------
     ManyFits
-        A sequence of approximations; a list of them for several models.
+        A sequence of approximations; a list of them for several models. After Ctrl-C, those of the
+        first data sets or models, as many as were done.
 
     Raises
     ------
+    KeyboardInterrupt
+        If none was.
     ModelError
         If the model has minibatches, discrete variables, or no data of some name.
     ShapeError
@@ -189,8 +196,10 @@ def fit_many(
             raise ValueError("fit_many: model must be a model, or a list of them, got an empty one")
         models = [modelcontext(m) for m in models]
         seeds = as_seed_sequence(random_seed).spawn(len(models))
-        pairs = zip(models, seeds, strict=True)
-        return [fit(method=method, model=m, random_seed=s, **options) for m, s in pairs]
+        alone = partial(fit, method=method, **options)
+        return up_to_interruption(
+            partial(alone, model=m, random_seed=s) for m, s in zip(models, seeds, strict=True)
+        )
     if not data:
         raise ValueError("fit_many: data must be a sequence with one dict a data set, got none")
     check_continuous(model, model.free_RVs)
@@ -199,27 +208,79 @@ def fit_many(
             "fit_many exchanges data that are in memory: write the model without minibatches"
         )
     arrays = [checked(model, values, i) for i, values in enumerate(data)]
+    return of_data_sets(model, arrays, method, random_seed, client, options)
+
+
+def of_data_sets(
+    model: Model,
+    arrays: Sequence[Mapping[str, np.ndarray]],
+    method: str,
+    random_seed: Any,
+    client: Any,
+    options: Mapping[str, Any],
+) -> ManyFits:
+    """Return fits to checked data sets, all of them or, after Ctrl-C, the first ones."""
     seeds = as_seed_sequence(random_seed).spawn(len(arrays) + 1)
-    others: dict[int, Approximation] = {}
     found: dict[int, tuple[FittedNormal, Diagnosis]] = {}
     before = {name: known_data(model, name).get_value() for name in arrays[0]}
+
+    def alone(indices: Sequence[int]) -> dict[int, Approximation]:
+        fits = up_to_interruption(
+            partial(fitted_alone, model, arrays[i], method, seeds[i], options) for i in indices
+        )
+        return dict(zip(indices, fits, strict=False))
+
     try:
-        others[0] = fitted_alone(model, arrays[0], method, seeds[0], options)
-        together = method == "auto" and not options and is_one_normal(others[0])
-        if together and len(arrays) > 1:
-            found = fitted_together(model, arrays, seeds[-1], client)
-        for i in range(1, len(arrays)):
-            interrupts.check()
-            if i not in found:
-                others[i] = fitted_alone(model, arrays[i], method, seeds[i], options)
+        others = alone([0])
+        try:
+            together = method == "auto" and not options and is_one_normal(others[0])
+            if together and len(arrays) > 1:
+                found = fitted_together(model, arrays, seeds[-1], client)
+            left = [i for i in range(1, len(arrays)) if i not in found]
+            if left:
+                others |= alone(left)
+        except KeyboardInterrupt:  # what is done is not lost
+            pass
     finally:
         put(model, before)
-    normals = [found[i][0] if i in found else None for i in range(len(arrays))]
+    known = {*found, *others}
+    done = next((i for i in range(len(arrays)) if i not in known), len(arrays))
+    if done < len(arrays):
+        logger.info(f"Interrupted: {done} of {len(arrays)} data sets are fitted")
+    others = {i: approx for i, approx in others.items() if i < done}
+    normals = [found[i][0] if i in found else None for i in range(done)]
     verdicts = [
         found[i][1] if i in found else others[i].diagnosis or others[i].diagnose()
-        for i in range(len(arrays))
+        for i in range(done)
     ]
-    return ManyFits(model, arrays, normals, verdicts, others, seeds[:-1])
+    return ManyFits(model, arrays[:done], normals, verdicts, others, seeds[:done])
+
+
+def up_to_interruption(fits: Iterable[Callable[[], Approximation]]) -> list[Approximation]:
+    """Fit one after the other; return those that were done when Ctrl-C came.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If none was.
+    """
+    done: list[Approximation] = []
+    for make in fits:
+        began = time.monotonic()
+        try:
+            interrupts.check()
+            approx = make()
+        except KeyboardInterrupt:
+            break
+        came = interrupts.last() > began
+        if came and approx.ending.is_interrupted:
+            break
+        done.append(approx)
+        if came and approx.diagnosis is None:  # it came in the verdict
+            break
+    if not done:
+        raise KeyboardInterrupt
+    return done
 
 
 def fitted_alone(

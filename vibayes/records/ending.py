@@ -35,5 +35,5 @@ class Ending:
 
     @property
     def is_interrupted(self) -> bool:
-        """Whether the user or a callback has ended a fit that was to end by itself."""
-        return self.reason == INTERRUPTED
+        """Whether Ctrl-C has ended it, or a callback, if it was to end by itself."""
+        return self.reason.startswith(INTERRUPTED)
