@@ -19,7 +19,7 @@ from vibayes.search.annealing import (
 from vibayes.search.budget import Budget
 from vibayes.search.explore import Exploration, trusted
 from vibayes.search.improve import reaches_all
-from vibayes.search.mixtures import WeightedDraws
+from vibayes.search.mixtures import ImportanceSampler, WeightedDraws
 from vibayes.search.normals import FittedNormal
 
 CENTERS = np.array([[0.0] * 4, [6.0] * 4, [-5.0, 5.0] * 2])
@@ -99,16 +99,21 @@ def test_there_is_none_where_it_is_dear_or_time_is_up(target, rng, monkeypatch):
     assert unexplained_points(population, [at(0)], rng).shape == (0, 4)
 
 
-def explored(draws, population):
-    """Return an exploration of which nothing but draws and a population are known."""
+def explored(draws, population, share=0.1):
+    """Return what is known of a posterior of two modes: draws, and a population."""
     even = np.full(len(draws), -np.log(len(draws)))
-    nothing = dict.fromkeys(("target", "sampler", "mixture", "noise"))
+    with vb.Model() as model:
+        vb.NormalMixture("x", w=[1 - share, share], mu=[0.0, 8.0], sigma=1.0, shape=1)
+    target = Target(model)
     return Exploration(
-        normals=(),
+        target=target,
+        normals=(FittedNormal(np.zeros(1), np.ones(1)),),
+        sampler=ImportanceSampler.empty(target, 100),
+        mixture=None,
+        noise=None,
         dropped=(),
         draws=WeightedDraws(draws, even, 0.1),
         population=population,
-        **nothing,
     )
 
 
@@ -119,16 +124,25 @@ def two_of(rng, count, share=0.1):
 def test_draws_that_populations_contradict_are_not_trusted(rng):
     population = two_of(rng, 2 * SIZE)
     one, both = rng.normal(size=(1000, 1)), two_of(rng, 1000)
-    assert not trusted(explored(one, population)).trusted
-    assert trusted(explored(both, population)).trusted
-    assert trusted(explored(one, None)).trusted
+    assert not trusted(explored(one, population), rng, ample()).trusted
+    assert trusted(explored(both, population), rng, ample()).trusted
+    assert trusted(explored(one, None), rng, ample()).trusted
+
+
+def test_populations_that_have_not_come_to_rest_contradict_nothing(rng):
+    population, draws = rng.normal(1.0, 1.0, size=(2 * SIZE, 1)), rng.normal(size=(1000, 1))
+    found = trusted(explored(draws, population, share=0.0), rng, ample())
+    assert found.trusted
+    assert found.population is None
+    far = explored(draws + 2.0, population, share=0.0)
+    assert not trusted(far, rng, ample()).trusted
 
 
 def test_populations_that_differ_tell_nothing(rng):
     halves = rng.normal(size=(SIZE, 1)), two_of(rng, SIZE)
     found = explored(rng.normal(size=(1000, 1)), np.concatenate(halves))
     assert found.reliable_population is None
-    assert trusted(found).trusted
+    assert trusted(found, rng, ample()).trusted
 
 
 def test_a_population_has_to_have_come_to_all_places(rng):

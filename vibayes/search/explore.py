@@ -28,6 +28,7 @@ from vibayes.search.trust import (
     LARGEST_DISCREPANCY,
     Effort,
     Trial,
+    all_draws,
     can_be_tried,
     discrepancy,
     is_close,
@@ -223,11 +224,11 @@ def verified(
     the weights have to be good by themselves.
     """
     if is_nearly_even(exploration):
-        return trusted(exploration)
+        return trusted(exploration, rng, budget)
     if not can_be_tried(exploration.target):
         enough = exploration.draws.size > MOST_OF * len(exploration.draws.values)
         return replace(exploration, trusted=is_promising(exploration) and enough)
-    return concluded(exploration, trial_of(exploration, rng, budget, effort))
+    return concluded(exploration, trial_of(exploration, rng, budget, effort), rng, budget)
 
 
 def is_nearly_even(exploration: Exploration) -> bool:
@@ -260,13 +261,15 @@ def trial_of(
     return tried(target, draws, logp, exploration.normals, rng, budget, effort, stretch)
 
 
-def concluded(exploration: Exploration, trial: Trial) -> Exploration:
+def concluded(
+    exploration: Exploration, trial: Trial, rng: np.random.Generator, budget: Budget
+) -> Exploration:
     """Return what is known of the posterior after chains have begun at weighted draws."""
     draws, found = exploration.draws, exploration
     if trial.agrees and has_good_tail(draws.khat, draws.size, len(draws.values)):
-        found = trusted(exploration)
+        found = trusted(exploration, rng, budget)
     if trial.draws is not None and not found.trusted:
-        found = trusted(replace(exploration, draws=trial.draws, moved=True))
+        found = trusted(replace(exploration, draws=trial.draws, moved=True), rng, budget)
     return with_shares_of_population(found) if found.trusted else exploration
 
 
@@ -288,11 +291,23 @@ def cooled_draws(population: np.ndarray) -> WeightedDraws:
     return WeightedDraws(population, even, np.nan, EFFECTIVE * len(population))
 
 
-def trusted(exploration: Exploration) -> Exploration:
-    """Return an exploration whose draws are trusted, unless a population contradicts them."""
+def trusted(exploration: Exploration, rng: np.random.Generator, budget: Budget) -> Exploration:
+    """Return an exploration whose draws are trusted, unless a population contradicts them.
+
+    Chains that begin at the population, forget where they began, and come to the draws tell that it
+    had not come to rest: then it is left out.
+    """
     draws, population = exploration.draws, exploration.reliable_population
-    contradicted = population is not None and (
-        discrepancy(population, EFFECTIVE * len(population), draws.values, draws.log_weights)
-        > LARGEST_DISCREPANCY
-    )
-    return replace(exploration, trusted=not contradicted)
+    if population is None or are_alike(cooled_draws(population), draws):
+        return replace(exploration, trusted=True)
+    begun = replace(exploration, draws=cooled_draws(population))
+    run = trial_of(begun, rng, budget, CHECK).run
+    at_rest = run is None or not run.mixing.good or not are_alike(all_draws(run), draws)
+    left = population if at_rest else None
+    return replace(exploration, trusted=not at_rest, population=left)
+
+
+def are_alike(draws: WeightedDraws, others: WeightedDraws) -> bool:
+    """Tell whether even draws and weighted ones may be of one distribution."""
+    found = discrepancy(draws.values, draws.size, others.values, others.log_weights)
+    return found <= LARGEST_DISCREPANCY

@@ -87,15 +87,15 @@ def settled(exploration: Exploration, rng: np.random.Generator, budget: Budget) 
     that need no gradient, in few dimensions.
     """
     trial = trial_of(exploration, rng, budget, FINAL)
-    found = concluded(exploration, trial)
+    found = concluded(exploration, trial, rng, budget)
     if found.trusted or trial.run is None or len(apart(exploration.normals)) > 1:
         return found
     moved = replace(exploration, draws=all_draws(trial.run), moved=True)
     stretch = Stretch.of(moved.draws.values)
     if stretch.is_heavy:
-        found = concluded(moved, trial_of(moved, rng, budget, STRETCHED, stretch))
+        found = concluded(moved, trial_of(moved, rng, budget, STRETCHED, stretch), rng, budget)
     if not found.trusted and exploration.target.ddim <= MOST_JUMPING:
-        found = concluded(moved, trial_of(moved, rng, budget, JUMPING))
+        found = concluded(moved, trial_of(moved, rng, budget, JUMPING), rng, budget)
     return found if found.trusted else moved
 
 
@@ -164,7 +164,7 @@ def refinements(
         exploration = replace(exploration, sampler=sampler, mixture=mixture, draws=draws)
         yield exploration
         trial = trial_of(exploration, rng, budget, CHECK)
-        found = concluded(exploration, trial)
+        found = concluded(exploration, trial, rng, budget)
         if found.trusted:
             yield found
             return
