@@ -1,5 +1,7 @@
 import warnings
+from dataclasses import replace
 from itertools import islice
+from types import SimpleNamespace
 
 import numpy as np
 import pytensor.tensor as pt
@@ -18,8 +20,12 @@ from helpers.searches import COV, MEAN, draws, fit
 from scipy import stats
 
 import vibayes as vb
-from vibayes.inference.searches.auto import standardized
+from vibayes.inference.searches import auto
+from vibayes.inference.searches.auto import is_more_reliable, standardized
 from vibayes.inference.searches.run import SearchRun
+from vibayes.inference.searches.tried import Tried
+from vibayes.model.target import Target
+from vibayes.search.explore import explore
 from vibayes.search.improve import improvements
 
 
@@ -223,3 +229,39 @@ def test_an_interrupted_search_keeps_what_it_has(monkeypatch, steps):
     assert [a.name for a in findings.attempts] == ["mean field", "full rank"]
     assert len(made) == steps
     assert all(findings.khat == better.draws.khat for better in made)
+
+
+def drawn(trusted=False, moved=False, size=1.0):
+    return SimpleNamespace(trusted=trusted, moved=moved, draws=SimpleNamespace(size=size))
+
+
+def test_of_draws_that_nothing_speaks_for_those_of_chains_that_came_closer_are_kept():
+    weighted, slow, fast = drawn(size=900.0), drawn(moved=True), drawn(moved=True, size=500.0)
+    right = drawn(trusted=True)
+    for better, worse in ((slow, weighted), (fast, slow), (right, fast), (right, weighted)):
+        assert is_more_reliable(better, worse)
+        assert not is_more_reliable(worse, better)
+
+
+@pytest.mark.parametrize("second", ["right", "no better"])
+def test_where_chains_do_not_mix_they_move_in_the_other_coordinates_too(monkeypatch, second):
+    """What the coordinates are is of no account here."""
+    with vb.Model() as model:
+        vb.Normal("x")
+    first, other = (explore(Target(model), np.random.default_rng(1), ample()) for _ in range(2))
+    first, other = (replace(found, trusted=False) for found in (first, other))
+    last = {id(first): replace(first, moved=True)}
+    last[id(other)] = replace(other, trusted=second == "right")
+
+    def improved(run, tried):
+        found = last[id(tried.exploration)]
+        yield replace(tried, exploration=found).noted("it", 0.0, found.draws, run.budget)
+
+    monkeypatch.setattr(auto, "standardized", lambda run: Target(model))
+    monkeypatch.setattr(auto, "non_centred", lambda run, tried, target: (tried, other))
+    monkeypatch.setattr(auto, "improved_in_its_coordinates", improved)
+    run = SearchRun(model, {}, np.random.SeedSequence(1), ample())
+    *_, found = auto.better(run, Tried(first))
+    expected = last[id(other)] if second == "right" else last[id(first)]
+    assert found.exploration is expected
+    assert len(found.attempts) == 2

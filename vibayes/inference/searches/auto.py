@@ -128,9 +128,23 @@ def better(run: SearchRun, tried: Tried) -> Iterator[Tried]:
     # standard variables take a compilation
     skip = known.is_standardized or known.by_rows or run.budget.is_late
     target = None if skip else standardized(run)
+    other = None
     if target is not None:
-        tried = non_centred(run, tried, target)
+        tried, other = non_centred(run, tried, target)
         yield tried
+    for improved in improved_in_its_coordinates(run, tried):
+        tried = improved
+        yield tried
+    if other is None or tried.exploration.trusted or run.budget.is_late:
+        return
+    # weights told too little: chains may mix in the coordinates that were left
+    for found in improved_in_its_coordinates(run, replace(tried, exploration=other)):
+        closer = is_more_reliable(found.exploration, tried.exploration)
+        yield found if closer else replace(found, exploration=tried.exploration)
+
+
+def improved_in_its_coordinates(run: SearchRun, tried: Tried) -> Iterator[Tried]:
+    """Yield better and better draws in the coordinates of an exploration."""
     conditional = given_parameters(tried.exploration, run.rng, run.budget)
     if conditional is not tried.exploration:
         tried = replace(tried, exploration=conditional)
@@ -144,15 +158,23 @@ def better(run: SearchRun, tried: Tried) -> Iterator[Tried]:
         yield tried.noted(name_of(exploration), np.nan, exploration.draws, run.budget)
 
 
-def non_centred(run: SearchRun, tried: Tried, target: Target) -> Tried:
-    """Explore in coordinates that suit the data, and keep the better exploration."""
+def is_more_reliable(new: Exploration, old: Exploration) -> bool:
+    """Tell whether draws are trusted, or those of chains that have come closer to it."""
+    if new.trusted != old.trusted:
+        return new.trusted
+    return new.moved and (not old.moved or new.draws.size > old.draws.size)
+
+
+def non_centred(run: SearchRun, tried: Tried, target: Target) -> tuple[Tried, Exploration]:
+    """Explore in coordinates that suit the data; return the better exploration, and the other."""
     before = tried.exploration
     target, known = suited(target, run.rng, run.budget)
     found = explore(target, run.rng, run.budget, len(before.draws.values), known=known)
     tried = tried.noted("full rank, non-centred", found.best.elbo, found.draws, run.budget)
     if before.search is not None and found.search is not None:
         found = replace(found, search=before.search + found.search)
-    return replace(tried, exploration=found) if is_better(found, before) else tried
+    best, other = (found, before) if is_better(found, before) else (before, found)
+    return replace(tried, exploration=best), other
 
 
 def standardized(run: SearchRun) -> Target | None:
