@@ -182,6 +182,7 @@ def test_draws_of_the_prior_of_rows_on_disk(model):
     """All parts have the same parameters, and each has noise of its own."""
     drawn = vb.sample_prior_predictive(40, model=model, random_seed=1)
     slope, sigma = (drawn.prior[name].values[0] for name in ("slope", "sigma"))
+    assert len(np.unique(sigma)) == 40
     mean = slope @ X.T + OFFSET
     np.testing.assert_allclose(drawn.prior["mean"].values[0], mean, rtol=1e-12)
     later = drawn.prior_predictive["y"]

@@ -247,7 +247,6 @@ def of_data_sets(
     done = next((i for i in range(len(arrays)) if i not in known), len(arrays))
     if done < len(arrays):
         logger.info(f"Interrupted: {done} of {len(arrays)} data sets are fitted")
-    others = {i: approx for i, approx in others.items() if i < done}
     normals = [found[i][0] if i in found else None for i in range(done)]
     verdicts = [
         found[i][1] if i in found else others[i].diagnosis or others[i].diagnose()
