@@ -1,6 +1,7 @@
 """What holds for a model of PyMC and its conversion."""
 
 import warnings
+from functools import cache
 
 import arviz as az
 import numpy as np
@@ -22,6 +23,24 @@ def thirds(names):
     return [
         n if i % 3 == 0 else pytest.param(n, marks=pytest.mark.slow) for i, n in enumerate(names)
     ]
+
+
+def made_once(make):
+    """Return a function of a name: the model of PyMC that ``make`` returns, and its conversion.
+
+    What ``make`` returns may be an object of a client of PyMC, which the conversion builds.
+    """
+
+    @cache
+    def get(name):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of PyMC: imputation, deprecations
+            original = make(name)
+            converted = vb.from_pymc(original)
+            backend = getattr(original, "backend", None)
+            return (original if backend is None else backend.model), converted
+
+    return get
 
 
 def check_log_density(original, model, spread=0.2):

@@ -1,10 +1,6 @@
 """Formulas of Bambi have the log density, the draws and the posteriors that they have there."""
 
-import warnings
-
 import pytest
-
-import vibayes as vb
 
 pytest.importorskip("bambi")
 
@@ -15,18 +11,7 @@ from helpers import zoo_of_bambi as zoo
 @pytest.fixture(scope="module")
 def models():
     """Return the PyMC model of each formula and its conversion, by name; made once."""
-    made = {}
-
-    def get(name):
-        if name not in made:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                model = zoo.model(name)
-                converted = vb.from_pymc(model)  # which builds it
-                made[name] = model.backend.model, converted
-        return made[name]
-
-    return get
+    return conversions.made_once(zoo.model)
 
 
 @pytest.mark.parametrize("name", conversions.thirds(zoo.FORMULAS))

@@ -1,11 +1,8 @@
 """Models of all kinds have the log density, the draws and the posteriors that they have in PyMC."""
 
-import warnings
-
 import numpy as np
 import pytest
 
-import vibayes as vb
 from vibayes.model.target import Target
 
 pytest.importorskip("pymc")
@@ -22,17 +19,7 @@ OWN_LENGTH = {"minibatches"}
 @pytest.fixture(scope="module")
 def models():
     """Return each PyMC model and its conversion, by name; made once."""
-    made = {}
-
-    def get(name):
-        if name not in made:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of PyMC: imputation, deprecations
-                original = zoo.KINDS[name]()
-                made[name] = original, vb.from_pymc(original)
-        return made[name]
-
-    return get
+    return conversions.made_once(lambda name: zoo.KINDS[name]())
 
 
 @pytest.mark.parametrize("name", [name for name in zoo.KINDS if name not in OWN_LENGTH])
