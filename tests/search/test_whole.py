@@ -7,7 +7,7 @@ from vibayes.model.target import Target
 from vibayes.search import whole
 from vibayes.search.budget import Budget
 from vibayes.search.normals import FittedNormal
-from vibayes.search.whole import NormalTarget, moved_to_mode
+from vibayes.search.whole import NormalTarget, begins_on_sample, moved_to_mode
 
 N = 4000
 GENERATOR = np.random.default_rng(8)
@@ -80,6 +80,53 @@ def test_data_on_disk_give_the_same_numbers_as_in_memory(tmp_path):
     logp = Target(model).logp(Z)
     np.testing.assert_allclose(logp, Target(regression(X, Y)).logp(Z), rtol=1e-12)
     assert_same(approx, reference)
+
+
+@pytest.fixture
+def _many(monkeypatch):
+    """Make few data many enough for searches on a sample, of 400 rows."""
+    monkeypatch.setattr(whole, "FEWEST_NUMBERS", 400)
+
+
+@pytest.mark.usefixtures("_many")
+def test_searches_of_data_in_memory_begin_on_a_sample_if_that_is_much_less(in_memory, monkeypatch):
+    assert begins_on_sample(Target(in_memory.model))
+    assert not begins_on_sample(Target(regression(X[:1500], Y[:1500])))
+    on_sample = Target(in_memory.model).on_sample(400, np.random.default_rng(1))
+    assert not begins_on_sample(on_sample)
+    monkeypatch.setattr(whole, "ROWS_EACH", 500)  # for four dimensions
+    assert not begins_on_sample(Target(in_memory.model))
+
+
+@pytest.mark.usefixtures("_many")
+def test_rows_that_depend_on_each_other_have_no_sample():
+    with vb.Model() as model:
+        drift, sigma = vb.Normal("drift"), vb.HalfNormal("sigma")
+        start = vb.Normal.dist()
+        vb.GaussianRandomWalk("y", drift, sigma, init_dist=start, observed=np.zeros(2000))
+    assert not begins_on_sample(Target(model))
+
+
+@pytest.mark.usefixtures("_many")
+def test_what_was_found_on_a_sample_is_moved_to_all_rows(in_memory, monkeypatch):
+    evaluated = []
+    call = Target.__call__
+
+    def counted(self, Z):
+        evaluated.append(0 if self._is_sample else len(Z))
+        return call(self, Z)
+
+    monkeypatch.setattr(Target, "__call__", counted)
+    approx = vb.fit(method="fullrank_advi", model=regression(X, Y), random_seed=2)
+    assert_same(approx, in_memory)
+    assert approx.diagnosis.good
+    assert 0 < sum(evaluated) < 350
+
+
+def test_the_work_of_a_sample_is_that_of_its_rows(in_memory, rng):
+    target = Target(in_memory.model)
+    few, many = (target.on_sample(count, rng).work.numbers for count in (N // 10, N // 2))
+    assert few == pytest.approx(many / 5, rel=0.05)
 
 
 def test_a_normal_far_away_is_moved_to_the_mode():

@@ -25,6 +25,7 @@ from vibayes.search.findings import findings_of
 from vibayes.search.located import MEDIUM_NOISE
 from vibayes.search.noise import mirrored_normals, stratified_normals
 from vibayes.search.normals import FittedNormal, independent
+from vibayes.search.whole import begins_on_sample
 from vibayes.verdict.judge import FEWEST_DRAWS, draws_to_judge
 
 __all__ = [
@@ -135,7 +136,7 @@ def found_ending(approx: Approximation, budget: Budget, record: Recorder) -> End
     else:
         on_the_way: list[FittedNormal] = []
         count, observe = draws_to_judge(approx.model), on_the_way.append if diagonal else record
-        begin = None if target.by_rows else found_on_sample(approx, rng, budget)
+        begin = None if begins_on_sample(target) else found_on_sample(approx, rng, budget)
         if begin is not None:
             count = FEWEST_DRAWS
         exploration = glance(target, rng, budget, count, observe, begin)

@@ -25,7 +25,7 @@ from vibayes.model.by_rows import RowModel, check_goes_by_rows, row_model
 from vibayes.model.cluster import ClusterSums
 from vibayes.model.coordinates import Coordinates
 from vibayes.model.core import Model
-from vibayes.model.data_size import has_many_data, rows_at_once
+from vibayes.model.data_size import data_size, has_many_data, rows_at_once
 from vibayes.model.flat import FlatLayout
 from vibayes.model.initial import check_point
 from vibayes.model.observed import observed_shapes
@@ -37,6 +37,7 @@ from vibayes.streaming.partitions import Rows
 __all__ = ["Target", "check_in_parts", "goes_by_rows", "is_deterministic", "is_sum_over_rows"]
 
 MOST_VECTORS = 1024  # of a pass over data that go by rows
+SMALL_PART = 4  # of so many parts of the data: a sample that is worth its while
 
 
 class Target:
@@ -102,6 +103,7 @@ class Target:
         self._point = model.initial_point(random_seed, dict(start or {}))
         self.start = layout.join(self._point).astype("float64")
         variables = () if coordinates is None else coordinates.variables
+        self._layout, self._is_of_model = layout, replacements is None
         self._sums: Sums | None = None
         self._is_sample, self._weight = False, 1.0
         for rv, slot in zip(model.free_RVs, layout.slots, strict=True):
@@ -111,9 +113,9 @@ class Target:
         self.evaluations = 0
         self._functions: Functions | RowFunctions
         if replacements is None and goes_by_rows(model):
-            self._row_model = check_goes_by_rows(model, "a pass over the data")
-            self._functions = compiled_by_rows(self._row_model, layout, variables)
-            self._sums = row_sums(self._row_model)
+            rows = check_goes_by_rows(model, "a pass over the data")
+            self._functions = compiled_by_rows(rows, layout, variables)
+            self._sums = row_sums(rows)
         else:
             self._functions = compiled(model, layout, replacements, variables)
         self._facts = () if coordinates is None else (coordinates.flat(),)
@@ -172,10 +174,13 @@ class Target:
         """How often all data were gone through, if they go by rows."""
         return 0 if self._sums is None else self._sums.passes
 
-    @property
-    def length(self) -> int:
-        """Number of rows of data that go by rows."""
-        return self._row_model.length
+    def can_be_sampled(self, count: int) -> bool:
+        """Tell whether so many rows are a small part of all, and can stand for these."""
+        if self.by_rows:
+            return True
+        if self._is_sample or not self._is_of_model or devices_of_densities() is not None:
+            return False
+        return data_size(self.model) >= SMALL_PART * count and is_sum_over_rows(self.model)
 
     def on_sample(self, count: int, rng: np.random.Generator) -> Target:
         """Return the target on a sample of rows, each of which counts for several.
@@ -187,11 +192,15 @@ class Target:
         rng
             Chooses them.
         """
-        sample = self._row_model.rows().sample(count, rng)
+        rows = check_goes_by_rows(self.model, "a sample of rows")
+        sample = rows.rows().sample(count, rng)
+        variables = () if self.coordinates is None else self.coordinates.variables
         other = copy(self)
         other.start, other.evaluations = self.start.copy(), 0
+        other.__dict__.pop("work", None)
+        other._functions = compiled_by_rows(rows, self._layout, variables)
         other._sums = LocalSums(Rows(sample, len(sample[0])))
-        other._is_sample, other._weight = True, self.length / len(sample[0])
+        other._is_sample, other._weight = True, rows.length / len(sample[0])
         return other
 
     def check_start(self) -> None:
@@ -208,7 +217,8 @@ class Target:
     @cached_property
     def work(self) -> Work:
         """What an evaluation takes in NumPy, whatever evaluates it: searches depend on it."""
-        return self._functions.work
+        work = self._functions.work
+        return Work(work.operations, int(work.numbers / self._weight))
 
     @property
     def is_standardized(self) -> bool:

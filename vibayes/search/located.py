@@ -22,7 +22,7 @@ from vibayes.search.noise import matched_normals, mirrored_normals, stratified_n
 from vibayes.search.normals import FittedNormal, apart, from_curvature, from_root
 from vibayes.search.paths import best_along, distinct_paths
 from vibayes.search.scan import scanned_points, unexplained
-from vibayes.search.whole import moved_to_mode, sampled
+from vibayes.search.whole import begins_on_sample, moved_to_mode, sampled
 
 __all__ = [
     "MEDIUM_NOISE",
@@ -106,7 +106,7 @@ def locate(
     if begin is not None:
         noise = mirrored_normals(MEDIUM_NOISE, target.ddim, rng)
         return Located.of([fit_large(target, begin, noise, budget, observe=observe)], noise)
-    if target.by_rows:
+    if begins_on_sample(target):
         on_sample = locate(sampled(target, rng), rng, budget)
         return moved_normals(target, on_sample, rng, budget, observe)
     if target.ddim > LARGE:  # the first of its searches begins where the target starts
@@ -293,8 +293,8 @@ def moved_normals(
 ) -> Located:
     """Return the best normals for many rows, begun at those of a sample of them.
 
-    The noise is as little as tells a covariance: of many rows the log density is close to
-    quadratic, for which that is exact.
+    Where a draw is a pass over the data, the noise is as little as tells a covariance: of many rows
+    the log density is close to quadratic, for which that is exact.
     """
     d = target.ddim
     begun = [moved_to_mode(target, q, budget, LARGE) for q in on_sample.normals]
@@ -302,6 +302,6 @@ def moved_normals(
         noise = mirrored_normals(MEDIUM_NOISE, d, rng)
         fits = [fit_large(target, q, noise, budget, observe=observe) for q in begun]
     else:
-        noise = matched_normals(2 * d + 2, d, rng)
+        noise = matched_normals(2 * d + 2 if target.by_rows else max(64, 4 * d), d, rng)
         fits = [fit_full_rank(target, q, noise, budget, observe=observe) for q in begun]
     return Located.of(fits, noise, on_sample.search)

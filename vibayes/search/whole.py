@@ -15,7 +15,7 @@ from vibayes.search.budget import Budget
 from vibayes.search.modes import curvature_at
 from vibayes.search.normals import FittedNormal, from_curvature
 
-__all__ = ["NormalTarget", "moved_to_mode", "sampled"]
+__all__ = ["NormalTarget", "begins_on_sample", "moved_to_mode", "sampled"]
 
 FEWEST_NUMBERS = 20_000  # observed values of a sample
 ROWS_EACH = 50  # of a sample, for each dimension
@@ -26,9 +26,19 @@ MOST_STEPS = 12
 PATIENCE = 3  # steps after which a curvature is computed that is not the sample's
 
 
+def rows_of_sample(target: Target) -> int:
+    """Return how many rows are enough to search on."""
+    return max(FEWEST_NUMBERS, ROWS_EACH * target.ddim)
+
+
+def begins_on_sample(target: Target) -> bool:
+    """Tell whether a search is to begin on a sample of the rows, as these are many."""
+    return target.can_be_sampled(rows_of_sample(target))
+
+
 def sampled(target: Target, rng: np.random.Generator) -> Target:
     """Return a target on a sample of rows that is large enough to search on."""
-    return target.on_sample(max(FEWEST_NUMBERS, ROWS_EACH * target.ddim), rng)
+    return target.on_sample(rows_of_sample(target), rng)
 
 
 def moved_to_mode(

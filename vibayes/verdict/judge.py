@@ -33,7 +33,7 @@ OWN_DRAWS = "its own draws, importance weighted"
 UNKNOWN = 0.15  # standard error of a log width that a few draws in a tail decide
 FEWEST_DRAWS = 100
 MOST_DRAWS, MOST_NUMBERS = 10_000, 2_000_000  # of an approximation, for its moments
-MOST_OBSERVATIONS = 400_000_000  # whose log density is evaluated for a judgement
+MOST_OBSERVATIONS = 50_000_000  # whose log density is evaluated for a judgement
 MOST_BY_ROWS, FEWEST_BY_ROWS = 100_000_000, 120  # of data that are gone through by rows
 
 
