@@ -9,7 +9,7 @@ from vibayes.model.observed import observed_shapes
 
 __all__ = ["data_size", "has_many_data", "observed_lengths", "rows_at_once", "sample_size"]
 
-MOST_NUMBERS = 500_000  # of an intermediate result: 4 MB, which caches hold and memory is reused for
+MOST_NUMBERS = 500_000  # of an intermediate result: 4 MB, which caches hold
 MOST_ROWS, MOST_SHORT_ROWS = 256, 4096
 IN_CACHE = 100_000  # numbers of an intermediate result that fit
 SAMPLED_NUMBERS = 100_000
