@@ -10,6 +10,7 @@ import pytensor
 import pytest
 
 import vibayes as vb
+from vibayes.inference.base import METHODS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -203,6 +204,13 @@ def test_a_minibatch_has_the_attributes_of_pymc3():
     batch = vb.Minibatch(np.zeros((10, 2)), batch_size=5)
     assert batch.shared.get_value().shape == (10, 2)
     assert batch.minibatch.eval().shape == (5, 2)
+
+
+@pytest.mark.parametrize("page", ["choosing", "fitting"])
+def test_the_tables_of_methods_have_them_all(page):
+    rows = [line for line in (DOCS / f"{page}.md").read_text().splitlines() if line[:3] == "| `"]
+    for name in METHODS:
+        assert any(f'"{name}' in row.split("|")[1] for row in rows), name
 
 
 def test_links_lead_somewhere():

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -39,6 +40,7 @@ def test_help_says_what_can_be_chosen():
     "argv",
     [
         ["--data", "iris"],
+        ["--data", "nowhere.csv", "--formula", "y ~ x"],
         ["--n", "5"],
         ["--n", "5000"],
         ["--seed", "-1"],
@@ -75,6 +77,21 @@ def test_a_plot_that_cannot_be_written_is_told_before_any_work(tmp_path, monkeyp
     pipe = tmp_path / "pipe.png"
     os.mkfifo(pipe)
     assert "no regular file" in main.why_not_written(pipe)
+
+
+def test_who_reads_may_have_seen_enough(tmp_path):
+    command = f"{sys.executable} -m vibayes --method laplace --plot {tmp_path / 'plot.png'} | true"
+    shown = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert shown.stderr == ""
+
+
+def test_what_arviz_tells_of_its_future_is_left_out_but_no_other_news():
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        main.leave_out_news_of_arviz()
+        warnings.warn("\nArviZ is undergoing a major refactor", FutureWarning, stacklevel=1)
+        warnings.warn("something of yours will change", FutureWarning, stacklevel=1)
+    assert [str(w.message) for w in said] == ["something of yours will change"]
 
 
 def test_version(capsys):
