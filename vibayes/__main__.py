@@ -110,7 +110,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         parser.error(f"--data: {args.data!r} is not one of {known}; a CSV file needs --formula")
     if args.formula is not None and args.data in MODELS:
         parser.error("--formula needs the name of a CSV file: --data FILE.csv")
-    if args.formula is not None and False:
+    if args.formula is not None and not os.path.exists(args.data):
         parser.error(f"--data: there is no file {args.data}")
     if args.seed < 0:
         parser.error("--seed must not be negative")
