@@ -18,10 +18,11 @@ class Callback:
     """Base of the callbacks.
 
     A fit calls ``callback(approx, losses, i)`` after iteration ``i``, counted from 1, whenever
-    ``i`` is a multiple of ``every``. Between calls nothing but compiled code runs, so a callback
-    that looks seldom costs little. To end the fit, raise ``StopIteration``. A plain function
-    serves as a callback too, called at each iteration unless it has an attribute ``every``. One of
-    your own may call those that are here: they look at multiples of their ``every`` alone.
+    ``i`` is a multiple of ``every``, or ``is_urgent`` is true. Between calls nothing but compiled
+    code runs, so a callback that looks seldom costs little. To end the fit, raise
+    ``StopIteration``. A plain function serves as a callback too, called at each iteration unless
+    it has an attribute ``every``. One of your own may call those that are here: they look at
+    multiples of their ``every`` alone.
 
     Attributes
     ----------
