@@ -40,7 +40,6 @@ def test_help_says_what_can_be_chosen():
     "argv",
     [
         ["--data", "iris"],
-        ["--data", "nowhere.csv", "--formula", "y ~ x"],
         ["--n", "5"],
         ["--n", "5000"],
         ["--seed", "-1"],
