@@ -10,6 +10,7 @@ import pytensor
 import pytest
 
 import vibayes as vb
+from vibayes.inference.base import METHODS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -113,7 +114,7 @@ def python_blocks(page):
     [pytest.param(p, marks=pytest.mark.ci) if p[0] in LONG else p for p in PAGES],
     ids=lambda pages: pages[0],
 )
-def test_code_runs(pages):
+def test_code_runs(pages, capsys):
     if "docs/first_fit.md" in pages:
         pytest.importorskip("pandas")
     if "docs/devices.md" in pages:
@@ -126,6 +127,18 @@ def test_code_runs(pages):
             for block in python_blocks(page):
                 exec(compile(block, page, "exec"), namespace)
     assert namespace["approx"].sample(5).posterior.sizes["draw"] == 5
+    if pages[0] in AS_USERS_EVALUATE and pytensor.config.floatX == "float64":
+        printed = capsys.readouterr().out.splitlines()
+        assert [line for line in shown_of_a_verdict(pages[0]) if line not in printed] == []
+
+
+def shown_of_a_verdict(page):
+    """Return what a page shows of a verdict that is the same on all machines."""
+    lines = re.findall(
+        r"^(?:Good: .*|  approximation .*|  ELBO .*)$", (ROOT / page).read_text(), re.M
+    )
+    assert len(lines) == 3, lines
+    return lines
 
 
 def test_each_page_with_code_is_tested():
@@ -203,6 +216,13 @@ def test_a_minibatch_has_the_attributes_of_pymc3():
     batch = vb.Minibatch(np.zeros((10, 2)), batch_size=5)
     assert batch.shared.get_value().shape == (10, 2)
     assert batch.minibatch.eval().shape == (5, 2)
+
+
+@pytest.mark.parametrize("page", ["choosing", "fitting"])
+def test_the_tables_of_methods_have_them_all(page):
+    rows = [line for line in (DOCS / f"{page}.md").read_text().splitlines() if line[:3] == "| `"]
+    for name in METHODS:
+        assert any(f'"{name}' in row.split("|")[1] for row in rows), name
 
 
 def test_links_lead_somewhere():

@@ -105,7 +105,8 @@ def test_the_command_line_fits_a_file(table, tmp_path, capsys):
     [
         (["--data", "my.csv"], "a CSV file needs --formula"),
         (["--formula", "y ~ x"], "--formula needs the name of a CSV file"),
-        (["--data", "nowhere.csv", "--formula", "y ~ x"], "nowhere.csv is no table in CSV"),
+        (["--data", "nowhere.csv", "--formula", "y ~ x"], "--data: there is no file nowhere.csv"),
+        (["--data", ".", "--formula", "y ~ x"], ". is no table in CSV"),
     ],
 )
 def test_bad_arguments_are_told_before_any_work(argv, text, capsys):

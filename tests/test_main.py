@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -54,7 +55,7 @@ def test_bad_arguments_are_told_before_any_work(argv, capsys):
     with pytest.raises(SystemExit) as stop:
         main.main(argv)
     assert stop.value.code == 2
-    assert argv[0] in capsys.readouterr().err
+    assert argv[0] in capsys.readouterr().err.rpartition("error:")[2]
 
 
 def test_a_plot_that_cannot_be_written_is_told_before_any_work(tmp_path, monkeypatch, capsys):
@@ -75,6 +76,21 @@ def test_a_plot_that_cannot_be_written_is_told_before_any_work(tmp_path, monkeyp
     pipe = tmp_path / "pipe.png"
     os.mkfifo(pipe)
     assert "no regular file" in main.why_not_written(pipe)
+
+
+def test_who_reads_may_have_seen_enough(tmp_path):
+    command = f"{sys.executable} -m vibayes --method laplace --plot {tmp_path / 'plot.png'} | true"
+    shown = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert shown.stderr == ""
+
+
+def test_what_arviz_tells_of_its_future_is_left_out_but_no_other_news():
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        main.leave_out_news_of_arviz()
+        warnings.warn("\nArviZ is undergoing a major refactor", FutureWarning, stacklevel=1)
+        warnings.warn("something of yours will change", FutureWarning, stacklevel=1)
+    assert [str(w.message) for w in said] == ["something of yours will change"]
 
 
 def test_version(capsys):

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -109,6 +110,8 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         parser.error(f"--data: {args.data!r} is not one of {known}; a CSV file needs --formula")
     if args.formula is not None and args.data in MODELS:
         parser.error("--formula needs the name of a CSV file: --data FILE.csv")
+    if args.formula is not None and not os.path.exists(args.data):
+        parser.error(f"--data: there is no file {args.data}")
     if args.seed < 0:
         parser.error("--seed must not be negative")
     if not (folder := args.plot.resolve().parent).is_dir():
@@ -270,5 +273,22 @@ def draw_scalar(ax: Any, row: Row, unit: str, draws: np.ndarray, prior: np.ndarr
     ax.set(xlim=(low, high), yticks=[], ylim=(0, 1.08 * heights.max()))
 
 
+def leave_out_news_of_arviz() -> None:
+    """Show nothing of what ArviZ 0.23 tells once a day of its future: who runs this has no code."""
+    warnings.filterwarnings("ignore", r"\s*ArviZ is undergoing", FutureWarning)
+
+
+def run() -> int:
+    """Run the command line in a process of its own; return the exit status."""
+    leave_out_news_of_arviz()
+    try:
+        status = main()
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever read has seen enough, as of ``| head``
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the end
+        return 1
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

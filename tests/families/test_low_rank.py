@@ -14,7 +14,7 @@ import vibayes as vb
 from vibayes.approximations.low_rank import LowRank
 from vibayes.backend.modes import EVALUATE_MODE, evaluate, resolve_mode
 from vibayes.exceptions import ShapeError
-from vibayes.families.low_rank import LowRankGroup
+from vibayes.families.low_rank import LEAST_SHARE, LowRankGroup, nearest_low_rank
 from vibayes.objectives.kl import KL
 
 RATE = pytensor.shared(np.array(0.0), name="rate", shape=())
@@ -215,6 +215,21 @@ def test_recovers_low_rank_plus_diagonal(low_rank_target, seed):
     assert divergence(inference.approx, mean, COV) < 0.02
     constant = 0.5 * (D * np.log(2 * np.pi) + np.linalg.slogdet(COV)[1])
     assert -inference.hist[-500:].mean() == pytest.approx(constant, abs=0.05)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_nearest_one_is_a_stationary_point_that_can_be_inverted(seed):
+    rng = np.random.default_rng(seed)
+    A = rng.normal(size=(6, 7))
+    precision = linalg.inv(A @ A.T)
+    D, B = nearest_low_rank(np.linalg.cholesky(A @ A.T), 2)
+    least = LEAST_SHARE / np.sqrt(precision.diagonal())
+    assert np.all(0.99 * least <= D)
+    difference = precision - linalg.inv(np.diag(D**2) + B @ B.T)
+    slopes = difference.diagonal() * D**2  # by the logarithm of D
+    assert np.abs(slopes[1.01 * least < D]).max() < 1e-3
+    assert slopes.min() > -1e-3  # at the bound it would be smaller, if it might
+    assert np.abs(difference @ B).max() < 0.01 * np.abs(precision @ B).max()
 
 
 def test_path_derivative_vanishes_at_the_posterior(low_rank_target):

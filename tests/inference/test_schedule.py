@@ -1,5 +1,6 @@
 """Fits by steps: all of them without a compiler."""
 
+import time
 import warnings
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytensor.tensor as pt
 import pytest
 
 import vibayes as vb
+from vibayes import progress
 from vibayes.backend.modes import evaluate
 from vibayes.backend.shared import flat_values
 from vibayes.inference.loop import Ended
@@ -317,6 +319,24 @@ def test_callbacks_between_blocks():
     assert len(approx.hist) == 7
     assert approx.ending.reason == "it was interrupted"
     assert approx.ending.converged is False
+
+
+def test_the_time_is_up_in_the_middle_of_a_block():
+    phases = []
+
+    def slow(approx, losses, i):
+        phases.append(progress.current().phase)
+        time.sleep(0.02)
+
+    with vb.Model():
+        vb.Normal("x", 3, 2)
+        with progress.shown(show=False):
+            approx = vb.fit(
+                method="nfvi=scale-loc", callbacks=[slow], max_seconds=1, diagnose=False, **QUICK
+            )
+    assert 0 < len(approx.hist) < BLOCK
+    assert approx.ending.reason == "the budget of 1 seconds was used up"
+    assert phases[0] == f"steps at rate {RATES[0]}"
 
 
 # -- data that are not in memory ------------------------------------------------------------------

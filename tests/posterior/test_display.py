@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import vibayes as vb
-from vibayes.posterior.display import FEW, FIRST
+from vibayes.posterior.display import ABOUT_CIRCULAR, FEW, FIRST
 from vibayes.posterior.summary import rounded
 
 
@@ -56,6 +56,30 @@ def test_html_has_the_same_table_and_one_curve_at_most(fitted):
             assert f">{cell}</td>" in html
     assert fitted.diagnosis.verdict in html
     assert html.count("<svg") == (len(fitted.hist) > 2)
+
+
+def test_rows_of_angles_are_those_of_directions_and_say_so():
+    with vb.Model(coords={"bird": ["tern", "gull"]}) as model:
+        vb.VonMises("heading", [np.pi, 0.5], 40, dims="bird")
+        vb.Normal("x", np.pi, 1)
+        approx = vb.fit(method="laplace", model=model, random_seed=1, progressbar=False)
+    rows = {line.split("  ")[0]: line.split()[-4:] for line in str(approx).splitlines()[2:6]}
+    assert list(rows)[1:] == ["heading[tern] (circular)", "heading[gull] (circular)", "x"]
+    draws = approx.sample(20_000, random_seed=2).posterior["heading"].values[0, :, 0]
+    assert draws.std() > 2  # as of numbers
+    about = np.mod(draws, 2 * np.pi)  # the other cut is far away
+    expected = np.array([about.mean(), about.std(), *np.quantile(about, [0.03, 0.97])])
+    shown = np.array([float(cell) for cell in rows["heading[tern] (circular)"]])
+    turns = np.round((shown[0] - expected[0]) / (2 * np.pi)) * 2 * np.pi
+    np.testing.assert_allclose(shown - [turns, 0, turns, turns], expected, atol=0.03)
+    html = approx._repr_html_()
+    assert html.count("(circular)</td>") == 2
+    assert ABOUT_CIRCULAR in str(approx)
+    assert ABOUT_CIRCULAR in html
+
+
+def test_without_angles_nothing_is_said_of_them(fitted):
+    assert "circular" not in str(fitted) + fitted._repr_html_()
 
 
 def test_of_many_variables_the_first_are_shown_and_the_others_counted():

@@ -11,17 +11,18 @@ import numpy as np
 from vibayes import interrupts
 from vibayes.arguments import check_whole, shown
 
-__all__ = ["Callback", "calling", "period"]
+__all__ = ["Callback", "calling", "period", "wants_to_look"]
 
 
 class Callback:
     """Base of the callbacks.
 
     A fit calls ``callback(approx, losses, i)`` after iteration ``i``, counted from 1, whenever
-    ``i`` is a multiple of ``every``. Between calls nothing but compiled code runs, so a callback
-    that looks seldom costs little. To end the fit, raise ``StopIteration``. A plain function
-    serves as a callback too, called at each iteration unless it has an attribute ``every``. One of
-    your own may call those that are here: they look at multiples of their ``every`` alone.
+    ``i`` is a multiple of ``every``, or ``is_urgent`` is true. Between calls nothing but compiled
+    code runs, so a callback that looks seldom costs little. To end the fit, raise
+    ``StopIteration``. A plain function serves as a callback too, called at each iteration unless
+    it has an attribute ``every``. One of your own may call those that are here: they look at
+    multiples of their ``every`` alone.
 
     Attributes
     ----------
@@ -30,6 +31,11 @@ class Callback:
     """
 
     every: int = 1
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether to be called after the steps that are under way, whatever their number is."""
+        return False
 
     def start(self, approx: Any) -> None:
         """Be told that a fit is about to begin, or to go on."""
@@ -69,6 +75,11 @@ def period(callback: Callable[..., None]) -> int:
     if not callable(callback):
         raise TypeError(f"a callback must be callable, got {shown(callback)}")
     return check_whole(getattr(callback, "every", 1), f"every of {callback!r}", least=1)
+
+
+def wants_to_look(callback: Callable[..., None], every: int, i: int) -> bool:
+    """Tell whether a callback is to be called after iteration i."""
+    return i % every == 0 or getattr(callback, "is_urgent", False)
 
 
 def calling(callback: Callable[..., None]) -> AbstractContextManager[None]:

@@ -24,6 +24,7 @@ __all__ = ["LowRankGroup"]
 
 DEFAULT_RANK = 5
 START_SHARE = 0.1  # of each standard deviation, that B makes up at the start
+LEAST_SHARE = 1e-3  # of the standard deviation given the others, that is not of B
 
 
 class LowRankGroup(Group):
@@ -158,6 +159,10 @@ def nearest_low_rank(root: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarra
 
     .. math:: 2 KL = tr(P S) - \log |S| + const, \qquad S = \mathrm{diag}(D^2) + B B^T.
 
+    It often is smallest where some of D are nothing, where S cannot be inverted in floating point,
+    and all but as small close by: D stays above a share of the standard deviations given the other
+    variables.
+
     Parameters
     ----------
     root
@@ -185,5 +190,7 @@ def nearest_low_rank(root: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarra
         return value, np.concatenate([by_D, 2 * (difference @ B).ravel()])
 
     begin = np.concatenate([np.log(own), B.ravel()])
-    x = optimize.minimize(divergence, begin, jac=True, method="L-BFGS-B").x
+    least = np.log(LEAST_SHARE) - 0.5 * np.log(P.diagonal())
+    bounds = optimize.Bounds(np.concatenate([least, np.full(B.size, -np.inf)]))
+    x = optimize.minimize(divergence, begin, jac=True, method="L-BFGS-B", bounds=bounds).x
     return sd * np.exp(x[:d]), sd[:, None] * x[d:].reshape(d, rank)

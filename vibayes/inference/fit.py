@@ -50,10 +50,10 @@ def fit(
         :meth:`vibayes.Inference.fit`.
     method
         ``"advi"``, ``"fullrank_advi"``, ``"lowrank_advi"``, ``"nfvi"`` or ``"nfvi=FORMULA"``
-        (such as ``"nfvi=planar*8"``): a family, fitted by KL. ``"svgd"``, ``"asvgd"``:
-        particles. ``"auto"``: the first family that holds the posterior. ``"laplace"``,
-        ``"pathfinder"``, ``"mixture"``: searches. The name of any family, such as
-        ``"low_rank"``, one of your own included. Any class of methods, such as
+        (such as ``"nfvi=planar*8"``): a family, fitted by KL; ``"klqp"``: any. ``"svgd"``,
+        ``"asvgd"``, ``"implicit_gradient"``: particles. ``"auto"``: the first family that holds
+        the posterior. ``"laplace"``, ``"pathfinder"``, ``"mixture"``: searches. The name of any
+        family, such as ``"low_rank"``, one of your own included. Any class of methods, such as
         :class:`vibayes.ADVI`, or an object of one, which is fitted as it is.
     model
         The model; by default the one of the ``with`` block. A PyMC or Bambi model is converted at

@@ -13,7 +13,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 
 from vibayes import interrupts, progress
 from vibayes.approximations.base import Approximation
-from vibayes.callbacks.base import calling, period
+from vibayes.callbacks.base import calling, period, wants_to_look
 from vibayes.exceptions import ProcessError
 from vibayes.inference.breakdown import (
     Breakdown,
@@ -191,7 +191,7 @@ class FitLoop:
             return False
         self._advance(stop)
         for callback, every in looks:
-            if self.iteration % every == 0:
+            if wants_to_look(callback, every, self.iteration):
                 self._look(callback)
         self._seen = self.iteration
         return True

@@ -9,7 +9,7 @@ import numpy as np
 from vibayes import interrupts, progress
 from vibayes.approximations.base import Approximation
 from vibayes.backend.modes import evaluate
-from vibayes.callbacks.base import calling, period
+from vibayes.callbacks.base import calling, period, wants_to_look
 from vibayes.inference.callback_memory import start_callbacks
 from vibayes.model.data_size import sample_size
 from vibayes.model.target import Target, is_deterministic
@@ -92,7 +92,7 @@ class Recorder:
             self.approx.hist = np.concatenate([self._earlier, losses])
             self.has_found = True
         for callback, every in self._callbacks:
-            if len(losses) % every == 0:
+            if wants_to_look(callback, every, len(losses)):
                 with calling(callback):
                     callback(self.approx, losses, len(losses))
 

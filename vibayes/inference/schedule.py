@@ -99,6 +99,14 @@ class Schedule(Callback):
         self._snapshots: list[np.ndarray] = []
         self._phase(0, 0)
 
+    @property
+    def is_urgent(self) -> bool:
+        """Whether the time is up: a block may take as long as all that was to be taken."""
+        return self.budget.time_is_up
+
+    def start(self, approx: Approximation) -> None:
+        self._say()  # the steps were compiled meanwhile
+
     def state(self) -> dict[str, Any]:
         return {
             "place": self._place,
@@ -122,16 +130,25 @@ class Schedule(Callback):
 
     def _phase(self, place: int, begun: int) -> None:
         self._place, self._begun = place, begun
-        progress.say(f"steps at rate {RATES[place]:g}")
+        self._say()
         assign(self.optimizer.rate, RATES[place])
+
+    def _say(self) -> None:
+        progress.say(f"steps at rate {RATES[self._place]:g}")
 
     @property
     def _is_last(self) -> bool:
         return self._place == len(RATES) - 1
 
     def __call__(self, approx: Approximation, losses: np.ndarray, i: int) -> None:
-        """Look at a block of steps."""
+        """Look at a block of steps, or at what there is of it when the time is up."""
         self.budget.taken = self._taken + i
+        if i % BLOCK == 0:
+            self._look_at_block(approx, losses, i)
+        if self.budget.exhausted:
+            self._end(approx, False, self.budget.exhausted)
+
+    def _look_at_block(self, approx: Approximation, losses: np.ndarray, i: int) -> None:
         level = is_level(losses[self._begun :])
         if self._is_last and len(self._scales):
             self._snapshots.append(self._averaged(approx))
@@ -142,8 +159,6 @@ class Schedule(Callback):
             self._end(approx, True, "the loss is level at the lowest rate")
         elif level:
             self._phase(self._place + 1, i)
-        if self.budget.exhausted:
-            self._end(approx, False, self.budget.exhausted)
 
     def _end(self, approx: Approximation, converged: bool, reason: str) -> None:
         self.ending = Ending(converged, reason)

@@ -16,6 +16,7 @@ cut in two without need.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.special import expit
@@ -23,7 +24,7 @@ from scipy.special import expit
 from vibayes.model.flat import FlatLayout
 from vibayes.model.variables import ModelVariables
 
-__all__ = ["Turns", "turns_of"]
+__all__ = ["Turns", "is_angle", "turns_of"]
 
 TURN = 2 * np.pi
 SOFTNESS = 0.25  # of the ends of a turn: gradients see them
@@ -74,12 +75,17 @@ class Turns:
         return logs.sum(axis=1), slopes
 
 
+def is_angle(model: ModelVariables, rv: Any) -> bool:
+    """Tell whether values of a free variable that are whole turns apart are one and the same."""
+    return getattr(model.rvs_to_transforms.get(rv), "is_periodic", False)
+
+
 def turns_of(model: ModelVariables, layout: FlatLayout, start: np.ndarray) -> Turns | None:
     """Return the turns about a start (d,) of the angles of a model, None if it has none."""
     places = [
         np.arange(slot.start, slot.stop)
         for rv, slot in zip(model.free_RVs, layout.slots, strict=True)
-        if getattr(model.rvs_to_transforms.get(rv), "is_periodic", False)
+        if is_angle(model, rv)
     ]
     if not places:
         return None

@@ -32,7 +32,7 @@ def plot_posterior(
         Color of the densities.
     **kwargs
         Further arguments of what draws: ``az.plot_posterior`` of ArviZ 0.x, ``az.plot_dist`` of
-        1.x.
+        1.x, such as ``stats={"dist": {"circular": True}}`` for angles.
 
     Returns
     -------

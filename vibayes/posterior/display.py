@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import escape
 from math import prod
 
 import numpy as np
@@ -11,9 +12,10 @@ from vibayes.families.base import Group
 from vibayes.families.joint import Joint
 from vibayes.html import html_table, loss_svg
 from vibayes.model.core import Model
+from vibayes.model.turns import is_angle
 from vibayes.posterior.arviz import axis_names
 from vibayes.posterior.draws import draw_some
-from vibayes.posterior.summary import Row, rounded, row_of
+from vibayes.posterior.summary import Row, circular_row_of, rounded, row_of
 from vibayes.records.outcome import Outcome
 
 __all__ = ["approximation_html", "approximation_text"]
@@ -24,6 +26,7 @@ DRAWS = 2000
 MOST_NUMBERS = 4_000_000  # 32 MB of draws
 FEWEST_DRAWS = 200
 HEAD = ("", "mean", "sd", "3%", "97%")
+ABOUT_CIRCULAR = "circular: mean direction, circular sd; 3% and 97% are about it and can pass ±π"
 
 
 def approximation_html(approx: Joint, outcome: Outcome) -> str:
@@ -34,10 +37,10 @@ def approximation_html(approx: Joint, outcome: Outcome) -> str:
     title = f"{type(approx).__name__}, {approx.ddim:,} dimensions"
     parts = [html_table(families, ("family", "variables", "dimensions"), caption=title)]
     if is_fitted(outcome):
-        rows, more = summary(approx)
+        rows, notes = summary(approx)
         sides = ("left", *["right"] * (len(HEAD) - 1))
-        lines = [cells(row) for row in rows] + ([(more, "", "", "", "")] if more else [])
-        parts.append(html_table(lines, HEAD, sides=sides) if lines else "")
+        parts.append(html_table(map(cells, rows), HEAD, sides=sides) if rows else "")
+        parts += [f"<div>{escape(note)}</div>" for note in notes]
     parts.append(html_table(facts(outcome)))
     return f"<div>{''.join(parts)}{loss_svg(outcome.hist)}</div>"
 
@@ -46,8 +49,8 @@ def approximation_text(approx: Joint, outcome: Outcome) -> str:
     """Return the families, a table of the posterior, and how the fit went."""
     blocks = [[repr(approx)]]
     if is_fitted(outcome):
-        rows, more = summary(approx)
-        blocks.append(aligned([HEAD, *map(cells, rows)] if rows else []) + [more] * bool(more))
+        rows, notes = summary(approx)
+        blocks.append(aligned([HEAD, *map(cells, rows)] if rows else []) + notes)
     width = max(len(name) for name, _ in facts(outcome))
     blocks.append([f"{name:{width}}  {value}" for name, value in facts(outcome)])
     return "\n\n".join("\n".join(lines) for lines in blocks if lines)
@@ -78,33 +81,43 @@ def facts(outcome: Outcome) -> list[tuple[str, str]]:
 # -- the table ------------------------------------------------------------------------------------
 
 
-def summary(approx: Joint) -> tuple[list[Row], str]:
-    """Return a row for each scalar of few, for the first of many, and in words what is left out.
+def summary(approx: Joint) -> tuple[list[Row], list[str]]:
+    """Return a row for each scalar of few, for the first of many, and notes in words.
 
-    Variables come before Deterministics. The seed is always the same, so that the same state
-    looks the same.
+    The notes tell what is left out, and which numbers are those of angles. Variables come before
+    Deterministics. The seed is always the same, so that the same state looks the same.
     """
     model = approx.model
     shapes = {v.name: v.type.shape for v in [*model.free_RVs, *model.deterministics]}
     draws = min(DRAWS, MOST_NUMBERS // max(approx.ddim, 1))
     if draws < FEWEST_DRAWS or any(group.local for group in approx.groups):
-        return [], "no table of the posterior: too large, or not all there at a time"
+        return [], ["no table of the posterior: too large, or not all there at a time"]
     first = scalars_of(shapes)
     try:
         values = draw_some(approx, list(dict.fromkeys(name for name, _ in first)), draws, 0)
     except Exception as error:  # a display raises nothing; sample() does
-        return [], f"no table of the posterior: {type(error).__name__}: {error}"
+        return [], [f"no table of the posterior: {type(error).__name__}: {error}"]
     count = sum(prod(x.shape[1:]) for x in values.values())
     count += sum(size(shape) for name, shape in shapes.items() if name not in values)
     rows = [
-        row_of(label(model, name, i, values[name].shape[1:]), values[name].reshape(draws, -1)[:, i])
+        scalar_row(model, name, i, values[name])
         for name, i in first
         if i < prod(values[name].shape[1:])
     ]
     if count > FEW:
         rows = rows[:FIRST]
     left = count - len(rows)
-    return rows, f"… and {left:,} more" if left else ""
+    notes = [f"… and {left:,} more"] if left else []
+    if any(row.is_circular for row in rows):
+        notes.append(ABOUT_CIRCULAR)
+    return rows, notes
+
+
+def scalar_row(model: Model, name: str, place: int, draws: np.ndarray) -> Row:
+    """Return the summary of a scalar of a variable, of which there are draws (n, …)."""
+    x = draws.reshape(len(draws), -1)[:, place]
+    named = label(model, name, place, draws.shape[1:])
+    return circular_row_of(named, x) if is_angle(model, model[name]) else row_of(named, x)
 
 
 def scalars_of(shapes: dict[str, tuple[int | None, ...]]) -> list[tuple[str, int]]:
@@ -136,7 +149,8 @@ def label(model: Model, name: str, place: int, shape: tuple[int, ...]) -> str:
 def cells(row: Row) -> tuple[str, ...]:
     """Return a row of the table as texts, with the digits that its width lets tell."""
     numbers = (row.mean, row.sd, row.lower, row.upper)
-    return (row.name, *(rounded(x, row.sd) for x in numbers))
+    name = f"{row.name} (circular)" if row.is_circular else row.name
+    return (name, *(rounded(x, row.sd) for x in numbers))
 
 
 def aligned(lines: list[tuple[str, ...]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""A table of posterior means, standard deviations and intervals."""
+"""A table of posterior means, standard deviations and intervals, on the line and on the circle."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["Row", "format_table", "rounded", "row_of", "summary_rows"]
+__all__ = ["Row", "circular_row_of", "format_table", "rounded", "row_of", "summary_rows"]
 
 DIGITS = 3
 
@@ -24,6 +24,7 @@ class Row:
     sd: float
     lower: float
     upper: float
+    is_circular: bool = False
 
 
 def summary_rows(posterior: xarray.Dataset, probability: float = 0.94) -> list[Row]:
@@ -54,6 +55,28 @@ def row_of(name: str, draws: np.ndarray, probability: float = 0.94) -> Row:
     tail = (1 - probability) / 2
     low, high = np.quantile(draws, [tail, 1 - tail])
     return Row(name, draws.mean(), draws.std(ddof=1), low, high)
+
+
+def circular_row_of(name: str, draws: np.ndarray, probability: float = 0.94) -> Row:
+    r"""Return the summary of the draws of an angle, in radians.
+
+    With :math:`R e^{i \bar\theta}` the mean of :math:`e^{i \theta}`, the mean is the direction
+    :math:`\bar\theta`, in :math:`[-\pi, \pi]`, and the standard deviation
+    :math:`\sqrt{-2 \log R}`. The interval has equal tails on the turn about the mean; it is not
+    cut at :math:`\pm \pi`, so that the mean is between its ends, and may go beyond them.
+
+    References
+    ----------
+    Mardia and Jupp (2000), Directional statistics, eqs. 2.2.2 and 2.3.11.
+    """
+    direction = np.exp(1j * draws).mean()
+    mean = np.angle(direction)
+    # of offsets from the mean, which tell narrow widths, too: R is one less a very small number
+    offsets = np.angle(np.exp(1j * (draws - mean)))
+    sd = np.sqrt(-2 * np.log1p(-2 * np.mean(np.sin(offsets / 2) ** 2)))
+    tail = (1 - probability) / 2
+    low, high = mean + np.quantile(offsets, [tail, 1 - tail])
+    return Row(name, mean, sd, low, high, is_circular=True)
 
 
 def rounded(number: float, sd: float) -> str:

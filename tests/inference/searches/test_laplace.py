@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
-from helpers.posteriors import line, two_modes
+from helpers.posteriors import ample, line, two_modes
 from helpers.searches import fit
 from scipy import optimize
 
 import vibayes as vb
+from vibayes.inference.searches.run import SearchRun
 from vibayes.model.target import Target
+from vibayes.search.budget import Budget
+from vibayes.search.paths import searched
 
 
 def test_mode_and_curvature():
@@ -31,6 +34,17 @@ def test_mode_and_curvature():
     )
     np.testing.assert_allclose(hessian @ cov, np.eye(3), atol=0.02)
     assert approx.ending.reason == "the search came to a mode"
+
+
+def test_a_loss_curve_takes_no_time_that_is_not_there():
+    run = SearchRun(line(), {}, np.random.SeedSequence(1), ample())
+    target = run.target()
+    paths = searched(target, run.rng, run.budget)[:1]
+    run.show(target, paths)
+    assert len(run.losses) > 1
+    late = SearchRun(line(), {}, np.random.SeedSequence(1), Budget(1e-9, 100))
+    late.show(target, paths)
+    assert late.losses == run.losses[:1]
 
 
 def test_the_better_of_two_modes():

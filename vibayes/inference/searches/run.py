@@ -80,9 +80,11 @@ class SearchRun:
         """Take note of where a search begins, and of the normals along the first of some paths."""
         noise = mirrored_normals(MEDIUM_NOISE, target.ddim, np.random.default_rng(0))
         begin = FittedNormal(target.start, np.full(target.ddim, 0.1))
-        on_the_way = [from_root(z, root) for path in paths[:1] for z, root in path.trail]
-        for q in (begin, *on_the_way):
-            show(target, [q], noise, self.observe)
+        show(target, [begin], noise, self.observe)
+        for z, root in (place for path in paths[:1] for place in path.trail):
+            if self.budget.time_is_up:  # in many dimensions each takes seconds
+                return
+            show(target, [from_root(z, root)], noise, self.observe)
 
     # -- approximations ---------------------------------------------------------------------------
 
