@@ -30,6 +30,8 @@ REDUCTIONS: dict[type, str] = {
     ps.Maximum: "{1} if {1} > {0} or {1} != {1} else {0}",
     ps.Minimum: "{1} if {1} < {0} or {1} != {1} else {0}",
 }
+IN_ANY_ORDER = "simd_add({0}, {1})"  # sums of floats, in loops
+LONG = 16  # elements from which on a loop is worth the code of a vectorized one
 
 
 @write.register(Elemwise)
@@ -58,7 +60,8 @@ def elementwise(op: Elemwise, w: Writer, node: Apply) -> None:
             stored[i] = w.values[v] = memory_for(w, operands, v, lengths)
     axes = list(range(ndim)) if stored else axes_in_memory(inputs, ndim)
     with Loops(w, lengths, axes, sums) as index:
-        results = numbers_of(w, op.scalar_op, node, inputs, index)
+        in_loop = is_long(lengths, axes)
+        results = numbers_of(w, op.scalar_op, node, inputs, index, in_loop)
         for i, value in stored.items():
             w.line(f"{value.at(index)} = {results[i]}")
         for reduction in sums:
@@ -91,7 +94,12 @@ def is_known_reduction(node: Any) -> bool:
 
 
 def numbers_of(
-    w: Writer, op: Any, node: Apply, inputs: Sequence[Value], index: Sequence[str]
+    w: Writer,
+    op: Any,
+    node: Apply,
+    inputs: Sequence[Value],
+    index: Sequence[str],
+    in_loop: bool = False,
 ) -> list[str]:
     """Write an operation on the elements at an index, and return the names of the results."""
     names = [
@@ -103,6 +111,7 @@ def numbers_of(
         [v.type.dtype for v in node.inputs],
         lambda: w.name("t"),
         lambda inner, inner_node: w.function(inner, inner_node),
+        in_loop,
     )
     for line in lines:
         w.line(line)
@@ -139,6 +148,12 @@ def axes_in_memory(inputs: Sequence[Value], ndim: int) -> list[int]:
     return list(orders.pop()) if len(orders) == 1 else list(range(ndim))
 
 
+def is_long(lengths: Sequence[str], axes: Sequence[int]) -> bool:
+    """Tell whether the inner one of loops is not known to be short."""
+    inner = [lengths[axis] for axis in axes if lengths[axis] != "1"][-1:]
+    return any(not n.isdigit() or int(n) >= LONG for n in inner)
+
+
 class Reduction:
     """A reduction of what is computed in a loop.
 
@@ -163,6 +178,7 @@ class Reduction:
         self.reduced = {axis for axis in axes if lengths[axis] != "1"}
         self.lengths = tuple(lengths[axis] for axis in self.kept)
         self.dtype = v.type.dtype
+        self.all_lengths = lengths
         self.sum_dtype = getattr(op, "acc_dtype", None) or self.dtype
         self.rule = REDUCTIONS[type(op.scalar_op)]
         self.start = literal(identity(op.scalar_op, self.sum_dtype), self.sum_dtype)
@@ -174,6 +190,9 @@ class Reduction:
 
         None if it is not: then all sums are kept in memory.
         """
+        is_sum = isinstance(self.node.op.scalar_op, ps.Add) and "float" in self.sum_dtype
+        if is_sum and axes and axes[-1] in self.reduced and is_long(self.all_lengths, axes):
+            self.rule = IN_ANY_ORDER
         kept = [axis for axis in axes if axis not in self.reduced]
         inside = len(kept) if list(axes[: len(kept)]) == kept else None
         (v,) = self.node.outputs

@@ -76,6 +76,18 @@ FUNCTIONS: dict[type, str] = {
     ps.Trunc: "np.trunc",
     ps.Sign: "np.sign",
 }
+# functions of ``elementary``, in loops
+IN_LOOPS: dict[type, str] = {
+    Erf: "simd_erf",
+    ps.Exp: "simd_exp",
+    ps.Expm1: "simd_expm1",
+    ps.Log: "simd_log",
+    Log1mexp: "simd_log1mexp",
+    ps.Log1p: "simd_log1p",
+    Sigmoid: "simd_sigmoid",
+    Softplus: "simd_softplus",
+    ps.Tanh: "simd_tanh",
+}
 WHOLE = ("bool", "int64", "float64")  # what Python's numbers are, when compiled
 
 
@@ -104,6 +116,7 @@ def scalar_lines(
     dtypes: Sequence[str],
     new_name: Callable[[], str],
     unknown: Callable[[Any, Any], str],
+    in_loop: bool = False,
 ) -> tuple[list[str], list[str]]:
     """Return the lines that do an operation on numbers, and the names of its results.
 
@@ -117,12 +130,14 @@ def scalar_lines(
         Returns a name that is not yet used.
     unknown
         Returns the name of a function that does an operation, given that and its node.
+    in_loop
+        Whether they are the body of a loop that a compiler should vectorize.
     """
     inner = [ps.get_scalar_type(dtype)() for dtype in dtypes]
     if not isinstance(op, Composite):
         node = op.make_node(*inner)
         results = [new_name() for _ in node.outputs]
-        return [node_line(node, names, results, unknown)], results
+        return [node_line(node, names, results, unknown, in_loop)], results
     known = dict(zip(op.fgraph.inputs, names, strict=True))
     lines: list[str] = []
 
@@ -133,28 +148,32 @@ def scalar_lines(
         given = [name(v) for v in node.inputs]
         if isinstance(node.op, Composite):
             more, results = scalar_lines(
-                node.op, given, [v.type.dtype for v in node.inputs], new_name, unknown
+                node.op, given, [v.type.dtype for v in node.inputs], new_name, unknown, in_loop
             )
             lines += more
         else:
             results = [new_name() for _ in node.outputs]
-            lines.append(node_line(node, given, results, unknown))
+            lines.append(node_line(node, given, results, unknown, in_loop))
         known.update(zip(node.outputs, results, strict=True))
     return lines, [name(v) for v in op.fgraph.outputs]
 
 
 def node_line(
-    node: Any, names: Sequence[str], results: Sequence[str], unknown: Callable[[Any, Any], str]
+    node: Any,
+    names: Sequence[str],
+    results: Sequence[str],
+    unknown: Callable[[Any, Any], str],
+    in_loop: bool,
 ) -> str:
     """Return the line that does one operation."""
     if len(results) == 1:
-        expression = scalar_expression(node, names)
+        expression = scalar_expression(node, names, in_loop)
         if expression is not None:
             return f"{results[0]} = {expression}"
     return f"{', '.join(results)} = {unknown(node.op, node)}({', '.join(names)})"
 
 
-def scalar_expression(node: Any, names: Sequence[str]) -> str | None:
+def scalar_expression(node: Any, names: Sequence[str], in_loop: bool) -> str | None:
     """Return one operation as an expression, None if there is none."""
     kind, dtypes = type(node.op), [v.type.dtype for v in node.inputs]
     dtype = node.outputs[0].type.dtype
@@ -171,7 +190,9 @@ def scalar_expression(node: Any, names: Sequence[str]) -> str | None:
         names = [
             name if i < first else as_dtype(name, dtypes[i], dtype) for i, name in enumerate(names)
         ]
-    if kind in FUNCTIONS:
+    if in_loop and kind in IN_LOOPS and dtype in ("float32", "float64"):
+        expression = f"{IN_LOOPS[kind]}({names[0]})"
+    elif kind in FUNCTIONS:
         expression = f"{FUNCTIONS[kind]}({', '.join(names)})"
     elif kind in BETWEEN:
         expression = f" {BETWEEN[kind]} ".join(names)
