@@ -1,16 +1,18 @@
 """Elementary functions without branches, which a compiler vectorizes in loops.
 
 They are formulas of :class:`~vibayes.backend.numba_linker.llvm_numbers.Number`: both sides of each
-case are computed, and one is chosen. Errors are at most 2 units in the last place (ulp) where the
-result is normal, and as a rule below 1; infinities, NaN, subnormal numbers and the signs of zeros
-are those of IEEE 754. No fused product and sum is asked for, so that results are the same on all
-machines.
+case are computed, and one is chosen. Errors are at most 2 units in the last place where the result
+is normal, and below 1 for exp, log and log1p; infinities, NaN, subnormal numbers and the signs of
+zeros are those of IEEE 754. In polynomials product and sum are fused where the processor does that;
+the errors keep within their bounds where it does not.
 
 Polynomials are minimax fits, of ``mpmath.chebyfit`` where nothing else is said, rounded to float64:
 ``chebyfit(f, interval, n)`` with the ``f``, the interval and the number of coefficients that their
-comments name. Steps are the classical ones of Muller, *Elementary Functions* (2016): additive range
-reduction in two parts after Cody and Waite (chapter 11), multiplication by powers of two through the
-bits of the exponent.
+comments name. The steps are classical ones (Muller 2016, *Elementary Functions*): additive range
+reduction in two parts after Cody and Waite (chapter 11), multiplication by powers of two through
+the bits of the exponent, log by the series of atanh.
+
+A change to a formula needs another ``linker.VERSION``: compiled code on the disk has the old one.
 """
 
 from __future__ import annotations
@@ -289,8 +291,9 @@ def simd_sigmoid(x: Number) -> Number:
 def simd_log1mexp(x: Number) -> Number:
     """Return log(1 - exp(x)) of an x below 0, NaN above.
 
-    Below -log(2) it is log1p(-exp(x)), else log(-expm1(x)), as Maechler (2012, *Accurately computing
-    log(1 - exp(-abs(a)))*) has it: both are a logarithm of a u and what its rounding has left.
+    Below -log(2) it is log1p(-exp(x)), else log(-expm1(x)), as Maechler (2012, *Accurately
+    computing log(1 - exp(-abs(a)))*) has it: both are a logarithm of a u and what its rounding has
+    left.
     """
     is_far = x < -math.log(2)
     parts = reduced(inside(x, -746.0, 710.0))
@@ -303,7 +306,8 @@ def simd_log1mexp(x: Number) -> Number:
     left = where(is_far, ((1.0 - rounded) - e) / rounded, 0.0)
     f = where(is_near, -e, m - 1.0)
     k = k - where(is_small, 54.0, 0.0)
-    return log_or_limit(u, log_of(k, f, where(is_near, 0.0, left)))
+    result = log_or_limit(u, log_of(k, f, where(is_near, 0.0, left)))
+    return where(e < 2.0**-54, -e, result)
 
 
 def simd_tanh(x: Number) -> Number:

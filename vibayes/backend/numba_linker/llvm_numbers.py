@@ -30,7 +30,7 @@ class Number:
     def __init__(self, builder: Any, value: Any) -> None:
         self.builder, self.value = builder, value
 
-    def constant(self, number: float) -> Any:
+    def constant(self, number: float | Number) -> Any:
         """Return a Python number as one of LLVM, of this one's type."""
         return number.value if isinstance(number, Number) else self.value.type(number)
 
@@ -162,9 +162,9 @@ def reordered_sum() -> Any:
     """Return a function that adds a float to a sum, in whichever order is quick.
 
     A compiler keeps the order of additions, so that a loop that sums does one element after the
-    other. ``reassoc`` is the one liberty that is taken: partial sums may be added at the end. What
-    overflows, and what is NaN, does not change otherwise. The order is that of the instructions, and
-    depends on the length alone.
+    other. ``reassoc`` is the one liberty that is given: there may be several partial sums, which
+    are added at the end. NaN and infinities stay. The order is that of the compiled instructions;
+    it depends on the length of a loop, and on nothing else.
     """
     from numba.core import types
     from numba.extending import intrinsic
