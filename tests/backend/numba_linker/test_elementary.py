@@ -28,6 +28,18 @@ NUMPY = {
     "simd_softplus": lambda x: np.logaddexp(0, x),
     "simd_tanh": np.tanh,
 }
+# units in the last place
+BOUNDS = {
+    "simd_erf": 1.6,
+    "simd_exp": 1,
+    "simd_expm1": 1.6,
+    "simd_log": 1,
+    "simd_log1mexp": 2,
+    "simd_log1p": 1,
+    "simd_sigmoid": 2,
+    "simd_softplus": 1.6,
+    "simd_tanh": 1.6,
+}
 EXACT = {
     "simd_erf": mpmath.erf,
     "simd_exp": mpmath.exp,
@@ -53,12 +65,14 @@ def points(name, dtype, count):
     x = np.concatenate(
         [
             rng.uniform(-3, 3, count),
+            rng.uniform(-1.3, -0.6, count),
             rng.normal(0, 100, count),
             rng.uniform(-750, 750, count // 2),
             10.0 ** rng.uniform(lowest, highest, count) * rng.choice([-1, 1], count),
             (turns[:, None] * (1 + rng.uniform(-1e-3, 1e-3, count // 4))).ravel(),
             -turns,
             np.linspace(-745.2, -708.3, 40),
+            [-2.0162415611670257, -2.7566413274897994],  # where e / (1 + e) of sigmoid is off most
             [709.782712893384, math.nextafter(-1, 0), math.nextafter(0.5, 1), 2.3e-308, 2.2e-308],
         ]
     )
@@ -133,7 +147,7 @@ def test_results_are_within_2_units_in_the_last_place(case, dtype, request):
         x = points(name, dtype, 200).astype(dtype)
         x = x[np.isfinite(x)]
         worst = errors(results_of(function, x)[name], x, EXACT[name])
-        assert worst[True] <= (2 if dtype == "float64" else 0.51), name
+        assert worst[True] <= (BOUNDS[name] if dtype == "float64" else 0.51), name
         assert worst[False] <= 1, name
 
 
