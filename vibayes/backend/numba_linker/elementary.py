@@ -2,9 +2,10 @@
 
 They are formulas of :class:`~vibayes.backend.numba_linker.llvm_numbers.Number`: both sides of each
 case are computed, and one is chosen. Where the result is normal, errors are at most 1 unit in the
-last place for exp, log and log1p, 1.6 for erf, expm1, softplus and tanh, 2 for log1mexp and sigmoid;
-infinities, NaN, subnormal numbers and the signs of zeros are those of IEEE 754. In polynomials product and sum are fused where the processor does that;
-the errors keep within their bounds where it does not.
+last place for exp, log and log1p, 1.6 for erf, expm1, softplus and tanh, 2 for log1mexp and
+sigmoid; infinities, NaN, subnormal numbers and the signs of zeros are those of IEEE 754. In
+polynomials, product and sum are fused where the processor does that; the errors keep within their
+bounds where it does not.
 
 Polynomials are minimax fits, of ``mpmath.chebyfit`` where nothing else is said, rounded to float64:
 ``chebyfit(f, interval, n)`` with the ``f``, the interval and the number of coefficients that their
