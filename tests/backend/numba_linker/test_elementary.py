@@ -214,3 +214,27 @@ def test_a_step_of_a_logistic_regression_is_vectorized(monkeypatch):
     assert vectors_of(elementary.EXP[0], text)
     assert vectors_of(elementary.LOG[0], text)
     assert re.search(r"fadd reassoc <\d+ x double>", text)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "length", "is_called", "name"),
+    [
+        ("float64", 15, False, "math.exp"),
+        ("float64", 16, False, "simd_exp"),
+        ("float64", None, False, "simd_exp"),
+        ("float64", None, True, "simd_exp"),
+        ("float32", None, False, "simd_exp"),
+        ("float32", None, True, "math.exp"),  # not vectorized, and then quicker
+    ],
+)
+def test_which_loops_have_them(dtype, length, is_called, name):
+    x = pytensor.shared(np.ones(length or 20, dtype), shape=(length,))
+    start = pytensor.shared(np.float64(0.0))
+    y = pt.exp(x) + pt.gammaln(x) if is_called else pt.exp(x)
+    changes = {start: start + y.sum(dtype="float64")}
+    if length:  # lengths of what a step changes are part of its function, those of data are not
+        changes[x] = x
+    steps = CompiledSteps(StepGraph(changes, None), resolve_mode())
+    steps.function = steps._build(steps._graph)
+    assert re.findall(r"\w+[._]exp\b", steps.source) == [name]
+    assert ("simd_add" in steps.source) == (name == "simd_exp")

@@ -11,7 +11,7 @@ from pytensor.graph.basic import Constant
 from pytensor.scalar.basic import Composite, Identity
 from pytensor.scalar.math import Erf, Erfc, GammaLn, Log1mexp, Sigmoid, Softplus
 
-__all__ = ["as_dtype", "literal", "scalar_lines"]
+__all__ = ["as_dtype", "has_calls", "literal", "scalar_lines"]
 
 # of the inputs {0}, {1}, ..., which have the dtype of the result where that is a float
 EXPRESSIONS: dict[type, str] = {
@@ -88,6 +88,8 @@ IN_LOOPS: dict[type, str] = {
     Softplus: "simd_softplus",
     ps.Tanh: "simd_tanh",
 }
+# functions that keep the loop around them from being vectorized, with those that are not known here
+CALLS = (Erfc, GammaLn, ps.ArcTan2, ps.ArcSinh, ps.ArcCosh, ps.ArcTanh)
 WHOLE = ("bool", "int64", "float64")  # what Python's numbers are, when compiled
 
 
@@ -108,6 +110,14 @@ def as_dtype(expression: str, given: str, wanted: str) -> str:
     if given == wanted:
         return expression
     return f"({expression} != 0)" if wanted == "bool" else f"np.{wanted}({expression})"
+
+
+def has_calls(op: Any) -> bool:
+    """Tell whether an operation keeps the loop around it from being vectorized."""
+    if isinstance(op, Composite):
+        return any(has_calls(node.op) for node in op.fgraph.toposort())
+    known = {*EXPRESSIONS, *BETWEEN, *COMPARISONS, *FUNCTIONS, ps.Invert} - set(CALLS)
+    return type(op) not in known
 
 
 def scalar_lines(
@@ -131,7 +141,7 @@ def scalar_lines(
     unknown
         Returns the name of a function that does an operation, given that and its node.
     in_loop
-        Whether they are the body of a loop that a compiler should vectorize.
+        Whether they are the body of a long loop, which a compiler should vectorize.
     """
     inner = [ps.get_scalar_type(dtype)() for dtype in dtypes]
     if not isinstance(op, Composite):
