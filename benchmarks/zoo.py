@@ -228,7 +228,10 @@ def case_of(seed: int) -> tuple[Case, np.ndarray]:
     case = pick(rng, KINDS)(rng)
     with vb.Model() as model:
         case.build(None)
-    many = vb.draw(model["y"], TRIES, random_seed=seed)
+    try:
+        many = vb.draw(model["y"], TRIES, random_seed=seed)
+    except ValueError as error:  # of NumPy's, at counts beyond all whole numbers
+        raise RuntimeError(f"no sane data: {error}") from error
     for y in many:
         if is_sane(y):
             return case, y
