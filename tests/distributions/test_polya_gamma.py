@@ -2,7 +2,7 @@ from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
-from helpers.checks import ALL_CHECKS, Case, check_logcdf, values_at
+from helpers.checks import ALL_CHECKS, Case, check_logcdf, draws, values_at
 from scipy import optimize, special, stats
 
 from vibayes.backend.modes import evaluate
@@ -132,3 +132,10 @@ def test_what_is_left_of_the_sum(c):
     beyond = 1 / k[-1]
     assert mean == pytest.approx(term.sum() + beyond, rel=1e-8)
     assert square == pytest.approx((term**2).sum(), rel=2e-4)
+
+
+@pytest.mark.parametrize("z", [0.0, 4.0])
+def test_draws_of_small_shapes(z):
+    """Of which many are small, and made by what stands for the rest of the sum."""
+    x = draws(PolyaGamma.dist(0.01, z, size=20_000))
+    assert stats.kstest(x, Levy(0.01, z).cdf).pvalue > 1e-3
