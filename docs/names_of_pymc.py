@@ -69,9 +69,6 @@ OTHERWISE = {
     "Metropolis": SAMPLER,
     "NUTS": "`vb.sample`",
     "Point": "a dict of values by name",
-    "PolyaGamma": (
-        "not here: it serves Gibbs samplers, and its density is an alternating series that cancels"
-    ),
     "Simulator": "not here: it has no density",
     "Slice": SAMPLER,
     "SymbolicRandomVariable": "`vb.CustomDist` with `dist=`, or a subclass of `vb.Distribution`",
@@ -156,6 +153,7 @@ DIFFERENT = {
     "Model.logp_dlogp_function": "returns a function of a flat vector; no `tempered`",
     "Approximation.sample": "`include_transformed` is False by default",
     "Empirical.sample": "`include_transformed` is False by default",
+    "PolyaGamma": "with gradients, and in need of no other package; no log CDF",
     "Wishart": "as a free variable, too",
     "Minibatch": "also of one array, with attributes, and of streams",
 }

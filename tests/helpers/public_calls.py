@@ -222,6 +222,7 @@ PARAMETERS = {
     "KroneckerNormal": [{"mu": [0.0] * 4, "covs": [MATRIX, MATRIX]}],
     "LKJCorr": [{"n": 2, "eta": 1.0}],
     "MatrixNormal": [{"mu": MATRIX, "rowcov": MATRIX, "colcov": MATRIX}],
+    "PolyaGamma": [{"h": 1.0, "z": 0.0}],
     "Skellam": [{"mu1": 1.0, "mu2": 2.0}],
     "SkewStudentT": [{"a": 1.0, "b": 1.0}],
     "StickBreakingWeights": [{"alpha": 1.0, "K": 3}],

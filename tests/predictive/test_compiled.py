@@ -85,6 +85,7 @@ CASES = {
     "OrderedProbit": lambda t: args(eta=t, cutpoints=[-1.0, 1.0]),
     "Pareto": lambda t: args(alpha=3.0, m=t),
     "Poisson": lambda t: args(5 * t),
+    "PolyaGamma": lambda t: args(h=t, z=t),
     "RandomWalk": lambda t: args(normal(t), vb.Laplace.dist(0.0, t), steps=4),
     "Rice": lambda t: args(nu=t, sigma=1.0),
     "Skellam": lambda t: args(5 * t, 3.0),

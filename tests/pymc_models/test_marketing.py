@@ -25,6 +25,9 @@ CUSTOMERS = pd.DataFrame(
         "T": AGE,
     }
 )
+CHANCES = CUSTOMERS.assign(  # of which a customer takes some
+    T=10, frequency=FREQUENCY, recency=np.where(FREQUENCY > 0, rng.integers(FREQUENCY, 11), 0)
+)
 SPENT = CUSTOMERS.assign(frequency=np.maximum(FREQUENCY, 1), monetary_value=rng.gamma(4, 10, N))[
     ["customer_id", "frequency", "monetary_value"]
 ]
@@ -63,16 +66,23 @@ MODELS = {
     "BetaGeo": lambda: customers(clv.BetaGeoModel(), CUSTOMERS),
     "ParetoNBD": lambda: customers(clv.ParetoNBDModel(), CUSTOMERS),
     "GammaGamma": lambda: customers(clv.GammaGammaModel(), SPENT),
+    "ModifiedBetaGeo": lambda: customers(clv.ModifiedBetaGeoModel(), CUSTOMERS),
+    "BetaGeoBetaBinom": lambda: customers(clv.BetaGeoBetaBinomModel(), CHANCES),
     "MMM": media,
 }
 
 
+@pytest.fixture(scope="module")
+def models():
+    """Return each PyMC model and its conversion, by name; made once."""
+    return conversions.made_once(lambda name: MODELS[name]())
+
+
 @pytest.mark.parametrize("name", MODELS)
-def test_models_convert_and_predict(name):
+def test_models_convert_and_predict(models, name):
+    original, model = models(name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        original = MODELS[name]()
-        model = vb.from_pymc(original)
         prior = vb.sample_prior_predictive(5, model=model, random_seed=1)
     conversions.check_log_density(original, model, spread=0.1)
     for rv in original.observed_RVs:
@@ -80,3 +90,9 @@ def test_models_convert_and_predict(name):
         assert prior["prior_predictive"][rv.name].ndim == 2 + values.type.ndim
     approx = vb.fit(5, model=model, random_seed=1, diagnose=False, progressbar=False, backend="py")
     assert set(approx.sample(3).posterior.data_vars) == {v.name for v in model.unobserved_RVs}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_fits_are_right_or_said_not_to_be(models, name):
+    conversions.check_fit(*models(name))

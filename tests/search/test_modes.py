@@ -1,4 +1,6 @@
 import numpy as np
+import pytensor
+import pytensor.tensor as pt
 import pytest
 from helpers.posteriors import ample, covariance, funnel, line, normal, seeds, two_modes
 from scipy import optimize
@@ -10,6 +12,7 @@ from vibayes.search.modes import (
     approach,
     curvature_at,
     find_modes,
+    is_resolved,
     peaks_of,
     screened_starts,
 )
@@ -171,3 +174,28 @@ def test_starts_lead_to_both_modes(weights, mu, seed):
     ends = [path.z[0] for path in find_modes(target, starts, ample()) if path.converged]
     assert min(ends) == pytest.approx(mu[0], abs=0.1)
     assert max(ends) == pytest.approx(mu[1], abs=0.1)
+
+
+@pytest.fixture(scope="module")
+def cancelling():
+    """Return a normal posterior whose density has a term that is 0 but for rounding errors."""
+    with vb.Model() as model:
+        x = vb.Normal("x", 0, 30)
+        k = pt.exp(x)
+        halves = pt.gammaln(k) + pt.gammaln(k + 0.5) + (2 * k - 1) * np.log(2)
+        vb.Potential("zero", pt.gammaln(2 * k) - halves)  # by the duplication formula, a constant
+    return Target(model)
+
+
+def test_rounding_errors_are_no_modes(cancelling):
+    starts = np.array([[5.0], [55.0], [60.0]])
+    np.testing.assert_array_equal(is_resolved(cancelling, starts), [True, False, False])
+    for path in find_modes(cancelling, starts, ample()):
+        assert abs(path.z[0]) < 30
+
+
+def test_narrow_peaks_far_from_zero_are_resolved(scaled):
+    sd = 1e9 * np.finfo(pytensor.config.floatX).eps  # a thousand roundings
+    narrow = Target(normal(np.array([1e6]), np.array([[sd**2]])))
+    np.testing.assert_array_equal(is_resolved(narrow, np.array([[1e6]])), [True])
+    np.testing.assert_array_equal(is_resolved(scaled, MEAN[None]), [True])

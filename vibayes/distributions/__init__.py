@@ -76,6 +76,7 @@ from vibayes.distributions.multivariate import (
 )
 from vibayes.distributions.ordered_multinomial import OrderedMultinomial
 from vibayes.distributions.point_mass import DiracDelta
+from vibayes.distributions.polya_gamma import PolyaGamma
 from vibayes.distributions.processes import GARCH11, EulerMaruyama
 from vibayes.distributions.skellam import Skellam
 from vibayes.distributions.skewed import SkewStudentT
@@ -153,6 +154,7 @@ __all__ = [
     "OrderedProbit",
     "Pareto",
     "Poisson",
+    "PolyaGamma",
     "RandomWalk",
     "Rice",
     "Skellam",
