@@ -19,6 +19,9 @@ SD, Y = np.array([0.05, 0.1, 1.0]), np.array([1.0, -0.5, 2.0])
 
 USES = {
     "times": lambda z, sd, lam, mu: sd * z,
+    "under a name": lambda z, sd, lam, mu: (
+        mu + vb.Deterministic("e", vb.Deterministic("z_", z) * sd)
+    ),
     "chosen before": lambda z, sd, lam, mu: (mu + sd * z[GROUP])[:3],
     "chosen afterwards": lambda z, sd, lam, mu: (mu + (sd * z)[GROUP] * DATA)[:3],
     "beside data": lambda z, sd, lam, mu: mu + Y * z * sd,

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pytensor import scalar as ps
+from pytensor.compile.ops import ViewOp
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.traversal import ancestors
+from pytensor.scalar.basic import Identity
 from pytensor.tensor.elemwise import DimShuffle, Elemwise
 
-__all__ = ["chooses_elements", "is_product", "uses_in", "without_axes"]
+__all__ = ["chooses_elements", "is_product", "is_view", "uses_in", "without_axes"]
 
 CHOICES = "Subtensor", "AdvancedSubtensor", "AdvancedSubtensor1"  # the last before PyTensor 3.1
 
@@ -26,6 +28,12 @@ def uses_in(outputs: Sequence[Variable]) -> Mapping[Variable, Sequence[Apply]]:
 def is_product(node: Apply) -> bool:
     """Tell whether a node multiplies elements."""
     return isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, ps.Mul)
+
+
+def is_view(node: Apply) -> bool:
+    """Tell whether a node gives its input another name, as ``Deterministic`` does."""
+    is_same = isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, Identity)
+    return is_same or isinstance(node.op, ViewOp)
 
 
 def chooses_elements(node: Apply, v: Variable) -> bool:

@@ -12,8 +12,7 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.backend.uses import chooses_elements, is_product, uses_in, without_axes
-from vibayes.distributions.transforms import LogTransform
+from vibayes.backend.uses import chooses_elements, is_product, is_view, uses_in, without_axes
 from vibayes.model.core import Model
 
 __all__ = ["scale_in_products"]
@@ -46,7 +45,7 @@ def scale_in_products(model: Model, rv: TensorVariable) -> TensorVariable | None
             factors += others
         elif chooses_elements(node, here):
             is_whole = False
-        else:
+        elif not is_view(node):
             break
         here = node.outputs[0]
     found = [v.reshape(()) if all(v.type.broadcastable) else v for v in factors]
@@ -56,7 +55,7 @@ def scale_in_products(model: Model, rv: TensorVariable) -> TensorVariable | None
 def is_positive(model: Model, v: Variable) -> bool:
     """Tell whether a variable is a free one that is positive, in any shape."""
     v = without_axes(v)
-    return v in model.free_RVs and isinstance(model.rvs_to_transforms[v], LogTransform)
+    return v in model.free_RVs and getattr(model.rvs_to_transforms[v], "name", "") == "log"
 
 
 def is_factor_of(rv: TensorVariable, v: Variable, is_whole: bool) -> bool:
