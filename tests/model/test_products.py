@@ -17,6 +17,7 @@ GROUP = np.arange(12) % 3
 DATA = np.linspace(-1, 1, 12)
 SD, Y = np.array([0.05, 0.1, 1.0]), np.array([1.0, -0.5, 2.0])
 
+named = vb.Deterministic
 USES = {
     "times": lambda z, sd, lam, mu: sd * z,
     "under a name": lambda z, sd, lam, mu: (
