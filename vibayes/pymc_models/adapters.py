@@ -10,14 +10,6 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.linalg import matrix_inverse
-from pytensor.tensor.random.basic import (
-    CauchyRV,
-    LaplaceRV,
-    LogisticRV,
-    MvNormalRV,
-    NormalRV,
-    StudentTRV,
-)
 from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.variable import TensorVariable
 
@@ -26,6 +18,7 @@ from vibayes.backend.xtensors import as_named, dims_of, in_tensors, leading
 from vibayes.distributions.base import Distribution
 from vibayes.distributions.standard_forms import LocationRoot, LocationScale, StandardForm
 from vibayes.distributions.transforms import Transform
+from vibayes.ops.cholesky import robust_cholesky
 
 __all__ = [
     "NamedTransform",
@@ -37,12 +30,12 @@ __all__ = [
 
 
 LOCATION_SCALE: dict[type, tuple[str, str]] = {
-    NormalRV: ("mu", "sigma"),
-    StudentTRV: ("mu", "sigma"),
-    LaplaceRV: ("mu", "b"),
-    CauchyRV: ("alpha", "beta"),
-    LogisticRV: ("mu", "s"),
-    MvNormalRV: ("mu", "cov"),
+    type(pt.random.normal): ("mu", "sigma"),
+    type(pt.random.t): ("mu", "sigma"),
+    type(pt.random.laplace): ("mu", "b"),
+    type(pt.random.cauchy): ("alpha", "beta"),
+    type(pt.random.logistic): ("mu", "s"),
+    type(pt.random.multivariate_normal): ("mu", "cov"),
 }
 """The last two parameters of distributions that are a location and a scale, or a covariance."""
 
@@ -94,7 +87,7 @@ class PyMCDistribution(Distribution):
             return LocationScale(*self.params.values())
         mu, cov = self.params.values()
         of_precision = cov.owner is not None and cov.owner.op == matrix_inverse
-        root = pt.linalg.cholesky(cov.owner.inputs[0] if of_precision else cov)
+        root = robust_cholesky(cov.owner.inputs[0] if of_precision else cov)
         return LocationRoot(mu, root, of_precision)
 
     def support_point(self) -> TensorVariable:
