@@ -60,6 +60,15 @@ def test_matrices_without_a_factor_are_nan():
     np.testing.assert_array_equal(result, [[1, 1], [np.nan, np.nan], [1, 1]])
 
 
+def test_singular_matrices_of_a_stack_are_nan():
+    x = pt.tensor3("x", dtype="float64")
+    inverse = function([x], inv(x))
+    stack = np.stack([np.eye(2), np.ones((2, 2)), 4 * np.eye(2)])
+    found = inverse(stack)
+    np.testing.assert_array_equal(found[[0, 2]], stack[[0, 2]] / np.array([1, 16])[:, None, None])
+    assert np.isnan(found[1]).all()
+
+
 def test_a_stack_is_split_at_once(monkeypatch):
     """Of rows one by one, each would cost as much as all of them together."""
     calls, split = [], np.split

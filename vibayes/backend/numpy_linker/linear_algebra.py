@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.tensor.basic import Split
 from pytensor.tensor.blockwise import Blockwise
-from pytensor.tensor.linalg import Cholesky, SolveTriangular
+from pytensor.tensor.linalg import Cholesky, MatrixInverse, SolveTriangular
 from pytensor.tensor.math import Dot
 from pytensor.tensor.shape import Reshape
 
@@ -28,6 +29,8 @@ def blockwise(op: Blockwise, node: Apply) -> Callable[..., Any]:
         return np.matmul
     if isinstance(core, Cholesky):
         return stacked_cholesky(core, rows)
+    if isinstance(core, MatrixInverse):
+        return stacked_inverse
     if isinstance(core, SolveTriangular):
         return triangular_solver(core, batch_ndim, rows)
     if isinstance(core, Reshape) and not any_batched(node.inputs[1], batch_ndim):
@@ -103,6 +106,18 @@ def stacked_cholesky(core: Cholesky, rows: Callable[..., Any]) -> Callable[..., 
             return rows(x)
 
     return factor
+
+
+def stacked_inverse(x: Any) -> np.ndarray:
+    """Invert a stack of matrices, of which a singular one does not end the work on the others."""
+    try:
+        return np.linalg.inv(x)
+    except np.linalg.LinAlgError:
+        found = np.full_like(x, np.nan)
+        for i in np.ndindex(x.shape[:-2]):
+            with suppress(np.linalg.LinAlgError):
+                found[i] = np.linalg.inv(x[i])
+        return found
 
 
 def triangular_solver(
