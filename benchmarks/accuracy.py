@@ -81,6 +81,14 @@ def worst_rhat(posterior: Any) -> float:
     return max(float(np.max(values)) for values in dict(az.rhat(posterior).data_vars).values())
 
 
+def least_ess(posterior: Any) -> float:
+    """Return the smallest effective number of draws of all scalars, of means and of tails."""
+    import arviz as az
+
+    found = (az.ess(posterior, method=method) for method in ("bulk", "tail"))
+    return min(float(np.min(v)) for sizes in found for v in dict(sizes.data_vars).values())
+
+
 def reference(name: str) -> Summary:
     """Return the summary of a long run of the No-U-Turn sampler, which must have converged."""
     import vibayes as vb

@@ -43,6 +43,10 @@ CASES = [
     Case("gamma_step", "a step of ADVI, Gamma likelihood of 200 values, 2 parameters"),
     Case("mixture_step", "a step of ADVI, a mixture of two normals, 1 parameter and no data"),
     Case("logistic_step", "a step of ADVI, logistic regression, 5,000 rows, 21 parameters"),
+    Case("radon_step", "a step of ADVI, 900 measurements in 85 counties, 175 parameters"),
+    Case("poisson_step", "a step of ADVI, Poisson regression, 10,000 rows, 11 parameters"),
+    Case("digits_step", "a step of ADVI on 128 of 1,797 images, a network 784-32-10"),
+    Case("lkj_step", "a step of ADVI, 500 draws of a normal with a 5 x 5 covariance, LKJ prior"),
     Case("gamma_step_10mc", "a step as in gamma_step, with 10 Monte Carlo draws"),
     Case(
         "svgd_step",

@@ -13,7 +13,24 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-from common import DRAWS, REPEATS, N, gamma_data, logistic_data, main, mean_loss, result, seconds_of
+from common import (
+    DIGITS_BATCH,
+    DIGITS_STEPS,
+    DRAWS,
+    HIDDEN,
+    REPEATS,
+    N,
+    digits_data,
+    gamma_data,
+    logistic_data,
+    main,
+    mean_loss,
+    poisson_data,
+    radon_data,
+    result,
+    returns_data,
+    seconds_of,
+)
 from numpyro.infer import SVI, Trace_ELBO
 from numpyro.infer.autoguide import AutoNormal
 
@@ -43,16 +60,56 @@ def logistic(X: jax.Array, y: jax.Array) -> None:
         numpyro.sample("y", dist.Bernoulli(logits=intercept + X @ slope), obs=y)
 
 
+def radon(county: jax.Array, floor: jax.Array, uranium: jax.Array, y: jax.Array) -> None:
+    with numpyro.plate("part", 2):
+        mean = numpyro.sample("mean", dist.Normal(0.0, 1.0))
+        sd = numpyro.sample("sd", dist.HalfNormal(1.0))
+    by_uranium = numpyro.sample("by_uranium", dist.Normal(0.0, 1.0))
+    with numpyro.plate("county", len(uranium)):
+        level = numpyro.sample("level", dist.Normal(mean[0] + by_uranium * uranium, sd[0]))
+        slope = numpyro.sample("slope", dist.Normal(mean[1], sd[1]))
+    noise = numpyro.sample("noise", dist.HalfNormal(1.0))
+    with numpyro.plate("row", len(y)):
+        mu = level[county] + slope[county] * floor
+        numpyro.sample("y", dist.Normal(mu, noise), obs=y)
+
+
+def poisson(X: jax.Array, y: jax.Array) -> None:
+    intercept = numpyro.sample("intercept", dist.Normal(0.0, 1.0))
+    with numpyro.plate("predictor", X.shape[1]):
+        slope = numpyro.sample("slope", dist.Normal(0.0, 1.0))
+    with numpyro.plate("row", len(y)):
+        numpyro.sample("y", dist.Poisson(jnp.exp(intercept + X @ slope)), obs=y)
+
+
+def digits(X: jax.Array, y: jax.Array) -> None:
+    first = numpyro.sample("first", dist.Normal(0.0, jnp.ones((X.shape[1], HIDDEN))).to_event(2))
+    second = numpyro.sample("second", dist.Normal(0.0, jnp.ones((HIDDEN, 10))).to_event(2))
+    with numpyro.plate("row", len(y), subsample_size=DIGITS_BATCH) as rows:
+        logits = jnp.tanh(X[rows] @ first) @ second
+        numpyro.sample("y", dist.Categorical(logits=logits), obs=y[rows])
+
+
+def returns(y: jax.Array) -> None:
+    with numpyro.plate("dimension", y.shape[1]):
+        sd = numpyro.sample("sd", dist.HalfNormal(3.0))
+    chol = sd[:, None] * numpyro.sample("corr", dist.LKJCholesky(y.shape[1], 2.0))
+    with numpyro.plate("row", len(y)):
+        numpyro.sample("y", dist.MultivariateNormal(jnp.zeros(y.shape[1]), scale_tril=chol), obs=y)
+
+
 def inference(model: Callable[..., None], **options: Any) -> SVI:
     return SVI(model, AutoNormal(model), numpyro.optim.Adam(1e-3), Trace_ELBO(**options))
 
 
-def time_steps(model: Callable[..., None], *data: np.ndarray, **options: Any) -> dict[str, float]:
+def time_steps(
+    model: Callable[..., None], *data: np.ndarray, n: int = N, **options: Any
+) -> dict[str, float]:
     svi = inference(model, **options)
 
     @jax.jit
     def loop(state: Any, *data: jax.Array) -> tuple[Any, jax.Array]:
-        return jax.lax.scan(lambda state, _: svi.update(state, *data), state, length=N)
+        return jax.lax.scan(lambda state, _: svi.update(state, *data), state, length=n)
 
     data = tuple(map(jnp.asarray, data))
     state = svi.init(jax.random.key(1), *data)
@@ -63,7 +120,7 @@ def time_steps(model: Callable[..., None], *data: np.ndarray, **options: Any) ->
         state, losses = jax.block_until_ready(loop(state, *data))
 
     run()  # compiles and warms up
-    return result([seconds_of(run) / N for _ in range(REPEATS)], losses)
+    return result([seconds_of(run) / n for _ in range(REPEATS)], losses)
 
 
 def gamma_step() -> dict[str, float]:
@@ -76,6 +133,22 @@ def mixture_step() -> dict[str, float]:
 
 def logistic_step() -> dict[str, float]:
     return time_steps(logistic, *logistic_data())
+
+
+def radon_step() -> dict[str, float]:
+    return time_steps(radon, *radon_data())
+
+
+def poisson_step() -> dict[str, float]:
+    return time_steps(poisson, *poisson_data())
+
+
+def digits_step() -> dict[str, float]:
+    return time_steps(digits, *digits_data(), n=DIGITS_STEPS)
+
+
+def lkj_step() -> dict[str, float]:
+    return time_steps(returns, returns_data())
 
 
 def gamma_step_10mc() -> dict[str, float]:

@@ -14,18 +14,25 @@ import pytensor
 import pytensor.tensor as pt
 from common import (
     BATCH_SIZE,
+    DIGITS_BATCH,
+    DIGITS_STEPS,
     DRAWS,
+    HIDDEN,
     IRIS_STEPS,
     REPEATS,
     SVGD_STEPS,
     N,
+    digits_data,
     gamma_data,
     iris_data,
     logistic_data,
     main,
     mean_loss,
     minibatch_data,
+    poisson_data,
+    radon_data,
     result,
+    returns_data,
     seconds_of,
 )
 
@@ -69,6 +76,48 @@ def minibatch() -> pm.Model:
     return model
 
 
+def radon() -> pm.Model:
+    county, floor, uranium, value = radon_data()
+    with pm.Model() as model:
+        mean = pm.Normal("mean", 0, 1, shape=2)
+        by_uranium = pm.Normal("by_uranium", 0, 1)
+        sd = pm.HalfNormal("sd", 1, shape=2)
+        level = pm.Normal("level", mean[0] + by_uranium * uranium, sd[0])
+        slope = pm.Normal("slope", mean[1], sd[1], shape=len(uranium))
+        noise = pm.HalfNormal("noise", 1)
+        pm.Normal("y", level[county] + slope[county] * floor, noise, observed=value)
+    return model
+
+
+def poisson() -> pm.Model:
+    X, y = poisson_data()
+    with pm.Model() as model:
+        intercept = pm.Normal("intercept", 0, 1)
+        slope = pm.Normal("slope", 0, 1, shape=X.shape[1])
+        pm.Poisson("y", pt.exp(intercept + X @ slope), observed=y)
+    return model
+
+
+def digits() -> pm.Model:
+    images, labels = digits_data()
+    X, y = pm.Minibatch(images, labels, batch_size=DIGITS_BATCH)
+    with pm.Model() as model:
+        first = pm.Normal("first", 0, 1, shape=(images.shape[1], HIDDEN))
+        second = pm.Normal("second", 0, 1, shape=(HIDDEN, 10))
+        logits = pt.tanh(X @ first) @ second
+        pm.Categorical("y", logit_p=logits, observed=y, total_size=len(images))
+    return model
+
+
+def returns() -> pm.Model:
+    y = returns_data()
+    with pm.Model() as model:
+        sd = pm.HalfNormal.dist(3)
+        chol, *_ = pm.LKJCholeskyCov("chol", n=y.shape[1], eta=2, sd_dist=sd)
+        pm.MvNormal("y", np.zeros(y.shape[1]), chol=chol, observed=y)
+    return model
+
+
 def iris_parts() -> tuple[pm.SVGD, Any, Any]:
     """Return what is fitted, and its accuracy on the flowers to test and to learn from."""
     X_train, X_test, y_train, y_test = iris_data()
@@ -86,17 +135,17 @@ def iris_parts() -> tuple[pm.SVGD, Any, Any]:
     return inference, test_accuracy.eval, train_accuracy.eval
 
 
-def time_steps(model: pm.Model, **options: Any) -> dict[str, float]:
+def time_steps(model: pm.Model, n: int = N, **options: Any) -> dict[str, float]:
     with model:
         step = pm.ADVI(random_seed=1).objective.step_function(score=True, **options)
-    losses = np.empty(N)
+    losses = np.empty(n)
 
     def loop() -> None:
-        for i in range(N):
+        for i in range(n):
             losses[i] = step()
 
     loop()  # warms up
-    return result([seconds_of(loop) / N for _ in range(REPEATS)], losses)
+    return result([seconds_of(loop) / n for _ in range(REPEATS)], losses)
 
 
 def gamma_step() -> dict[str, float]:
@@ -109,6 +158,22 @@ def mixture_step() -> dict[str, float]:
 
 def logistic_step() -> dict[str, float]:
     return time_steps(logistic())
+
+
+def radon_step() -> dict[str, float]:
+    return time_steps(radon())
+
+
+def poisson_step() -> dict[str, float]:
+    return time_steps(poisson())
+
+
+def digits_step() -> dict[str, float]:
+    return time_steps(digits(), n=DIGITS_STEPS)
+
+
+def lkj_step() -> dict[str, float]:
+    return time_steps(returns())
 
 
 def gamma_step_10mc() -> dict[str, float]:

@@ -10,22 +10,32 @@ import pytensor
 import pytensor.tensor as pt
 from common import (
     BATCH_SIZE,
+    DIGITS_BATCH,
+    DIGITS_STEPS,
     DRAWS,
+    HIDDEN,
     IRIS_STEPS,
     REPEATS,
     SVGD_STEPS,
     N,
+    digits_data,
     gamma_data,
     iris_data,
     logistic_data,
     main,
     mean_loss,
     minibatch_data,
+    poisson_data,
+    radon_data,
     result,
+    returns_data,
     seconds_of,
 )
 
 import vibayes as vb
+
+# few steps would be taken by NumPy
+COMPILED = {} if os.environ.get("VIBAYES_BACKEND") == "jax" else {"backend": "numba"}
 
 
 def versions() -> dict[str, str]:
@@ -70,6 +80,48 @@ def minibatch() -> vb.Model:
     return model
 
 
+def radon() -> vb.Model:
+    county, floor, uranium, value = radon_data()
+    with vb.Model() as model:
+        mean = vb.Normal("mean", 0, 1, shape=2)
+        by_uranium = vb.Normal("by_uranium", 0, 1)
+        sd = vb.HalfNormal("sd", 1, shape=2)
+        level = vb.Normal("level", mean[0] + by_uranium * uranium, sd[0])
+        slope = vb.Normal("slope", mean[1], sd[1], shape=len(uranium))
+        noise = vb.HalfNormal("noise", 1)
+        vb.Normal("y", level[county] + slope[county] * floor, noise, observed=value)
+    return model
+
+
+def poisson() -> vb.Model:
+    X, y = poisson_data()
+    with vb.Model() as model:
+        intercept = vb.Normal("intercept", 0, 1)
+        slope = vb.Normal("slope", 0, 1, shape=X.shape[1])
+        vb.Poisson("y", pt.exp(intercept + X @ slope), observed=y)
+    return model
+
+
+def digits() -> vb.Model:
+    images, labels = digits_data()
+    X, y = vb.Minibatch(images, labels, batch_size=DIGITS_BATCH)
+    with vb.Model() as model:
+        first = vb.Normal("first", 0, 1, shape=(images.shape[1], HIDDEN))
+        second = vb.Normal("second", 0, 1, shape=(HIDDEN, 10))
+        logits = pt.tanh(X @ first) @ second
+        vb.Categorical("y", logit_p=logits, observed=y, total_size=len(images))
+    return model
+
+
+def returns() -> vb.Model:
+    y = returns_data()
+    with vb.Model() as model:
+        sd = vb.HalfNormal.dist(3)
+        chol, *_ = vb.LKJCholeskyCov("chol", n=y.shape[1], eta=2, sd_dist=sd)
+        vb.MvNormal("y", np.zeros(y.shape[1]), chol=chol, observed=y)
+    return model
+
+
 def iris_parts() -> tuple[vb.SVGD, Any, Any]:
     """Return what is fitted, and its accuracy on the flowers to test and to learn from."""
     X_train, X_test, y_train, y_test = iris_data()
@@ -87,13 +139,13 @@ def iris_parts() -> tuple[vb.SVGD, Any, Any]:
     return inference, test_accuracy.eval, train_accuracy.eval
 
 
-def time_steps(model: vb.Model, **options: Any) -> dict[str, float]:
+def time_steps(model: vb.Model, n: int = N, **options: Any) -> dict[str, float]:
     inference = vb.ADVI(model=model, random_seed=1)
     values = []
     for _ in range(1 + REPEATS):  # the first fit compiles and warms up
-        inference.fit(N, progressbar=False, **options)
-        values.append(inference.run_seconds / N)
-    return result(values[1:], inference.hist[-N:])
+        inference.fit(n, progressbar=False, **COMPILED, **options)
+        values.append(inference.run_seconds / n)
+    return result(values[1:], inference.hist[-n:])
 
 
 def gamma_step() -> dict[str, float]:
@@ -106,6 +158,22 @@ def mixture_step() -> dict[str, float]:
 
 def logistic_step() -> dict[str, float]:
     return time_steps(logistic())
+
+
+def radon_step() -> dict[str, float]:
+    return time_steps(radon())
+
+
+def poisson_step() -> dict[str, float]:
+    return time_steps(poisson())
+
+
+def digits_step() -> dict[str, float]:
+    return time_steps(digits(), n=DIGITS_STEPS)
+
+
+def lkj_step() -> dict[str, float]:
+    return time_steps(returns())
 
 
 def gamma_step_10mc() -> dict[str, float]:

@@ -18,8 +18,8 @@ from vibayes.search.annealing import (
 )
 from vibayes.search.budget import Budget
 from vibayes.search.explore import Exploration, trusted
-from vibayes.search.improve import reaches_all
-from vibayes.search.mixtures import ImportanceSampler, WeightedDraws
+from vibayes.search.improve import enlarge, reaches_all
+from vibayes.search.mixtures import FittedMixture, ImportanceSampler, WeightedDraws
 from vibayes.search.normals import FittedNormal
 
 CENTERS = np.array([[0.0] * 4, [6.0] * 4, [-5.0, 5.0] * 2])
@@ -90,11 +90,10 @@ def test_the_next_temperature_leaves_half_of_the_points():
     assert next_change(0.01 * ratios, 0.7) == 0.7
 
 
-def test_there_is_none_where_it_is_dear_or_time_is_up(target, rng, monkeypatch):
+def test_there_is_none_where_it_is_dear_or_time_is_up(target, rng):
     assert len(annealed(target, [at(0)], rng, Budget(1e-9, 10)).values) == 0
     assert len(annealed(target, [at(0)], rng, Budget(100, 3)).values) == 0
-    monkeypatch.setattr("vibayes.search.annealing.MOST_NUMBERS", 1000)
-    population = annealed(target, [at(0)], rng, ample())
+    population = annealed(target, [at(0)], rng, ample(), most=1000)
     assert population.temperatures == 0
     assert unexplained_points(population, [at(0)], rng).shape == (0, 4)
 
@@ -191,3 +190,42 @@ def spike_and_slab(X, y, spike=0.05, slab=1.5):
     p /= p.sum()
     mean = p @ means
     return mean, np.sqrt(p @ squares - mean**2)
+
+
+def cooled(target, values):
+    """Return an exploration whose trusted draws are a population."""
+    even = WeightedDraws(values, np.full(len(values), -np.log(len(values))), np.nan)
+    return Exploration(
+        target=target,
+        normals=(at(0), at(1), at(2)),
+        dropped=(),
+        noise=np.empty((0, 4)),
+        sampler=ImportanceSampler.empty(target, 1000),
+        draws=even,
+        mixture=FittedMixture.of_normals([at(0), at(1), at(2)]),
+        trusted=True,
+        moved=True,
+        population=values,
+    )
+
+
+def test_a_population_that_is_the_result_grows(target, rng):
+    """So that the shares of the modes, and quantiles between these, are known better."""
+    found = annealed(target, [at(0), at(1), at(2)], rng, ample())
+    more = enlarge(cooled(target, found.values), rng, ample())
+    assert more.trusted
+    assert more.draws.values is more.population
+    assert len(more.population) == 4 * len(found.values)
+    assert enlarge(cooled(target, found.values), rng, Budget(1e-9, 10)).population is found.values
+
+
+def test_further_populations_that_differ_are_told(target, rng):
+    elsewhere = at(0).mean + rng.standard_normal((2 * SIZE, 4))
+    assert not enlarge(cooled(target, elsewhere), rng, ample()).trusted
+
+
+def test_draws_of_equal_weight_are_kept_as_they_are(target, rng):
+    found = cooled(target, rng.normal(size=(500, 4)))
+    assert found.of_equal_weight(400, 2000, rng) is found.draws.values
+    assert len(found.of_equal_weight(400, 1999, rng)) == 400
+    assert len(found.of_equal_weight(600, 5000, rng)) == 600

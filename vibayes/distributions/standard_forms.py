@@ -27,7 +27,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes.ops.normal_maps import normal_map
 
-__all__ = ["Innovations", "LocationRoot", "LocationScale", "StandardForm"]
+__all__ = ["InProducts", "Innovations", "LocationRoot", "LocationScale", "StandardForm"]
 
 MOST_JOINT = 8
 """Length up to which what the data say of a vector is a matrix, and not its diagonal alone."""
@@ -85,6 +85,29 @@ class LocationScale(StandardForm):
         x = self.location + self.scale * (shift + u / pt.sqrt(precision))
         log_slope = pt.log(self.scale) - 0.5 * pt.log(precision)
         return x, shaped(log_slope, u).sum()
+
+
+class InProducts(StandardForm):
+    r"""A variable of which the data speak in a product :math:`e = c\, x` alone.
+
+    Information and pull are those of e. What the data say of x is then
+    :math:`\exp(c\, r' x - \tfrac12 c^2 x' \Lambda x)`.
+
+    Parameters
+    ----------
+    own : LocationScale
+        The form of x.
+    factor : TensorVariable
+        c, broadcastable to x.
+    """
+
+    def __init__(self, own: LocationScale, factor: TensorVariable) -> None:
+        self.own, self.factor = own, factor
+
+    def conditional(
+        self, u: TensorVariable, information: TensorVariable, pull: TensorVariable
+    ) -> tuple[TensorVariable, TensorVariable]:
+        return self.own.conditional(u, information * self.factor**2, pull * self.factor)
 
 
 class LocationRoot(StandardForm):

@@ -19,10 +19,11 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes.backend.modes import EVALUATE_MODE
 from vibayes.distributions.base import distribution_of
-from vibayes.distributions.standard_forms import StandardForm
+from vibayes.distributions.standard_forms import InProducts, LocationScale, StandardForm
 from vibayes.model.core import Model
 from vibayes.model.density import constrained_values
 from vibayes.model.flat import FlatLayout
+from vibayes.model.products import scale_in_products
 
 __all__ = [
     "Coordinates",
@@ -66,7 +67,7 @@ class Coordinates:
         """Return the coordinates in which standard variables are so a priori."""
         shapes = [model.rvs_to_values[rv].type.shape for rv in variables]
         information = [
-            np.zeros(form_of(rv).information_shape(shape))
+            np.zeros(form_of(model, rv).information_shape(shape))
             for rv, shape in zip(variables, shapes, strict=True)
         ]
         return cls.fixed(model, variables, information, [np.zeros(s) for s in shapes])
@@ -113,7 +114,7 @@ class Standardization:
         As of :class:`Coordinates`.
     shift : TensorVariable, optional
         A flat vector that is added to the values of these variables, which those that are made
-        of them follow.
+        of them follow; to their products, of variables that the data meet in these.
 
     Attributes
     ----------
@@ -123,6 +124,9 @@ class Standardization:
         Expressions of the model's value variables.
     log_jacobian : TensorVariable
         Log determinant of the derivative of the values by the vector.
+    units : dict of TensorVariable to TensorVariable
+        Of each value that is made of a standard one what it is multiplied by wherever it is used;
+        ones of variables that are used in other ways.
     """
 
     def __init__(
@@ -135,9 +139,11 @@ class Standardization:
     ) -> None:
         self.values = layout.split(flat)
         shifts = {} if shift is None else layout.split(shift)
+        self.units: dict[TensorVariable, TensorVariable] = {}
         self.log_jacobian = pt.zeros((), dtype=flat.dtype)
         known = [model.rvs_to_values[rv].type.shape for rv in variables]
-        shapes = [form_of(rv).information_shape(s) for rv, s in zip(variables, known, strict=True)]
+        forms = [form_of(model, rv) for rv in variables]
+        shapes = [form.information_shape(s) for form, s in zip(forms, known, strict=True)]
         count = len(shapes)
         self.facts, parts = split_vector([*shapes, *known, (count, layout.size), (count,)])
         *parts, slopes, offsets = parts
@@ -149,14 +155,16 @@ class Standardization:
             value = model.rvs_to_values[rv]
             stand_in = value.type()  # not the value: that is to be replaced in parameters alone
             known_about, known_pull = about.type(), pull.type()  # nor in what depends on z itself
-            outputs = list(form_of(rv).conditional(stand_in, known_about, known_pull))
+            outputs = list(forms[i].conditional(stand_in, known_about, known_pull))
+            outputs.append(unit_of(forms[i], stand_in))
             outputs = graph_replace(outputs, own, strict=False)
             u = self.values[value]
             replace = self.values | {stand_in: u, known_about: about, known_pull: pull}
-            x, log_det = graph_replace(outputs, replace, strict=False)
+            x, log_det, unit = graph_replace(outputs, replace, strict=False)
             x = pt.specify_shape(x, value.type.shape).astype(value.dtype)
             self.log_jacobian = self.log_jacobian + log_det
-            self.values = self.values | {value: x + shifts[value] if shifts else x}
+            self.units[value] = unit.astype(value.dtype)
+            self.values = self.values | {value: x + shifts[value] / unit if shifts else x}
 
     def joined(self, layout: FlatLayout) -> TensorVariable:
         """Return the model's own flat vector."""
@@ -177,9 +185,17 @@ def split_vector(
     return vector, parts
 
 
-def form_of(rv: TensorVariable) -> StandardForm:
+def form_of(model: Model, rv: TensorVariable) -> StandardForm:
     """Return the standard form of a variable that has one."""
-    return cast(StandardForm, distribution_of(rv).standard_form())
+    form = cast(StandardForm, distribution_of(rv).standard_form())
+    scale = None if depends_on_others(model, rv) else scale_in_products(model, rv)
+    return form if scale is None else InProducts(cast(LocationScale, form), scale)
+
+
+def unit_of(form: StandardForm, value: TensorVariable) -> TensorVariable:
+    """Return what the data multiply a variable by, in its shape."""
+    ones = pt.ones_like(value)
+    return ones * form.factor if isinstance(form, InProducts) else ones
 
 
 def has_form(model: Model, rv: TensorVariable) -> bool:
@@ -189,15 +205,37 @@ def has_form(model: Model, rv: TensorVariable) -> bool:
         return False
     if model.rvs_to_transforms[rv] is not dist.default_transform or dist.standard_form() is None:
         return False
+    return depends_on_others(model, rv) or meets_data_in_products(model, rv)
+
+
+def depends_on_others(model: Model, rv: TensorVariable) -> bool:
+    """Tell whether the distribution of a free variable depends on other free variables."""
+    dist = distribution_of(rv)
     parameters = [*dist.params.values(), *(p for part in dist.parts for p in part.params.values())]
     return bool(set(model.free_RVs).intersection(ancestors(parameters)))
+
+
+def meets_data_in_products(model: Model, rv: TensorVariable) -> bool:
+    """Tell whether a vector of independent elements is multiplied by a scale wherever it is used.
+
+    The scale must have no standard form itself. Of a number alone the chains make do.
+    """
+    form = distribution_of(rv).standard_form()
+    if not isinstance(form, LocationScale) or model.rvs_to_transforms[rv] is not None:
+        return False
+    scale = scale_in_products(model, rv) if model.rvs_to_values[rv].type.ndim else None
+    if scale is None:
+        return False
+    parents = set(model.free_RVs).intersection(ancestors([scale]))
+    return not any(has_form(model, parent) for parent in parents)
 
 
 def bent_variables(model: Model) -> tuple[TensorVariable, ...]:
     """Return the variables whose standard form is no affine function of the flat vector.
 
     Where it is one, a posterior is as close to a normal distribution in the one coordinates as in
-    the other.
+    the other. What the data say of a variable in products bends its form, whatever that is a
+    priori.
     """
     variables = [rv for rv in model.free_RVs if has_form(model, rv)]
     if not variables:
@@ -218,7 +256,9 @@ def bent_variables(model: Model) -> tuple[TensorVariable, ...]:
     places = dict(zip(layout.value_vars, layout.slots, strict=True))
     slots = [places[model.rvs_to_values[rv]] for rv in variables]
     return tuple(
-        rv for rv, slot in zip(variables, slots, strict=True) if bent[slot.start : slot.stop].any()
+        rv
+        for rv, slot in zip(variables, slots, strict=True)
+        if not depends_on_others(model, rv) or bent[slot.start : slot.stop].any()
     )
 
 
@@ -259,7 +299,7 @@ def forces_graphs(
     Of a flat vector, of shifts of the values there, and of facts. Their results have the length
     of the flat vector, and are zero elsewhere: the gradients by the values of the log density
     without the variables' own priors, and the values. Variables that are made of others follow
-    these.
+    these. For values that the data meet in products, all of these are of the products.
     """
     flat, shift = (
         pt.vector(name, dtype=pytensor.config.floatX, shape=(layout.size,))
@@ -268,7 +308,10 @@ def forces_graphs(
     made = Standardization(model, layout, flat, variables, shift)
     priors = model.logp(list(variables), sum=False)
     values = [model.rvs_to_values[rv] for rv in variables]
-    own = [pytensor.grad(prior.sum(), value) for prior, value in zip(priors, values, strict=True)]
+    own = [
+        pytensor.grad(prior.sum(), value) / made.units[value]
+        for prior, value in zip(priors, values, strict=True)
+    ]
     total, *own = graph_replace([model.logp(), *own], made.values, strict=False)
     gradient = pytensor.grad(total + made.log_jacobian, shift, disconnected_inputs="ignore")
     by_value = dict(zip(values, own, strict=True))
@@ -276,6 +319,10 @@ def forces_graphs(
     parts = [by_value.get(v, 0.0) + pt.zeros_like(x) for v, x in made.values.items()]
     prior_gradient = pt.concatenate([part.ravel() for part in parts])
     is_made = np.concatenate([np.full(v.type.shape, v in by_value).ravel() for v in made.values])
-    outputs = [pt.switch(is_made, gradient - prior_gradient, 0.0), made.joined(layout)]
+    met = [made.values[v] * made.units.get(v, 1) for v in layout.value_vars]
+    outputs = [
+        pt.switch(is_made, gradient - prior_gradient, 0.0),
+        pt.concatenate([x.ravel() for x in met]),
+    ]
     outputs = graph_replace(outputs, replacements, strict=False)
     return VectorGraphs([flat, shift], made.facts, outputs)

@@ -9,7 +9,6 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
-from pytensor.tensor.linalg import matrix_inverse
 from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.variable import TensorVariable
 
@@ -29,15 +28,15 @@ __all__ = [
 ]
 
 
-LOCATION_SCALE: dict[type, tuple[str, str]] = {
-    type(pt.random.normal): ("mu", "sigma"),
-    type(pt.random.t): ("mu", "sigma"),
-    type(pt.random.laplace): ("mu", "b"),
-    type(pt.random.cauchy): ("alpha", "beta"),
-    type(pt.random.logistic): ("mu", "s"),
-    type(pt.random.multivariate_normal): ("mu", "cov"),
+LOCATION_SCALE: dict[str, tuple[str, str]] = {
+    "NormalRV": ("mu", "sigma"),
+    "StudentTRV": ("mu", "sigma"),
+    "LaplaceRV": ("mu", "b"),
+    "CauchyRV": ("alpha", "beta"),
+    "LogisticRV": ("mu", "s"),
+    "MvNormalRV": ("mu", "cov"),
 }
-"""The last two parameters of distributions that are a location and a scale, or a covariance."""
+"""By the operation: the last two parameters that are a location and a scale, or a covariance."""
 
 
 class PyMCDistribution(Distribution):
@@ -86,7 +85,7 @@ class PyMCDistribution(Distribution):
         if self.ndim_supp == 0:
             return LocationScale(*self.params.values())
         mu, cov = self.params.values()
-        of_precision = cov.owner is not None and cov.owner.op == matrix_inverse
+        of_precision = cov.owner is not None and is_inverse(cov.owner.op)
         root = robust_cholesky(cov.owner.inputs[0] if of_precision else cov)
         return LocationRoot(mu, root, of_precision)
 
@@ -198,12 +197,17 @@ def location_and_scale(
 
     Two empty dicts for variables of other kinds, and for those that are an expression of one.
     """
-    names = LOCATION_SCALE.get(type(rv.owner.op))
+    names = LOCATION_SCALE.get(type(rv.owner.op).__name__)
     if names is None:
         return {}, {}
     ndims = rv.owner.op.ndims_params[-len(names) :]
     params = rv.owner.op.dist_params(rv.owner)[-len(names) :]
     return dict(zip(names, params, strict=True)), dict(zip(names, ndims, strict=True))
+
+
+def is_inverse(op: Any) -> bool:
+    """Tell whether an operation inverts matrices, of any number of leading axes."""
+    return type(getattr(op, "core_op", op)).__name__ == "MatrixInverse"
 
 
 def origin_of(rv: Variable) -> Variable:

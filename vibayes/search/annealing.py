@@ -26,7 +26,7 @@ from vibayes.search.normals import FittedNormal
 from vibayes.search.prior import prior_draws
 from vibayes.search.scan import EXCESS, places
 
-__all__ = ["Population", "annealed", "unexplained_points"]
+__all__ = ["MOST_NUMBERS", "Population", "annealed", "unexplained_points"]
 
 SIZE = 2048  # of each of two populations
 PRIOR = 200  # draws of the prior that tell how wide it is
@@ -90,7 +90,11 @@ class Tempered:
 
 
 def annealed(
-    target: Target, normals: Sequence[FittedNormal], rng: np.random.Generator, budget: Budget
+    target: Target,
+    normals: Sequence[FittedNormal],
+    rng: np.random.Generator,
+    budget: Budget,
+    most: float = MOST_NUMBERS,
 ) -> Population:
     """Return two populations that have cooled to a posterior; none where that is dear.
 
@@ -104,10 +108,12 @@ def annealed(
         Where randomness comes from.
     budget
         Time and steps.
+    most
+        Numbers that all evaluations together may make.
     """
     evaluations = 2 * SIZE * MOST_TEMPERATURES / 2 * MOVES * LEAPS
     none = Population(np.empty((0, target.ddim)), np.empty(0))
-    if target.work.numbers * evaluations > MOST_NUMBERS or budget.is_late:
+    if target.work.numbers * evaluations > most or budget.is_late:
         return none
     density = Tempered(target, *wide_normal(target, normals, rng))
     halves = [cooled(density, rng, budget) for _ in range(2)]

@@ -120,6 +120,17 @@ class Exploration:
         )
         return self.population if differ < LARGEST_DISCREPANCY else None
 
+    def of_equal_weight(self, count: int, most: int, rng: np.random.Generator) -> np.ndarray:
+        """Return draws of equal weight of the model's own flat vector.
+
+        All there are, if they have it already, are at least ``count``, and are of at most ``most``
+        numbers; else ``count``, to which it is dealt.
+        """
+        weights, values = self.draws.log_weights, self.draws.values
+        if np.ptp(weights) == 0 and len(values) >= count and values.size <= most:
+            return self.target.unstandardized(values)
+        return self.resampled(count, rng)
+
     def resampled(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """Return draws of equal weight of the model's own flat vector, (count, d)."""
         rows = resampled(self.draws.log_weights, count, rng)

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from vibayes.importance import has_good_tail
+from vibayes.search.annealing import MOST_NUMBERS, annealed
 from vibayes.search.best_normals import LARGE
 from vibayes.search.budget import Budget
 from vibayes.search.explore import (
@@ -39,6 +40,7 @@ from vibayes.search.trust import (
 __all__ = ["enlarge", "improve", "improvements", "reaches_all", "settled"]
 
 ENOUGH = 3.0  # times as many effective draws as an exploration makes are what a result is made of
+MORE_POPULATIONS = 3
 LEAST_OF_SHARE = 0.1  # of what an ELBO promises
 LATEST = 512  # states of chains to which a mixture is fitted
 
@@ -135,7 +137,11 @@ def enlarge(exploration: Exploration, rng: np.random.Generator, budget: Budget) 
 
     More draws may also find what the first ones have missed: then they are not trusted any more.
     """
-    if not exploration.trusted or exploration.moved or budget.is_late:
+    if not exploration.trusted or budget.is_late:
+        return exploration
+    if exploration.draws.values is exploration.population:
+        return with_more_populations(exploration, rng, budget)
+    if exploration.moved:
         return exploration
     size, count = exploration.draws.size, len(exploration.draws.values)
     wanted = ENOUGH * exploration.count
@@ -145,6 +151,25 @@ def enlarge(exploration: Exploration, rng: np.random.Generator, budget: Budget) 
     larger = add_draws(exploration, int(min(wanted / size - 0.9, most) * count), rng)
     draws = larger.draws
     return replace(larger, trusted=has_good_tail(draws.khat, draws.size, len(draws.values)))
+
+
+def with_more_populations(
+    exploration: Exploration, rng: np.random.Generator, budget: Budget
+) -> Exploration:
+    """Add populations that cool by themselves, where that takes a second or two.
+
+    The share of a mode decides where a quantile is: on its one side or on the other. Draws are not
+    trusted any more if the further ones come to something else.
+    """
+    target, parts = exploration.target, [exploration.draws.values]
+    for _ in range(MORE_POPULATIONS):
+        more = annealed(target, exploration.normals, rng, budget, MOST_NUMBERS / MORE_POPULATIONS)
+        if not more.temperatures:
+            return exploration
+        parts.append(more.values)
+    values = np.concatenate(parts)
+    found = replace(exploration, draws=cooled_draws(values), population=values)
+    return replace(found, trusted=found.reliable_population is not None)
 
 
 def refinements(

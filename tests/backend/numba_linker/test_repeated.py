@@ -76,8 +76,8 @@ def test_the_source_names_variables_and_operations(tangled):
     source = steps_of(changes, loss).source
     assert "for step in range(n):" in source
     first, _, rest = source.partition("for step")
-    assert "math.log(" in first  # of the data alone: once
-    assert "math.log(" not in rest
+    assert "simd_log(" in first  # of the data alone: once
+    assert "log(" not in rest
     for name in "abcdefgh":
         assert re.search(rf" = state0\[.*  # {name}$", source, re.M)
     assert "  # Composite" in rest

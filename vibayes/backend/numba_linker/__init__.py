@@ -11,10 +11,13 @@ data alone, is there before the first one.
   an array, at each look of a callback.
 - Functions release the interpreter's lock while they run, so that a thread that reads data ahead,
   or another fit, can run beside them.
-- Arithmetic is exact, each operation rounded by itself. With PyTensor's fast math (sums in another
-  order, fused products) the last bits depend on which functions the compiler joins, and these are
-  others when some of them come from Numba's cache on disk: the same seed had other numbers in the
-  second process. It cost no speed that could be measured.
+- Loops over many elements are written so that a compiler vectorizes them: elementary functions are
+  arithmetic without branches (``elementary``), sums have several partial sums. Short loops and
+  single numbers call the functions of the C library, which cost less to compile.
+- Other arithmetic is exact, each operation rounded by itself. With PyTensor's fast math (all sums
+  in another order, fused products) the last bits depend on which functions the compiler joins, and
+  these are others when some of them come from Numba's cache on disk: the same seed had other
+  numbers in the second process. It cost no speed that could be measured.
 - Matrix products are Numba's ``np.dot``, which compiles in half a second where that of some
   PyTensor releases takes ten, and calls the same BLAS.
 """

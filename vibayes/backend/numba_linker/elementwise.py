@@ -15,7 +15,7 @@ from pytensor.graph.basic import Apply, Variable
 from pytensor.tensor.elemwise import CAReduce, Elemwise
 
 from vibayes.backend.numba_linker.convert import write, write_call
-from vibayes.backend.numba_linker.scalars import as_dtype, literal, scalar_lines
+from vibayes.backend.numba_linker.scalars import as_dtype, has_calls, literal, scalar_lines
 from vibayes.backend.numba_linker.writer import Value, Writer
 
 __all__: list[str] = []
@@ -30,6 +30,8 @@ REDUCTIONS: dict[type, str] = {
     ps.Maximum: "{1} if {1} > {0} or {1} != {1} else {0}",
     ps.Minimum: "{1} if {1} < {0} or {1} != {1} else {0}",
 }
+IN_ANY_ORDER = "simd_add({0}, {1})"  # sums of floats, in loops
+LONG = 16  # elements from which on a loop is worth the code of a vectorized one
 
 
 @write.register(Elemwise)
@@ -57,8 +59,11 @@ def elementwise(op: Elemwise, w: Writer, node: Apply) -> None:
         if others or v in w.outputs or not w.clients[v]:
             stored[i] = w.values[v] = memory_for(w, operands, v, lengths)
     axes = list(range(ndim)) if stored else axes_in_memory(inputs, ndim)
-    with Loops(w, lengths, axes, sums) as index:
-        results = numbers_of(w, op.scalar_op, node, inputs, index)
+    # one by one, C's functions of float32 are quicker
+    is_single = any(v.type.dtype == "float32" for v in node.outputs)
+    in_loop = is_long(lengths, axes) and not (is_single and has_calls(op.scalar_op))
+    with Loops(w, lengths, axes, sums, in_loop) as index:
+        results = numbers_of(w, op.scalar_op, node, inputs, index, in_loop)
         for i, value in stored.items():
             w.line(f"{value.at(index)} = {results[i]}")
         for reduction in sums:
@@ -73,7 +78,9 @@ def reduce_elements(op: CAReduce, w: Writer, node: Apply) -> None:
     value = w.readable(node.inputs[0])
     reduction = Reduction(w, node, 0, value.lengths)
     ndim = len(value.lengths)
-    with Loops(w, value.lengths, axes_in_memory([value], ndim), [reduction]) as index:
+    axes = axes_in_memory([value], ndim)
+    in_loop = is_long(value.lengths, axes)
+    with Loops(w, value.lengths, axes, [reduction], in_loop) as index:
         reduction.add(value.at(index), index)
 
 
@@ -91,7 +98,12 @@ def is_known_reduction(node: Any) -> bool:
 
 
 def numbers_of(
-    w: Writer, op: Any, node: Apply, inputs: Sequence[Value], index: Sequence[str]
+    w: Writer,
+    op: Any,
+    node: Apply,
+    inputs: Sequence[Value],
+    index: Sequence[str],
+    in_loop: bool = False,
 ) -> list[str]:
     """Write an operation on the elements at an index, and return the names of the results."""
     names = [
@@ -103,6 +115,7 @@ def numbers_of(
         [v.type.dtype for v in node.inputs],
         lambda: w.name("t"),
         lambda inner, inner_node: w.function(inner, inner_node),
+        in_loop,
     )
     for line in lines:
         w.line(line)
@@ -139,6 +152,12 @@ def axes_in_memory(inputs: Sequence[Value], ndim: int) -> list[int]:
     return list(orders.pop()) if len(orders) == 1 else list(range(ndim))
 
 
+def is_long(lengths: Sequence[str], axes: Sequence[int]) -> bool:
+    """Tell whether the inner one of loops is not known to be short."""
+    inner = [lengths[axis] for axis in axes if lengths[axis] != "1"][-1:]
+    return any(not n.isdigit() or int(n) >= LONG for n in inner)
+
+
 class Reduction:
     """A reduction of what is computed in a loop.
 
@@ -169,11 +188,15 @@ class Reduction:
         self.array: Value | None = None
         self.sum = ""
 
-    def begin(self, axes: Sequence[int]) -> int | None:
+    def begin(self, axes: Sequence[int], in_loop: bool) -> int | None:
         """Prepare for loops over axes, and return in how many of them the sum is one number.
 
-        None if it is not: then all sums are kept in memory.
+        None if it is not: then all sums are kept in memory. ``in_loop`` tells whether a compiler
+        should vectorize the inner one.
         """
+        is_sum = isinstance(self.node.op.scalar_op, ps.Add) and "float" in self.sum_dtype
+        if is_sum and in_loop and axes[-1] in self.reduced:
+            self.rule = IN_ANY_ORDER
         kept = [axis for axis in axes if axis not in self.reduced]
         inside = len(kept) if list(axes[: len(kept)]) == kept else None
         (v,) = self.node.outputs
@@ -234,16 +257,21 @@ class Loops:
     """
 
     def __init__(
-        self, w: Writer, lengths: Sequence[str], axes: Sequence[int], sums: Sequence[Reduction]
+        self,
+        w: Writer,
+        lengths: Sequence[str],
+        axes: Sequence[int],
+        sums: Sequence[Reduction],
+        in_loop: bool,
     ) -> None:
-        self.w, self.sums = w, sums
+        self.w, self.sums, self.in_loop = w, sums, in_loop
         self.index = ["0"] * len(lengths)
         self.lengths = lengths
         self.axes = [axis for axis in axes if lengths[axis] != "1"]
 
     def __enter__(self) -> list[str]:
         w = self.w
-        self.inside = [reduction.begin(self.axes) for reduction in self.sums]
+        self.inside = [reduction.begin(self.axes, self.in_loop) for reduction in self.sums]
         for depth in range(len(self.axes) + 1):
             for reduction, inside in zip(self.sums, self.inside, strict=True):
                 if inside == depth:

@@ -24,6 +24,7 @@ from pytensor.tensor.type import TensorType
 from vibayes.backend.graphs import fixed_parts
 from vibayes.backend.numba import register_numba_versions
 from vibayes.backend.numba_linker.convert import is_call, write
+from vibayes.backend.numba_linker.elementary import simd_functions
 from vibayes.backend.numba_linker.split import split
 from vibayes.backend.numba_linker.writer import Value, Writer
 from vibayes.backend.rewriting import InterpretedRewrites
@@ -31,7 +32,7 @@ from vibayes.backend.settings import EXACT_ARITHMETIC, WITHOUT_TRACES
 
 __all__ = ["OneFunctionLinker", "Repeated", "numba_mode"]
 
-VERSION = 1  # of the code that is written for an operation: what is kept on disk depends on it
+VERSION = 2  # of the code that is written for an operation: what is kept on disk depends on it
 INDENT = "    "
 
 
@@ -324,4 +325,5 @@ def helpers() -> dict[str, Any]:
         return index
 
     known = [check_equal, check_spread, checked_index]
-    return {"np": np, "math": math, **{function.__name__: function for function in known}}
+    own = {function.__name__: function for function in known}
+    return {"np": np, "math": math, **own, **simd_functions()}

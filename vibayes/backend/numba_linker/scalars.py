@@ -11,7 +11,7 @@ from pytensor.graph.basic import Constant
 from pytensor.scalar.basic import Composite, Identity
 from pytensor.scalar.math import Erf, Erfc, GammaLn, Log1mexp, Sigmoid, Softplus
 
-__all__ = ["as_dtype", "literal", "scalar_lines"]
+__all__ = ["as_dtype", "has_calls", "literal", "scalar_lines"]
 
 # of the inputs {0}, {1}, ..., which have the dtype of the result where that is a float
 EXPRESSIONS: dict[type, str] = {
@@ -76,6 +76,20 @@ FUNCTIONS: dict[type, str] = {
     ps.Trunc: "np.trunc",
     ps.Sign: "np.sign",
 }
+# functions of ``elementary``, in loops
+IN_LOOPS: dict[type, str] = {
+    Erf: "simd_erf",
+    ps.Exp: "simd_exp",
+    ps.Expm1: "simd_expm1",
+    ps.Log: "simd_log",
+    Log1mexp: "simd_log1mexp",
+    ps.Log1p: "simd_log1p",
+    Sigmoid: "simd_sigmoid",
+    Softplus: "simd_softplus",
+    ps.Tanh: "simd_tanh",
+}
+# functions that keep the loop around them from being vectorized, with those that are not known here
+CALLS = (Erfc, GammaLn, ps.ArcTan2, ps.ArcSinh, ps.ArcCosh, ps.ArcTanh)
 WHOLE = ("bool", "int64", "float64")  # what Python's numbers are, when compiled
 
 
@@ -98,12 +112,21 @@ def as_dtype(expression: str, given: str, wanted: str) -> str:
     return f"({expression} != 0)" if wanted == "bool" else f"np.{wanted}({expression})"
 
 
+def has_calls(op: Any) -> bool:
+    """Tell whether an operation keeps the loop around it from being vectorized."""
+    if isinstance(op, Composite):
+        return any(has_calls(node.op) for node in op.fgraph.toposort())
+    known = {*EXPRESSIONS, *BETWEEN, *COMPARISONS, *FUNCTIONS, ps.Invert} - set(CALLS)
+    return type(op) not in known
+
+
 def scalar_lines(
     op: Any,
     names: Sequence[str],
     dtypes: Sequence[str],
     new_name: Callable[[], str],
     unknown: Callable[[Any, Any], str],
+    in_loop: bool = False,
 ) -> tuple[list[str], list[str]]:
     """Return the lines that do an operation on numbers, and the names of its results.
 
@@ -117,12 +140,14 @@ def scalar_lines(
         Returns a name that is not yet used.
     unknown
         Returns the name of a function that does an operation, given that and its node.
+    in_loop
+        Whether they are the body of a long loop, which a compiler should vectorize.
     """
     inner = [ps.get_scalar_type(dtype)() for dtype in dtypes]
     if not isinstance(op, Composite):
         node = op.make_node(*inner)
         results = [new_name() for _ in node.outputs]
-        return [node_line(node, names, results, unknown)], results
+        return [node_line(node, names, results, unknown, in_loop)], results
     known = dict(zip(op.fgraph.inputs, names, strict=True))
     lines: list[str] = []
 
@@ -133,28 +158,32 @@ def scalar_lines(
         given = [name(v) for v in node.inputs]
         if isinstance(node.op, Composite):
             more, results = scalar_lines(
-                node.op, given, [v.type.dtype for v in node.inputs], new_name, unknown
+                node.op, given, [v.type.dtype for v in node.inputs], new_name, unknown, in_loop
             )
             lines += more
         else:
             results = [new_name() for _ in node.outputs]
-            lines.append(node_line(node, given, results, unknown))
+            lines.append(node_line(node, given, results, unknown, in_loop))
         known.update(zip(node.outputs, results, strict=True))
     return lines, [name(v) for v in op.fgraph.outputs]
 
 
 def node_line(
-    node: Any, names: Sequence[str], results: Sequence[str], unknown: Callable[[Any, Any], str]
+    node: Any,
+    names: Sequence[str],
+    results: Sequence[str],
+    unknown: Callable[[Any, Any], str],
+    in_loop: bool,
 ) -> str:
     """Return the line that does one operation."""
     if len(results) == 1:
-        expression = scalar_expression(node, names)
+        expression = scalar_expression(node, names, in_loop)
         if expression is not None:
             return f"{results[0]} = {expression}"
     return f"{', '.join(results)} = {unknown(node.op, node)}({', '.join(names)})"
 
 
-def scalar_expression(node: Any, names: Sequence[str]) -> str | None:
+def scalar_expression(node: Any, names: Sequence[str], in_loop: bool) -> str | None:
     """Return one operation as an expression, None if there is none."""
     kind, dtypes = type(node.op), [v.type.dtype for v in node.inputs]
     dtype = node.outputs[0].type.dtype
@@ -171,7 +200,9 @@ def scalar_expression(node: Any, names: Sequence[str]) -> str | None:
         names = [
             name if i < first else as_dtype(name, dtypes[i], dtype) for i, name in enumerate(names)
         ]
-    if kind in FUNCTIONS:
+    if in_loop and kind in IN_LOOPS and dtype in ("float32", "float64"):
+        expression = f"{IN_LOOPS[kind]}({names[0]})"
+    elif kind in FUNCTIONS:
         expression = f"{FUNCTIONS[kind]}({', '.join(names)})"
     elif kind in BETWEEN:
         expression = f" {BETWEEN[kind]} ".join(names)

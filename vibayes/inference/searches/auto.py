@@ -18,6 +18,7 @@ from vibayes.inference.searches.single_normal import with_normals
 from vibayes.inference.searches.tried import Tried
 from vibayes.model.coordinates import Coordinates, bent_variables
 from vibayes.model.target import Target
+from vibayes.records.diagnosis import first_names
 from vibayes.records.ending import INTERRUPTED, Ending
 from vibayes.search.begin import MOST_DENSE
 from vibayes.search.centring import suited
@@ -25,6 +26,7 @@ from vibayes.search.comparisons import is_better
 from vibayes.search.conditional import given_parameters, of_many
 from vibayes.search.explore import Exploration, explore
 from vibayes.search.findings import findings_of
+from vibayes.search.gaps import names_at_gaps
 from vibayes.search.improve import enlarge, improvements
 from vibayes.search.mixtures import WeightedDraws
 from vibayes.search.trust import is_close
@@ -216,11 +218,17 @@ def made_of(run: SearchRun, exploration: Exploration) -> Approximation:
 def ending_of(run: SearchRun, tried: Tried, stopped: str) -> Ending:
     """Return why the search has ended."""
     exploration = tried.exploration
-    converged = exploration.trusted and not stopped
     passes = passes_of(exploration.target)
     reason = f"a good result was found after {run.budget.elapsed:.1f} seconds{passes}"
+    converged = exploration.trusted and not stopped
     if not converged:
         reason = stopped or run.budget.exhausted or "no family that was tried holds the posterior"
+    elif tried.single is None and (names := names_at_gaps(exploration)):
+        converged, exploration = False, replace(exploration, trusted=False)
+        reason = (
+            f"the 5 % or 95 % point of {first_names(names)} lies at a gap between modes, of whose "
+            f"shares more draws would have to tell on which side"
+        )
     return Ending(converged, reason, findings_of(exploration, tried.attempts))
 
 

@@ -26,6 +26,7 @@ from vibayes.search.normals import FittedNormal, from_root
 __all__ = ["PARTICLES", "SearchRun"]
 
 PARTICLES = 4000
+MOST_NUMBERS = 2_000_000  # of all draws, where these have equal weight: 16 MB
 """Number of draws that a result is made of."""
 
 
@@ -107,6 +108,7 @@ class SearchRun:
 
     def of_draws(self, exploration: Exploration) -> Approximation:
         """Return draws of equal weight."""
-        approx = self.made(Empirical, size=PARTICLES)
-        approx.groups[0].set_values({"histogram": exploration.resampled(PARTICLES, self.rng)})
+        values = exploration.of_equal_weight(PARTICLES, MOST_NUMBERS, self.rng)
+        approx = self.made(Empirical, size=len(values))
+        approx.groups[0].set_values({"histogram": values})
         return approx

@@ -1,0 +1,49 @@
+"""Where a variable is used in graphs, and by what kind of operation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pytensor import scalar as ps
+from pytensor.compile.ops import ViewOp
+from pytensor.graph.basic import Apply, Variable
+from pytensor.graph.traversal import ancestors
+from pytensor.scalar.basic import Identity
+from pytensor.tensor.elemwise import DimShuffle, Elemwise
+
+__all__ = ["chooses_elements", "is_product", "is_view", "uses_in", "without_axes"]
+
+CHOICES = "Subtensor", "AdvancedSubtensor", "AdvancedSubtensor1"  # the last before PyTensor 3.1
+
+
+def uses_in(outputs: Sequence[Variable]) -> Mapping[Variable, Sequence[Apply]]:
+    """Return for each variable behind some the nodes that it is an input of."""
+    uses: dict[Variable, dict[Apply, None]] = {}
+    for node in dict.fromkeys(v.owner for v in ancestors(outputs) if v.owner is not None):
+        for v in node.inputs:
+            uses.setdefault(v, {})[node] = None
+    return {v: list(nodes) for v, nodes in uses.items()}
+
+
+def is_product(node: Apply) -> bool:
+    """Tell whether a node multiplies elements."""
+    return isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, ps.Mul)
+
+
+def is_view(node: Apply) -> bool:
+    """Tell whether a node gives its input another name, as ``Deterministic`` does."""
+    is_same = isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, Identity)
+    return is_same or isinstance(node.op, ViewOp)
+
+
+def chooses_elements(node: Apply, v: Variable) -> bool:
+    """Tell whether a node takes some elements of a variable, or puts its axes in another order."""
+    takes = isinstance(node.op, DimShuffle) or type(node.op).__name__ in CHOICES
+    return takes and node.inputs[0] is v and v not in node.inputs[1:]
+
+
+def without_axes(v: Variable) -> Variable:
+    """Return the variable of which another one is a view with more axes, or in another order."""
+    while v.owner is not None and isinstance(v.owner.op, DimShuffle):
+        v = v.owner.inputs[0]
+    return v
