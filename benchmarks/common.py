@@ -97,6 +97,7 @@ def digits_data() -> tuple[np.ndarray, np.ndarray]:
     from sklearn.datasets import load_digits
 
     images, digits = load_digits().images / 16, load_digits().target
+    digits = digits.astype("int32")  # the only one that PyMC takes in minibatches
     places = np.arange(28) * 8 // 28
     return images[:, places][:, :, places].reshape(len(images), -1), digits
 

@@ -8,31 +8,24 @@ from __future__ import annotations
 
 from typing import Any
 
+import models
 import numpy as np
 import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 from common import (
     BATCH_SIZE,
-    DIGITS_BATCH,
     DIGITS_STEPS,
     DRAWS,
-    HIDDEN,
     IRIS_STEPS,
     REPEATS,
     SVGD_STEPS,
     N,
-    digits_data,
-    gamma_data,
     iris_data,
-    logistic_data,
     main,
     mean_loss,
     minibatch_data,
-    poisson_data,
-    radon_data,
     result,
-    returns_data,
     seconds_of,
 )
 
@@ -43,29 +36,6 @@ def versions() -> dict[str, str]:
     return {"pymc": pm.__version__, "pytensor": pytensor.__version__, "numpy": np.__version__}
 
 
-def gamma() -> pm.Model:
-    with pm.Model() as model:
-        alpha = pm.Exponential("alpha", 0.1)
-        beta = pm.Exponential("beta", 0.1)
-        pm.Gamma("y", alpha, beta, observed=gamma_data())
-    return model
-
-
-def mixture() -> pm.Model:
-    with pm.Model() as model:
-        pm.NormalMixture("x", w=[0.2, 0.8], mu=[-0.3, 0.5], sigma=[0.1, 0.1])
-    return model
-
-
-def logistic() -> pm.Model:
-    X, y = logistic_data()
-    with pm.Model() as model:
-        intercept = pm.Normal("intercept", 0, 2.5)
-        slope = pm.Normal("slope", 0, 2.5, shape=X.shape[1])
-        pm.Bernoulli("y", logit_p=intercept + X @ slope, observed=y)
-    return model
-
-
 def minibatch() -> pm.Model:
     data = minibatch_data()
     X = pm.Minibatch(data, batch_size=BATCH_SIZE)
@@ -73,48 +43,6 @@ def minibatch() -> pm.Model:
         mu = pm.Flat("mu", shape=100)
         sd = pm.HalfNormal("sd", sigma=100, shape=100)
         pm.Normal("likelihood", mu, sigma=sd, observed=X, total_size=len(data))
-    return model
-
-
-def radon() -> pm.Model:
-    county, floor, uranium, value = radon_data()
-    with pm.Model() as model:
-        mean = pm.Normal("mean", 0, 1, shape=2)
-        by_uranium = pm.Normal("by_uranium", 0, 1)
-        sd = pm.HalfNormal("sd", 1, shape=2)
-        level = pm.Normal("level", mean[0] + by_uranium * uranium, sd[0])
-        slope = pm.Normal("slope", mean[1], sd[1], shape=len(uranium))
-        noise = pm.HalfNormal("noise", 1)
-        pm.Normal("y", level[county] + slope[county] * floor, noise, observed=value)
-    return model
-
-
-def poisson() -> pm.Model:
-    X, y = poisson_data()
-    with pm.Model() as model:
-        intercept = pm.Normal("intercept", 0, 1)
-        slope = pm.Normal("slope", 0, 1, shape=X.shape[1])
-        pm.Poisson("y", pt.exp(intercept + X @ slope), observed=y)
-    return model
-
-
-def digits() -> pm.Model:
-    images, labels = digits_data()
-    X, y = pm.Minibatch(images, labels, batch_size=DIGITS_BATCH)
-    with pm.Model() as model:
-        first = pm.Normal("first", 0, 1, shape=(images.shape[1], HIDDEN))
-        second = pm.Normal("second", 0, 1, shape=(HIDDEN, 10))
-        logits = pt.tanh(X @ first) @ second
-        pm.Categorical("y", logit_p=logits, observed=y, total_size=len(images))
-    return model
-
-
-def returns() -> pm.Model:
-    y = returns_data()
-    with pm.Model() as model:
-        sd = pm.HalfNormal.dist(3)
-        chol, *_ = pm.LKJCholeskyCov("chol", n=y.shape[1], eta=2, sd_dist=sd)
-        pm.MvNormal("y", np.zeros(y.shape[1]), chol=chol, observed=y)
     return model
 
 
@@ -149,39 +77,39 @@ def time_steps(model: pm.Model, n: int = N, **options: Any) -> dict[str, float]:
 
 
 def gamma_step() -> dict[str, float]:
-    return time_steps(gamma())
+    return time_steps(models.gamma(pm))
 
 
 def mixture_step() -> dict[str, float]:
-    return time_steps(mixture())
+    return time_steps(models.mixture(pm))
 
 
 def logistic_step() -> dict[str, float]:
-    return time_steps(logistic())
+    return time_steps(models.logistic(pm))
 
 
 def radon_step() -> dict[str, float]:
-    return time_steps(radon())
+    return time_steps(models.radon(pm))
 
 
 def poisson_step() -> dict[str, float]:
-    return time_steps(poisson())
+    return time_steps(models.poisson(pm))
 
 
 def digits_step() -> dict[str, float]:
-    return time_steps(digits(), n=DIGITS_STEPS)
+    return time_steps(models.digits(pm), n=DIGITS_STEPS)
 
 
 def lkj_step() -> dict[str, float]:
-    return time_steps(returns())
+    return time_steps(models.returns(pm))
 
 
 def gamma_step_10mc() -> dict[str, float]:
-    return time_steps(gamma(), obj_n_mc=10)
+    return time_steps(models.gamma(pm), obj_n_mc=10)
 
 
 def svgd_step() -> dict[str, float]:
-    with mixture():
+    with models.mixture(pm):
         inference = pm.SVGD(n_particles=1_000, random_seed=1)
         step = inference.objective.step_function(
             score=False, obj_optimizer=pm.sgd(learning_rate=0.01)
@@ -225,13 +153,13 @@ def minibatch_step() -> dict[str, float]:
 
 def refit() -> dict[str, float]:
     options = dict(random_seed=1, progressbar=False)
-    with gamma():
+    with models.gamma(pm):
         approx = pm.fit(N, **options)
         return result([seconds_of(pm.fit, N, **options) for _ in range(REPEATS)], approx.hist)
 
 
 def start() -> dict[str, float]:
-    with gamma():
+    with models.gamma(pm):
         approx = pm.fit(N, random_seed=1, progressbar=False)
     approx.sample(DRAWS, random_seed=1)
     return mean_loss(approx.hist)

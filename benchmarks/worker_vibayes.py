@@ -5,30 +5,23 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import models
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from common import (
     BATCH_SIZE,
-    DIGITS_BATCH,
     DIGITS_STEPS,
     DRAWS,
-    HIDDEN,
     IRIS_STEPS,
     REPEATS,
     SVGD_STEPS,
     N,
-    digits_data,
-    gamma_data,
     iris_data,
-    logistic_data,
     main,
     mean_loss,
     minibatch_data,
-    poisson_data,
-    radon_data,
     result,
-    returns_data,
     seconds_of,
 )
 
@@ -47,29 +40,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-def gamma() -> vb.Model:
-    with vb.Model() as model:
-        alpha = vb.Exponential("alpha", 0.1)
-        beta = vb.Exponential("beta", 0.1)
-        vb.Gamma("y", alpha, beta, observed=gamma_data())
-    return model
-
-
-def mixture() -> vb.Model:
-    with vb.Model() as model:
-        vb.NormalMixture("x", w=[0.2, 0.8], mu=[-0.3, 0.5], sigma=[0.1, 0.1])
-    return model
-
-
-def logistic() -> vb.Model:
-    X, y = logistic_data()
-    with vb.Model() as model:
-        intercept = vb.Normal("intercept", 0, 2.5)
-        slope = vb.Normal("slope", 0, 2.5, shape=X.shape[1])
-        vb.Bernoulli("y", logit_p=intercept + X @ slope, observed=y)
-    return model
-
-
 def minibatch() -> vb.Model:
     data = minibatch_data()
     X = vb.Minibatch(data, batch_size=BATCH_SIZE)
@@ -77,48 +47,6 @@ def minibatch() -> vb.Model:
         mu = vb.Flat("mu", shape=100)
         sd = vb.HalfNormal("sd", sigma=100, shape=100)
         vb.Normal("likelihood", mu, sigma=sd, observed=X, total_size=data.shape)
-    return model
-
-
-def radon() -> vb.Model:
-    county, floor, uranium, value = radon_data()
-    with vb.Model() as model:
-        mean = vb.Normal("mean", 0, 1, shape=2)
-        by_uranium = vb.Normal("by_uranium", 0, 1)
-        sd = vb.HalfNormal("sd", 1, shape=2)
-        level = vb.Normal("level", mean[0] + by_uranium * uranium, sd[0])
-        slope = vb.Normal("slope", mean[1], sd[1], shape=len(uranium))
-        noise = vb.HalfNormal("noise", 1)
-        vb.Normal("y", level[county] + slope[county] * floor, noise, observed=value)
-    return model
-
-
-def poisson() -> vb.Model:
-    X, y = poisson_data()
-    with vb.Model() as model:
-        intercept = vb.Normal("intercept", 0, 1)
-        slope = vb.Normal("slope", 0, 1, shape=X.shape[1])
-        vb.Poisson("y", pt.exp(intercept + X @ slope), observed=y)
-    return model
-
-
-def digits() -> vb.Model:
-    images, labels = digits_data()
-    X, y = vb.Minibatch(images, labels, batch_size=DIGITS_BATCH)
-    with vb.Model() as model:
-        first = vb.Normal("first", 0, 1, shape=(images.shape[1], HIDDEN))
-        second = vb.Normal("second", 0, 1, shape=(HIDDEN, 10))
-        logits = pt.tanh(X @ first) @ second
-        vb.Categorical("y", logit_p=logits, observed=y, total_size=len(images))
-    return model
-
-
-def returns() -> vb.Model:
-    y = returns_data()
-    with vb.Model() as model:
-        sd = vb.HalfNormal.dist(3)
-        chol, *_ = vb.LKJCholeskyCov("chol", n=y.shape[1], eta=2, sd_dist=sd)
-        vb.MvNormal("y", np.zeros(y.shape[1]), chol=chol, observed=y)
     return model
 
 
@@ -149,40 +77,40 @@ def time_steps(model: vb.Model, n: int = N, **options: Any) -> dict[str, float]:
 
 
 def gamma_step() -> dict[str, float]:
-    return time_steps(gamma())
+    return time_steps(models.gamma(vb))
 
 
 def mixture_step() -> dict[str, float]:
-    return time_steps(mixture())
+    return time_steps(models.mixture(vb))
 
 
 def logistic_step() -> dict[str, float]:
-    return time_steps(logistic())
+    return time_steps(models.logistic(vb))
 
 
 def radon_step() -> dict[str, float]:
-    return time_steps(radon())
+    return time_steps(models.radon(vb))
 
 
 def poisson_step() -> dict[str, float]:
-    return time_steps(poisson())
+    return time_steps(models.poisson(vb))
 
 
 def digits_step() -> dict[str, float]:
-    return time_steps(digits(), n=DIGITS_STEPS)
+    return time_steps(models.digits(vb), n=DIGITS_STEPS)
 
 
 def lkj_step() -> dict[str, float]:
-    return time_steps(returns())
+    return time_steps(models.returns(vb))
 
 
 def gamma_step_10mc() -> dict[str, float]:
-    return time_steps(gamma(), obj_n_mc=10)
+    return time_steps(models.gamma(vb), obj_n_mc=10)
 
 
 def svgd_step() -> dict[str, float]:
     n = SVGD_STEPS
-    inference = vb.SVGD(n_particles=1_000, model=mixture(), random_seed=1)
+    inference = vb.SVGD(n_particles=1_000, model=models.mixture(vb), random_seed=1)
     values = []
     for _ in range(1 + REPEATS):
         inference.fit(n, obj_optimizer=vb.sgd(learning_rate=0.01), progressbar=False)
@@ -225,14 +153,14 @@ def full_rank() -> dict[str, float]:
 
 
 def refit() -> dict[str, float]:
-    options = dict(model=gamma(), random_seed=1, progressbar=False, diagnose=False)
+    options = dict(model=models.gamma(vb), random_seed=1, progressbar=False, diagnose=False)
     approx = vb.fit(N, **options)
     return result([seconds_of(vb.fit, N, **options) for _ in range(REPEATS)], approx.hist)
 
 
 def convergence_check() -> dict[str, float]:
     n = 100_000
-    model = gamma()
+    model = models.gamma(vb)
 
     def fit(*callbacks: vb.callbacks.Callback) -> tuple[float, np.ndarray]:
         inference = vb.ADVI(model=model, random_seed=1)
@@ -252,7 +180,7 @@ def convergence_check() -> dict[str, float]:
 
 
 def start() -> dict[str, float]:
-    with gamma():
+    with models.gamma(vb):
         approx = vb.fit(N, random_seed=1, progressbar=False)
     approx.sample(DRAWS, random_seed=1)
     return mean_loss(approx.hist)
