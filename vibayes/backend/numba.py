@@ -12,9 +12,13 @@ from pytensor.graph.op import Op
 
 from vibayes import interrupts
 
-__all__ = ["NumbaOp", "checked_passes", "numba_version", "register_numba_versions"]
+__all__ = ["ANY_ORDER", "NumbaOp", "checked_passes", "numba_version", "register_numba_versions"]
 
 Implementation = Callable[[Any, Apply, Callable[..., Any]], tuple[Any, int]]
+
+# The ``fastmath`` of a loop that sums: the compiler may add several parts side by side, in vector
+# instructions, and fuse product and sum. Nothing else of arithmetic changes.
+ANY_ORDER = {"contract", "reassoc"}
 
 # what PyTensor has not been told yet: numba is imported only when it is needed
 PENDING: dict[type[Op], Implementation] = {}

@@ -20,7 +20,7 @@ from pytensor.tensor.variable import TensorVariable
 from scipy import linalg
 
 from vibayes.backend.jax import jax_version
-from vibayes.backend.numba import NumbaOp, numba_version
+from vibayes.backend.numba import ANY_ORDER, NumbaOp, numba_version
 
 __all__ = [
     "PackedOuterProduct",
@@ -191,7 +191,7 @@ def compiled_triangular_product(
 
     else:
 
-        @njit
+        @njit(fastmath=ANY_ORDER)
         def product(packed, x):
             vectors = np.atleast_2d(x)
             out = np.empty(vectors.shape, packed.dtype)
@@ -206,7 +206,7 @@ def compiled_triangular_product(
                 start += i + 1
             return out[0] if x.ndim == 1 else out
 
-    return product, 1
+    return product, 2
 
 
 @numba_version(PackedTriangularSolve)
@@ -232,7 +232,7 @@ def compiled_triangular_solve(
 
     else:
 
-        @njit(error_model="numpy")  # division by zero gives inf
+        @njit(error_model="numpy", fastmath=ANY_ORDER)  # division by zero gives inf
         def solve(packed, x):
             vectors = np.atleast_2d(x)
             out = np.empty(vectors.shape, packed.dtype)
@@ -247,7 +247,7 @@ def compiled_triangular_solve(
                 start += i + 1
             return out[0] if x.ndim == 1 else out
 
-    return solve, 1
+    return solve, 2
 
 
 @numba_version(PackedOuterProduct)
