@@ -6,7 +6,7 @@ from helpers.posteriors import ample
 
 import vibayes as vb
 from vibayes.model.coordinates import Coordinates, bent_variables
-from vibayes.model.products import scale_in_products
+from vibayes.model.products import factor_in_products
 from vibayes.model.target import Target
 from vibayes.search.best_normals import fit_diagonal
 from vibayes.search.centring import informed, suited
@@ -52,7 +52,8 @@ def model_of(use, sd=SD):
 @pytest.mark.parametrize("use", USES)
 def test_the_scale_of_a_product_is_found(use):
     model = model_of(USES[use])
-    scale = scale_in_products(model, model["z"])
+    scale, axis = factor_in_products(model, model["z"])
+    assert axis is None
     values = {model["sd"]: 3.0, model["lam"]: np.array([1.0, 2.0, 4.0])}
     found = scale.eval(values, on_unused_input="ignore")
     of_elements = values[model["lam"]] if "scales" in use else 1.0
@@ -64,7 +65,7 @@ def test_the_scale_of_a_product_is_found(use):
 @pytest.mark.parametrize("use", OTHERS)
 def test_other_uses_are_told_apart(use):
     model = model_of(OTHERS[use])
-    assert scale_in_products(model, model["z"]) is None
+    assert factor_in_products(model, model["z"]) is None
     assert bent_variables(model) == ()
 
 
@@ -73,7 +74,7 @@ def test_scales_along_the_last_axis():
         sd = vb.HalfNormal("sd", 1, shape=2)
         z = vb.Normal("z", 0, 1, shape=(4, 2))
         vb.Normal("y", sd * z, 1, observed=np.zeros((4, 2)))
-    scale = scale_in_products(model, z)
+    scale, _ = factor_in_products(model, z)
     np.testing.assert_array_equal(scale.eval({sd: [1.0, 2.0]}), [[1.0, 2.0]])
 
 
@@ -86,10 +87,78 @@ def test_a_scale_that_has_coordinates_of_its_own_is_left_alone():
     assert "z" not in [rv.name for rv in bent_variables(model)]
 
 
+ROWS = np.array([[1.0, -0.5], [2.0, 0.3], [-1.0, 0.1]])
+MATRIX_USES = {
+    "chol @ z": lambda chol, z: (chol @ z.T).T,
+    "z @ chol.T": lambda chol, z: z @ chol.T,
+    "z @ chol.T, chosen afterwards": lambda chol, z: (z @ chol.T)[np.arange(3)],
+    "under a name": lambda chol, z: vb.Deterministic("e", vb.Deterministic("z_", z) @ chol.T),
+    "times an upper triangle": lambda chol, z: z @ chol,
+}
+OTHER_MATRIX_USES = {
+    "in two ways": lambda chol, z: z @ chol.T + z,
+    "elements chosen before": lambda chol, z: z[:, ::-1] @ chol.T,
+    "not triangular": lambda chol, z: z @ (chol + chol.T),
+    "data": lambda chol, z: z @ np.array([[1.0, 0.0], [0.5, 2.0]]) + 0 * chol[0, 0],
+    "itself": lambda chol, z: z @ (chol * z[0, 0] ** 2),
+}
+
+
+def model_of_rows(use, transposed=False):
+    with vb.Model() as model:
+        chol, _, _ = vb.LKJCholeskyCov("chol", n=2, eta=2, sd_dist=vb.HalfNormal.dist(1, shape=2))
+        z = vb.Normal("z", 0.2, [0.5, 1.0], shape=(3, 2)) if not transposed else None
+        z = vb.Normal("z", 0, 1, shape=(2, 3)).T if transposed else z
+        vb.Normal("y", use(chol, z), SD[:, None], observed=ROWS)
+    return model
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("use", MATRIX_USES)
+def test_the_matrix_of_a_product_is_found(use, transposed):
+    model = model_of_rows(MATRIX_USES[use], transposed)
+    matrix, axis = factor_in_products(model, model["z"])
+    assert axis == (0 if transposed else 1)
+    start = model.initial_point()
+    start["chol_cholesky-cov-packed__"] = np.array([0.1, 0.7, 0.2])
+    (found,) = model.compile_fn([matrix])(start)
+    is_upper = use == "times an upper triangle"
+    kept = np.triu if is_upper else np.tril
+    np.testing.assert_array_equal(found, kept(found))
+    assert found[0, 1] if is_upper else found[1, 0]
+    assert [rv.name for rv in bent_variables(model)] == ["z"]
+
+
+@pytest.mark.parametrize("use", OTHER_MATRIX_USES)
+def test_other_uses_of_matrices_are_told_apart(use):
+    model = model_of_rows(OTHER_MATRIX_USES[use])
+    assert factor_in_products(model, model["z"]) is None
+    assert bent_variables(model) == ()
+
+
+def in_coordinates(model):
+    return Target(model, coordinates=Coordinates.non_centred(model, bent_variables(model)))
+
+
+@pytest.fixture(scope="module", params=["in rows", "in columns"])
+def target_of_rows(request):
+    return in_coordinates(model_of_rows(MATRIX_USES["chol @ z"], request.param == "in columns"))
+
+
+def test_the_data_say_what_they_say_of_the_product_with_a_matrix(target_of_rows, rng):
+    found = informed(target_of_rows, about(target_of_rows), rng)
+    expected = np.eye(2) / SD[:, None, None] ** 2
+    np.testing.assert_allclose(found.information[0], expected, rtol=1e-6, atol=1e-5)
+    np.testing.assert_allclose(found.pull[0], ROWS / SD[:, None] ** 2, rtol=1e-6)
+
+
+def test_the_posterior_is_the_same_in_coordinates_of_products_with_a_matrix(target_of_rows, rng):
+    check_density(target_of_rows, rng)
+
+
 @pytest.fixture(scope="module")
 def target():
-    model = model_of(USES["times"])
-    return Target(model, coordinates=Coordinates.non_centred(model, bent_variables(model)))
+    return in_coordinates(model_of(USES["times"]))
 
 
 def about(target, sd=0.3):
@@ -102,7 +171,8 @@ def test_the_data_say_what_they_say_of_the_product(target, rng):
     np.testing.assert_allclose(found.pull[0], Y / SD**2, rtol=1e-6)
 
 
-def test_the_posterior_is_the_same_in_these_coordinates(target, rng):
+def check_density(target, rng):
+    """Compare the log density in other coordinates with the model's own, and a numeric slope."""
     own = Target(target.model)
     there = target.with_coordinates(informed(target, about(target), rng))
     Z = there.start + 0.3 * rng.normal(size=(3, there.ddim))
@@ -112,6 +182,10 @@ def test_the_posterior_is_the_same_in_these_coordinates(target, rng):
         slope = (next(sides) - next(sides)) / 2e-5
         expected = own.logp(there.unstandardized(z[None]))[0] + np.linalg.slogdet(slope)[1]
         assert logp == pytest.approx(expected, rel=1e-7)
+
+
+def test_the_posterior_is_the_same_in_these_coordinates(target, rng):
+    check_density(target, rng)
 
 
 def test_given_the_scale_and_normal_data_it_is_standard_normal(target, rng):

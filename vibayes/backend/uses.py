@@ -9,9 +9,19 @@ from pytensor.compile.ops import ViewOp
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.traversal import ancestors
 from pytensor.scalar.basic import Identity
+from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.elemwise import DimShuffle, Elemwise
+from pytensor.tensor.math import Dot
 
-__all__ = ["chooses_elements", "is_product", "is_view", "uses_in", "without_axes"]
+__all__ = [
+    "axes_after",
+    "chooses_elements",
+    "is_matrix_product",
+    "is_product",
+    "is_view",
+    "uses_in",
+    "without_axes",
+]
 
 CHOICES = "Subtensor", "AdvancedSubtensor", "AdvancedSubtensor1"  # the last before PyTensor 3.1
 
@@ -28,6 +38,22 @@ def uses_in(outputs: Sequence[Variable]) -> Mapping[Variable, Sequence[Apply]]:
 def is_product(node: Apply) -> bool:
     """Tell whether a node multiplies elements."""
     return isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, ps.Mul)
+
+
+def is_matrix_product(node: Apply) -> bool:
+    """Tell whether a node multiplies two matrices."""
+    op = node.op.core_op if isinstance(node.op, Blockwise) else node.op
+    return isinstance(op, Dot) and all(v.type.ndim == 2 for v in node.inputs)
+
+
+def axes_after(node: Apply, axes: Sequence[int | None]) -> list[int | None]:
+    """Return which axes of a variable those of a node's result are, given those of its input.
+
+    None of those that are new, and all of them if elements are chosen.
+    """
+    if isinstance(node.op, DimShuffle):
+        return [None if i == "x" else axes[i] for i in node.op.new_order]
+    return [None] * node.outputs[0].type.ndim
 
 
 def is_view(node: Apply) -> bool:

@@ -27,7 +27,15 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes.ops.normal_maps import normal_map
 
-__all__ = ["InProducts", "Innovations", "LocationRoot", "LocationScale", "StandardForm"]
+__all__ = [
+    "MOST_JOINT",
+    "InMatrixProducts",
+    "InProducts",
+    "Innovations",
+    "LocationRoot",
+    "LocationScale",
+    "StandardForm",
+]
 
 MOST_JOINT = 8
 """Length up to which what the data say of a vector is a matrix, and not its diagonal alone."""
@@ -47,6 +55,18 @@ class StandardForm:
         """
         return shape
 
+    def met_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of what the data meet of a variable of some shape."""
+        return shape
+
+    def met(self, x: TensorVariable) -> TensorVariable:
+        """Return what the data meet of x: a linear map of it, x itself by default."""
+        return x
+
+    def moved(self, x: TensorVariable, shift: TensorVariable) -> TensorVariable:
+        """Return the x of which the data meet what they meet of this one, and a shift."""
+        return x + shift
+
     def conditional(
         self, u: TensorVariable, information: TensorVariable, pull: TensorVariable
     ) -> tuple[TensorVariable, TensorVariable]:
@@ -59,7 +79,7 @@ class StandardForm:
         information
             Lambda: the precision of what the data say of x. Zeros for the non-centred x.
         pull
-            r: that precision times the mean, of the shape of x.
+            r: that precision times the mean, of the shape of what the data meet.
         """
         raise NotImplementedError
 
@@ -104,10 +124,64 @@ class InProducts(StandardForm):
     def __init__(self, own: LocationScale, factor: TensorVariable) -> None:
         self.own, self.factor = own, factor
 
+    def met(self, x: TensorVariable) -> TensorVariable:
+        return x * self.factor
+
+    def moved(self, x: TensorVariable, shift: TensorVariable) -> TensorVariable:
+        return x + shift / self.factor
+
     def conditional(
         self, u: TensorVariable, information: TensorVariable, pull: TensorVariable
     ) -> tuple[TensorVariable, TensorVariable]:
         return self.own.conditional(u, information * self.factor**2, pull * self.factor)
+
+
+class InMatrixProducts(StandardForm):
+    r"""Vectors of which the data speak in products :math:`e = A x` alone.
+
+    Information and pull are those of e, one vector a row. What the data say of x is then
+    :math:`\exp(r' A x - \tfrac12 x' A' \Lambda A x)`.
+
+    Parameters
+    ----------
+    own : LocationScale
+        The form of the matrix x.
+    matrix : TensorVariable
+        A, of shape ``(d, d)``, with an inverse.
+    axis : {0, 1}
+        The axis of x along which its vectors lie.
+    """
+
+    def __init__(self, own: LocationScale, matrix: TensorVariable, axis: int) -> None:
+        self.own, self.matrix, self.axis = own, matrix, axis
+
+    def information_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return (*self.met_shape(shape), shape[self.axis])
+
+    def met_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return shape if self.axis == 1 else shape[::-1]
+
+    def met(self, x: TensorVariable) -> TensorVariable:
+        return times(self.matrix, self.in_rows(x))
+
+    def moved(self, x: TensorVariable, shift: TensorVariable) -> TensorVariable:
+        return x + self.in_rows(times(pt.linalg.inv(self.matrix), shift))
+
+    def in_rows(self, x: TensorVariable) -> TensorVariable:
+        """Return x with its vectors in rows; or in their own place, if they are in rows."""
+        return x if self.axis == 1 else x.mT
+
+    def conditional(
+        self, u: TensorVariable, information: TensorVariable, pull: TensorVariable
+    ) -> tuple[TensorVariable, TensorVariable]:
+        A, rows = self.matrix, self.in_rows(u)
+        location, scale = (
+            self.in_rows(shaped(part, u)) for part in (self.own.location, self.own.scale)
+        )
+        root = scale[..., None] * np.eye(u.type.shape[self.axis], dtype=u.dtype)
+        own = LocationRoot(location, root)
+        x, log_det = own.conditional(rows, A.mT @ information @ A, times(A.mT, pull))
+        return self.in_rows(x), log_det
 
 
 class LocationRoot(StandardForm):

@@ -5,7 +5,7 @@ See :mod:`vibayes.distributions.standard_forms` for the maps.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -19,11 +19,16 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes.backend.modes import EVALUATE_MODE
 from vibayes.distributions.base import distribution_of
-from vibayes.distributions.standard_forms import InProducts, LocationScale, StandardForm
+from vibayes.distributions.standard_forms import (
+    InMatrixProducts,
+    InProducts,
+    LocationScale,
+    StandardForm,
+)
 from vibayes.model.core import Model
 from vibayes.model.density import constrained_values
 from vibayes.model.flat import FlatLayout
-from vibayes.model.products import scale_in_products
+from vibayes.model.products import factor_in_products
 
 __all__ = [
     "Coordinates",
@@ -66,11 +71,11 @@ class Coordinates:
     def non_centred(cls, model: Model, variables: Sequence[TensorVariable]) -> Coordinates:
         """Return the coordinates in which standard variables are so a priori."""
         shapes = [model.rvs_to_values[rv].type.shape for rv in variables]
-        information = [
-            np.zeros(form_of(model, rv).information_shape(shape))
-            for rv, shape in zip(variables, shapes, strict=True)
-        ]
-        return cls.fixed(model, variables, information, [np.zeros(s) for s in shapes])
+        forms = [form_of(model, rv) for rv in variables]
+        pairs = list(zip(forms, shapes, strict=True))
+        information = [np.zeros(form.information_shape(shape)) for form, shape in pairs]
+        pull = [np.zeros(form.met_shape(shape)) for form, shape in pairs]
+        return cls.fixed(model, variables, information, pull)
 
     @classmethod
     def fixed(
@@ -113,8 +118,8 @@ class Standardization:
     variables : sequence of TensorVariable
         As of :class:`Coordinates`.
     shift : TensorVariable, optional
-        A flat vector that is added to the values of these variables, which those that are made
-        of them follow; to their products, of variables that the data meet in these.
+        A flat vector that is added to what the data meet of these variables: to their values,
+        which those that are made of them follow, or to products.
 
     Attributes
     ----------
@@ -124,9 +129,9 @@ class Standardization:
         Expressions of the model's value variables.
     log_jacobian : TensorVariable
         Log determinant of the derivative of the values by the vector.
-    units : dict of TensorVariable to TensorVariable
-        Of each value that is made of a standard one what it is multiplied by wherever it is used;
-        ones of variables that are used in other ways.
+    met, shifts : dict of TensorVariable to TensorVariable
+        Of each value that is made of a standard one what the data meet of it, and the shift of
+        that; empty without a shift.
     """
 
     def __init__(
@@ -139,32 +144,48 @@ class Standardization:
     ) -> None:
         self.values = layout.split(flat)
         shifts = {} if shift is None else layout.split(shift)
-        self.units: dict[TensorVariable, TensorVariable] = {}
+        self.met: dict[TensorVariable, TensorVariable] = {}
+        self.shifts: dict[TensorVariable, TensorVariable] = {}
         self.log_jacobian = pt.zeros((), dtype=flat.dtype)
         known = [model.rvs_to_values[rv].type.shape for rv in variables]
         forms = [form_of(model, rv) for rv in variables]
+        met_shapes = [form.met_shape(s) for form, s in zip(forms, known, strict=True)]
         shapes = [form.information_shape(s) for form, s in zip(forms, known, strict=True)]
         count = len(shapes)
-        self.facts, parts = split_vector([*shapes, *known, (count, layout.size), (count,)])
+        self.facts, parts = split_vector([*shapes, *met_shapes, (count, layout.size), (count,)])
         *parts, slopes, offsets = parts
         factors = pt.exp((slopes * flat).sum(axis=-1) + offsets)
         own = constrained_values(model) if variables else {}
         # in the order of their making: a scale may be standardized itself
         for i, rv in enumerate(variables):
             about, pull = factors[i] * parts[i], factors[i] * parts[count + i]
-            value = model.rvs_to_values[rv]
-            stand_in = value.type()  # not the value: that is to be replaced in parameters alone
-            known_about, known_pull = about.type(), pull.type()  # nor in what depends on z itself
-            outputs = list(forms[i].conditional(stand_in, known_about, known_pull))
-            outputs.append(unit_of(forms[i], stand_in))
-            outputs = graph_replace(outputs, own, strict=False)
-            u = self.values[value]
-            replace = self.values | {stand_in: u, known_about: about, known_pull: pull}
-            x, log_det, unit = graph_replace(outputs, replace, strict=False)
+            value, form = model.rvs_to_values[rv], forms[i]
+            x, log_det = self.expressed(form.conditional, own, self.values[value], about, pull)
             x = pt.specify_shape(x, value.type.shape).astype(value.dtype)
             self.log_jacobian = self.log_jacobian + log_det
-            self.units[value] = unit.astype(value.dtype)
-            self.values = self.values | {value: x + shifts[value] / unit if shifts else x}
+            if shifts:
+                self.shifts[value] = shifts[value].reshape(met_shapes[i])
+                (x,) = self.expressed(form.moved, own, x, self.shifts[value])
+                (self.met[value],) = self.expressed(form.met, own, x)
+            self.values = self.values | {value: x.astype(value.dtype)}
+
+    def expressed(
+        self,
+        function: Callable[..., Any],
+        own: Mapping[TensorVariable, TensorVariable],
+        *given: TensorVariable,
+    ) -> list[TensorVariable]:
+        """Return what a function of a form makes of arguments, in terms of the flat vector.
+
+        ``own`` maps the variables of the model to expressions of its values. These are replaced in
+        the parameters of the form alone, not in the arguments.
+        """
+        stand_ins = [v.type() for v in given]
+        results = function(*stand_ins)
+        outputs = list(results) if isinstance(results, tuple) else [results]
+        outputs = graph_replace(outputs, own, strict=False)
+        replace = self.values | dict(zip(stand_ins, given, strict=True))
+        return graph_replace(outputs, replace, strict=False)
 
     def joined(self, layout: FlatLayout) -> TensorVariable:
         """Return the model's own flat vector."""
@@ -188,14 +209,13 @@ def split_vector(
 def form_of(model: Model, rv: TensorVariable) -> StandardForm:
     """Return the standard form of a variable that has one."""
     form = cast(StandardForm, distribution_of(rv).standard_form())
-    scale = None if depends_on_others(model, rv) else scale_in_products(model, rv)
-    return form if scale is None else InProducts(cast(LocationScale, form), scale)
-
-
-def unit_of(form: StandardForm, value: TensorVariable) -> TensorVariable:
-    """Return what the data multiply a variable by, in its shape."""
-    ones = pt.ones_like(value)
-    return ones * form.factor if isinstance(form, InProducts) else ones
+    factor = None if depends_on_others(model, rv) else factor_in_products(model, rv)
+    if factor is None:
+        return form
+    elements = cast(LocationScale, form)
+    if factor.axis is None:
+        return InProducts(elements, factor.value)
+    return InMatrixProducts(elements, factor.value, factor.axis)
 
 
 def has_form(model: Model, rv: TensorVariable) -> bool:
@@ -216,17 +236,17 @@ def depends_on_others(model: Model, rv: TensorVariable) -> bool:
 
 
 def meets_data_in_products(model: Model, rv: TensorVariable) -> bool:
-    """Tell whether a vector of independent elements is multiplied by a scale wherever it is used.
+    """Tell whether a vector of independent elements is multiplied by a factor wherever it is used.
 
-    The scale must have no standard form itself. Of a number alone the chains make do.
+    The factor must have no standard form itself. Of a number alone the chains make do.
     """
     form = distribution_of(rv).standard_form()
     if not isinstance(form, LocationScale) or model.rvs_to_transforms[rv] is not None:
         return False
-    scale = scale_in_products(model, rv) if model.rvs_to_values[rv].type.ndim else None
-    if scale is None:
+    factor = factor_in_products(model, rv) if model.rvs_to_values[rv].type.ndim else None
+    if factor is None:
         return False
-    parents = set(model.free_RVs).intersection(ancestors([scale]))
+    parents = set(model.free_RVs).intersection(ancestors([factor.value]))
     return not any(has_form(model, parent) for parent in parents)
 
 
@@ -308,18 +328,22 @@ def forces_graphs(
     made = Standardization(model, layout, flat, variables, shift)
     priors = model.logp(list(variables), sum=False)
     values = [model.rvs_to_values[rv] for rv in variables]
-    own = [
-        pytensor.grad(prior.sum(), value) / made.units[value]
-        for prior, value in zip(priors, values, strict=True)
-    ]
+    own = [pytensor.grad(prior.sum(), v) for prior, v in zip(priors, values, strict=True)]
     total, *own = graph_replace([model.logp(), *own], made.values, strict=False)
     gradient = pytensor.grad(total + made.log_jacobian, shift, disconnected_inputs="ignore")
-    by_value = dict(zip(values, own, strict=True))
+    by_value = {
+        value: pytensor.grad(None, made.shifts[value], known_grads={made.values[value]: prior})
+        for value, prior in zip(values, own, strict=True)
+    }
+    met = [made.met.get(v, made.values[v]) for v in layout.value_vars]
     # vectorized, parts are joined at once only if all of them have the axes of draws
-    parts = [by_value.get(v, 0.0) + pt.zeros_like(x) for v, x in made.values.items()]
+    parts = [
+        by_value.get(v, 0.0) + pt.zeros_like(x) for v, x in zip(layout.value_vars, met, strict=True)
+    ]
     prior_gradient = pt.concatenate([part.ravel() for part in parts])
-    is_made = np.concatenate([np.full(v.type.shape, v in by_value).ravel() for v in made.values])
-    met = [made.values[v] * made.units.get(v, 1) for v in layout.value_vars]
+    is_made = np.concatenate(
+        [np.full(v.type.shape, v in by_value).ravel() for v in layout.value_vars]
+    )
     outputs = [
         pt.switch(is_made, gradient - prior_gradient, 0.0),
         pt.concatenate([x.ravel() for x in met]),

@@ -2,37 +2,70 @@
 
 What the data say is said of the product. Where they say much, a standard normal z and its scale lie
 on a bent ridge, as in Bambi's models of many rows a group: the coordinates to search in are then
-those of the product.
+those of the product. So it is of ``chol @ z``, of effects that are correlated.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
 import pytensor.tensor as pt
-from pytensor.graph.basic import Variable
+from pytensor.graph.basic import Apply, Variable
+from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.backend.uses import chooses_elements, is_product, is_view, uses_in, without_axes
+from vibayes.backend.modes import evaluate
+from vibayes.backend.uses import (
+    axes_after,
+    chooses_elements,
+    is_matrix_product,
+    is_product,
+    is_view,
+    uses_in,
+    without_axes,
+)
+from vibayes.distributions.standard_forms import MOST_JOINT
 from vibayes.model.core import Model
+from vibayes.model.density import constrained_values
 
-__all__ = ["scale_in_products"]
+__all__ = ["Factor", "factor_in_products"]
 
 
-def scale_in_products(model: Model, rv: TensorVariable) -> TensorVariable | None:
-    """Return the positive variables by which a free one is multiplied wherever it is used.
+class Factor(NamedTuple):
+    """What a variable is multiplied by.
+
+    Attributes
+    ----------
+    value : TensorVariable
+        Broadcastable to the variable, or a matrix.
+    axis : int or None
+        The axis of the variable, a matrix, of whose vectors each is multiplied by the matrix; None
+        if each element is multiplied by its own factor.
+    """
+
+    value: TensorVariable
+    axis: int | None = None
+
+
+def factor_in_products(model: Model, rv: TensorVariable) -> Factor | None:
+    """Return the positive variables, or the matrix, by which a free variable is always multiplied.
 
     Elements may be chosen before, and data be factors beside it.
 
     Returns
     -------
-    TensorVariable or None
-        Their product, broadcastable to the variable; None if it is used in any other way, or
+    Factor or None
+        The product of the variables, or the matrix; None if it is used in any other way, or
         multiplied by no variable.
     """
     free = set(model.free_RVs)
     uses = uses_in([*model.free_RVs, *model.observed_RVs, *model.potentials])
     factors: list[Variable] = []
     here: Variable = rv
+    axes: list[int | None] = list(range(rv.type.ndim))
     is_whole = True
     while len(uses.get(here, ())) == 1:
         (node,) = uses[here]
@@ -44,12 +77,55 @@ def scale_in_products(model: Model, rv: TensorVariable) -> TensorVariable | None
                 return None
             factors += others
         elif chooses_elements(node, here):
-            is_whole = False
+            is_whole, axes = False, axes_after(node, axes)
+        elif is_matrix_product(node) and not factors:
+            return root_in_product(model, rv, node, here, axes)
         elif not is_view(node):
             break
         here = node.outputs[0]
+    if not factors:
+        return None
     found = [v.reshape(()) if all(v.type.broadcastable) else v for v in factors]
-    return pt.mul(*found) if len(found) > 1 else (found or [None])[0]
+    return Factor(pt.mul(*found) if len(found) > 1 else found[0])
+
+
+def root_in_product(
+    model: Model, rv: TensorVariable, node: Apply, here: Variable, axes: Sequence[int | None]
+) -> Factor | None:
+    """Return the triangular matrix by which the vectors of a matrix are multiplied.
+
+    Parameters
+    ----------
+    model
+        The model.
+    rv
+        The variable.
+    node
+        A product of two matrices.
+    here
+        The one of these that is the variable, perhaps transposed.
+    axes
+        Which axes of the variable those of ``here`` are.
+    """
+    left, right = node.inputs
+    matrix, axis = (left, axes[0]) if right is here else (right.mT, axes[1])
+    parents = set(model.free_RVs).intersection(ancestors([matrix]))
+    if axis is None or left is right or not parents or rv in parents:
+        return None
+    length = rv.type.shape[axis]
+    if length is None or length > MOST_JOINT or matrix.type.shape != (length, length):
+        return None
+    return Factor(matrix, axis) if is_triangular(model, matrix) else None
+
+
+def is_triangular(model: Model, matrix: TensorVariable) -> bool:
+    """Tell whether a matrix is triangular near where the model starts, and has an inverse."""
+    (own,) = graph_replace([matrix], constrained_values(model), strict=False)
+    start, rng = model.initial_point(), np.random.default_rng(0)
+    near = {v: start[v.name] + 0.5 * rng.standard_normal(v.type.shape) for v in model.value_vars}
+    (found,) = evaluate([own], near)
+    is_one = np.array_equal(found, np.tril(found)) or np.array_equal(found, np.triu(found))
+    return bool(is_one and np.isfinite(found).all() and np.diagonal(found).all())
 
 
 def is_positive(model: Model, v: Variable) -> bool:

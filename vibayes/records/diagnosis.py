@@ -12,7 +12,7 @@ import numpy as np
 from vibayes.exceptions import ApproximationWarning, ConvergenceWarning
 from vibayes.html import html_table
 from vibayes.importance import GOOD_KHAT, NEARLY_EVEN, has_good_tail
-from vibayes.records.findings import Attempt, Search
+from vibayes.records.findings import Attempt, Search, first_names
 
 __all__ = ["LARGEST_SHIFT", "TAIL", "Diagnosis", "VariableCheck", "is_reliable"]
 
@@ -353,12 +353,6 @@ class Diagnosis:
         if table := self._table():
             parts.append(html_table(table[1:], table[0]))
         return f"<div>{''.join(parts)}</div>"
-
-
-def first_names(names: list[str], most: int = 3) -> str:
-    """Return some names, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def in_decimals(value: float, decimals: int) -> str:

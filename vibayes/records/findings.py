@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-__all__ = ["PROBABILITIES", "Attempt", "Findings", "Search", "Summary"]
+__all__ = ["PROBABILITIES", "Attempt", "Findings", "Search", "Summary", "first_names"]
 
 PROBABILITIES: tuple[float, ...] = 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.09, 0.12, 0.25, 0.5
 PROBABILITIES = (*PROBABILITIES, *(1 - p for p in PROBABILITIES[-2::-1]))
@@ -98,6 +99,9 @@ class Search:
         Number of modes found that hold mass: a narrow one may lie within a wide one.
     temperatures : int
         Number of temperatures at which a population cooled to the posterior; 0 without one.
+    beyond_prior : tuple of str
+        Scalars that the posterior puts far beyond all draws of the prior: where else there is mass,
+        a search that begins at the prior cannot tell.
     """
 
     starts: int
@@ -106,6 +110,7 @@ class Search:
     scanned: int = 0
     modes: int = 1
     temperatures: int = 0
+    beyond_prior: tuple[str, ...] = ()
 
     def __add__(self, other: Search) -> Search:
         """Return what two searches are together, with the modes of the second."""
@@ -116,6 +121,7 @@ class Search:
             self.scanned + other.scanned,
             other.modes,
             self.temperatures + other.temperatures,
+            other.beyond_prior,
         )
 
     def __str__(self) -> str:
@@ -125,7 +131,11 @@ class Search:
             text += f"; {self.scanned:,} points scanned"
         if self.temperatures:
             text += f"; a population cooled in {self.temperatures} temperatures"
-        return f"{text}: {self.modes or 'no'} mode{'s' if self.modes != 1 else ''}"
+        text += f": {self.modes or 'no'} mode{'s' if self.modes != 1 else ''}"
+        if self.beyond_prior:
+            names = first_names(self.beyond_prior)
+            text += f"; far beyond the prior, which tells nothing of modes there: {names}"
+        return text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,3 +178,9 @@ class Findings(Summary):
     attempts: tuple[Attempt, ...] = ()
     normals: int = 1
     search: Search | None = None
+
+
+def first_names(names: Sequence[str], most: int = 3) -> str:
+    """Return some names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

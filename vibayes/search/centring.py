@@ -7,6 +7,8 @@ is the end of it.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from vibayes import progress
@@ -144,10 +146,11 @@ def coordinates_of(target: Target) -> Coordinates:
 
 
 def slots_of(target: Target) -> list[Slot]:
-    """Return where the variables lie that are made of standard ones."""
-    layout = FlatLayout(target.model.value_vars)
+    """Return where the variables lie that are made of standard ones, as the data meet them."""
+    layout, known = FlatLayout(target.model.value_vars), coordinates_of(target)
     places = dict(zip(target.model.free_RVs, layout.slots, strict=True))
-    return [places[rv] for rv in coordinates_of(target).variables]
+    pairs = zip(known.variables, known.pull, strict=True)
+    return [replace(places[rv], shape=pull.shape) for rv, pull in pairs]
 
 
 def own_curvatures(

@@ -7,14 +7,19 @@ from dataclasses import replace
 import numpy as np
 
 from vibayes.model.core import Model
-from vibayes.model.flat import Slot
+from vibayes.model.flat import FlatLayout, Slot
 from vibayes.posterior.draws import transformed_values
 from vibayes.records.findings import PROBABILITIES, Attempt, Findings, Summary
 from vibayes.search.explore import Exploration
 from vibayes.search.mixtures import WeightedDraws
 from vibayes.search.normals import apart
+from vibayes.search.prior import prior_draws
 
 __all__ = ["attempt_of", "findings_of", "summary_of"]
+
+PRIOR_DRAWS = 100
+FAR = 2.0
+TAIL = 0.05
 
 
 def findings_of(exploration: Exploration, attempts: tuple[Attempt, ...] = ()) -> Findings:
@@ -36,8 +41,26 @@ def findings_of(exploration: Exploration, attempts: tuple[Attempt, ...] = ()) ->
         dropped=tuple(best - q.elbo for q in exploration.dropped),
         attempts=attempts,
         normals=len(exploration.normals),
-        search=None if search is None else replace(search, modes=found),
+        search=None
+        if search is None
+        else replace(search, modes=found, beyond_prior=beyond_prior(target.model, summary)),
     )
+
+
+def beyond_prior(model: Model, summary: Summary) -> tuple[str, ...]:
+    """Return the scalars that lie far beyond all draws of the prior, in the unconstrained space.
+
+    Their whole interval from 5 % to 95 % is further from the median of the prior's draws than
+    twice the furthest of these. Of a prior that cannot be drawn from there are none.
+    """
+    prior = prior_draws(model, PRIOR_DRAWS, np.random.default_rng(0))  # of no other randomness
+    if not len(prior):
+        return ()
+    least, middle, most = np.quantile(prior, [0, 0.5, 1], axis=0)
+    low, high = (summary.points[PROBABILITIES.index(p)] for p in (TAIL, 1 - TAIL))
+    far = (low > middle + FAR * (most - middle)) | (high < middle - FAR * (middle - least))
+    layout = FlatLayout(model.value_vars)
+    return tuple(layout.element(i) for i in np.flatnonzero(far))
 
 
 def summary_of(model: Model, draws: WeightedDraws) -> Summary:
