@@ -60,7 +60,7 @@ def beyond_prior(model: Model, summary: Summary) -> tuple[str, ...]:
     low, high = (summary.points[PROBABILITIES.index(p)] for p in (TAIL, 1 - TAIL))
     far = (low > middle + FAR * (most - middle)) | (high < middle - FAR * (middle - least))
     layout = FlatLayout(model.value_vars)
-    return tuple(layout.element(i) for i in np.flatnonzero(far))
+    return tuple(layout.element(int(i)) for i in np.flatnonzero(far))
 
 
 def summary_of(model: Model, draws: WeightedDraws) -> Summary:

@@ -5,7 +5,7 @@ stacks of a thousand rows, is sooner done without a compiler. Here it becomes on
 function with one line for each operation. A vectorized scan is one loop over stacked states.
 """
 
-from vibayes.backend.numpy_linker import elementwise, inner, linear_algebra, random
+from vibayes.backend.numpy_linker import elementwise, inner, linear_algebra, random, scattering
 from vibayes.backend.numpy_linker.linker import NumpyLinker, graph_function
 from vibayes.backend.numpy_linker.rewrites import numpy_mode
 
@@ -17,4 +17,5 @@ __all__ = [
     "linear_algebra",
     "numpy_mode",
     "random",
+    "scattering",
 ]

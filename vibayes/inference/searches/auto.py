@@ -18,8 +18,8 @@ from vibayes.inference.searches.single_normal import with_normals
 from vibayes.inference.searches.tried import Tried
 from vibayes.model.coordinates import Coordinates, bent_variables
 from vibayes.model.target import Target
-from vibayes.records.diagnosis import first_names
 from vibayes.records.ending import INTERRUPTED, Ending
+from vibayes.records.findings import first_names
 from vibayes.search.begin import MOST_DENSE
 from vibayes.search.centring import suited
 from vibayes.search.comparisons import is_better
