@@ -37,10 +37,12 @@ __all__ = [
     "bent_variables",
     "forces_graphs",
     "in_numpy",
+    "places_of_parameters",
     "values_graphs",
 ]
 
 PROBES = 16
+MOST_PARAMETERS = 16
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,14 @@ class Coordinates:
     information, pull : tuple of numpy.ndarray
         For each, what the data say of it: a precision, and that times a mean; zeros for
         non-centred coordinates. See :class:`vibayes.distributions.standard_forms.StandardForm`.
+    lines : tuple of numpy.ndarray
+        For each, how its pull changes with the parameters, which are the rest of the flat vector:
+        (number of elements, number of parameters). What the data say of an effect depends on the
+        intercept beside it.
     slopes : numpy.ndarray
-        How the logarithm of both changes with the flat vector z, (number of variables, d): what
-        data say depends on their noise. It is zero where there are standard variables.
+        How the logarithm of information and pull changes with the flat vector z, (number of
+        variables, d): what data say depends on their noise. It is zero where there are standard
+        variables.
     offsets : numpy.ndarray
         What is added to ``slopes @ z``, (number of variables,).
     """
@@ -64,6 +71,7 @@ class Coordinates:
     variables: tuple[TensorVariable, ...]
     information: tuple[np.ndarray, ...]
     pull: tuple[np.ndarray, ...]
+    lines: tuple[np.ndarray, ...]
     slopes: np.ndarray
     offsets: np.ndarray
 
@@ -88,11 +96,14 @@ class Coordinates:
         """Return coordinates in which what the data say does not depend on anything."""
         count, d = len(variables), FlatLayout(model.value_vars).size
         slopes, offsets = np.zeros((count, d)), np.zeros(count)
-        return cls(tuple(variables), tuple(information), tuple(pull), slopes, offsets)
+        k = len(places_of_parameters(model, variables))
+        lines = tuple(np.zeros((p.size, k)) for p in pull)
+        return cls(tuple(variables), tuple(information), tuple(pull), lines, slopes, offsets)
 
     def flat(self) -> np.ndarray:
         """Return what is known as one vector, as compiled functions take it."""
-        parts = [x.ravel() for x in (*self.information, *self.pull, self.slopes, self.offsets)]
+        known = (*self.information, *self.pull, *self.lines, self.slopes, self.offsets)
+        parts = [x.ravel() for x in known]
         return np.concatenate(parts).astype(pytensor.config.floatX)
 
 
@@ -152,13 +163,19 @@ class Standardization:
         met_shapes = [form.met_shape(s) for form, s in zip(forms, known, strict=True)]
         shapes = [form.information_shape(s) for form, s in zip(forms, known, strict=True)]
         count = len(shapes)
-        self.facts, parts = split_vector([*shapes, *met_shapes, (count, layout.size), (count,)])
+        places = places_of_parameters(model, variables)
+        lines = [(int(np.prod(shape, dtype=int)), len(places)) for shape in met_shapes]
+        self.facts, parts = split_vector(
+            [*shapes, *met_shapes, *lines, (count, layout.size), (count,)]
+        )
         *parts, slopes, offsets = parts
+        parameters = flat[places]
         factors = pt.exp((slopes * flat).sum(axis=-1) + offsets)
         own = constrained_values(model) if variables else {}
         # in the order of their making: a scale may be standardized itself
         for i, rv in enumerate(variables):
-            about, pull = factors[i] * parts[i], factors[i] * parts[count + i]
+            line = (parts[2 * count + i] * parameters).sum(axis=-1).reshape(met_shapes[i])
+            about, pull = factors[i] * parts[i], factors[i] * (parts[count + i] + line)
             value, form = model.rvs_to_values[rv], forms[i]
             x, log_det = self.expressed(form.conditional, own, self.values[value], about, pull)
             x = pt.specify_shape(x, value.type.shape).astype(value.dtype)
@@ -204,6 +221,17 @@ def split_vector(
         for end, size, shape in zip(ends, sizes, shapes, strict=True)
     ]
     return vector, parts
+
+
+def places_of_parameters(model: Model, variables: Sequence[TensorVariable]) -> np.ndarray:
+    """Return where in the flat vector those numbers are that are not made of standard ones.
+
+    None if they are too many for what the data say to be told by them.
+    """
+    slots = zip(model.free_RVs, FlatLayout(model.value_vars).slots, strict=True)
+    found = [np.arange(slot.start, slot.stop) for rv, slot in slots if rv not in variables]
+    places = np.concatenate([*found, np.zeros(0, dtype=int)])
+    return places if len(places) <= MOST_PARAMETERS else places[:0]
 
 
 def form_of(model: Model, rv: TensorVariable) -> StandardForm:

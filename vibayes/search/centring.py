@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from vibayes import progress
-from vibayes.model.coordinates import Coordinates
+from vibayes.model.coordinates import Coordinates, places_of_parameters
 from vibayes.model.flat import FlatLayout, Slot
 from vibayes.model.target import Target
 from vibayes.search.best_normals import fit_diagonal
@@ -28,6 +28,7 @@ STEP = 0.1  # of differences, in standard deviations of the draws
 USABLE = 0.9  # share of draws with a positive curvature, to have a logarithm
 EXPLAINED = 0.5  # share of the variance of these that a trend has to explain
 LEAST_TREND = 0.02  # standard deviation of these that is worth one
+LEAST_MOVE = 0.1  # in widths: what pulls have to change to be worth a line
 ENOUGH = 0.5  # gain in ELBO that is worth another round
 
 
@@ -80,7 +81,8 @@ def informed(target: Target, q: FittedNormal, rng: np.random.Generator) -> Coord
         return coordinates
     Z, force, values = Z[usable], force[usable], values[usable]
     width = STEP * values.std(axis=0) + 1e-6 * np.abs(values).mean(axis=0) + 1e-12
-    information, pull = [], []
+    information, pull, lines = [], [], []
+    parameters = Z[:, places_of_parameters(target.model, coordinates.variables)]
     slopes, offsets = np.zeros_like(coordinates.slopes), np.zeros_like(coordinates.offsets)
     for i, (slot, known) in enumerate(zip(slots_of(target), coordinates.information, strict=True)):
         joint = known.ndim > len(slot.shape)
@@ -90,9 +92,47 @@ def informed(target: Target, q: FittedNormal, rng: np.random.Generator) -> Coord
         factors = np.exp(Z @ slopes[i] + offsets[i]).reshape(-1, *[1] * len(slot.shape))
         there, at = (x[:, slot.start : slot.stop].reshape(-1, *slot.shape) for x in (force, values))
         product = (curvature @ at[..., None])[..., 0] if joint else curvature * at
+        pulls = there / factors + product
+        line = line_of(pulls.reshape(len(Z), -1), parameters, widths_by(curvature, joint))
+        rest = pulls - (parameters @ line.T).reshape(pulls.shape)
         information.append(curvature)
-        pull.append(np.median(there / factors + product, axis=0))
-    return Coordinates(coordinates.variables, tuple(information), tuple(pull), slopes, offsets)
+        pull.append(np.median(rest, axis=0))
+        lines.append(line)
+    return Coordinates(
+        coordinates.variables, tuple(information), tuple(pull), tuple(lines), slopes, offsets
+    )
+
+
+def line_of(pulls: np.ndarray, parameters: np.ndarray, widths: np.ndarray) -> np.ndarray:
+    """Return how pulls change with the parameters, if they do so linearly: zeros if not.
+
+    Parameters
+    ----------
+    pulls
+        Of each element at draws, (n, m).
+    parameters
+        There, (n, k).
+    widths
+        By which a pull of one moves each element, in units of its width, (m,).
+
+    Returns
+    -------
+    numpy.ndarray
+        (m, k).
+    """
+    centred, off = (x - x.mean(axis=0) for x in (parameters, pulls))
+    if parameters.shape[1] > len(parameters) // 4:
+        return np.zeros((pulls.shape[1], parameters.shape[1]))
+    line = np.linalg.lstsq(centred, off, rcond=1e-8)[0].T
+    moved, left = ((x * widths) ** 2 for x in (off, off - centred @ line.T))
+    explained = left.mean() < (1 - EXPLAINED) * moved.mean()
+    return line if explained and moved.mean() > LEAST_MOVE**2 else np.zeros_like(line)
+
+
+def widths_by(curvature: np.ndarray, joint: bool) -> np.ndarray:
+    """Return by how much a pull of one moves each element, in units of its width, flat."""
+    own = curvature.diagonal(axis1=-2, axis2=-1) if joint else curvature
+    return np.divide(1, np.sqrt(own), out=np.zeros(own.shape), where=own > 0).ravel()
 
 
 def trend(
