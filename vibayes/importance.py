@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 __all__ = [
+    "FINITE_VARIANCE",
     "GOOD_KHAT",
     "NEARLY_EVEN",
     "effective_size",
@@ -18,6 +19,8 @@ __all__ = [
 
 GOOD_KHAT = 0.7
 """Largest Pareto k at which importance sampling is reliable (Vehtari et al. 2024)."""
+FINITE_VARIANCE = 0.5
+"""Largest Pareto k of weights that have a variance: beyond, rare draws decide about the tails."""
 NEARLY_EVEN = 0.95
 """Share of effective draws at which the tail of the weights does not matter."""
 LOWEST = -700.0  # log of a weight that is nothing, but a number

@@ -97,7 +97,7 @@ def test_many_variables_given_few_parameters(target, seed):
     assert found.trusted
     found = enlarge(found, rng, ample())
     assert found.trusted
-    assert found.draws.size > 0.5 * len(found.draws.values)
+    assert found.moved or found.draws.size > 0.5 * len(found.draws.values)
     tau = np.exp(found.resampled(4000, rng)[:, 1])
     assert abs(tau.mean() - mean) < 0.1 * sd
     assert abs(tau.std() / sd - 1) < 0.1

@@ -6,10 +6,11 @@ from helpers.posteriors import ample, covariance, line, line_moments, normal, se
 
 import vibayes as vb
 from vibayes.model.target import Target
-from vibayes.search.explore import explore, verified
+from vibayes.search.explore import concluded, explore, glance, verified
 from vibayes.search.improve import improve
 from vibayes.search.mixtures import WeightedDraws
 from vibayes.search.normals import FittedNormal
+from vibayes.search.trust import Trial
 
 SCALES = np.array([1e-4, 1.0, 1e5])
 MEAN = np.array([2e-4, -3.0, 4e5])
@@ -86,3 +87,39 @@ def test_same_seed_same_numbers():
     )
     np.testing.assert_array_equal(first.draws.values, again.draws.values)
     assert (first.draws.values != other.draws.values).all()
+
+
+CHAINS = WeightedDraws(np.zeros((500, 2)), np.full(500, -np.log(500)), np.nan, 300.0)
+
+
+@pytest.fixture(scope="module")
+def at_a_normal():
+    target = Target(normal(np.zeros(2), covariance(2)))
+    return glance(target, np.random.default_rng(1), ample(), draws=200)
+
+
+def with_khat(found, khat, size):
+    draws = found.draws
+    return replace(found, draws=WeightedDraws(draws.values, draws.log_weights, khat, size))
+
+
+@pytest.mark.parametrize(("khat", "by_chains"), [(0.45, False), (0.55, True)])
+def test_of_draws_that_agree_those_with_a_variance(at_a_normal, khat, by_chains, rng):
+    known = with_khat(at_a_normal, khat, size=100.0)
+    after = concluded(known, Trial(draws=CHAINS, agrees=True), rng, ample())
+    assert after.trusted
+    assert after.moved == by_chains
+    assert after.draws is (CHAINS if by_chains else known.draws)
+
+
+def test_nearly_even_weights_need_no_variance(at_a_normal, rng):
+    known = with_khat(at_a_normal, 0.6, size=198.0)
+    after = concluded(known, Trial(draws=CHAINS, agrees=True), rng, ample())
+    assert after.draws is known.draws
+
+
+@pytest.mark.parametrize(("khat", "trusted"), [(0.45, True), (0.6, False)])
+def test_weights_alone_need_a_variance(at_a_normal, khat, trusted, rng, monkeypatch):
+    monkeypatch.setattr("vibayes.search.explore.can_be_tried", lambda target: False)
+    known = with_khat(at_a_normal, khat, size=140.0)
+    assert verified(known, rng, ample()).trusted == trusted

@@ -20,6 +20,7 @@ from vibayes.model.target import Target
 from vibayes.search.budget import Budget
 from vibayes.search.explore import explore
 from vibayes.search.improve import enlarge, improve, improvements, settled
+from vibayes.search.mixtures import WeightedDraws
 from vibayes.search.trust import Effort
 
 SCALES = np.array([1e-4, 1.0, 1e5])
@@ -165,3 +166,24 @@ def test_quantiles_of_a_heavy_tail(rng):
     expected = np.diff(stats.t(3, 1, 2).ppf([0.05, 0.95]))
     np.testing.assert_allclose(found.draws.width((0.05, 0.95)), expected, rtol=0.2)
     assert found.draws.mean[0] == pytest.approx(1, abs=0.4)
+
+
+CHAINS = WeightedDraws(np.zeros((500, 3)), np.full(500, -np.log(500)), np.nan, 300.0)
+
+
+@pytest.mark.parametrize("witness", [None, CHAINS])
+def test_more_draws_that_show_a_tail(witness, rng, monkeypatch):
+    """They were trusted while they were few."""
+    found = explore(Target(normal(MEAN, COV)), rng, ample(), draws=200)
+
+    def draws(khat, size):
+        return WeightedDraws(found.draws.values, found.draws.log_weights, khat, size)
+
+    known = replace(found, draws=draws(0.3, 100.0), witness=witness)
+    heavy = draws(0.6, 150.0)
+    monkeypatch.setattr(
+        "vibayes.search.improve.add_draws", lambda known, *args: replace(known, draws=heavy)
+    )
+    after = enlarge(known, rng, ample())
+    assert after.trusted == (witness is not None)
+    assert after.draws is (heavy if witness is None else witness)

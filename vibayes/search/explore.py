@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from vibayes import progress
-from vibayes.importance import NEARLY_EVEN, has_good_tail, resampled
+from vibayes.importance import FINITE_VARIANCE, NEARLY_EVEN, has_good_tail, resampled
 from vibayes.model.target import Target
 from vibayes.records.findings import Search
 from vibayes.search.best_normals import LARGE
@@ -42,11 +42,13 @@ __all__ = [
     "explore",
     "first_proposal",
     "glance",
+    "has_variance",
     "is_promising",
     "proposal",
     "trial_of",
     "trusted",
     "verified",
+    "with_better_draws",
 ]
 
 DRAWS = 1000
@@ -84,6 +86,8 @@ class Exploration:
         How hard was looked for modes; None if a normal close by was known.
     population : numpy.ndarray, optional
         Points that have cooled towards the posterior, where there are several modes, (n, d).
+    witness : WeightedDraws, optional
+        Draws of chains that agree with weighted ones.
     """
 
     target: Target
@@ -97,6 +101,7 @@ class Exploration:
     moved: bool = False
     search: Search | None = None
     population: np.ndarray | None = None
+    witness: WeightedDraws | None = None
 
     @property
     def count(self) -> int:
@@ -237,7 +242,8 @@ def verified(
     if is_nearly_even(exploration):
         return trusted(exploration, rng, budget)
     if not can_be_tried(exploration.target):
-        enough = exploration.draws.size > MOST_OF * len(exploration.draws.values)
+        draws = exploration.draws
+        enough = draws.size > MOST_OF * len(draws.values) and has_variance(draws)
         return replace(exploration, trusted=is_promising(exploration) and enough)
     return concluded(exploration, trial_of(exploration, rng, budget, effort), rng, budget)
 
@@ -275,13 +281,31 @@ def trial_of(
 def concluded(
     exploration: Exploration, trial: Trial, rng: np.random.Generator, budget: Budget
 ) -> Exploration:
-    """Return what is known of the posterior after chains have begun at weighted draws."""
+    """Return what is known of the posterior after chains have begun at weighted draws.
+
+    Weights that agree are preferred, if they have a variance: without one they leave out tails in
+    which few draws count for much, by less than chains of some hundred effective draws can show.
+    """
     draws, found = exploration.draws, exploration
     if trial.agrees and has_good_tail(draws.khat, draws.size, len(draws.values)):
-        found = trusted(exploration, rng, budget)
+        witnessed = with_better_draws(replace(exploration, witness=trial.draws))
+        found = trusted(witnessed, rng, budget)
     if trial.draws is not None and not found.trusted:
         found = trusted(replace(exploration, draws=trial.draws, moved=True), rng, budget)
     return with_shares_of_population(found) if found.trusted else exploration
+
+
+def with_better_draws(exploration: Exploration) -> Exploration:
+    """Return an exploration with the draws of chains, if its weights have no variance."""
+    draws, witness = exploration.draws, exploration.witness
+    if witness is None or has_variance(draws):
+        return exploration
+    return replace(exploration, draws=witness, moved=True)
+
+
+def has_variance(draws: WeightedDraws) -> bool:
+    """Tell whether weights have a variance, or are so even that their tail does not matter."""
+    return draws.khat <= FINITE_VARIANCE or draws.size > NEARLY_EVEN * len(draws.values)
 
 
 def with_shares_of_population(exploration: Exploration) -> Exploration:

@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from vibayes.importance import has_good_tail
 from vibayes.search.annealing import MOST_NUMBERS, annealed
 from vibayes.search.best_normals import LARGE
 from vibayes.search.budget import Budget
@@ -19,10 +18,12 @@ from vibayes.search.explore import (
     Exploration,
     concluded,
     cooled_draws,
+    has_variance,
     is_promising,
     proposal,
     trial_of,
     verified,
+    with_better_draws,
 )
 from vibayes.search.mixtures import ImportanceSampler, adapt, fitted_mixture
 from vibayes.search.normals import FittedNormal, apart
@@ -135,7 +136,8 @@ def add_draws(exploration: Exploration, count: int, rng: np.random.Generator) ->
 def enlarge(exploration: Exploration, rng: np.random.Generator, budget: Budget) -> Exploration:
     """Add draws until there are enough effective ones to be a result, if there is time left.
 
-    More draws may also find what the first ones have missed: then they are not trusted any more.
+    More draws may also find what the first ones have missed: then they are not trusted any more, or
+    those of chains are better.
     """
     if not exploration.trusted or budget.is_late:
         return exploration
@@ -149,8 +151,8 @@ def enlarge(exploration: Exploration, rng: np.random.Generator, budget: Budget) 
         return exploration
     most = 3.0 if exploration.target.ddim > LARGE else 10.0
     larger = add_draws(exploration, int(min(wanted / size - 0.9, most) * count), rng)
-    draws = larger.draws
-    return replace(larger, trusted=has_good_tail(draws.khat, draws.size, len(draws.values)))
+    found = with_better_draws(larger)
+    return replace(found, trusted=found.moved or has_variance(found.draws))
 
 
 def with_more_populations(
