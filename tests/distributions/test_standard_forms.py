@@ -188,9 +188,9 @@ def known(coordinates, rng):
     pull = tuple(rng.normal(size=p.shape) for p in coordinates.pull)
     slopes = np.zeros_like(coordinates.slopes)
     slopes[:, :2] = rng.normal(size=(len(slopes), 2))
-    return Coordinates(
-        coordinates.variables, tuple(information), pull, slopes, rng.normal(size=len(slopes))
-    )
+    lines = tuple(rng.normal(size=line.shape) for line in coordinates.lines)
+    offsets = rng.normal(size=len(slopes))
+    return Coordinates(coordinates.variables, tuple(information), pull, lines, slopes, offsets)
 
 
 def differences(f, z, width=1e-5):

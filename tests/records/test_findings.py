@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -30,3 +32,6 @@ def test_how_modes_were_looked_for():
     cooled = "a population cooled in 7 temperatures"
     assert str(second) == f"9 starts of 400 points, none from the prior; {cooled}: 2 modes"
     assert first + second == Search(22, 900, 100, 300_000, 2, 7)
+    far = replace(first, beyond_prior=("a", "b[0]", "b[1]", "c"))
+    assert str(far).endswith("modes there: a, b[0], b[1] and 1 more")
+    assert (second + far).beyond_prior == far.beyond_prior

@@ -1,5 +1,7 @@
 """What the data say of the variables of a hierarchy, and coordinates made of it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytensor.tensor as pt
 import pytest
@@ -86,6 +88,85 @@ def test_information_goes_down_with_the_noise_of_the_data(rng):
     np.testing.assert_allclose(information, np.exp(-1.4), rtol=1e-5)
     logp = target.with_coordinates(found).logp(Z) - stats.norm.logpdf(Z[:, 1:13]).sum(axis=1)
     np.testing.assert_allclose(logp[0], logp[1], rtol=1e-5)
+
+
+INTERCEPT, SLOPE = 1.5, -2.0
+
+
+def beside_an_intercept(shape=6, noise=0.2, extra=0):
+    """Return a model of effects beside an intercept and a slope, two values each."""
+    y = np.linspace(-1, 2, 12)
+    with vb.Model() as model:
+        a, b = vb.Normal("a", 0, 2), vb.Normal("b", 0, 2)
+        tau = vb.HalfNormal("tau", 1)
+        x = vb.Normal("x", 0, tau, shape=shape)
+        if extra:
+            vb.Normal("beside", shape=extra)
+        group, t = np.arange(12) % shape, np.repeat([0.0, 1.0], 6)
+        vb.Normal("y", a + b * t + x[group], noise, observed=y)
+    return model, group, t, y
+
+
+def test_effects_follow_the_intercept_beside_them(rng):
+    """What the data say of an effect is what they leave when intercept and slope are taken off."""
+    model, group, t, y = beside_an_intercept()
+    target = non_centred(model)
+    found = informed(target, about(target), rng)
+    ones = group == np.arange(6)[:, None]
+    expected = np.zeros((6, 3))  # of a, b and log tau
+    expected[:, 0], expected[:, 1] = -ones.sum(axis=1) / 0.2**2, -(ones @ t) / 0.2**2
+    np.testing.assert_allclose(found.lines[0], expected, atol=1e-3)
+    np.testing.assert_allclose(found.pull[0], ones @ y / 0.2**2, rtol=1e-6)
+    there = target.with_coordinates(found)
+    Z = there.start + rng.normal(size=(5, there.ddim))
+    Z[:, :2] += [INTERCEPT, SLOPE] * rng.normal(size=(5, 2))
+    _, gradient = there(Z)  # given the parameters it is standard normal, whatever they are
+    places = there.standardized_places
+    np.testing.assert_allclose(gradient[:, places], -Z[:, places], atol=1e-5)
+
+
+def test_the_density_is_the_same_where_effects_follow_others(rng):
+    model, *_ = beside_an_intercept()
+    target, own = non_centred(model), Target(model)
+    there = target.with_coordinates(informed(target, about(target), rng))
+    Z = there.start + 0.3 * rng.normal(size=(3, there.ddim))
+    steps = 1e-5 * np.eye(there.ddim)
+    for z, logp in zip(Z, there.logp(Z), strict=True):
+        upper, lower = (there.unstandardized(z + sign * steps) for sign in (1.0, -1.0))
+        log_slope = np.linalg.slogdet((upper - lower) / 2e-5)[1]
+        expected = own.logp(there.unstandardized(z[None]))[0] + log_slope
+        assert logp == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_mean_field_holds_effects_that_follow_the_intercept(rng):
+    """In the coordinates that suit: the intercept is as uncertain as all effects together."""
+    y = rng.normal(1.0 + rng.normal(size=(8, 1)), 0.3, size=(8, 40))
+    with vb.Model() as model:
+        a, tau = vb.Normal("a", 0, 2), vb.HalfNormal("tau", 1)
+        x = vb.Normal("x", 0, tau, shape=(8, 1))
+        vb.Normal("y", a + x, 0.3, observed=y)
+    found, q = suited(non_centred(model), rng, ample())
+    full = explore(found, rng, ample()).best
+    assert q.sd[0] == pytest.approx(full.sd[0], rel=0.1)
+    known = found.coordinates
+    still = replace(known, lines=tuple(np.zeros_like(line) for line in known.lines))
+    _, alone = suited(found.with_coordinates(still), rng, ample(), rounds=1)
+    assert alone.sd[0] < 0.5 * q.sd[0]  # of the intercept if all effects stay where they are
+
+
+def test_what_the_parameters_do_not_move_has_no_line(rng):
+    target = non_centred(groups())
+    assert not informed(target, about(target), rng).lines[0].any()
+
+
+@pytest.mark.parametrize(("extra", "known"), [(13, True), (14, False)])
+def test_of_many_parameters_there_is_no_line(extra, known, rng):
+    """Too many for so few draws to tell them apart."""
+    model, *_ = beside_an_intercept(extra=extra)
+    target = non_centred(model)
+    lines = informed(target, about(target), rng).lines[0]
+    assert lines.shape == (6, 3 + extra if known else 0)
+    assert lines.any() == known
 
 
 def test_information_that_does_not_change_has_no_trend(rng):

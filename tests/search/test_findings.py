@@ -1,4 +1,5 @@
 import numpy as np
+import pytensor.tensor as pt
 import pytest
 from helpers.posteriors import ample, two_modes
 from scipy import stats
@@ -38,6 +39,22 @@ def test_how_modes_were_looked_for(rng):
     assert many.scanned == 0
     begin = FittedNormal(np.zeros(120), np.ones(120))
     assert findings_of(explore(Target(model), rng, ample(), begin=begin)).search is None
+
+
+@pytest.mark.parametrize(("datum", "names"), [(3.0, ()), (40.0, ("x[1]",)), (-40.0, ("x[1]",))])
+def test_what_is_far_beyond_the_prior(datum, names, rng):
+    """A wide prior, a heavy-tailed one and data near it are no reason."""
+    with vb.Model() as model:
+        x = vb.Normal("x", 0, [100.0, 1.0], shape=2)
+        c = vb.Cauchy("c", 0, 1)
+        vb.Normal("y", pt.concatenate([x, c[None]]), 0.1, observed=[90.0, datum, 20.0])
+    found = findings_of(explore(Target(model), rng, ample()))
+    assert found.search.beyond_prior == names
+
+
+def test_nothing_is_beyond_a_prior_that_cannot_be_drawn_from(rng):
+    found = findings_of(explore(Target(two_modes()), rng, ample()))
+    assert found.search.beyond_prior == ()
 
 
 def test_draws_are_of_the_models_own_coordinates(rng):
