@@ -20,7 +20,8 @@ def split(
     Parameters
     ----------
     lines
-        Lines that belong to one function; those of a loop stay together.
+        Lines that belong to one function; those of a loop stay together, and what may be done
+        again stays with what has done it.
     after
         What comes after them.
     known
@@ -40,7 +41,7 @@ def split(
     groups: list[list[str]] = [[]]
     per_group = len(lines) // (-(-len(lines) // LONGEST)) + 1
     for line in lines:
-        if len(groups[-1]) >= per_group and not line.startswith(" "):
+        if len(groups[-1]) >= per_group and not line.startswith((" ", "if ")):
             groups.append([])
         groups[-1].append(line)
     calls, functions = [], []
