@@ -102,13 +102,12 @@ def points(name, dtype, count):
     )
     if name in ("simd_sin", "simd_cos"):
         quarters = rng.integers(-2_600_000, 2_600_000, count) * (math.pi / 2)
-        return held(name, np.concatenate([x, x * 1e4, quarters, math.pi / 4 * np.arange(-9, 9)]))
+        large, turns = rng.normal(0, 1e6, count), math.pi / 4 * np.arange(-9, 9)
+        return held(name, np.concatenate([x, large, quarters, turns]))
     if name in ("simd_gammaln", "simd_digamma"):
-        turns = np.array([0.5, 1, 1.15, elementary.ROOT_HIGH, 1.5, 1.75, 2, 2.5])
-        near = 1 + rng.choice([-1, 1], (count // 4, 1)) * 10.0 ** rng.uniform(
-            -16, -1, (count // 4, 1)
-        )
-        x = np.concatenate([x, (turns * near).ravel(), turns, rng.uniform(0, 8, count)])
+        turns = np.array([0.5, 1, 1.15, elementary.ROOT_HIGH, 1.5, 1.75, 2, 2.875])
+        off = rng.uniform(-1, 1, (count // 4, 1)) * 10.0 ** rng.uniform(-16, -1, (count // 4, 1))
+        x = np.concatenate([x, (turns + off).ravel(), turns, rng.uniform(0, 8, count)])
         return held(name, np.abs(x))
     if name == "simd_log":
         return np.abs(np.concatenate([x, 1 + rng.uniform(-1, 1, count) * 10.0 ** -x[:count]]))

@@ -174,25 +174,28 @@ LEAST_ARGUMENT = 2.0**-1000
 ROOT_HIGH, ROOT_LOW = 1.4616321449683622, 9.549995429965697e-17
 EULER = 0.5772156649015329
 GAMMALN_END = 0.41893853320467274  # (log(2 pi) - 1) / 2
-# (loggamma(2 + t) / t - (1 - euler)) / t on [-0.5, 0.5], 18
+# (loggamma(2 + t) / t - (1 - euler)) / t on [-0.5, 0.875], 21
 GAMMALN_AT_2 = (
-    -1.3029870239068415e-07,
-    2.7475390051909663e-07,
-    -4.3454173670260496e-07,
-    9.242852225162277e-07,
-    -2.043022895180944e-06,
-    4.3828545383846665e-06,
-    -9.43891959627718e-06,
-    2.050601970174762e-05,
-    -4.492628637818162e-05,
-    9.945761692157133e-05,
-    -0.00022315475602710603,
-    0.0005096695196526673,
-    -0.00119275391176255,
-    0.002890510330865901,
-    -0.007385551028673429,
-    0.02058080842778338,
-    -0.0673523010531981,
+    2.934468160107034e-09,
+    -1.7714363867965208e-08,
+    5.160039032364278e-08,
+    -1.0837409262518383e-07,
+    2.1437944567204887e-07,
+    -4.460984407930391e-07,
+    9.530026207578024e-07,
+    -2.0396413918131726e-06,
+    4.375531574604548e-06,
+    -9.43951907468715e-06,
+    2.050710538012664e-05,
+    -4.492622055644733e-05,
+    9.945752253504256e-05,
+    -0.00022315476040020763,
+    0.0005096695242517628,
+    -0.001192753911599765,
+    0.00289051033075409,
+    -0.007385551028676281,
+    0.020580808427784418,
+    -0.06735230105319807,
     0.3224670334241132,
 )
 # (loggamma(root + u) - loggamma(root)) / u**2 on [1.15 - root, 1.75 - root], 16
@@ -216,23 +219,22 @@ GAMMALN_AT_ROOT = (
 )
 GAMMALN_HIGH, GAMMALN_LOW = -0.12148629053584961, 3.364991468473138e-18  # loggamma(root)
 SLOPE = -9.2413e-17  # digamma(ROOT_HIGH)
-# x (loggamma(x) - (x - 1/2) log(x) + x - log(2 pi) / 2), x = 1 / d, on [0, 0.4], 16
+# x (loggamma(x) - (x - 1/2) log(x) + x - log(2 pi) / 2), x = 1 / d, on [0, 1 / 2.875], 15
 GAMMALN_FAR = (
-    -0.001988414852249548,
-    0.004520744170847658,
-    -0.0022038514506011165,
-    -0.003948221695246445,
-    0.006910324951891986,
-    -0.0043818909268227655,
-    0.0005814878733589709,
-    0.0007454529938639359,
-    1.135435746649042e-05,
-    -0.0005961831613747734,
-    5.405106417845703e-08,
-    0.0007936487696019468,
-    4.579399134564763e-11,
-    -0.002777777778321941,
-    2.557882256155926e-15,
+    -0.0003821515071432739,
+    0.0032011845617787617,
+    -0.007463615629406713,
+    0.008409330917871364,
+    -0.004822381675228665,
+    0.0006727619685107343,
+    0.0007320357076732055,
+    1.2743276871127892e-05,
+    -0.0005962823313675838,
+    5.8758571735225514e-08,
+    0.0007936486296301552,
+    4.8160374006416086e-11,
+    -0.0027777777783411675,
+    2.6113473100703035e-15,
     0.08333333333333333,
 )
 # digamma(1.5 + u) / (1.5 + u - root) - 1 on [-0.5, 0.5], 22
@@ -531,15 +533,14 @@ def simd_cos(x: Number) -> Number:
 def simd_gammaln(x: Number) -> Number:
     """Return log(gamma(x)) of an x from :data:`LEAST_ARGUMENT` on.
 
-    Up to 2.5 it is that of 2 + t less log(q): with t = x - 2 and q = 1 from 1.5 on, t = x - 1 and
+    Up to 2.875 it is that of 2 + t less log(q): with t = x - 2 and q = 1 from 1.5 on, t = x - 1 and
     q = x from 1/2 on, t = x and q = x (1 + x) below. That of 2 + t is t (1 - euler) + t**2 Q(t).
     About x = 1, log(q) is nearly t, so that the two are subtracted before they are rounded. From
     1.15 to 1.75 it is a polynomial about the root of digamma, where it is least.
 
-    Above 2.5 it is Stirling's, (x - 1/2) (log(x) - 1) + (log(2 pi) - 1) / 2 + S(1 / x) / x, with
-    log(x) - 1 in two parts.
+    Above it is Stirling's, (x - 1/2) (log(x) - 1) + (log(2 pi) - 1) / 2 + S(1 / x) / x.
     """
-    is_near, is_low, is_least = x < 2.5, x < 1.5, x < 0.5
+    is_near, is_low, is_least = x < 2.875, x < 1.5, x < 0.5
     is_middle = where(x > 1.15, x, 2.0) < 1.75
     square = x * x
     product = x + square
@@ -559,12 +560,9 @@ def simd_gammaln(x: Number) -> Number:
     )
     u = x - ROOT_HIGH
     middle = GAMMALN_HIGH + (u * u * polynomial(GAMMALN_AT_ROOT, u) + (u * SLOPE + GAMMALN_LOW))
-    high, b = k * LOG2_HIGH - 1.0, f - rest
-    log = high + b
-    low = (high - log) + b
-    by = x - 0.5
+    log_less_1 = (k * LOG2_HIGH - 1.0) + (f - rest)
     end = multiply_add(d, polynomial(GAMMALN_FAR, d), GAMMALN_END)
-    far = where(x < math.inf, multiply_add(by, log, by * low + end), x)
+    far = where(x < math.inf, multiply_add(x - 0.5, log_less_1, end), x)
     return where(is_near, where(is_middle, middle, near), far)
 
 
