@@ -34,7 +34,7 @@ def test_names_of_earlier_parts_are_given_to_later_ones():
 
 
 @pytest.mark.parametrize("before", range(LONGEST))
-def test_what_is_done_again_stays_with_what_has_done_it(before):
+def test_sums_go_on_from_one_part_to_the_next(before):
     lines = [f"x{k} = {k}" for k in range(before)]
     lines += ["u1 = 0", "s1 = 0.0", "for i1 in range(3):", "    s1 = s1 + 1", "if u1:"]
     lines += ["    s1 = 7.0", *(f"z{k} = s1 + {k}" for k in range(LONGEST))]

@@ -20,8 +20,7 @@ def split(
     Parameters
     ----------
     lines
-        Lines that belong to one function; those of a loop stay together, and what may be done
-        again stays with what has done it.
+        Lines that belong to one function; those of a loop stay together.
     after
         What comes after them.
     known
@@ -41,15 +40,16 @@ def split(
     groups: list[list[str]] = [[]]
     per_group = len(lines) // (-(-len(lines) // LONGEST)) + 1
     for line in lines:
-        if len(groups[-1]) >= per_group and not line.startswith((" ", "if ")):
+        if len(groups[-1]) >= per_group and not line.startswith(" "):
             groups.append([])
         groups[-1].append(line)
     calls, functions = [], []
     used_later = names_in(after)
+    made_in = [{n for line in group for n in assigned_in(line)} for group in groups]
     for k in reversed(range(len(groups))):
-        made = {n for line in groups[k] for n in assigned_in(line)}
-        used = names_in(groups[k])
-        given = in_order(used - made - set(known))
+        made, used = made_in[k], names_in(groups[k])
+        before = set().union(*made_in[:k])  # sums go on: what is made here may be read before
+        given = in_order((used & before) | (used - made) - set(known))
         results = in_order(made & used_later)
         used_later |= used
         body = (
