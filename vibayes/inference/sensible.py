@@ -15,7 +15,7 @@ LEAST_NOISE_OF_FEW = 0.1  # the same where few losses tell the noise, and in nat
 
 def highest_of(stretch: np.ndarray) -> tuple[float, float]:
     """Return the level of a stretch of losses, and the highest loss that is sensible beside it."""
-    in_order = np.sort(stretch)
+    in_order = np.sort(stretch).tolist()
     low, level, high = (quantile(in_order, share) for share in SHARES)
     least = LEAST_NOISE * abs(level)
     if len(stretch) < STRETCH:
@@ -23,11 +23,11 @@ def highest_of(stretch: np.ndarray) -> tuple[float, float]:
     return level, level + FAR * max(high - low, least)
 
 
-def quantile(in_order: np.ndarray, share: float) -> float:
+def quantile(in_order: list[float], share: float) -> float:
     """Return a quantile as NumPy has it, whose own function takes long."""
     place = share * (len(in_order) - 1)
     k = int(place)
-    low, high = float(in_order[k]), float(in_order[min(k + 1, len(in_order) - 1)])
+    low, high = in_order[k], in_order[min(k + 1, len(in_order) - 1)]
     return low + (high - low) * (place - k)
 
 

@@ -63,7 +63,7 @@ def elementwise(op: Elemwise, w: Writer, node: Apply) -> None:
     # one by one, C's functions of float32 are quicker
     is_single = any(v.type.dtype == "float32" for v in node.outputs)
     in_loop = is_long(lengths, axes) and not (is_single and has_calls(op.scalar_op))
-    flag = w.assigned("u", "0") if in_loop and has_limits(op.scalar_op) else ""
+    flag = w.assigned("u", typed("0")) if in_loop and has_limits(op.scalar_op) else ""
     operands = list(zip(node.inputs, inputs, strict=True))
     stored: dict[int, Value] = {}
     for i in kept:
@@ -216,7 +216,7 @@ class Reduction:
         self.dtype = v.type.dtype
         self.sum_dtype = getattr(op, "acc_dtype", None) or self.dtype
         self.rule = REDUCTIONS[type(op.scalar_op)]
-        self.start = literal(identity(op.scalar_op, self.sum_dtype), self.sum_dtype)
+        self.start = typed(literal(identity(op.scalar_op, self.sum_dtype), self.sum_dtype))
         self.array: Value | None = None
         self.sum = self.total = ""  # names; the same where loops are written twice
 
@@ -326,6 +326,17 @@ class Loops:
                     reduction.close(self.index)
             if depth:
                 self.w.depth -= 1
+
+
+def typed(number: str) -> str:
+    """Return a literal as an expression of its type.
+
+    Numba gives True, or 0, a type of its own until it has seen what else the name stands for. A
+    function to which the name is given is compiled for both.
+    """
+    if number in ("True", "False"):
+        return f"np.bool_({number})"
+    return f"np.int64({number})" if number.lstrip("(-").rstrip(")").isdigit() else number
 
 
 def identity(op: Any, dtype: str) -> Any:
