@@ -179,4 +179,4 @@ def test_without_loss():
 )
 def test_states_know_whether_they_are_finite(numbers, is_finite):
     whole = np.arange(3), np.ones(2, "float32")
-    assert State((*whole, np.array(numbers))).is_finite() is is_finite
+    assert State((*whole, np.array(numbers)), ()).is_finite() is is_finite
