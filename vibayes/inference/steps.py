@@ -69,7 +69,7 @@ def all_finite(vector: np.ndarray) -> bool:
     One that is not finite makes their product with themselves so; which reads them once.
     """
     vector = np.asarray(vector)
-    return math.isfinite(vector.dot(vector)) or bool(np.isfinite(vector).all())
+    return math.isfinite(np.vdot(vector, vector)) or bool(np.isfinite(vector).all())
 
 
 @dataclass(frozen=True)
