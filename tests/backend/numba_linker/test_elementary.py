@@ -324,7 +324,7 @@ def test_logaddexp_is_made_of_functions_that_vectorize():
     x, total = pytensor.shared(np.ones(40), shape=(40,)), pytensor.shared(0.0)
     y = pytensor.shared(np.linspace(-800, 800, 40), shape=(40,))
     steps = CompiledSteps(
-        StepGraph({x: x, total: total + pt.logaddexp(x, y).sum()}, None), resolve_mode()
+        StepGraph({x: x, y: y, total: total + pt.logaddexp(x, y).sum()}, None), resolve_mode()
     )
     steps.compile(steps.state({}, {}))
     after, _ = steps.run(steps.state({}, {}), 1)
