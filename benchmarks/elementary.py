@@ -19,10 +19,14 @@ from scipy import special
 from vibayes.backend.numba_linker.elementary import SIMD_FUNCTIONS, simd_functions
 
 # what NumPy, or SciPy, has; and an expression of a number with the functions of the C library
+# (it has no digamma)
 OTHERS: dict[str, tuple[Callable[..., Any], str]] = {
+    "simd_cos": (np.cos, "math.cos(x)"),
+    "simd_digamma": (special.psi, ""),
     "simd_erf": (special.erf, "math.erf(x)"),
     "simd_exp": (np.exp, "math.exp(x)"),
     "simd_expm1": (np.expm1, "math.expm1(x)"),
+    "simd_gammaln": (special.gammaln, "math.lgamma(x)"),
     "simd_log": (np.log, "math.log(x)"),
     "simd_log1mexp": (
         lambda x: np.where(x < -math.log(2), np.log1p(-np.exp(x)), np.log(-np.expm1(x))),
@@ -30,6 +34,7 @@ OTHERS: dict[str, tuple[Callable[..., Any], str]] = {
     ),
     "simd_log1p": (np.log1p, "math.log1p(x)"),
     "simd_sigmoid": (special.expit, "1 / (1 + math.exp(-x))"),
+    "simd_sin": (np.sin, "math.sin(x)"),
     "simd_softplus": (lambda x: np.logaddexp(0, x), "max(x, 0.0) + math.log1p(math.exp(-abs(x)))"),
     "simd_tanh": (np.tanh, "math.tanh(x)"),
 }
@@ -60,10 +65,12 @@ def seconds(function: Callable[[], Any], repeats: int) -> float:
 def row(name: str, dtype: str, n: int, rounds: int) -> list[float]:
     """Return nanoseconds an element: a vectorized loop, one that sums, C's function, NumPy."""
     x = np.random.default_rng(0).normal(size=n).astype(dtype) * 2
-    x = -np.abs(x) if name == "simd_log1mexp" else np.abs(x) if "log" in name else x
+    if "log" in name or "gamma" in name:
+        x = -np.abs(x) if name == "simd_log1mexp" else np.abs(x)
     out, start = np.empty_like(x), x.dtype.type(0)
     in_numpy, in_c = OTHERS[name]
-    loops = [loop(f"{name}(x)", False), loop(f"{name}(x)", True), loop(in_c, False)]
+    loops = [loop(f"{name}(x)", False), loop(f"{name}(x)", True)]
+    loops += [loop(in_c, False)] if in_c else []
     calls: list[Callable[[], Any]] = [
         *(lambda f=f: f(x, out, start) for f in loops),
         lambda: in_numpy(x),
@@ -71,7 +78,8 @@ def row(name: str, dtype: str, n: int, rounds: int) -> list[float]:
     for call in calls:
         call()
     times = [[seconds(call, 20) for call in calls] for _ in range(rounds)]
-    return list(np.median(times, axis=0) / n * 1e9)
+    *ours, theirs = np.median(times, axis=0) / n * 1e9
+    return [*ours, *([] if in_c else [np.nan]), theirs]
 
 
 def main() -> None:
@@ -85,7 +93,8 @@ def main() -> None:
             name = formula.__name__
             figures = row(name, dtype, options.n, options.rounds)
             label = f"{name.removeprefix('simd_')} {dtype}"
-            print(f"{label:20}" + "".join(f"{v:8.2f}" for v in figures), flush=True)
+            texts = ("" if np.isnan(v) else f"{v:.2f}" for v in figures)
+            print(f"{label:20}" + "".join(f"{text:>8}" for text in texts), flush=True)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pytensor.graph.traversal import ancestors
 from vibayes import updates
 from vibayes.backend.graphs import lift_constants
 from vibayes.backend.modes import EVALUATE_MODE, resolve_mode
-from vibayes.inference.steps import CompiledSteps
+from vibayes.inference.steps import CompiledSteps, State
 from vibayes.objectives.base import StepGraph
 
 # one for each kind of state: none, averages, a window with its place in it, averages and a count
@@ -165,3 +165,18 @@ def test_without_loss():
     state, losses = steps.run(start(steps), 4)
     np.testing.assert_array_equal(state.vectors[0], [4.0, 4.0])
     assert losses.shape == (4,)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "is_finite"),
+    [
+        ([1e200, -1e200], True),  # whose squares are not
+        ([1.0, np.inf], False),
+        ([np.inf, -np.inf], False),
+        ([0.0, np.nan], False),
+        ([], True),
+    ],
+)
+def test_states_know_whether_they_are_finite(numbers, is_finite):
+    whole = np.arange(3), np.ones(2, "float32")
+    assert State((*whole, np.array(numbers)), ()).is_finite() is is_finite

@@ -8,12 +8,23 @@ from typing import Any
 import numpy as np
 from pytensor.compile.sharedvalue import SharedVariable
 
-__all__ = ["assign", "flat_values", "set_flat_values"]
+__all__ = ["assign", "flat_values", "put", "set_flat_values"]
 
 
 def assign(shared: SharedVariable, value: Any) -> None:
     """Set the value of a shared variable, in the variable's own dtype."""
     shared.set_value(np.asarray(value, dtype=shared.type.dtype))
+
+
+def put(shared: SharedVariable, value: Any) -> None:
+    """Let a shared variable hold an array of its own dtype and number of axes, not a copy.
+
+    PyTensor's check of an array of NumPy takes longer than a step, and is left out.
+    """
+    if type(value) is np.ndarray:
+        shared.container.storage[0] = value
+    else:
+        shared.set_value(value, borrow=True)
 
 
 def flat_values(variables: Sequence[SharedVariable]) -> np.ndarray:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vibayes.inference.sensible import last_sensible
-from vibayes.inference.steps import CompiledSteps, State
+from vibayes.inference.steps import CompiledSteps, State, all_finite
 
 __all__ = ["Breakdown", "Place", "are_finite", "first_breakdown", "sensible_place"]
 
@@ -45,7 +45,7 @@ class Breakdown:
 
 def are_finite(steps: CompiledSteps, losses: np.ndarray) -> bool:
     """Tell whether the losses of steps are finite, if they have any."""
-    return not steps.has_loss or bool(np.isfinite(losses).all())
+    return not steps.has_loss or all_finite(losses)
 
 
 def first_breakdown(steps: CompiledSteps, state: State, count: int) -> Breakdown:

@@ -13,6 +13,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 
 from vibayes import interrupts, progress
 from vibayes.approximations.base import Approximation
+from vibayes.backend.shared import put
 from vibayes.callbacks.base import calling, period, wants_to_look
 from vibayes.exceptions import ProcessError
 from vibayes.inference.breakdown import (
@@ -291,7 +292,8 @@ class FitLoop:
         if self.check_data is not None:
             self.check_data()
         state, i = self._done
-        state = replace(state, windows=self.feeds.windows())
+        if windows := self.feeds.windows():
+            state = replace(state, windows=windows)
         began = time.perf_counter()
         after, losses = self.steps.run(state, stop - i)
         seconds = time.perf_counter() - began
@@ -321,7 +323,7 @@ class FitLoop:
         """Write the state to the shared variables, so that everyone sees it."""
         state = self._done[0]
         for key, shared in self.shared.items():
-            shared.set_value(self.steps.value(state, key), borrow=True)
+            put(shared, self.steps.value(state, key))
             self._synced[key] = shared.get_value(borrow=True)
         self.approx.hist = self._all_losses()
 

@@ -7,7 +7,7 @@ import numpy as np
 __all__ = ["Level", "last_sensible"]
 
 STRETCH = 100  # losses that tell a level and its noise
-SHARES = np.array([0.1, 0.5, 0.9])
+SHARES = (0.1, 0.5, 0.9)
 FAR = 10.0  # as many times its noise may a loss be above a level
 LEAST_NOISE = 1e-3  # share of the level
 LEAST_NOISE_OF_FEW = 0.1  # the same where few losses tell the noise, and in nats
@@ -15,12 +15,20 @@ LEAST_NOISE_OF_FEW = 0.1  # the same where few losses tell the noise, and in nat
 
 def highest_of(stretch: np.ndarray) -> tuple[float, float]:
     """Return the level of a stretch of losses, and the highest loss that is sensible beside it."""
-    places = np.arange(len(stretch))  # quantiles as of NumPy, whose own function takes long
-    low, level, high = np.interp(SHARES * places[-1], places, np.sort(stretch))
+    in_order = np.sort(stretch).tolist()
+    low, level, high = (quantile(in_order, share) for share in SHARES)
     least = LEAST_NOISE * abs(level)
     if len(stretch) < STRETCH:
         least = LEAST_NOISE_OF_FEW * (abs(level) + 1)
-    return float(level), float(level + FAR * max(high - low, least))
+    return level, level + FAR * max(high - low, least)
+
+
+def quantile(in_order: list[float], share: float) -> float:
+    """Return a quantile as NumPy has it, whose own function takes long."""
+    place = share * (len(in_order) - 1)
+    k = int(place)
+    low, high = in_order[k], in_order[min(k + 1, len(in_order) - 1)]
+    return low + (high - low) * (place - k)
 
 
 def last_sensible(losses: np.ndarray) -> int:

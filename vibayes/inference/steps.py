@@ -12,6 +12,7 @@ about as much however many parameters and optimizer variables there are.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +37,7 @@ from vibayes.backend.seeds import new_generator
 from vibayes.inference.numpy_loop import loop_in_numpy
 from vibayes.objectives.base import StepGraph
 
-__all__ = ["CompiledSteps", "State"]
+__all__ = ["CompiledSteps", "State", "all_finite"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,16 @@ class State:
 
     def is_finite(self) -> bool:
         """Tell whether all numbers are finite."""
-        return all(np.isfinite(v).all() for v in self.vectors)
+        return all(all_finite(v) for v in self.vectors)
+
+
+def all_finite(vector: np.ndarray) -> bool:
+    """Tell whether all numbers of a vector are finite.
+
+    One that is not finite makes their product with themselves so; which reads them once.
+    """
+    vector = np.asarray(vector)
+    return math.isfinite(np.vdot(vector, vector)) or bool(np.isfinite(vector).all())
 
 
 @dataclass(frozen=True)
@@ -119,6 +129,7 @@ class CompiledSteps:
         self.function: Any = None
         self.lock = threading.Lock()
         self._buffers = [new_generator(0) for _ in self.generators]
+        self._at: Sequence[Mapping[str, Any]] = ()  # where these stand, if that is known
 
     # -- state --------------------------------------------------------------------------------
 
@@ -163,16 +174,22 @@ class CompiledSteps:
     def run(self, state: State, n: int) -> tuple[State, np.ndarray]:
         """Return the state after n steps from a state, and the loss of each step."""
         with self.lock:
-            for generator, at in zip(self._buffers, state.generators, strict=True):
-                generator.bit_generator.state = at
+            self._go_to(state.generators)
             outputs = self.function(np.int64(n), *state.vectors, *self._buffers, *state.windows)
             # each output vector is new memory: nothing that a caller holds is ever overwritten
             count = len(state.vectors)
             vectors = tuple(outputs[:count])
             advanced = outputs[count : count + len(self._buffers)]
-            states = tuple(g.bit_generator.state for g in advanced)
+            self._at = states = tuple(g.bit_generator.state for g in advanced)
         losses = outputs[-1] if self.has_loss else np.full(n, np.nan)
         return State(vectors, states, state.windows), losses
+
+    def _go_to(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Let the generators stand where a state has them."""
+        before, self._at = self._at, ()
+        if states is not before:
+            for generator, at in zip(self._buffers, states, strict=True):
+                generator.bit_generator.state = at
 
     @property
     def reports(self) -> bool:

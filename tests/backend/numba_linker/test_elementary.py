@@ -18,41 +18,65 @@ from vibayes.objectives.base import StepGraph
 NAMES = [formula.__name__ for formula in elementary.SIMD_FUNCTIONS]
 EDGES = [0.0, -0.0, math.inf, -math.inf, math.nan, 1.0, -1.0, -2.0, 1e308, -1e308, 5e-324, -5e-324]
 NUMPY = {
+    "simd_cos": np.cos,
+    "simd_digamma": special.psi,
     "simd_erf": special.erf,
     "simd_exp": np.exp,
     "simd_expm1": np.expm1,
+    "simd_gammaln": special.gammaln,
     "simd_log": np.log,
     "simd_log1mexp": lambda x: np.log(-np.expm1(x)) if x > -1 else np.log1p(-np.exp(x)),
     "simd_log1p": np.log1p,
     "simd_sigmoid": special.expit,
+    "simd_sin": np.sin,
     "simd_softplus": lambda x: np.logaddexp(0, x),
     "simd_tanh": np.tanh,
 }
 # units in the last place
 BOUNDS = {
+    "simd_cos": 1,
+    "simd_digamma": 2,
     "simd_erf": 1.6,
     "simd_exp": 1,
     "simd_expm1": 1.6,
+    "simd_gammaln": 2,
     "simd_log": 1,
     "simd_log1mexp": 2,
     "simd_log1p": 1,
     "simd_sigmoid": 2,
+    "simd_sin": 1,
     "simd_softplus": 1.6,
     "simd_tanh": 1.6,
 }
 EXACT = {
+    "simd_cos": mpmath.cos,
+    "simd_digamma": mpmath.digamma,
     "simd_erf": mpmath.erf,
     "simd_exp": mpmath.exp,
     "simd_expm1": mpmath.expm1,
+    "simd_gammaln": mpmath.loggamma,
     "simd_log": mpmath.log,
     "simd_log1mexp": lambda x: (
         mpmath.log(-mpmath.expm1(x)) if x > -1 else mpmath.log1p(-mpmath.exp(x))
     ),
     "simd_log1p": mpmath.log1p,
     "simd_sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
+    "simd_sin": mpmath.sin,
     "simd_softplus": lambda x: mpmath.log1p(mpmath.exp(x)),
     "simd_tanh": mpmath.tanh,
 }
+
+
+HOLDS = {
+    "simd_or_large": lambda x: ~(np.abs(x) > elementary.LARGEST_ANGLE) | np.isinf(x),
+    "simd_or_least": lambda x: ~(x < elementary.LEAST_ARGUMENT),
+}
+
+
+def held(name, x):
+    """Return the numbers that a function holds for."""
+    limit = elementary.SIMD_LIMITS.get(name)
+    return x[HOLDS[limit](x.astype("float64"))] if limit else x
 
 
 def points(name, dtype, count):
@@ -76,6 +100,15 @@ def points(name, dtype, count):
             [709.782712893384, math.nextafter(-1, 0), math.nextafter(0.5, 1), 2.3e-308, 2.2e-308],
         ]
     )
+    if name in ("simd_sin", "simd_cos"):
+        quarters = rng.integers(-2_600_000, 2_600_000, count) * (math.pi / 2)
+        large, turns = rng.normal(0, 1e6, count), math.pi / 4 * np.arange(-9, 9)
+        return held(name, np.concatenate([x, large, quarters, turns]))
+    if name in ("simd_gammaln", "simd_digamma"):
+        turns = np.array([0.5, 1, 1.15, elementary.ROOT_HIGH, 1.5, 1.75, 2, 2.875])
+        off = rng.uniform(-1, 1, (count // 4, 1)) * 10.0 ** rng.uniform(-16, -1, (count // 4, 1))
+        x = np.concatenate([x, (turns + off).ravel(), turns, rng.uniform(0, 8, count)])
+        return held(name, np.abs(x))
     if name == "simd_log":
         return np.abs(np.concatenate([x, 1 + rng.uniform(-1, 1, count) * 10.0 ** -x[:count]]))
     if name == "simd_log1p":
@@ -154,8 +187,9 @@ def test_results_are_within_2_units_in_the_last_place(case, dtype, request):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_edges_are_those_of_numpy(fused, dtype):
     with np.errstate(all="ignore"):
-        x = np.array(EDGES, dtype)
-        for name, found in results_of(fused, x).items():
+        for name in NAMES:
+            x = held(name, np.array(EDGES, dtype))
+            found = results_of(fused, x)[name]
             right = np.array([NUMPY[name](float(v)) for v in x]).astype(dtype)
             np.testing.assert_allclose(found, right, rtol=4 * np.finfo(dtype).eps, err_msg=name)
             signs = ~np.isnan(right)
@@ -230,7 +264,7 @@ def test_a_step_of_a_logistic_regression_is_vectorized(monkeypatch):
 def test_which_loops_have_them(dtype, length, is_called, name):
     x = pytensor.shared(np.ones(length or 20, dtype), shape=(length,))
     start = pytensor.shared(np.float64(0.0))
-    y = pt.exp(x) + pt.gammaln(x) if is_called else pt.exp(x)
+    y = pt.exp(x) + pt.erfc(x) if is_called else pt.exp(x)
     changes = {start: start + y.sum(dtype="float64")}
     if length:  # lengths of what a step changes are part of its function, those of data are not
         changes[x] = x
@@ -238,3 +272,63 @@ def test_which_loops_have_them(dtype, length, is_called, name):
     steps.function = steps._build(steps._graph)
     assert re.findall(r"\w+[._]exp\b", steps.source) == [name]
     assert ("simd_add" in steps.source) == (name == "simd_exp")
+
+
+@pytest.mark.parametrize("is_usual", [True, False])
+def test_loops_that_meet_unusual_arguments_are_right(is_usual):
+    """In the place of an argument, summed whole and along axes, and not kept at all."""
+    cases = [
+        (pt.sin, np.sin, 1e9),
+        (pt.cos, np.cos, -1e22),
+        (pt.gammaln, special.gammaln, -0.5),
+        (pt.psi, special.psi, -3.7),
+    ]
+    changes, right = {}, {}
+    for k, (function, of_numpy, unusual) in enumerate(cases):
+        x = np.random.default_rng(k).uniform(0.5, 3, (20, 30))
+        x[7, 11] = x[7, 11] if is_usual else unusual
+        v = pytensor.shared(x, shape=x.shape)
+        y = of_numpy(x)
+        changes[v], right[v] = function(v), y
+        for axis in (0, 1, None):
+            total = pytensor.shared(np.asarray(np.sum(y, axis) * 0))
+            changes[total], right[total] = total + function(v).sum(axis), np.sum(y, axis)
+        total = pytensor.shared(0.0)
+        changes[total], right[total] = total + function(2 * v).sum(), of_numpy(2 * x).sum()
+    steps = CompiledSteps(StepGraph(changes, None), resolve_mode())
+    steps.compile(steps.state({}, {}))
+    after, _ = steps.run(steps.state({}, {}), 1)
+    for v, value in right.items():
+        np.testing.assert_allclose(steps.value(after, v), value, rtol=1e-12, atol=1e-12)
+    for name in elementary.SIMD_LIMITS:
+        assert len(re.findall(rf"= {name}\(", steps.source)) == 2
+
+
+@has_vectors
+def test_a_loop_that_looks_for_unusual_arguments_is_vectorized(monkeypatch):
+    made = []
+    real = linker.compiled
+    monkeypatch.setattr(linker, "compiled", lambda *args: made.append(real(*args)) or made[-1])
+    x, total = pytensor.shared(np.ones(40), shape=(40,)), pytensor.shared(0.0)
+    steps = CompiledSteps(
+        StepGraph({x: x + pt.gammaln(x), total: pt.sin(x).sum()}, None), resolve_mode()
+    )
+    with pytensor.config.change_flags(numba__cache=False):
+        steps.compile(steps.state({}, {}))
+    text = llvm_of(made[-1])
+    assert vectors_of(elementary.SIN[0], text)
+    assert vectors_of(elementary.GAMMALN_FAR[0], text)
+
+
+def test_logaddexp_is_made_of_functions_that_vectorize():
+    x, total = pytensor.shared(np.ones(40), shape=(40,)), pytensor.shared(0.0)
+    y = pytensor.shared(np.linspace(-800, 800, 40), shape=(40,))
+    steps = CompiledSteps(
+        StepGraph({x: x, y: y, total: total + pt.logaddexp(x, y).sum()}, None), resolve_mode()
+    )
+    steps.compile(steps.state({}, {}))
+    after, _ = steps.run(steps.state({}, {}), 1)
+    right = np.logaddexp(np.ones(40), y.get_value()).sum()
+    assert steps.value(after, total) == pytest.approx(right, rel=1e-14)
+    assert "math." not in steps.source
+    assert re.findall(r"simd_(?:exp|log1p|softplus)", steps.source)

@@ -94,6 +94,30 @@ def test_long_functions_are_cut(tangled, monkeypatch):
         np.testing.assert_array_equal(x, y)
 
 
+def test_parts_of_a_function_are_compiled_once(monkeypatch):
+    """What is True, or a count, at the begin of a reduction has no type of its own."""
+    monkeypatch.setattr(split, "LONGEST", 12)
+    data = pytensor.shared(np.linspace(0.1, 1, 7))
+    in_order = pt.sort(data)  # whose type Numba finds late
+    holds, count = pt.all(in_order > 0), pt.sum(in_order > 0.5)
+    x = [shared(np.ones(3), f"x{k}") for k in range(4)]
+    changes = {v: pt.switch(holds, 2 * v, v) + count for v in x}
+    with pytensor.config.change_flags(numba__cache=False):
+        steps = CompiledSteps(StepGraph(changes, None), resolve_mode())
+        steps.function = steps._build(steps._graph)
+        repeated = next(
+            c.cell_contents
+            for c in steps.function.__closure__
+            if isinstance(c.cell_contents, linker.Repeated)
+        )
+        scope = repeated.code.py_func.__globals__
+        state, _ = steps.run(start(steps), 1)
+    made = [part for name, part in scope.items() if re.fullmatch(r"step\d", name)]
+    assert len(made) > 1
+    assert [len(part.signatures) for part in made] == [1] * len(made)
+    np.testing.assert_array_equal(steps.value(state, x[0]), np.full(3, 2.0 + 4))
+
+
 def test_names_make_no_difference_to_what_is_kept(monkeypatch):
     keys = []
     real = linker.sha256

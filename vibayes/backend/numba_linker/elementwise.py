@@ -6,7 +6,7 @@ reads that, it is never kept in memory.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,13 @@ from pytensor.graph.basic import Apply, Variable
 from pytensor.tensor.elemwise import CAReduce, Elemwise
 
 from vibayes.backend.numba_linker.convert import write, write_call
-from vibayes.backend.numba_linker.scalars import as_dtype, has_calls, literal, scalar_lines
+from vibayes.backend.numba_linker.scalars import (
+    as_dtype,
+    has_calls,
+    has_limits,
+    literal,
+    scalar_lines,
+)
 from vibayes.backend.numba_linker.writer import Value, Writer
 
 __all__: list[str] = []
@@ -52,22 +58,34 @@ def elementwise(op: Elemwise, w: Writer, node: Apply) -> None:
     ]
     fused = {reduction.node for reduction in sums}
     w.done |= fused
-    stored: dict[int, Value] = {}
-    operands = list(zip(node.inputs, inputs, strict=True))
-    for i, v in enumerate(node.outputs):
-        others = [c for c in w.clients[v] if c not in fused]
-        if others or v in w.outputs or not w.clients[v]:
-            stored[i] = w.values[v] = memory_for(w, operands, v, lengths)
-    axes = list(range(ndim)) if stored else axes_in_memory(inputs, ndim)
+    kept = [i for i, v in enumerate(node.outputs) if is_kept(w, v, fused)]
+    axes = list(range(ndim)) if kept else axes_in_memory(inputs, ndim)
     # one by one, C's functions of float32 are quicker
     is_single = any(v.type.dtype == "float32" for v in node.outputs)
     in_loop = is_long(lengths, axes) and not (is_single and has_calls(op.scalar_op))
-    with Loops(w, lengths, axes, sums, in_loop) as index:
-        results = numbers_of(w, op.scalar_op, node, inputs, index, in_loop)
-        for i, value in stored.items():
-            w.line(f"{value.at(index)} = {results[i]}")
-        for reduction in sums:
-            reduction.add(results[reduction.position], index)
+    flag = w.assigned("u", typed("0")) if in_loop and has_limits(op.scalar_op) else ""
+    operands = list(zip(node.inputs, inputs, strict=True))
+    stored: dict[int, Value] = {}
+    for i in kept:
+        v = node.outputs[i]
+        stored[i] = w.values[v] = memory_for(w, operands, v, lengths, may_replace=not flag)
+
+    def write_loops(flag: str) -> None:
+        with Loops(w, lengths, axes, sums, in_loop) as index:
+            results = numbers_of(w, op.scalar_op, node, inputs, index, in_loop, flag)
+            for i, value in stored.items():
+                w.line(f"{value.at(index)} = {results[i]}")
+            for reduction in sums:
+                reduction.add(results[reduction.position], index)
+
+    write_loops(flag)
+    if flag:  # again, with functions that hold for all numbers
+        w.line(f"if {flag}:")
+        w.depth += 1
+        write_loops("")
+        w.depth -= 1
+    for reduction in sums:
+        reduction.finish()
 
 
 @write.register(CAReduce)
@@ -82,6 +100,13 @@ def reduce_elements(op: CAReduce, w: Writer, node: Apply) -> None:
     in_loop = is_long(value.lengths, axes)
     with Loops(w, value.lengths, axes, [reduction], in_loop) as index:
         reduction.add(value.at(index), index)
+    reduction.finish()
+
+
+def is_kept(w: Writer, v: Variable, fused: Collection[Apply]) -> bool:
+    """Tell whether a result is kept in memory: something else than fused reductions reads it."""
+    others = [client for client in w.clients[v] if client not in fused]
+    return bool(others) or v in w.outputs or not w.clients[v]
 
 
 def is_fused(w: Writer, node: Apply, client: Apply) -> bool:
@@ -104,6 +129,7 @@ def numbers_of(
     inputs: Sequence[Value],
     index: Sequence[str],
     in_loop: bool = False,
+    flag: str = "",
 ) -> list[str]:
     """Write an operation on the elements at an index, and return the names of the results."""
     names = [
@@ -116,6 +142,7 @@ def numbers_of(
         lambda: w.name("t"),
         lambda inner, inner_node: w.function(inner, inner_node),
         in_loop,
+        flag,
     )
     for line in lines:
         w.line(line)
@@ -123,19 +150,24 @@ def numbers_of(
 
 
 def memory_for(
-    w: Writer, operands: Sequence[tuple[Variable, Value]], v: Variable, lengths: tuple[str, ...]
+    w: Writer,
+    operands: Sequence[tuple[Variable, Value]],
+    v: Variable,
+    lengths: tuple[str, ...],
+    may_replace: bool,
 ) -> Value:
     """Return where a result is kept: in the state, in the place of an operand, or anew.
 
-    Each element of a result is written after the same element of the operands was read.
+    Each element of a result is written after the same element of the operands was read. They stay
+    as they are if the result may not replace them.
     """
     if v in w.targets:
         state, target = w.targets[v]
         reads = [(u, value) for u, value in operands if state in w.roots.get(u, {u})]
         fits = target.lengths == lengths and all(r == (state, target) for r in reads)
-        if fits and w.is_last_use(state):
+        if fits and w.is_last_use(state) and (may_replace or not reads):
             return target
-    for u, value in operands:
+    for u, value in operands if may_replace else ():
         alike = all(other == value for _, other in operands if other.name == value.name)
         if value.is_plain and value.lengths == lengths and alike and w.take_over(u, v):
             return value
@@ -184,9 +216,9 @@ class Reduction:
         self.dtype = v.type.dtype
         self.sum_dtype = getattr(op, "acc_dtype", None) or self.dtype
         self.rule = REDUCTIONS[type(op.scalar_op)]
-        self.start = literal(identity(op.scalar_op, self.sum_dtype), self.sum_dtype)
+        self.start = typed(literal(identity(op.scalar_op, self.sum_dtype), self.sum_dtype))
         self.array: Value | None = None
-        self.sum = ""
+        self.sum = self.total = ""  # names; the same where loops are written twice
 
     def begin(self, axes: Sequence[int], in_loop: bool) -> int | None:
         """Prepare for loops over axes, and return in how many of them the sum is one number.
@@ -200,18 +232,19 @@ class Reduction:
         kept = [axis for axis in axes if axis not in self.reduced]
         inside = len(kept) if list(axes[: len(kept)]) == kept else None
         (v,) = self.node.outputs
-        if kept:
+        if kept and self.array is None:
             dtype = self.dtype if inside is not None else self.sum_dtype
             self.array = self.w.new_array(dtype, self.lengths, v)
             self.w.values[v] = self.array
-            if inside is None:
-                with self.w.loops(self.lengths) as index:
-                    self.w.line(f"{self.array.at(index)} = {self.start}")
+        if self.array is not None and inside is None:
+            with self.w.loops(self.lengths) as index:
+                self.w.line(f"{self.array.at(index)} = {self.start}")
         return inside
 
     def open(self) -> None:
         """Write what begins a sum."""
-        self.sum = self.w.assigned("s", self.start)
+        self.sum = self.sum or self.w.name("s")
+        self.w.line(f"{self.sum} = {self.start}")
 
     def add(self, name: str, index: Sequence[str]) -> None:
         """Write what adds an element."""
@@ -231,12 +264,15 @@ class Reduction:
         if self.array is not None:
             self.w.line(f"{self._at(index)} = {result}")
         else:
-            name = self.w.assigned("t", result) if result != self.sum else self.sum
+            if result != self.sum:
+                self.total = self.total or self.w.name("t")
+                self.w.line(f"{self.total} = {result}")
             (v,) = self.node.outputs
+            name = self.total or self.sum
             self.w.values[v] = Value(name, self.lengths, (None,) * len(self.lengths))
 
     def finish(self) -> None:
-        """Write what comes after the loops."""
+        """Write what comes after all loops."""
         (v,) = self.node.outputs
         if self.array is not None and not self.sum and self.sum_dtype != self.dtype:
             result = self.w.new_array(self.dtype, self.lengths, v)
@@ -290,8 +326,17 @@ class Loops:
                     reduction.close(self.index)
             if depth:
                 self.w.depth -= 1
-        for reduction in self.sums:
-            reduction.finish()
+
+
+def typed(number: str) -> str:
+    """Return a literal as an expression of its type.
+
+    Numba gives True, or 0, a type of its own until it has seen what else the name stands for. A
+    function to which the name is given is compiled for both.
+    """
+    if number in ("True", "False"):
+        return f"np.bool_({number})"
+    return f"np.int64({number})" if number.lstrip("(-").rstrip(")").isdigit() else number
 
 
 def identity(op: Any, dtype: str) -> Any:

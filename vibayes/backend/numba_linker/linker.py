@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from vibayes.backend.settings import EXACT_ARITHMETIC, WITHOUT_TRACES
 
 __all__ = ["OneFunctionLinker", "Repeated", "numba_mode"]
 
-VERSION = 2  # of the code that is written for an operation: what is kept on disk depends on it
+VERSION = 3  # of the code that is written for an operation: what is kept on disk depends on it
 INDENT = "    "
 
 
@@ -142,9 +143,31 @@ class Repeated:
             places = [parts[v] for v in numbers]
             self.code = steps_function(first, step, places, len(generators), dtypes)
         self.source: str = self.code.py_func.__source__
+        self.count = len(dtypes), len(dtypes) + len(generators)
+        self.has_loss = len(targets) > len(numbers) + len(generators)
+        self._last: list[Any] = []  # what it was given last beside vectors
+        self._entry: Any = None  # the machine code for that
 
     def __call__(self, n: int, *args: Any) -> Sequence[Any]:
-        return self.code(n, *args, *(v.get_value(borrow=True) for v in self.data))
+        """Return the vectors of the state after n steps, the generators, and the losses if any."""
+        count, end = self.count
+        # NumPy asks for large pages of memory, Numba does not
+        vectors = [v.copy() for v in args[:count]]
+        others = [*args[count:], *(v.get_value(borrow=True) for v in self.data)]
+        losses = self._code_for(others)(n, *vectors, *others)
+        return [*vectors, *args[count:end], *([losses] if self.has_loss else [])]
+
+    def _code_for(self, others: list[Any]) -> Any:
+        """Return the function for given data and generators.
+
+        To find out the types of generators takes Numba as long as many steps: that is spared where
+        they and the data are the objects of the last call.
+        """
+        if not self._last or not all(map(is_, others, self._last)):
+            self._last, self._entry = others, None
+        elif self._entry is None and len(self.code.overloads) == 1:
+            self._entry = next(iter(self.code.overloads.values())).entry_point
+        return self._entry or self.code
 
 
 def rewritten(
@@ -169,7 +192,7 @@ def steps_function(
     n_generators: int,
     dtypes: Sequence[str],
 ) -> Any:
-    """Return a compiled function of n steps.
+    """Return a compiled function of n steps, which changes vectors and generators in their places.
 
     Parameters
     ----------
@@ -205,14 +228,12 @@ def steps_function(
         end_step(w, states, results, places)
         ends = [f"losses[step] = {w.number(v)}" for v in loss]
     vectors = range(len(dtypes))
-    lines = [f"state{i} = start{i}.copy()" for i in vectors]
-    lines += [f"losses = np.empty(n, np.{v.type.dtype})" for v in loss]
+    lines = [f"losses = np.empty(n, np.{v.type.dtype})" for v in loss]
     lines += in_parts("setup", w.source("setup"), w.source("step"), w)
     lines.append("for step in range(n):")
     lines += [INDENT + line for line in [*in_parts("step", w.source("step"), ends, w), *ends]]
-    returned = [*(f"state{i}" for i in vectors), *rngs, *["losses" for _ in loss]]
-    lines.append(f"return ({''.join(f'{name}, ' for name in returned)})")
-    return compiled("steps", ["n", *(f"start{i}" for i in vectors), *rngs, *names], lines, w)
+    lines += ["return losses"] * len(loss)
+    return compiled("steps", ["n", *(f"state{i}" for i in vectors), *rngs, *names], lines, w)
 
 
 def state_part(w: Writer, v: Variable, part: Any) -> Value:

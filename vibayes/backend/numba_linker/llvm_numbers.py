@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Number", "multiply_add", "reordered_sum", "scalar_function", "where"]
+__all__ = [
+    "Number",
+    "flag_function",
+    "multiply_add",
+    "reordered_sum",
+    "scalar_function",
+    "where",
+]
 
 
 class Number:
@@ -102,6 +109,11 @@ class Number:
         """Tell whether two floats are the same number."""
         return self._compared("==", other)
 
+    def has_any(self, bits: int) -> Number:
+        """Tell whether a whole number has any of some bits."""
+        own = (self & bits).value
+        return Number(self.builder, self.builder.icmp_unsigned("!=", own, own.type(0)))
+
     def bits(self) -> Number:
         """Return the bits of a float as a whole number."""
         from llvmlite import ir
@@ -155,6 +167,28 @@ def scalar_function(formula: Callable[[Number], Number]) -> Any:
         return result(x), write
 
     function.__name__ = formula.__name__
+    return intrinsic(function)
+
+
+def flag_function(condition: Callable[[Number], Number]) -> Any:
+    """Return a function that Numba's functions may call, of a flag and a float.
+
+    It returns 1 if the condition holds for the float, else the flag, which is 0 or 1. A loop that
+    keeps a flag is vectorized.
+    """
+    from numba.core import types
+    from numba.extending import intrinsic
+
+    def function(typing_context: Any, flag: Any, x: Any) -> Any:
+        def write(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            before, value = arguments
+            given = context.cast(builder, value, signature.args[1], types.float64)
+            found = condition(Number(builder, given)).value
+            return builder.or_(before, builder.zext(found, before.type))
+
+        return types.int64(types.int64, x), write
+
+    function.__name__ = condition.__name__
     return intrinsic(function)
 
 

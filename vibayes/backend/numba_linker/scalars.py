@@ -9,9 +9,11 @@ import numpy as np
 from pytensor import scalar as ps
 from pytensor.graph.basic import Constant
 from pytensor.scalar.basic import Composite, Identity
-from pytensor.scalar.math import Erf, Erfc, GammaLn, Log1mexp, Sigmoid, Softplus
+from pytensor.scalar.math import Erf, Erfc, GammaLn, Log1mexp, Psi, Sigmoid, Softplus
 
-__all__ = ["as_dtype", "has_calls", "literal", "scalar_lines"]
+from vibayes.backend.numba_linker.elementary import SIMD_LIMITS
+
+__all__ = ["as_dtype", "has_calls", "has_limits", "literal", "scalar_lines"]
 
 # of the inputs {0}, {1}, ..., which have the dtype of the result where that is a float
 EXPRESSIONS: dict[type, str] = {
@@ -78,18 +80,22 @@ FUNCTIONS: dict[type, str] = {
 }
 # functions of ``elementary``, in loops
 IN_LOOPS: dict[type, str] = {
+    ps.Cos: "simd_cos",
     Erf: "simd_erf",
     ps.Exp: "simd_exp",
     ps.Expm1: "simd_expm1",
+    GammaLn: "simd_gammaln",
     ps.Log: "simd_log",
     Log1mexp: "simd_log1mexp",
     ps.Log1p: "simd_log1p",
+    Psi: "simd_digamma",
     Sigmoid: "simd_sigmoid",
+    ps.Sin: "simd_sin",
     Softplus: "simd_softplus",
     ps.Tanh: "simd_tanh",
 }
 # functions that keep the loop around them from being vectorized, with those that are not known here
-CALLS = (Erfc, GammaLn, ps.ArcTan2, ps.ArcSinh, ps.ArcCosh, ps.ArcTanh)
+CALLS = (Erfc, ps.ArcTan2, ps.ArcSinh, ps.ArcCosh, ps.ArcTanh)
 WHOLE = ("bool", "int64", "float64")  # what Python's numbers are, when compiled
 
 
@@ -116,8 +122,15 @@ def has_calls(op: Any) -> bool:
     """Tell whether an operation keeps the loop around it from being vectorized."""
     if isinstance(op, Composite):
         return any(has_calls(node.op) for node in op.fgraph.toposort())
-    known = {*EXPRESSIONS, *BETWEEN, *COMPARISONS, *FUNCTIONS, ps.Invert} - set(CALLS)
+    known = {*EXPRESSIONS, *BETWEEN, *COMPARISONS, *FUNCTIONS, *IN_LOOPS, ps.Invert} - set(CALLS)
     return type(op) not in known
+
+
+def has_limits(op: Any) -> bool:
+    """Tell whether functions of loops are part of an operation that do not hold everywhere."""
+    if isinstance(op, Composite):
+        return any(has_limits(node.op) for node in op.fgraph.toposort())
+    return IN_LOOPS.get(type(op)) in SIMD_LIMITS
 
 
 def scalar_lines(
@@ -127,6 +140,7 @@ def scalar_lines(
     new_name: Callable[[], str],
     unknown: Callable[[Any, Any], str],
     in_loop: bool = False,
+    flag: str = "",
 ) -> tuple[list[str], list[str]]:
     """Return the lines that do an operation on numbers, and the names of its results.
 
@@ -142,12 +156,15 @@ def scalar_lines(
         Returns the name of a function that does an operation, given that and its node.
     in_loop
         Whether they are the body of a long loop, which a compiler should vectorize.
+    flag
+        Name of a number that the lines set to 1 where functions of such loops do not hold for an
+        argument. Without it there are none that do not hold for all.
     """
     inner = [ps.get_scalar_type(dtype)() for dtype in dtypes]
     if not isinstance(op, Composite):
         node = op.make_node(*inner)
         results = [new_name() for _ in node.outputs]
-        return [node_line(node, names, results, unknown, in_loop)], results
+        return node_lines(node, names, results, unknown, in_loop, flag), results
     known = dict(zip(op.fgraph.inputs, names, strict=True))
     lines: list[str] = []
 
@@ -158,32 +175,52 @@ def scalar_lines(
         given = [name(v) for v in node.inputs]
         if isinstance(node.op, Composite):
             more, results = scalar_lines(
-                node.op, given, [v.type.dtype for v in node.inputs], new_name, unknown, in_loop
+                node.op,
+                given,
+                [v.type.dtype for v in node.inputs],
+                new_name,
+                unknown,
+                in_loop,
+                flag,
             )
             lines += more
         else:
             results = [new_name() for _ in node.outputs]
-            lines.append(node_line(node, given, results, unknown, in_loop))
+            lines += node_lines(node, given, results, unknown, in_loop, flag)
         known.update(zip(node.outputs, results, strict=True))
     return lines, [name(v) for v in op.fgraph.outputs]
 
 
-def node_line(
+def node_lines(
     node: Any,
     names: Sequence[str],
     results: Sequence[str],
     unknown: Callable[[Any, Any], str],
     in_loop: bool,
-) -> str:
-    """Return the line that does one operation."""
-    if len(results) == 1:
-        expression = scalar_expression(node, names, in_loop)
-        if expression is not None:
-            return f"{results[0]} = {expression}"
-    return f"{', '.join(results)} = {unknown(node.op, node)}({', '.join(names)})"
+    flag: str,
+) -> list[str]:
+    """Return the lines that do one operation."""
+    simd = simd_name(node) if in_loop else None
+    lines = []
+    if simd in SIMD_LIMITS and not flag:
+        simd = None
+    elif simd in SIMD_LIMITS:
+        lines.append(f"{flag} = {SIMD_LIMITS[simd]}({flag}, {names[0]})")
+    expression = scalar_expression(node, names, simd) if len(results) == 1 else None
+    if expression is None:
+        expression = f"{unknown(node.op, node)}({', '.join(names)})"
+    return [*lines, f"{', '.join(results)} = {expression}"]
 
 
-def scalar_expression(node: Any, names: Sequence[str], in_loop: bool) -> str | None:
+def simd_name(node: Any) -> str | None:
+    """Return which function of ``elementary`` an operation is."""
+    dtypes = [v.type.dtype for v in node.inputs]
+    if node.outputs[0].type.dtype not in ("float32", "float64") or "float16" in dtypes:
+        return None
+    return IN_LOOPS.get(type(node.op))
+
+
+def scalar_expression(node: Any, names: Sequence[str], simd: str | None) -> str | None:
     """Return one operation as an expression, None if there is none."""
     kind, dtypes = type(node.op), [v.type.dtype for v in node.inputs]
     dtype = node.outputs[0].type.dtype
@@ -200,8 +237,8 @@ def scalar_expression(node: Any, names: Sequence[str], in_loop: bool) -> str | N
         names = [
             name if i < first else as_dtype(name, dtypes[i], dtype) for i, name in enumerate(names)
         ]
-    if in_loop and kind in IN_LOOPS and dtype in ("float32", "float64"):
-        expression = f"{IN_LOOPS[kind]}({names[0]})"
+    if simd:
+        expression = f"{simd}({names[0]})"
     elif kind in FUNCTIONS:
         expression = f"{FUNCTIONS[kind]}({', '.join(names)})"
     elif kind in BETWEEN:

@@ -45,10 +45,11 @@ def split(
         groups[-1].append(line)
     calls, functions = [], []
     used_later = names_in(after)
+    made_in = [{n for line in group for n in assigned_in(line)} for group in groups]
     for k in reversed(range(len(groups))):
-        made = {n for line in groups[k] for n in assigned_in(line)}
-        used = names_in(groups[k])
-        given = in_order(used - made - set(known))
+        made, used = made_in[k], names_in(groups[k])
+        before = set().union(*made_in[:k])  # sums go on: what is made here may be read before
+        given = in_order((used & before) | (used - made) - set(known))
         results = in_order(made & used_later)
         used_later |= used
         body = (
