@@ -305,7 +305,8 @@ class Inference(Method):
                 if self.last_run.loop is None:  # nothing was done: the fit before can still go on
                     self.last_run = before
                 raise
-            return self.result(self.approx, diagnose, began)
+            with evaluating_as(call.judging_mode):
+                return self.result(self.approx, diagnose, began)
 
     def _carry_out(self, call: FitCall) -> None:
         """Search, or take steps; if that is done already, be where it has ended."""

@@ -80,10 +80,9 @@ class DrawsAhead:
         ]
 
     def stepped(self, keys: Sequence[Any], after: Sequence[Any]) -> list[Any]:
-        """Return keys after a step, of which those stay at the begin of the block whose moves are known."""
+        """Return keys after a step; where moves are known, still those at the block's begin."""
         return [
-            new if by is None else key
-            for key, new, by in zip(keys, after, self.moves, strict=True)
+            new if by is None else key for key, new, by in zip(keys, after, self.moves, strict=True)
         ]
 
 
