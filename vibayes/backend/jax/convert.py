@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from pytensor.compile.mode import get_mode
 from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.fg import FunctionGraph
@@ -17,7 +18,7 @@ from vibayes.backend.jax import operations  # noqa: F401  (says how JAX runs som
 from vibayes.backend.jax.devices import double_precision
 from vibayes.backend.jax.keys import use_keys
 from vibayes.backend.jax.versions import own_jax_version, register_jax_versions
-from vibayes.backend.settings import WITHOUT_C
+from vibayes.backend.settings import WITHOUT_C, WITHOUT_TRACES
 
 __all__ = [
     "constant_of",
@@ -74,7 +75,7 @@ def rewritten_for_jax(
         list(outputs), dict(zip(inputs, known, strict=True)), rebuild_strict=False
     )
     fgraph = FunctionGraph(known, replaced, clone=True)
-    with WITHOUT_C:
+    with WITHOUT_C, WITHOUT_TRACES:
         get_mode("JAX").optimizer.rewrite(fgraph)
     use_keys(fgraph)
     return fgraph
@@ -104,11 +105,13 @@ def function_of(fgraph: FunctionGraph) -> Callable[..., list[Any]]:
 
 def constant_of(variable: Constant) -> Any:
     """Return the value of a constant as JAX takes it."""
+    import jax
     from pytensor.link.jax.dispatch import jax_typify
 
-    if not isinstance(variable.type, TensorType):
+    if not isinstance(variable.type, TensorType) or variable.type.ndim == 0:
         return jax_typify(variable.data)
-    return jax_typify(variable.data, dtype=variable.type.dtype if variable.type.ndim else None)
+    # jax.numpy.array, which jax_typify calls, would compile a conversion for each shape
+    return jax.device_put(np.asarray(variable.data, dtype=variable.type.dtype))
 
 
 def results_of(node: Apply, operation: Callable[..., Any], inputs: Sequence[Any]) -> list[Any]:
