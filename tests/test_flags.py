@@ -3,7 +3,10 @@ import pytest
 
 import vibayes as vb
 from vibayes.backend.evaluation import devices_of_densities
-from vibayes.backend.modes import is_chosen_by_hand
+from vibayes.backend.modes import is_chosen_by_hand, resolve_steps_mode
+from vibayes.backend.numba_linker import numba_mode
+from vibayes.inference.jax_steps import JaxSteps
+from vibayes.inference.steps import CompiledSteps
 
 
 @pytest.fixture(autouse=True)
@@ -61,3 +64,27 @@ def test_a_fit_follows_it():
             inference = vb.ADVI(random_seed=1)
             inference.fit(5, progressbar=False)
     assert inference.step_source is None  # NumPy's steps are no compiled function
+
+
+@pytest.mark.ci
+def test_jax_runs_what_was_asked_of_it_by_whatever_way_and_nothing_else(monkeypatch):
+    pytest.importorskip("jax")
+    with vb.Model() as model:
+        mu = vb.Normal("mu", 0, 1)
+        vb.Normal("y", mu, 1, observed=np.ones(5))
+
+    def runs_on(**options):
+        inference = vb.ADVI(model=model, random_seed=1)
+        inference.fit(3, progressbar=False, diagnose=False, **options)
+        return type(inference.last_run.loop.steps)
+
+    assert resolve_steps_mode() is numba_mode()  # though JAX is installed
+    assert runs_on(backend="jax") is runs_on(compile_kwargs={"mode": "JAX"}) is JaxSteps
+    monkeypatch.setenv("VIBAYES_BACKEND", "jax")
+    assert runs_on() is JaxSteps
+    assert runs_on(backend="py") is CompiledSteps
+    vb.config.backend = "py"
+    assert runs_on() is CompiledSteps
+    assert runs_on(backend="jax") is JaxSteps
+    with vb.config.change_flags(backend="jax"):
+        assert runs_on() is JaxSteps

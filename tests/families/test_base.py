@@ -2,6 +2,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from helpers.lanes import LANE
 from scipy import stats
 
 import vibayes as vb
@@ -291,7 +292,7 @@ def test_groups_of_different_families_fit_together():
     inference = vb.KLqp(approx)
     for rate in (0.05, 0.005, 0.0005):
         RATE.set_value(rate)
-        inference.fit(1000, obj_n_mc=5, obj_optimizer=ADAM, backend="py", progressbar=False)
+        inference.fit(1000, obj_n_mc=5, obj_optimizer=ADAM, backend=LANE, progressbar=False)
     first, second = approx.groups
     got, mean, z_mean, z_std = evaluate([first.cov, first.mean, second.mean, second.std])
     np.testing.assert_allclose(got, cov, rtol=0.1)
@@ -309,7 +310,7 @@ def test_parameters_of_the_user_are_trained_when_they_are_named():
     params = {"mu": pt.stack([centre, centre]), "L_tril": np.array([1.0, 0.0, 1.0])}
     group = vb.Group([x], params=params, model=model)
     inference = vb.KLqp(vb.Approximation([group], model=model, random_seed=1))
-    options = dict(obj_n_mc=10, more_obj_params=[centre], backend="py", progressbar=False)
+    options = dict(obj_n_mc=10, more_obj_params=[centre], backend=LANE, progressbar=False)
     for rate in (0.05, 0.005, 0.0005):
         RATE.set_value(rate)
         inference.fit(1000, obj_optimizer=ADAM, **options)
@@ -360,7 +361,7 @@ def test_an_attribute_that_is_not_declared_shares_nothing(model):
         for w in (100.0, 0.01)
     )
     fits = [
-        vb.KLqp(approx).fit(3, progressbar=False, backend="py").sample(200, random_seed=1)
+        vb.KLqp(approx).fit(3, progressbar=False, backend=LANE).sample(200, random_seed=1)
         for approx in (wide, narrow)
     ]
     spread = [float(fit.posterior["x"].std()) for fit in fits]
@@ -474,7 +475,7 @@ def test_a_logistic_family_is_fitted_as_what_it_is(seed):
     with vb.Model() as model:
         vb.Logistic("x", 3.0, 1.0, shape=2)
     approx = vb.Approximation([LogisticGroup(None, model=model)], model=model, random_seed=seed)
-    vb.KLqp(approx).fit(progressbar=False, max_steps=4000, backend="py")
+    vb.KLqp(approx).fit(progressbar=False, max_steps=4000, backend=LANE)
     draws = approx.sample(4000, random_seed=seed).posterior["x"]
     sd = np.pi / np.sqrt(3)
     np.testing.assert_allclose(draws.mean(("chain", "draw")), 3.0, atol=0.25)

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
+from helpers.lanes import LANE
 
 import vibayes as vb
 
 OPTIONS = dict(
-    obj_optimizer=vb.adam(learning_rate=0.05), backend="py", progressbar=False, diagnose=False
+    obj_optimizer=vb.adam(learning_rate=0.05), backend=LANE, progressbar=False, diagnose=False
 )
 
 

@@ -3,6 +3,7 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 import xarray as xr
+from helpers.lanes import LANE
 
 import vibayes as vb
 from vibayes.approximations.base import Approximation
@@ -197,7 +198,7 @@ def test_no_density(few):
     with pytest.raises(NotImplementedError, match="particles of x, s have no density"):
         _ = draws.logq
     with pytest.raises(NotImplementedError, match="SVGD can"):
-        vb.KLqp(few).fit(1, backend="py", progressbar=False)
+        vb.KLqp(few).fit(1, backend=LANE, progressbar=False)
 
 
 def test_as_a_group_beside_others(pair):

@@ -4,6 +4,7 @@ import numpy as np
 import pytensor
 import pytest
 from helpers.compiled_steps import check_compiled_steps
+from helpers.lanes import LANE
 from helpers.posteriors import seeds
 from pytensor.graph.traversal import ancestors
 from scipy import linalg, stats
@@ -158,7 +159,7 @@ def test_recovers_a_correlated_posterior(regression, seed):
     inference = vb.KLqp(FullRank(model=model, random_seed=seed))
     for rate in (0.03, 0.005, 0.0005):
         RATE.set_value(rate)
-        inference.fit(4000, obj_n_mc=5, obj_optimizer=ADAM, backend="py", progressbar=False)
+        inference.fit(4000, obj_n_mc=5, obj_optimizer=ADAM, backend=LANE, progressbar=False)
     assert divergence(inference.approx, mean, cov) < 0.01
     marginal = stats.multivariate_normal(np.zeros(40), 4 * np.eye(40) + 100 * X @ X.T)
     # where q is the posterior, the ELBO is the log evidence and has no variance
@@ -192,7 +193,7 @@ def test_float32(float32, rng):
     inference = vb.KLqp(FullRank(model=model, random_seed=1))
     for rate in (0.05, 0.005):
         RATE.set_value(rate)
-        inference.fit(1000, obj_n_mc=5, obj_optimizer=ADAM, backend="py", progressbar=False)
+        inference.fit(1000, obj_n_mc=5, obj_optimizer=ADAM, backend=LANE, progressbar=False)
     approx = inference.approx
     assert all(p.get_value().dtype == "float32" for p in approx.params)
     assert approx.cov.dtype == approx.std.dtype == "float32"

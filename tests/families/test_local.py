@@ -4,6 +4,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from helpers.lanes import LANE
 
 import vibayes as vb
 from vibayes.families.mean_field import MeanFieldGroup
@@ -50,7 +51,7 @@ def test_an_encoder_finds_the_posterior_of_each_observation(data, seed):
         more_obj_params=[w, r],
         more_updates=updates,
         obj_optimizer=vb.adam(learning_rate=0.01),
-        backend="py",
+        backend=LANE,
         progressbar=False,
     )
     np.testing.assert_allclose(w.get_value(), GAIN, atol=0.02)

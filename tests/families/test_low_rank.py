@@ -6,6 +6,7 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 from helpers.compiled_steps import check_compiled_steps
+from helpers.lanes import LANE
 from helpers.posteriors import seeds
 from pytensor.graph.replace import graph_replace
 from scipy import linalg, stats
@@ -211,7 +212,7 @@ def test_recovers_low_rank_plus_diagonal(low_rank_target, seed):
     inference = vb.KLqp(LowRank(rank=2, model=low_rank_target, random_seed=seed))
     for rate in (0.05, 0.01, 0.001):
         RATE.set_value(rate)
-        inference.fit(4000, obj_n_mc=5, obj_optimizer=ADAM, backend="py", progressbar=False)
+        inference.fit(4000, obj_n_mc=5, obj_optimizer=ADAM, backend=LANE, progressbar=False)
     assert divergence(inference.approx, mean, COV) < 0.02
     constant = 0.5 * (D * np.log(2 * np.pi) + np.linalg.slogdet(COV)[1])
     assert -inference.hist[-500:].mean() == pytest.approx(constant, abs=0.05)
@@ -257,7 +258,7 @@ def test_float32(float32):
     inference = vb.KLqp(LowRank(rank=1, model=model, random_seed=1))
     for rate in (0.05, 0.005):
         RATE.set_value(rate)
-        inference.fit(1000, obj_n_mc=5, obj_optimizer=ADAM, backend="py", progressbar=False)
+        inference.fit(1000, obj_n_mc=5, obj_optimizer=ADAM, backend=LANE, progressbar=False)
     approx = inference.approx
     assert all(p.get_value().dtype == "float32" for p in approx.params)
     assert approx.cov.dtype == approx.std.dtype == "float32"

@@ -1,6 +1,7 @@
 import numpy as np
 import pytensor
 import pytest
+from helpers.lanes import LANE
 from helpers.posteriors import seeds
 from scipy import integrate, optimize, stats
 from scipy.special import gammaln
@@ -17,7 +18,7 @@ def converged(model, seed=1, n=2000, **kwargs):
     inference = vb.ADVI(model=model, random_seed=seed, **kwargs)
     for rate in (0.05, 0.01, 0.001):
         RATE.set_value(rate)
-        inference.fit(n, obj_n_mc=5, obj_optimizer=ADAM, backend="py", progressbar=False)
+        inference.fit(n, obj_n_mc=5, obj_optimizer=ADAM, backend=LANE, progressbar=False)
     return inference.approx
 
 

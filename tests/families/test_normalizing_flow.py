@@ -4,6 +4,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from helpers.lanes import LANE
 from helpers.posteriors import seeds
 from pytensor.graph.traversal import ancestors
 from scipy import stats
@@ -25,7 +26,7 @@ EVERY_FLOW = (
 )
 
 
-def converged(approx, n, backend="py"):
+def converged(approx, n, backend=LANE):
     """Fit with a learning rate that goes down."""
     inference = KLqp(approx)
     for rate in (0.03, 0.01, 0.002):
@@ -290,7 +291,7 @@ def test_second_fit_compiles_nothing():
 def test_float32(float32):
     approx = NormalizingFlow("scale-planar-iaf", model=banana(), random_seed=1)
     inference = KLqp(approx)
-    inference.fit(30, obj_optimizer=vb.adam(learning_rate=0.01), backend="py", progressbar=False)
+    inference.fit(30, obj_optimizer=vb.adam(learning_rate=0.01), backend=LANE, progressbar=False)
     assert all(p.get_value().dtype == "float32" for p in approx.params)
     assert np.isfinite(approx.hist).all()
     assert approx.sample(10, random_seed=1).posterior["x"].dtype == "float32"

@@ -1,6 +1,11 @@
 """Which values of a parametrized test are run by default, and which by ``.ci/run`` alone."""
 
+import os
+
 import pytest
+
+LANE = os.environ.get("VIBAYES_BACKEND", "py")
+"""What takes the steps of examples that have few: NumPy, but JAX in the lane of that."""
 
 
 def by_default(values, chosen):

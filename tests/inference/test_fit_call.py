@@ -1,8 +1,12 @@
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
 import vibayes as vb
-from vibayes.inference.fit_call import DRAWS_BY_SCHEDULE, FitCall
+from vibayes.backend.jax import JaxDevices
+from vibayes.backend.modes import EVALUATE_MODE
+from vibayes.inference.fit_call import DRAWS_BY_SCHEDULE, FEW_NUMBERS, FitCall
 from vibayes.objectives.options import StepOptions
 from vibayes.search.budget import Budget
 
@@ -15,13 +19,13 @@ def model():
     return model
 
 
-def call(model, approx=vb.MeanField, n=100, budget=None, is_mode_given=False, **options):
+def call(model, approx=vb.MeanField, n=100, budget=None, is_mode_given=False, mode="py", **options):
     return FitCall(
         objective=vb.KL(approx(model=model))(None),
         options=StepOptions.of(**options),
         budget=budget,
         n=n,
-        mode="py",
+        mode=mode,
         is_mode_given=is_mode_given,
         checkpoint=None,
     )
@@ -58,3 +62,22 @@ def test_stochastic_steps_on_whole_data_have_more_draws_by_default(model):
         batch = vb.Minibatch(np.zeros(100), batch_size=10)
         vb.Normal("y", mu, 1, observed=batch, total_size=100)
     assert call(batches).schedule_options.obj_n_mc == 1
+
+
+def test_numpy_judges_steps_on_few_numbers_and_a_search_is_judged_by_what_it_ran_on(model):
+    on_jax = {"mode": JaxDevices(), "is_mode_given": True}
+    assert call(model, **on_jax).judging_mode is EVALUATE_MODE
+    assert call(model, budget=Budget(60.0, 1000), **on_jax).judging_mode is on_jax["mode"]
+    with vb.Model() as larger:
+        mu = vb.Normal("mu")
+        vb.Normal("y", mu, 1, observed=np.zeros(FEW_NUMBERS))
+    assert call(larger, **on_jax).judging_mode is on_jax["mode"]
+    two = JaxDevices((Device(0), Device(1)))
+    assert call(model, mode=two, is_mode_given=True).judging_mode is two
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device of a process."""
+
+    process_index: int

@@ -162,6 +162,29 @@ def test_chunks_do_not_change_numbers(batches, chunks):
         np.testing.assert_array_equal(a, b)
 
 
+def test_chunks_do_not_change_what_is_drawn_ahead_beside_what_cannot_be():
+    x, y = pytensor.shared(np.zeros(3)), pytensor.shared(np.zeros(7))
+    rngs = [pytensor.shared(np.random.default_rng(0)) for _ in range(4)]
+    moved, noise = pt.random.normal(size=(7,), rng=rngs[0]).owner.outputs
+    again, walk = pt.random.normal(x, 0.1, rng=moved).owner.outputs
+    third, drawn = pt.random.uniform(size=(7,), rng=rngs[1]).owner.outputs
+    mixed, other = pt.random.normal(size=(3,), rng=rngs[2]).owner.outputs
+    updates = {x: walk + other, y: noise + drawn}
+    updates |= {rngs[0]: again, rngs[1]: third, rngs[2]: rngs[3], rngs[3]: mixed}
+    steps = JaxSteps(StepGraph(updates, y.sum() + x.sum()), jax_devices())
+    state = begin(steps)
+    once, losses_once = steps.run(state, 700)
+    losses = []
+    for n in (1, 2, 3, 250, 256, 188):
+        state, some = steps.run(state, n)
+        losses.append(some)
+    np.testing.assert_array_equal(np.concatenate(losses), losses_once)
+    assert len(set(losses_once)) == 700
+    assert state.generators == once.generators
+    for a, b in zip(state.vectors, once.vectors, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_a_call_for_another_number_of_steps_compiles_nothing(batches):
     compiled = []
     jax.monitoring.register_event_duration_secs_listener(

@@ -2,6 +2,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from helpers.lanes import LANE
 
 import vibayes as vb
 
@@ -49,7 +50,7 @@ class LangevinStein(vb.Operator):
 
 def fit(operator, n, **kwargs):
     inference = vb.Inference(operator)
-    return inference.fit(n, backend="py", progressbar=False, **kwargs)
+    return inference.fit(n, backend=LANE, progressbar=False, **kwargs)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -89,7 +90,7 @@ def single_steps(normal, times, **kwargs):
     kwargs = {"test_optimizer": sgd, "obj_optimizer": sgd, "obj_n_mc": 2} | kwargs
     moves = []
     for _ in range(times):
-        inference.fit(1, backend="py", progressbar=False, **kwargs)
+        inference.fit(1, backend=LANE, progressbar=False, **kwargs)
         moves.append([p.get_value() - old for p, old in zip(params, before, strict=True)])
         for p, old in zip(params, before, strict=True):
             p.set_value(old)
@@ -185,7 +186,7 @@ def scaled():
 def first_step(model, seed, **kwargs):
     inference = vb.ADVI(model=model, random_seed=seed, **kwargs)
     before = np.concatenate([p.get_value() for p in inference.approx.params])
-    inference.fit(1, obj_optimizer=vb.sgd(learning_rate=1.0), backend="py", progressbar=False)
+    inference.fit(1, obj_optimizer=vb.sgd(learning_rate=1.0), backend=LANE, progressbar=False)
     after = np.concatenate([p.get_value() for p in inference.approx.params])
     return before - after, inference.hist[0]
 
@@ -220,7 +221,7 @@ def test_plain_gradient_descent_on_many_rows():
             400,
             obj_optimizer=vb.sgd(learning_rate=1e-3),
             random_seed=1,
-            backend="py",
+            backend=LANE,
             progressbar=False,
             diagnose=False,
         )

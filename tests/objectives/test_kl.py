@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from helpers.lanes import LANE
 
 import vibayes as vb
 from vibayes.objectives.kl import KL
@@ -23,7 +24,7 @@ def gradients(model, seed, mu, sigma, **kwargs):
         model=model, random_seed=seed, start={"x": mu}, start_sigma={"x": sigma}, **kwargs
     )
     before = np.concatenate([p.get_value() for p in inference.approx.params])
-    inference.fit(1, obj_optimizer=vb.sgd(learning_rate=1.0), backend="py", progressbar=False)
+    inference.fit(1, obj_optimizer=vb.sgd(learning_rate=1.0), backend=LANE, progressbar=False)
     return before - np.concatenate([p.get_value() for p in inference.approx.params])
 
 
@@ -36,7 +37,7 @@ def repeated_gradients(model, times, mu, sigma, **kwargs):
     before = [p.get_value() for p in params]
     found = []
     for _ in range(times):
-        inference.fit(1, obj_optimizer=vb.sgd(learning_rate=1.0), backend="py", progressbar=False)
+        inference.fit(1, obj_optimizer=vb.sgd(learning_rate=1.0), backend=LANE, progressbar=False)
         found.append(np.concatenate(before) - np.concatenate([p.get_value() for p in params]))
         for p, value in zip(params, before, strict=True):
             p.set_value(value)
@@ -68,7 +69,7 @@ def test_both_gradients_have_the_same_expectation(model):
 def test_loss_is_the_same(model):
     losses = [
         vb.ADVI(model=model, random_seed=1, path_derivative=path)
-        .fit(1, backend="py", progressbar=False)
+        .fit(1, backend=LANE, progressbar=False)
         .hist
         for path in (False, True)
     ]

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from helpers.lanes import by_default
+from helpers.lanes import LANE, by_default
 from scipy import stats
 
 import vibayes as vb
@@ -20,14 +20,14 @@ def model():
     return model
 
 
-def run(model, operator, seed, mu, sigma, n_mc, n=1, rate=1.0, **kwargs):
+def run(model, operator, seed, mu, sigma, n_mc, n=1, rate=1.0, backend=LANE, **kwargs):
     approx = vb.MeanField(model=model, random_seed=seed, start={"x": mu}, start_sigma={"x": sigma})
     before = np.concatenate([p.get_value() for p in approx.params])
     Inference(operator(approx, **kwargs)).fit(
         n,
         obj_n_mc=n_mc,
         obj_optimizer=vb.sgd(learning_rate=rate),
-        backend="py",
+        backend=backend,
         progressbar=False,
     )
     gradient = (before - np.concatenate([p.get_value() for p in approx.params])) / rate
@@ -45,7 +45,7 @@ def repeated_gradients(model, times, mu, sigma, n_mc, **kwargs):
             1,
             obj_n_mc=n_mc,
             obj_optimizer=vb.sgd(learning_rate=1.0),
-            backend="py",
+            backend=LANE,
             progressbar=False,
         )
         after = np.concatenate([p.get_value() for p in approx.params])
@@ -79,7 +79,15 @@ def by_hand(model, seed, mu, sigma, n_mc, alpha):
 @pytest.mark.parametrize("doubly", [False, True])
 def test_value(model, alpha, doubly):
     hist, _ = run(
-        model, Renyi, 4, [0.3, 0.3], [0.7, 0.4], 6, alpha=alpha, doubly_reparameterized=doubly
+        model,
+        Renyi,
+        4,
+        [0.3, 0.3],
+        [0.7, 0.4],
+        6,
+        alpha=alpha,
+        doubly_reparameterized=doubly,
+        backend="py",
     )
     assert hist[0] == pytest.approx(by_hand(model, 4, [0.3, 0.3], [0.7, 0.4], 6, alpha))
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from helpers.lanes import LANE
 from scipy import stats
 
 import vibayes as vb
@@ -31,7 +32,12 @@ def fit(request):
 def small_fit(n, **kwargs):
     optimizer = vb.adam(learning_rate=0.03)
     return vb.fit(
-        n // 40, obj_optimizer=optimizer, obj_n_mc=20, backend="py", progressbar=False, **kwargs
+        n // 40,
+        obj_optimizer=optimizer,
+        obj_n_mc=20,
+        backend=LANE,
+        progressbar=False,
+        **kwargs,
     )
 
 
@@ -71,7 +77,7 @@ def test_inference_classes(normal, name):
     # draws for those that estimate, particles for those that have none of their own
     kwargs = dict(obj_n_mc=3) if name == "ASVGD" else {}
     approx = inference.fit(
-        n=n, score=None, callbacks=None, progressbar=False, backend="py", **kwargs
+        n=n, score=None, callbacks=None, progressbar=False, backend=LANE, **kwargs
     )
     assert isinstance(approx, vb.Approximation)
     assert inference.approx is approx
@@ -88,7 +94,7 @@ def test_methods_by_name(normal, method):
         random_seed=1,
         start=None,
         inf_kwargs=None,
-        backend="py",
+        backend=LANE,
         progressbar=False,
         **kwargs,
     )
@@ -155,7 +161,7 @@ def test_optimizers(normal, name):
         step()
     assert (theta.get_value() > 0).all()
     partial = optimizer(**OPTIMIZERS[name])
-    vb.fit(2, model=normal, obj_optimizer=partial, backend="py", progressbar=False)
+    vb.fit(2, model=normal, obj_optimizer=partial, backend=LANE, progressbar=False)
 
 
 @pytest.mark.parametrize("apply", [vb.apply_momentum, vb.apply_nesterov_momentum])
@@ -256,7 +262,7 @@ def test_full_rank_advi(fit):
 @pytest.mark.parametrize(
     ("n", "n_particles", "options"),
     [
-        (300, 50, dict(backend="py", obj_optimizer=vb.adam(learning_rate=0.05))),
+        (300, 50, dict(backend=LANE, obj_optimizer=vb.adam(learning_rate=0.05))),
         pytest.param(10000, 200, {}, marks=pytest.mark.slow),
     ],
     ids=["small", "as written"],

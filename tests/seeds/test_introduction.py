@@ -12,6 +12,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from helpers.lanes import LANE
 from scipy import stats
 from scipy.special import softmax
 
@@ -88,7 +89,7 @@ def test_deterministics():
     with model:
         vb.Deterministic("x2", x2)
         vb.Deterministic("sin_x", sin_x)
-        posterior = vb.fit(10, backend="py", progressbar=False).sample(50).posterior
+        posterior = vb.fit(10, backend=LANE, progressbar=False).sample(50).posterior
     np.testing.assert_allclose(posterior["x2"], posterior["x"] ** 2)
     np.testing.assert_allclose(posterior["sin_x"], np.sin(posterior["x"]))
 
@@ -265,7 +266,7 @@ def test_symbolic_size(model, svgd_approx):
 def test_expressions_of_advi(model):
     """In closed form, for the normal that the approximation is."""
     with model:
-        approx = vb.fit(100, random_seed=1, backend="py", progressbar=False)
+        approx = vb.fit(100, random_seed=1, backend=LANE, progressbar=False)
     m, s = approx.mean.eval()[0], approx.std.eval()[0]
     squares = approx.sample_node(model["x"] ** 2, size=1000)
     variance = 4 * m**2 * s**2 + 2 * s**4
@@ -281,7 +282,7 @@ def test_expressions_of_advi(model):
 @pytest.mark.ci
 @pytest.mark.parametrize(
     ("n_particles", "backend", "n", "more"),
-    [(60, "py", 15, 120), pytest.param(500, None, 100, 400, marks=pytest.mark.slow)],
+    [(60, LANE, 15, 120), pytest.param(500, None, 100, 400, marks=pytest.mark.slow)],
     ids=["small", "as in the text"],
 )
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
@@ -363,7 +364,7 @@ def test_hint_replacements_when_fitting(how):
         obj_n_mc=5,
         obj_optimizer=vb.adam(learning_rate=0.05),
         more_replacements={full_data: minibatch_data},
-        backend="py",
+        backend=LANE,
         progressbar=False,
     )
     with vb.Model():
@@ -405,7 +406,7 @@ def test_a_callback_that_stops(caplog):
             raise StopIteration("I was slow, sorry")
 
     with model, caplog.at_level("INFO", "vibayes"):
-        advifit = vb.fit(N, callbacks=[stop_after_10], backend="py")
+        advifit = vb.fit(N, callbacks=[stop_after_10], backend=LANE)
     assert len(advifit.hist) == 10
     assert "I was slow, sorry" in caplog.text
     assert "Interrupted at 10 [0%]" in caplog.text

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers.lanes import LANE
 
 import vibayes as vb
 from vibayes.variational import approximations, callbacks, inference, opvi
@@ -43,14 +44,14 @@ def test_steins_method_has_particles_of_its_own(model):
     assert stein.approx.histogram.eval(**QUICK).shape == (100, 1)
     assert stein.approx.histogram in stein.updates()
     assert stein.approx.histogram in stein.updates(vb.ObjectiveFunction(stein), score=False)
-    approx = vb.Inference(stein).fit(2, backend="py", progressbar=False)
+    approx = vb.Inference(stein).fit(2, backend=LANE, progressbar=False)
     assert approx is stein.approx
 
 
 @pytest.mark.parametrize("name", ["adam", "sgd", "adagrad_window"])
 def test_optimizers_by_name(model, name):
     def fitted(optimizer):
-        options = {"obj_optimizer": optimizer, "backend": "py", "progressbar": False}
+        options = {"obj_optimizer": optimizer, "backend": LANE, "progressbar": False}
         return vb.fit(5, model=model, random_seed=1, diagnose=False, fn_kwargs={}, **options).hist
 
     np.testing.assert_array_equal(fitted(name), fitted(getattr(vb, name)()))
@@ -69,7 +70,7 @@ def test_local_variables_by_fit():
         z = vb.Normal("z", x, shape=3)
         vb.Normal("y", z, 1, observed=[1.0, 2.0, 3.0])
     local = {z: (np.zeros(3), np.ones(3))}
-    options = {"model": model, "backend": "py", "progressbar": False, "diagnose": False}
+    options = {"model": model, "backend": LANE, "progressbar": False, "diagnose": False}
     approx = vb.fit(2, local_rv=local, **options)
     assert [group.local for group in approx.groups].count(True) == 1
     with pytest.raises(TypeError, match="local_rv has no effect"):

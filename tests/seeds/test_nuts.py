@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers.lanes import LANE
 from scipy import stats
 
 import vibayes as vb
@@ -76,7 +77,7 @@ def test_comparison_with_a_fit():
             method="fullrank_advi",
             obj_optimizer=vb.adam(learning_rate=0.02),
             random_seed=1,
-            backend="py",
+            backend=LANE,
             progressbar=False,
             diagnose=False,
         )

@@ -3,6 +3,7 @@
 import numpy as np
 import pytensor
 import pytest
+from helpers.lanes import LANE
 
 import vibayes as vb
 
@@ -81,7 +82,7 @@ def test_flows_take_a_model_and_a_seed(slopes):
 def test_arguments_of_the_class_may_come_before_start_sigma(slopes):
     model = slopes[0]
     options = {"n_particles": 7, "jitter": 0.1}
-    approx = vb.fit(2, "svgd", model, 1, None, options, backend="py", progressbar=False)
+    approx = vb.fit(2, "svgd", model, 1, None, options, backend=LANE, progressbar=False)
     assert approx.histogram.eval().shape == (7, 3)
     sigma = vb.fit(0, "advi", model, 1, None, {"b": 0.5}, diagnose=False, progressbar=False)
     np.testing.assert_allclose(sigma.std.eval()[:2], 0.5)
@@ -92,5 +93,5 @@ def test_arguments_of_the_class_may_come_before_start_sigma(slopes):
 def test_a_variable_of_that_name_stands_for_itself():
     with vb.Model():
         vb.Normal("jitter")
-        approx = vb.fit(0, "svgd", None, 1, None, {"jitter": 1e-9}, backend="py", progressbar=False)
+        approx = vb.fit(0, "svgd", None, 1, None, {"jitter": 1e-9}, backend=LANE, progressbar=False)
     assert np.ptp(approx.histogram.eval()) < 1e-6

@@ -10,6 +10,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from helpers.lanes import LANE
 from scipy import stats
 
 import vibayes as vb
@@ -36,7 +37,7 @@ def options(small):
     """Return what a small fit needs: large steps, since it has few."""
     if not small:
         return {}
-    return dict(obj_optimizer=vb.adam(learning_rate=0.02), backend="py", progressbar=False)
+    return dict(obj_optimizer=vb.adam(learning_rate=0.02), backend=LANE, progressbar=False)
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +138,7 @@ def svgd_approx(model, small):
             inf_kwargs=dict(n_particles=200 if small else 1000),
             obj_optimizer=vb.sgd(learning_rate=0.01),
             random_seed=1,
-            backend="py" if small else None,
+            backend=LANE if small else None,
         )
 
 
@@ -247,7 +248,7 @@ def test_iris(small):
         test_accuracy=test_accuracy.eval, train_accuracy=train_accuracy.eval
     )
 
-    backend = "py" if small else None
+    backend = LANE if small else None
     inference.fit(100, callbacks=[eval_tracker], backend=backend)
     # "training does not seem to be working here"
     before = np.asarray(eval_tracker["test_accuracy"])
@@ -281,7 +282,7 @@ def test_a_callback_that_stops(caplog):
             raise StopIteration("I was slow, sorry")
 
     with model, caplog.at_level("INFO", "vibayes"):
-        advifit = vb.fit(10_000, callbacks=[stop_after_10], backend="py")
+        advifit = vb.fit(10_000, callbacks=[stop_after_10], backend=LANE)
     assert len(advifit.hist) == 10
     assert "I was slow, sorry" in caplog.text
     assert "Interrupted at 10 [0%]" in caplog.text

@@ -229,7 +229,8 @@ class Approximation(PyMCNodes):
             terminal or a notebook to show it in.
         backend, device, devices
             What evaluates the log density: ``"jax"``, or NumPy for any other backend; as for
-            :meth:`vibayes.Inference.fit`. A fit judges on what it ran on.
+            :meth:`vibayes.Inference.fit`. A fit judges on what it ran on; one of steps, on up to
+            1,000 observed values and parameters, by NumPy.
 
         Returns
         -------

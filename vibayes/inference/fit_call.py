@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from vibayes.backend.jax import JaxDevices
+from vibayes.backend.modes import EVALUATE_MODE
 from vibayes.inference.checkpoints import describe_fit
 from vibayes.inference.few_steps import are_too_few
 from vibayes.inference.normal_fit import is_normal_fit
+from vibayes.inference.runs import approximation_of
+from vibayes.model.data_size import data_size
 from vibayes.objectives.base import ObjectiveFunction
 from vibayes.objectives.options import StepOptions
 from vibayes.search.budget import Budget
@@ -17,6 +20,7 @@ from vibayes.storage.checkpoint import Checkpoint
 __all__ = ["FitCall"]
 
 DRAWS_BY_SCHEDULE = 10
+FEW_NUMBERS = 1000  # of which NumPy evaluates a thousand draws long before JAX has compiled
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,19 @@ class FitCall:
         if self.is_mode_given or self.budget is not None:
             return False
         return are_too_few(self.objective, self.options, self.n)
+
+    @property
+    def judging_mode(self) -> Any:
+        """What evaluates the log density for the verdict: what the fit ran on, or NumPy.
+
+        Where a fit has taken steps, nothing is compiled for the verdict on few numbers alone.
+        """
+        among_several = isinstance(self.mode, JaxDevices) and self.mode.span_processes
+        if self.is_normal_fit or among_several:
+            return self.mode
+        approx = approximation_of(self.objective)
+        few = data_size(approx.model) + approx.ddim <= FEW_NUMBERS
+        return EVALUATE_MODE if few else self.mode
 
     def described(self, method: str) -> dict[str, Any]:
         """Return what a method is told to do, before it begins, as what JSON can hold."""

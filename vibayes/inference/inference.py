@@ -205,9 +205,9 @@ class Inference(Method):
             What runs the steps. By default what :class:`vibayes.config <vibayes.Config>` says;
             else numba, or NumPy, which compiles nothing, for up to 2,000 steps of what has a
             density, if the model has no loop and its data are not too large. JAX compiles in a
-            second or two and runs on GPUs; see the page on devices. Where there are no steps of an
-            optimizer, and for the judgement, the log density is evaluated by JAX if that was
-            asked for, else by NumPy.
+            second or two and runs on GPUs; it is never chosen unless asked for: see the page on
+            devices. Where there are no steps of an optimizer, and for the judgement, the log
+            density is evaluated by JAX if that was asked for, else by NumPy.
         device : str or jax.Device, optional
             Where JAX runs: a kind of device, such as ``"cpu"`` or ``"gpu"``, or one of
             ``jax.devices()``.
@@ -305,7 +305,8 @@ class Inference(Method):
                 if self.last_run.loop is None:  # nothing was done: the fit before can still go on
                     self.last_run = before
                 raise
-            return self.result(self.approx, diagnose, began)
+            with evaluating_as(call.judging_mode):
+                return self.result(self.approx, diagnose, began)
 
     def _carry_out(self, call: FitCall) -> None:
         """Search, or take steps; if that is done already, be where it has ended."""

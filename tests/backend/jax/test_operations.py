@@ -2,6 +2,7 @@ import numpy as np
 import pytensor.tensor as pt
 import pytest
 from helpers.in_jax import in_jax
+from pytensor.graph.traversal import ancestors
 from scipy import special
 
 from vibayes.backend.jax import double_precision, jax_function
@@ -144,3 +145,40 @@ def test_an_operation_without_a_version_is_named():
     message = "cannot run the operation .*Nonzero.*computed from x.*backend='numba'"
     with pytest.raises(NotImplementedError, match=message):
         jax_function([x], [x.nonzero()[0]], [(3,)])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_softplus_is_one_exponential_and_right_everywhere(dtype):
+    x = pt.vector(dtype=dtype)
+    at = np.array([-np.inf, -700, -38, -36, -1e-3, 0, 1e-3, 17, 19, 40, 1e30, np.inf, np.nan])
+    with np.errstate(over="ignore"):
+        at = at.astype(dtype)
+    (found,) = in_jax([pt.softplus(x)], {x: at})
+    with np.errstate(invalid="ignore"):
+        expected = np.logaddexp(0.0, at.astype("float64"))
+    rtol = 1e-14 if dtype == "float64" else 1e-6
+    np.testing.assert_allclose(found, expected, rtol, atol=np.finfo(dtype).tiny)
+    assert found.dtype == dtype
+    assert program(pt.softplus(x), {x: at}).count(" exponential(") == 1
+
+
+@pytest.mark.parametrize("columns", [None, 1, 4])
+def test_transposed_matrices_are_multiplied_by_vectors_as_they_are(rng, columns):
+    X, own, other = pt.dmatrix("X"), *(pt.tensor(dtype="float64", shape=s) for s in SHAPES[columns])
+    products = [pt.dot(X.T, own), pt.dot(own.T, X), pt.dot(other, X.T), pt.dot(X, other.T)]
+    values = {X: rng.normal(size=(50, 3))}
+    values |= {v: rng.normal(size=v.type.shape) for v in (own, other)}
+    check_as_in_numpy(products, values)
+    for product in products if columns != 4 else ():
+        assert "f64[3,50]{1,0}" not in program(product, values)
+
+
+SHAPES = {None: [(50,), (3,)], 1: [(50, 1), (1, 3)], 4: [(50, 4), (4, 3)]}
+
+
+def program(output, values):
+    """Return what XLA makes of an expression."""
+    inputs = [v for v in values if v in ancestors([output])]
+    with double_precision():
+        function = jax_function(inputs, [output], [values[v].shape for v in inputs])
+        return jax.jit(function).lower(*(values[v] for v in inputs)).compile().as_text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from pytensor.compile.mode import get_mode
 from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.fg import FunctionGraph
@@ -16,10 +17,19 @@ from pytensor.tensor.type import TensorType
 from vibayes.backend.jax import operations  # noqa: F401  (says how JAX runs some of PyTensor's)
 from vibayes.backend.jax.devices import double_precision
 from vibayes.backend.jax.keys import use_keys
-from vibayes.backend.jax.versions import register_jax_versions
-from vibayes.backend.settings import WITHOUT_C
+from vibayes.backend.jax.versions import own_jax_version, register_jax_versions
+from vibayes.backend.settings import WITHOUT_C, WITHOUT_TRACES
 
-__all__ = ["jax_function", "lengths_of_parts", "not_for_jax"]
+__all__ = [
+    "constant_of",
+    "function_of",
+    "jax_function",
+    "jax_operation",
+    "lengths_of_parts",
+    "not_for_jax",
+    "results_of",
+    "rewritten_for_jax",
+]
 
 
 def jax_function(
@@ -46,7 +56,6 @@ def jax_function(
     NotImplementedError
         Names an operation that has no version for JAX, and what is computed by it.
     """
-    register_jax_versions()
     with double_precision():
         return function_of(rewritten_for_jax(inputs, outputs, shapes))
 
@@ -56,13 +65,17 @@ def rewritten_for_jax(
     outputs: Sequence[Variable],
     shapes: Sequence[tuple[int, ...] | None],
 ) -> FunctionGraph:
-    """Return a graph whose shapes are known, after PyTensor's rewrites for JAX."""
+    """Return a graph whose shapes are known, after PyTensor's rewrites for JAX.
+
+    See :func:`jax_function`.
+    """
+    register_jax_versions()
     known = [with_shape(v, shape) for v, shape in zip(inputs, shapes, strict=True)]
     replaced = clone_replace(
         list(outputs), dict(zip(inputs, known, strict=True)), rebuild_strict=False
     )
     fgraph = FunctionGraph(known, replaced, clone=True)
-    with WITHOUT_C:
+    with WITHOUT_C, WITHOUT_TRACES:
         get_mode("JAX").optimizer.rewrite(fgraph)
     use_keys(fgraph)
     return fgraph
@@ -77,15 +90,7 @@ def with_shape(variable: Variable, shape: tuple[int, ...] | None) -> Variable:
 
 def function_of(fgraph: FunctionGraph) -> Callable[..., list[Any]]:
     """Return a rewritten graph as a function of JAX arrays."""
-    from pytensor.link.jax.dispatch import jax_typify
-
-    constants = {
-        v: jax_typify(v.data, dtype=getattr(v.type, "dtype", None) if v.type.ndim else None)
-        if isinstance(v.type, TensorType)
-        else jax_typify(v.data)
-        for v in fgraph.variables
-        if isinstance(v, Constant)
-    }
+    constants = {v: constant_of(v) for v in fgraph.variables if isinstance(v, Constant)}
     steps = [(node, jax_operation(node)) for node in fgraph.toposort()]
 
     def function(*values: Any) -> list[Any]:
@@ -96,6 +101,17 @@ def function_of(fgraph: FunctionGraph) -> Callable[..., list[Any]]:
         return [known[v] for v in fgraph.outputs]
 
     return function
+
+
+def constant_of(variable: Constant) -> Any:
+    """Return the value of a constant as JAX takes it."""
+    import jax
+    from pytensor.link.jax.dispatch import jax_typify
+
+    if not isinstance(variable.type, TensorType) or variable.type.ndim == 0:
+        return jax_typify(variable.data)
+    # jax.numpy.array, which jax_typify calls, would compile a conversion for each shape
+    return jax.device_put(np.asarray(variable.data, dtype=variable.type.dtype))
 
 
 def results_of(node: Apply, operation: Callable[..., Any], inputs: Sequence[Any]) -> list[Any]:
@@ -126,6 +142,8 @@ def jax_operation(node: Apply) -> Callable[..., Any]:
     """Return what an operation does, as a function of JAX arrays."""
     from pytensor.link.jax.dispatch import jax_funcify
 
+    if (own := own_jax_version(node)) is not None:
+        return own
     try:
         return jax_funcify(node.op, node=node)
     except (NotImplementedError, AttributeError) as error:

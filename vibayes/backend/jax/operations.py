@@ -1,4 +1,4 @@
-"""JAX versions of operations of PyTensor that have none, or none without another package."""
+"""JAX versions of operations of PyTensor that have none, need another package, or are slow."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from pytensor.graph.basic import Apply
+from pytensor.graph.basic import Apply, Variable
 from pytensor.scalar.loop import ScalarLoop
-from pytensor.scalar.math import Erfcx
+from pytensor.scalar.math import Erfcx, Softplus
+from pytensor.tensor.elemwise import DimShuffle
+from pytensor.tensor.math import Dot
 
-from vibayes.backend.jax.versions import jax_version
+from vibayes.backend.jax.versions import jax_version, quick_jax_version
 
 __all__: list[str] = []
 
@@ -81,3 +83,38 @@ def jax_erfcx(op: Erfcx, node: Apply) -> Callable[..., Any]:
         )
 
     return erfcx
+
+
+@quick_jax_version(Softplus)
+def jax_softplus(op: Softplus, node: Apply) -> Callable[..., Any]:
+    """Take one exponential and one logarithm, where PyTensor has one for each of four ranges."""
+    import jax.numpy as jnp
+
+    return lambda x: jnp.maximum(x, 0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
+
+
+@quick_jax_version(Dot)
+def jax_dot(op: Dot, node: Apply) -> Callable[..., Any]:
+    """Multiply a transposed matrix by a vector without a copy of the matrix.
+
+    XLA would transpose it at each step, which takes five times as long as to multiply by it.
+    """
+    import jax.numpy as jnp
+    from jax.lax import dot_general
+
+    left, right = map(is_transposed, node.inputs)
+
+    def dot(x: Any, y: Any) -> Any:
+        if left and y.size == y.shape[0]:
+            return dot_general(x.T, y, (((0,), (0,)), ((), ())))
+        if right and x.size == x.shape[-1]:
+            return dot_general(x, y.T, (((x.ndim - 1,), (1,)), ((), ())))
+        return jnp.dot(x, y)
+
+    return dot
+
+
+def is_transposed(variable: Variable) -> bool:
+    """Tell whether a matrix is another one transposed."""
+    node = variable.owner
+    return node is not None and isinstance(node.op, DimShuffle) and node.op.new_order == (1, 0)

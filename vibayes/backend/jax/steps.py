@@ -12,7 +12,8 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.traversal import ancestors
 
 from vibayes import interrupts
-from vibayes.backend.jax.convert import jax_function
+from vibayes.backend.jax.ahead import DrawsAhead, take_draws_out
+from vibayes.backend.jax.convert import function_of, rewritten_for_jax
 from vibayes.backend.jax.devices import JaxDevices, double_precision
 from vibayes.backend.jax.keys import as_key
 from vibayes.backend.jax.placed import PlacedData
@@ -121,52 +122,68 @@ class RepeatedStep:
             own = [self.parts[key].shape for key in self.numbers]
             in_blocks = [v for pair in self.blocks.values() for v in pair]
             with interrupts.interruptible():
-                step = jax_function(
+                graph = rewritten_for_jax(
                     [*self.numbers, *self.generators, *self.windows, *self.data, *in_blocks],
                     self.targets,
                     [*own, *[None] * len(self.generators), *shapes],
                 )
-            self.compiled[shapes] = self.devices.compiled(self._repeated(step, shapes))
+                count = len(self.numbers)
+                ahead = take_draws_out(graph, range(count, count + len(self.generators)))
+                step = function_of(graph)
+            self.compiled[shapes] = self.devices.compiled(self._repeated(step, ahead, shapes))
         return self.compiled[shapes]
 
     def _repeated(
-        self, step: Callable[..., list[Any]], shapes: Sequence[tuple[int, ...]]
+        self,
+        step: Callable[..., list[Any]],
+        ahead: DrawsAhead,
+        shapes: Sequence[tuple[int, ...]],
     ) -> Callable[..., Any]:
         """Return a function of n and the state that takes n steps, for JAX to compile."""
         import jax
         import jax.numpy as jnp
 
-        count, n_keys = len(self.numbers), len(self.generators)
+        count = len(self.numbers)
         types = [key.type.dtype for key in self.numbers]
         n_windows = len(self.windows)
 
         def repeated(n: Any, vectors: Any, keys: Any, windows: Any, data: Any) -> Any:
             whole = list(map(self.placed.whole, self.data, data, shapes[n_windows:]))
             whole += data[len(self.data) :]
-            first = [self.parts[key].of(vectors) for key in self.numbers]
-            first += [as_key(key) for key in keys]
 
-            def body(carry: Any) -> Any:
-                i, state, losses = carry
-                results = step(*state, *windows, *whole)
-                after = [
-                    jnp.asarray(value, dtype=dtype)
-                    for value, dtype in zip(results[:count], types, strict=True)
-                ]
-                after += results[count : count + n_keys]
-                if self.has_loss:
-                    losses = losses.at[i].set(results[-1].astype(losses.dtype))
-                return i + 1, after, losses
+            def block(carry: Any) -> Any:
+                done, numbers, keys, losses = carry
+                drawn = ahead(keys)
+                steps = jnp.minimum(n - done, ahead.steps)
+
+                def body(carry: Any) -> Any:
+                    i, numbers, keys, losses = carry
+                    own = [values[i] for values in drawn]
+                    results = step(*numbers, *ahead.moved(keys, i), *windows, *whole, *own)
+                    after = [
+                        jnp.asarray(value, dtype=dtype)
+                        for value, dtype in zip(results[:count], types, strict=True)
+                    ]
+                    keys = ahead.stepped(keys, results[count : count + len(keys)])
+                    if self.has_loss:
+                        losses = losses.at[done + i].set(results[-1].astype(losses.dtype))
+                    return i + 1, after, keys, losses
+
+                begin = jnp.int64(0), numbers, keys, losses
+                _, *after, losses = jax.lax.while_loop(lambda carry: carry[0] < steps, body, begin)
+                numbers, keys = after
+                return done + steps, numbers, ahead.moved(keys, steps), losses
 
             kind = self.targets[-1].type.dtype if self.has_loss else "float64"
             losses = jnp.zeros(MOST_STEPS if self.has_loss else 0, dtype=kind)
-            begin = jnp.int64(0), first, losses
-            _, last, losses = jax.lax.while_loop(lambda carry: carry[0] < n, body, begin)
+            first = [self.parts[key].of(vectors) for key in self.numbers]
+            begin = jnp.int64(0), first, [as_key(key) for key in keys], losses
+            _, last, keys, losses = jax.lax.while_loop(lambda carry: carry[0] < n, block, begin)
             after = [
-                jnp.concatenate([v.ravel() for v, t in zip(last, types, strict=False) if t == d])
+                jnp.concatenate([v.ravel() for v, t in zip(last, types, strict=True) if t == d])
                 for d in self.dtypes
             ]
-            return after, [jax.random.key_data(key) for key in last[count:]], losses
+            return after, [jax.random.key_data(key) for key in keys], losses
 
         return repeated
 

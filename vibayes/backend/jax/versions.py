@@ -8,13 +8,16 @@ from typing import Any
 
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
+from pytensor.tensor.elemwise import Elemwise
 
-__all__ = ["jax_version", "register_jax_versions"]
+__all__ = ["jax_version", "own_jax_version", "quick_jax_version", "register_jax_versions"]
 
 Implementation = Callable[[Any, Any], Callable[..., Any]]
 
 # what PyTensor has not been told yet: JAX is imported only when it is needed
 PENDING: dict[type[Op], Implementation] = {}
+# what we do otherwise than PyTensor, for ourselves alone; operations, and functions of a number
+QUICK: dict[type, Implementation] = {}
 
 
 def jax_version(op_class: type[Op]) -> Callable[[Implementation], Implementation]:
@@ -28,6 +31,26 @@ def jax_version(op_class: type[Op]) -> Callable[[Implementation], Implementation
         return implementation
 
     return keep
+
+
+def quick_jax_version(op_class: type) -> Callable[[Implementation], Implementation]:
+    """Return a decorator like :func:`jax_version`, for where PyTensor's own version is slow.
+
+    The class may be that of an operation, or of a function that one applies to each number.
+    """
+
+    def keep(implementation: Implementation) -> Implementation:
+        QUICK[op_class] = implementation
+        return implementation
+
+    return keep
+
+
+def own_jax_version(node: Apply) -> Callable[..., Any] | None:
+    """Return how we run an operation otherwise than PyTensor does; None for most."""
+    of_each = getattr(node.op, "scalar_op", None) if isinstance(node.op, Elemwise) else None
+    found = QUICK.get(type(node.op if of_each is None else of_each))
+    return None if found is None else found(node.op, node)
 
 
 def register_jax_versions() -> None:
