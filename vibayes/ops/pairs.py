@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.basic import Apply, Variable
-from scipy.spatial.distance import pdist, squareform
 
 from vibayes.backend.jax import jax_version
 from vibayes.backend.numba import ANY_ORDER, NumbaOp, numba_version
@@ -70,6 +69,8 @@ class PairDistances(PairOp):
         return Apply(self, [X], [pt.tensor(dtype=X.dtype, shape=shape)])
 
     def perform(self, node: Apply, inputs: list[np.ndarray], outputs: list[list[Any]]) -> None:
+        from scipy.spatial.distance import pdist  # takes long to import
+
         distances = pdist(inputs[0], "sqeuclidean")
         outputs[0][0] = distances.astype(node.outputs[0].dtype, copy=False)
 
@@ -114,6 +115,8 @@ class RadialSums(PairOp):
         return Apply(self, [distances, scale, X, score.astype(X.dtype)], [X.type()])
 
     def perform(self, node: Apply, inputs: list[np.ndarray], outputs: list[list[Any]]) -> None:
+        from scipy.spatial.distance import squareform
+
         distances, scale, X, score = inputs
         square = squareform(distances, checks=False) if len(X) > 1 else np.zeros((1, 1))
         with np.errstate(all="ignore"):  # a fit tells what is not finite
