@@ -27,6 +27,7 @@ from vibayes.backend.numba import register_numba_versions
 from vibayes.backend.numba_linker.convert import is_call, write
 from vibayes.backend.numba_linker.elementary import simd_functions
 from vibayes.backend.numba_linker.helpers import helpers
+from vibayes.backend.numba_linker.normals import standard_normal
 from vibayes.backend.numba_linker.split import split
 from vibayes.backend.numba_linker.writer import Value, Writer
 from vibayes.backend.rewriting import InterpretedRewrites
@@ -297,6 +298,8 @@ def without_comments(lines: Sequence[str]) -> list[str]:
     return [line.partition("  # ")[0] for line in lines]
 
 
+@cache
 def given() -> dict[str, Any]:
     """Return what each function may call."""
-    return {"np": np, "math": math, **helpers(), **simd_functions()}
+    own = {**helpers(), **simd_functions(), "standard_normal": standard_normal()}
+    return {"np": np, "math": math, **own}
