@@ -117,7 +117,7 @@ def environment(variant: Variant, cache: Path) -> dict[str, str]:
     """Return the environment of a worker, which leaves no cache but ``cache`` to be found."""
     env = dict(os.environ)
     env.pop("JAX_COMPILATION_CACHE_DIR", None)
-    env.pop("PYTHONDONTWRITEBYTECODE", None)  # a checkout has none yet, an installation does
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # a checkout would be parsed at each start
     flags = [env.get("PYTENSOR_FLAGS"), variant.environment.get("PYTENSOR_FLAGS")]
     env |= variant.environment
     env["PYTENSOR_FLAGS"] = ",".join([*filter(None, flags), f"base_compiledir={cache}"])

@@ -13,6 +13,8 @@ SLOW = [
     "nutpie",
     "pandas",
     "pymc",
+    "scipy.optimize",
+    "scipy.spatial",
     "scipy.stats",
     "xarray",
     "zarr",

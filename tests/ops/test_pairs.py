@@ -1,13 +1,16 @@
+import mpmath
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
 from helpers.particles import direction, median_bandwidth
+from numba import njit
 from scipy.spatial.distance import pdist
 
 from vibayes.backend.modes import evaluate, resolve_mode
+from vibayes.backend.numba_linker.llvm_numbers import scalar_function
 from vibayes.objectives.kernels import imq, rbf
-from vibayes.ops.pairs import median_distance, pair_distances
+from vibayes.ops.pairs import exp_below_one, median_distance, pair_distances
 
 
 def by_differences(profile, X, score):
@@ -102,3 +105,25 @@ def test_far_particles_in_numba(in_numba, rng):
     score = rng.normal(size=X.shape)
     _, found, _ = in_numba(X, score)
     np.testing.assert_allclose(found, direction(rbf, X, score), rtol=1e-9, atol=1e-12)
+
+
+def test_exponentials_of_numbers_below_one_are_exact_to_a_unit_in_the_last_place(rng):
+    function = scalar_function(exp_below_one)
+
+    @njit
+    def exponentials(x):
+        result = np.empty_like(x)
+        for i in range(len(x)):
+            result[i] = function(x[i])
+        return result
+
+    x = -np.r_[rng.uniform(0, 700, 1000), rng.uniform(0, 1, 1000), 1e-300]
+    found = exponentials(x)
+    with mpmath.workprec(100):
+        exact = [mpmath.exp(mpmath.mpf(v)) for v in x]
+        errors = [abs(mpmath.mpf(f) - e) / np.spacing(f) for f, e in zip(found, exact, strict=True)]
+    assert max(errors) < 1
+    first, second, third, fourth = exponentials(np.array([0.0, -0.0, -1e5, -np.inf]))
+    assert first == second == 1
+    assert third == fourth < 1e-300
+    assert np.isnan(exponentials(np.array([np.nan]))).all()

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
-from scipy.optimize import least_squares
 
 from vibayes.arguments import check_arguments, check_real, shown
 from vibayes.backend.modes import EVALUATE_MODE
@@ -115,6 +114,8 @@ def find_constrained_prior(
         steps = STEP * (1 + np.abs(x)) * np.eye(len(x))
         pairs = [(residuals(x + h) - residuals(x - h)) / (2 * h.sum()) for h in steps]
         return np.stack(pairs, axis=1)
+
+    from scipy.optimize import least_squares  # takes long to import
 
     options = {"jac": slopes, "xtol": 1e-14, "ftol": 1e-14, "gtol": 1e-14, **kwargs}
     solution = least_squares(residuals, np.asarray(start, dtype="float64"), **options)

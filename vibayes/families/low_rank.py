@@ -12,7 +12,7 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 from pytensor.tensor.variable import TensorVariable
-from scipy import linalg, optimize
+from scipy import linalg
 
 from vibayes.arguments import check_whole
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
@@ -170,6 +170,8 @@ def nearest_low_rank(root: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarra
     rank
         Number of columns of B.
     """
+    from scipy import optimize  # takes long to import
+
     sd = np.sqrt((root**2).sum(axis=1))
     d, scaled = len(sd), linalg.solve_triangular(root / sd[:, None], np.eye(len(sd)), lower=True)
     P = scaled.T @ scaled  # precision, in units of the standard deviations

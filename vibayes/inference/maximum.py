@@ -10,7 +10,6 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pytensor.graph.replace import graph_replace
-from scipy.optimize import minimize
 
 from vibayes.arguments import check_arguments
 from vibayes.backend.modes import EVALUATE_MODE, resolve_mode
@@ -102,6 +101,8 @@ def find_MAP(
     >>> point["mu"].round(2)
     np.float64(1.99)
     """
+    from scipy.optimize import minimize  # takes long to import
+
     model = modelcontext(model)
     if method.lower() not in map(str.lower, SOLVERS):
         raise ValueError(f"find_MAP: method must be one of {', '.join(SOLVERS)}, got {method!r}")

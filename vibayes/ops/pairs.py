@@ -10,16 +10,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from math import factorial
 from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.basic import Apply, Variable
-from scipy.spatial.distance import pdist, squareform
 
 from vibayes.backend.jax import jax_version
 from vibayes.backend.numba import ANY_ORDER, NumbaOp, numba_version
+from vibayes.backend.numba_linker.elementary import (
+    EXP,
+    LOG2_HIGH,
+    LOG2_LOW,
+    SHIFT,
+    polynomial,
+    power_of_two,
+)
+from vibayes.backend.numba_linker.llvm_numbers import Number, multiply_add, scalar_function, where
 
 __all__ = ["PROFILES", "RadialSums", "median_distance", "pair_distances"]
 
@@ -70,6 +77,8 @@ class PairDistances(PairOp):
         return Apply(self, [X], [pt.tensor(dtype=X.dtype, shape=shape)])
 
     def perform(self, node: Apply, inputs: list[np.ndarray], outputs: list[list[Any]]) -> None:
+        from scipy.spatial.distance import pdist  # takes long to import
+
         distances = pdist(inputs[0], "sqeuclidean")
         outputs[0][0] = distances.astype(node.outputs[0].dtype, copy=False)
 
@@ -114,6 +123,8 @@ class RadialSums(PairOp):
         return Apply(self, [distances, scale, X, score.astype(X.dtype)], [X.type()])
 
     def perform(self, node: Apply, inputs: list[np.ndarray], outputs: list[list[Any]]) -> None:
+        from scipy.spatial.distance import squareform
+
         distances, scale, X, score = inputs
         square = squareform(distances, checks=False) if len(X) > 1 else np.zeros((1, 1))
         with np.errstate(all="ignore"):  # a fit tells what is not finite
@@ -126,12 +137,7 @@ class RadialSums(PairOp):
 # Selection: how many values tell where to look, and into how many parts a range is divided
 SAMPLE = 4096
 N_BUCKETS = 1024
-
-# log 2 in two parts: the first is so short that its product with a whole number is exact
-INVERSE_LOG_2 = 1.4426950408889634
-LOG_2_HIGH = 0.693147180369123816
-LOG_2_LOW = 1.908214929270587700e-10
-TAYLOR = tuple(1 / factorial(n) for n in range(13, -1, -1))
+CHUNK = 1024  # values that are looked at together, which stay in the cache
 
 pair_distances = PairDistances()
 median_distance = MedianDistance()
@@ -160,14 +166,19 @@ def compiled_pair_distances(
         for i in range(n - 1):
             row = result[end : end + n - 1 - i]
             end += row.size
-            row[:] = 0  # while it is near: all of the result would not stay in the cache
-            for c in range(d):
+            if d == 0:
+                row[:] = 0
+            for c in range(d):  # while a row is near: all of the result would not stay in the cache
                 x, others = columns[c, i], columns[c, i + 1 :]
-                for j in range(row.size):
-                    row[j] += (x - others[j]) ** 2
+                if c == 0:
+                    for j in range(row.size):
+                        row[j] = (x - others[j]) ** 2
+                else:
+                    for j in range(row.size):
+                        row[j] += (x - others[j]) ** 2
         return result
 
-    return distances, 4
+    return distances, 5
 
 
 def compiled_ranked(njit: Callable[..., Any]) -> Callable[..., Any]:
@@ -228,12 +239,17 @@ def compiled_narrowed(njit: Callable[..., Any], ranked: Callable[..., Any]) -> C
             return values, 0
         low, high = ranked(sample, middle - margin), ranked(sample, middle + margin)
         kept, n_kept, below = np.empty(values.size // 4, values.dtype), 0, 0
-        for v in values:  # without branches that could not be predicted
-            if n_kept == kept.size:
+        is_near = np.empty(CHUNK, np.uint8)
+        for start in range(0, values.size, CHUNK):
+            chunk = values[start : start + CHUNK]
+            if n_kept + chunk.size > kept.size:
                 return values, 0
-            kept[n_kept] = v
-            n_kept += int(low <= v) & int(v <= high)
-            below += int(v < low)
+            for j in range(chunk.size):  # in vector instructions
+                is_near[j] = (low <= chunk[j]) & (chunk[j] <= high)
+                below += int(chunk[j] < low)
+            for j in range(chunk.size):  # without branches that could not be predicted
+                kept[n_kept] = chunk[j]
+                n_kept += np.int64(is_near[j])
         if below < rank < below + n_kept:
             return kept[:n_kept], below
         return values, 0
@@ -268,53 +284,60 @@ def compiled_median_distance(
             result[()] = (low + high) / 2
         return result
 
-    return median, 4
+    return median, 5
 
 
-def exp_below_one(t):
-    """Return the exponentials of numbers up to zero, by vector instructions.
+def exp_below_one(x: Number) -> Number:
+    """Return the exponential of a number up to zero, as at least 2**-1022.
 
-    With k = round(t / log 2), it is 2**k times the Taylor series at t - k log 2.
+    It is :func:`~vibayes.backend.numba_linker.elementary.simd_exp` without what that does for the
+    last half of a unit in the last place, for large results and for subnormal ones: half of its
+    time.
     """
-    result, bits = np.empty(t.size), np.empty(t.size, np.int64)
-    for i in range(t.size):
-        x = -708.0 if t[i] < -708.0 else t[i]
-        k = np.floor(x * INVERSE_LOG_2 + 0.5)
-        rest = (x - k * LOG_2_HIGH) - k * LOG_2_LOW
-        series = 0.0
-        for coefficient in TAYLOR:
-            series = series * rest + coefficient
-        result[i] = series
-        bits[i] = (np.int64(np.int32(k)) + 1023) << 52  # the exponent of a double
-    return result * bits.view(np.float64)
+    x = where(x < -708.0, -708.0, x)
+    shifted = multiply_add(x, x.same(1 / math.log(2)), SHIFT)
+    k = shifted - SHIFT
+    r = multiply_add(k, k.same(-LOG2_LOW), multiply_add(k, k.same(-LOG2_HIGH), x))
+    return polynomial((*EXP, 1.0, 1.0), r) * power_of_two(shifted.bits())
 
 
 @numba_version(RadialSums)
 def compiled_radial_sums(op: RadialSums, node: Apply, njit: Callable[..., Any]) -> tuple[Any, int]:
-    exp = njit(exp_below_one, fastmath={"contract"})  # to reassociate would cost digits
-    profile, power = njit(PROFILES[op.profile](exp)), op.power
+    profile, power = njit(PROFILES[op.profile](scalar_function(exp_below_one))), op.power
 
     @njit(fastmath=ANY_ORDER)
     def sums(distances, scale, X, score):
         n, d = X.shape
         x, s = np.ascontiguousarray(X.T), np.ascontiguousarray(score.T)
-        at_zero, _ = profile(np.zeros(1), scale.item(), power)
-        result = at_zero[0] * s
+        h = scale.item()
+        at_zero, _ = profile(0.0, h, power)
+        result = at_zero * s
+        k, weight = np.empty(n), np.empty(n)
         end = 0
         for i in range(n - 1):
             start, end = end, end + n - 1 - i
-            k, weight = profile(distances[start:end], scale.item(), power)
+            row = distances[start:end]
+            if d > 1:
+                for j in range(row.size):
+                    k[j], weight[j] = profile(row[j], h, power)
             for c in range(d):
                 x_j, s_j, result_j = x[c, i + 1 :], s[c, i + 1 :], result[c, i + 1 :]
                 x_i, s_i, total = x[c, i], s[c, i], result[c, i]
-                for j in range(k.size):
-                    apart = weight[j] * (x_i - x_j[j])
-                    total += k[j] * s_j[j] + apart
-                    result_j[j] += k[j] * s_i - apart
+                if d == 1:  # one loop, without memory for the kernel
+                    for j in range(row.size):
+                        k_j, weight_j = profile(row[j], h, power)
+                        apart = weight_j * (x_i - x_j[j])
+                        total += k_j * s_j[j] + apart
+                        result_j[j] += k_j * s_i - apart
+                else:
+                    for j in range(row.size):
+                        apart = weight[j] * (x_i - x_j[j])
+                        total += k[j] * s_j[j] + apart
+                        result_j[j] += k[j] * s_i - apart
                 result[c, i] = total
         return np.ascontiguousarray(result.T).astype(X.dtype)
 
-    return sums, 6
+    return sums, 7
 
 
 # In JAX the distances are the whole square matrix: each of its elements can be computed at the

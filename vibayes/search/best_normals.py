@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import optimize
 
 from vibayes import progress
 from vibayes.model.target import Target
@@ -221,6 +220,8 @@ def lbfgs_round(
     target: Target, q: FittedNormal, noise: np.ndarray, budget: Budget, iterations: int
 ) -> np.ndarray:
     """Return the change of means, in units of the sds, and of log sds that L-BFGS comes to."""
+    from scipy import optimize  # takes long to import
+
     d = len(q.mean)
 
     def loss(x: np.ndarray) -> tuple[float, np.ndarray]:

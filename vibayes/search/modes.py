@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pytensor
-from scipy.spatial.distance import cdist
 
 from vibayes.model.target import Target
 from vibayes.search.budget import Budget
@@ -131,6 +130,8 @@ def peaks_of(ranked: np.ndarray, count: int) -> np.ndarray:
     ----------
     Rodriguez and Laio (2014), Clustering by fast search and find of density peaks, Science 344.
     """
+    from scipy.spatial.distance import cdist  # takes long to import
+
     squares = cdist(ranked, ranked, "sqeuclidean")
     squares[np.tri(len(ranked), dtype=bool).T] = np.inf  # keep those of higher density
     distance = squares.min(axis=1)

@@ -79,7 +79,7 @@ def test_the_source_names_variables_and_operations(tangled):
     assert "simd_log(" in first  # of the data alone: once
     assert "log(" not in rest
     for name in "abcdefgh":
-        assert re.search(rf" = state0\[.*  # {name}$", source, re.M)
+        assert re.search(rf" = (with_shape\()?state0\[.*  # {name}$", source, re.M)
     assert "  # Composite" in rest
     compile(source, "source", "exec")
 

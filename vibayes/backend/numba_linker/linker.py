@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
@@ -26,6 +27,8 @@ from vibayes.backend.graphs import fixed_parts
 from vibayes.backend.numba import register_numba_versions
 from vibayes.backend.numba_linker.convert import is_call, write
 from vibayes.backend.numba_linker.elementary import simd_functions
+from vibayes.backend.numba_linker.helpers import helpers
+from vibayes.backend.numba_linker.normals import standard_normal
 from vibayes.backend.numba_linker.split import split
 from vibayes.backend.numba_linker.writer import Value, Writer
 from vibayes.backend.rewriting import InterpretedRewrites
@@ -33,7 +36,7 @@ from vibayes.backend.settings import EXACT_ARITHMETIC, WITHOUT_TRACES
 
 __all__ = ["OneFunctionLinker", "Repeated", "numba_mode"]
 
-VERSION = 3  # of the code that is written for an operation: what is kept on disk depends on it
+VERSION = 4  # of the code that is written for an operation: what is kept on disk depends on it
 INDENT = "    "
 
 
@@ -228,7 +231,7 @@ def steps_function(
         end_step(w, states, results, places)
         ends = [f"losses[step] = {w.number(v)}" for v in loss]
     vectors = range(len(dtypes))
-    lines = [f"losses = np.empty(n, np.{v.type.dtype})" for v in loss]
+    lines = [f"losses = new_array((n,), np.{v.type.dtype})" for v in loss]
     lines += in_parts("setup", w.source("setup"), w.source("step"), w)
     lines.append("for step in range(n):")
     lines += [INDENT + line for line in [*in_parts("step", w.source("step"), ends, w), *ends]]
@@ -246,8 +249,8 @@ def state_part(w: Writer, v: Variable, part: Any) -> Value:
         with w.part("step"):
             w.values[v] = Value(w.assigned("x", place), lengths, (None,) * len(lengths))
         return Value(place, lengths, (None,) * len(lengths))
-    shape = f".reshape({part.shape})" if len(lengths) > 1 else ""
-    name = w.assigned("p", f"{vector}[{part.start}:{part.stop}]{shape}")
+    place = f"{vector}[{part.start}:{part.stop}]"
+    name = w.assigned("p", f"with_shape({place}, {part.shape})" if len(lengths) > 1 else place)
     w.values[v] = Value(name, lengths, tuple(range(len(lengths))), len(lengths), True)
     return w.values[v]
 
@@ -276,7 +279,7 @@ def in_parts(name: str, lines: Sequence[str], after: Sequence[str], w: Writer) -
     calls, functions = split(lines, after, w.scope, name)
     for own, arguments, body in functions:
         source = "\n".join([f"def {own}({arguments}):", *(INDENT + line for line in body)])
-        function = compile_numba_function_src(source, own, {**helpers(), **w.scope})
+        function = compile_numba_function_src(source, own, {**given(), **w.scope})
         w.functions.append(source)
         w.scope[own] = numba_njit(function, fastmath=False, error_model="numpy")
         w.keys.append(repr(without_comments(body)))
@@ -297,7 +300,7 @@ def compiled(name: str, arguments: Sequence[str], lines: Sequence[str], w: Write
         src="\n".join([head, *(INDENT + line for line in lines)]),
         function_name=name,
         # what numba keeps on disk names the module that it came from
-        global_env={"__name__": __name__, **helpers(), **w.scope},
+        global_env={"__name__": __name__, **given(), **w.scope},
         cache_key=None if key is None else f"{key}_{name}_{__name__}",
     )
     function.__source__ = "\n\n\n".join([*w.functions, function.__source__])
@@ -317,34 +320,7 @@ def without_comments(lines: Sequence[str]) -> list[str]:
 
 
 @cache
-def helpers() -> dict[str, Any]:
+def given() -> dict[str, Any]:
     """Return what each function may call."""
-    import math
-
-    from numba import njit
-
-    @njit
-    def check_equal(length: int, other: int) -> None:
-        if length != other:
-            raise ValueError(
-                "Lengths differ. Runtime broadcasting not allowed: if a length of 1 is to be "
-                "broadcast, use specify_broadcastable on it"
-            )
-
-    @njit
-    def check_spread(length: int, wanted: int) -> None:
-        if length != wanted and length != 1:
-            raise ValueError("An array does not fit into a part of another")
-
-    @njit
-    def checked_index(index: Any, length: int) -> Any:
-        index = np.int64(index)
-        if index < 0:
-            index += length
-        if index < 0 or index >= length:
-            raise IndexError("index out of bounds")
-        return index
-
-    known = [check_equal, check_spread, checked_index]
-    own = {function.__name__: function for function in known}
-    return {"np": np, "math": math, **own, **simd_functions()}
+    own = {**helpers(), **simd_functions(), "standard_normal": standard_normal()}
+    return {"np": np, "math": math, **own}

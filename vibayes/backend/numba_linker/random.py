@@ -55,7 +55,7 @@ def random_variable(op: RandomVariableWithCoreShape, w: Writer, node: Apply) -> 
         arguments = [value.at(index[len(index) - len(value.lengths) :]) for value in values]
         draw = f"{generator}.{inner.op.name}({', '.join(arguments)})"
         if isinstance(inner.op, rv.NormalRV) and arguments == ["0.0", "1.0"]:
-            draw = f"{generator}.standard_normal()"
+            draw = f"standard_normal({generator})"
         if result is None:
             number = w.assigned("t", as_dtype(draw, "", v.type.dtype))
             w.values[v] = Value(number, lengths, (None,) * len(lengths))

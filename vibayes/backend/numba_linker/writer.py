@@ -292,7 +292,7 @@ class Writer:
             return self.copied(value, dtype).name
         order = [axis for axis in value.axes if axis is not None]
         if value.is_contiguous and value.is_in_order:
-            return self.assigned("a", f"{value.name}.reshape({as_tuple(value.lengths)})")
+            return self.assigned("a", f"with_shape({value.name}, {as_tuple(value.lengths)})")
         first = ", ".join(":" if axis in order else "0" for axis in range(value.ndim))
         permuted = tuple(sorted(order).index(axis) for axis in order)
         view = value.name if len(order) == value.ndim else f"{value.name}[{first}]"
@@ -345,7 +345,7 @@ class Writer:
             The variable that it is for; by default all results of the operation at hand.
         """
         lengths, ndim = tuple(lengths), len(lengths)
-        expression = f"np.empty({as_tuple(lengths)}, np.{np.dtype(dtype).type.__name__})"
+        expression = f"new_array({as_tuple(lengths)}, np.{np.dtype(dtype).type.__name__})"
         if all(map(self.is_fixed, lengths)):
             kind = dtype, lengths
             name = self._free[kind].pop() if self._free[kind] else self._in_setup(expression)
