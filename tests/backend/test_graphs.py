@@ -4,6 +4,7 @@ import pytensor.tensor as pt
 import pytest
 from pytensor.tensor.math import Dot
 
+import vibayes as vb
 from vibayes.backend.graphs import (
     as_replacements,
     compiled_graph,
@@ -87,6 +88,28 @@ def test_fixed_parts_are_the_largest_ones_of_data():
     fixed = pt.exp(data) + 1
     log = pt.log(fixed)
     assert set(fixed_parts([x * fixed, log * x.sum()], [x])) == {fixed, log}
+
+
+def test_exponentials_are_left_where_they_are_added_to_what_moves():
+    """PyTensor makes their logarithm safe, which takes both arguments."""
+    x = pytensor.shared(np.zeros(3), name="x")
+    data = pytensor.shared(np.array([1.0, 800.0, -800.0]), name="data")
+    twice = data * 2
+    total = pt.log(pt.exp(x) + (pt.exp(twice) + pt.exp(data)))
+    assert fixed_parts([total], [x]) == [twice]
+    rates, beside = pt.exp(data), 1 + data
+    assert set(fixed_parts([x * rates, pt.log(x + beside)], [x])) == {rates, beside}
+
+
+@pytest.mark.parametrize("backend", ["py", pytest.param("numba", marks=pytest.mark.ci)])
+def test_steps_take_a_safe_logarithm_of_exponentials(backend):
+    with vb.Model():
+        x = vb.Normal("x", 0, 1)
+        data = vb.Data("data", np.array([1.0, 900.0]))
+        vb.Potential("y", -0.01 * pt.log(pt.exp(x) + pt.exp(data)).sum())
+        approx = vb.fit(20, backend=backend, random_seed=1, progressbar=False, diagnose=False)
+    assert np.isfinite(approx.hist).all()
+    assert abs(approx.hist.mean() - 9) < 1  # a hundredth of 901
 
 
 def test_whole_outputs_can_be_fixed():

@@ -20,7 +20,7 @@ from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.graph.traversal import ancestors, toposort
 from pytensor.scan.op import Scan
 from pytensor.tensor.basic import Alloc, ARange
-from pytensor.tensor.elemwise import CAReduce
+from pytensor.tensor.elemwise import CAReduce, DimShuffle, Elemwise
 from pytensor.tensor.shape import Reshape, SpecifyShape
 from pytensor.tensor.type import TensorType
 from pytensor.tensor.type_other import NoneTypeT
@@ -308,6 +308,9 @@ def compiled_graph(function: Any) -> tuple[list[Variable], list[Variable]]:
 def fixed_parts(outputs: Sequence[Variable], moving: Sequence[Variable]) -> list[Variable]:
     """Return the largest parts of graphs that depend on data, and on nothing that moves.
 
+    Exponentials that are added to what moves are left in the graph: PyTensor makes
+    ``log(exp(x) + exp(data))`` safe from an overflow, if it sees both.
+
     Parameters
     ----------
     outputs
@@ -325,8 +328,29 @@ def fixed_parts(outputs: Sequence[Variable], moving: Sequence[Variable]) -> list
                 of_data.update(node.outputs)
             continue
         known.update(node.outputs)
-        found |= dict.fromkeys(v for v in node.inputs if v in of_data)
+        parts = [v for v in node.inputs if v in of_data]
+        if is_elementwise(node, ps.Add):
+            parts = [part for v in parts for part in without_exponentials(v) if part in of_data]
+        found |= dict.fromkeys(parts)
     return list(found | dict.fromkeys(v for v in outputs if v in of_data))
+
+
+def without_exponentials(v: Variable) -> list[Variable]:
+    """Return what a sum of exponentials is made of: their arguments; itself if it is none."""
+    node = v.owner
+    if node is None:
+        return [v]
+    if is_elementwise(node, ps.Exp):
+        return list(node.inputs)
+    if is_elementwise(node, ps.Add) or isinstance(node.op, DimShuffle):
+        parts = [part for x in node.inputs for part in without_exponentials(x)]
+        return [v] if parts == list(node.inputs) else parts
+    return [v]
+
+
+def is_elementwise(node: Apply, kind: type) -> bool:
+    """Tell whether a node does an operation of scalars with each element."""
+    return isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, kind)
 
 
 def rewritten(
