@@ -158,30 +158,22 @@ class Standardization:
         self.met: dict[TensorVariable, TensorVariable] = {}
         self.shifts: dict[TensorVariable, TensorVariable] = {}
         self.log_jacobian = pt.zeros((), dtype=flat.dtype)
-        known = [model.rvs_to_values[rv].type.shape for rv in variables]
         forms = [form_of(model, rv) for rv in variables]
-        met_shapes = [form.met_shape(s) for form, s in zip(forms, known, strict=True)]
-        shapes = [form.information_shape(s) for form, s in zip(forms, known, strict=True)]
-        count = len(shapes)
         places = places_of_parameters(model, variables)
-        lines = [(int(np.prod(shape, dtype=int)), len(places)) for shape in met_shapes]
-        self.facts, parts = split_vector(
-            [*shapes, *met_shapes, *lines, (count, layout.size), (count,)]
-        )
-        *parts, slopes, offsets = parts
-        parameters = flat[places]
-        factors = pt.exp((slopes * flat).sum(axis=-1) + offsets)
+        values = [model.rvs_to_values[rv] for rv in variables]
+        known = symbolic_facts(forms, [v.type.shape for v in values], layout.size, len(places))
+        self.facts = known.vector
+        factors = pt.exp((known.slopes * flat).sum(axis=-1) + known.offsets)
         own = constrained_values(model) if variables else {}
         # in the order of their making: a scale may be standardized itself
-        for i, rv in enumerate(variables):
-            line = (parts[2 * count + i] * parameters).sum(axis=-1).reshape(met_shapes[i])
-            about, pull = factors[i] * parts[i], factors[i] * (parts[count + i] + line)
-            value, form = model.rvs_to_values[rv], forms[i]
+        for i, (value, form) in enumerate(zip(values, forms, strict=True)):
+            line = (known.lines[i] * flat[places]).sum(axis=-1).reshape(known.met_shapes[i])
+            about, pull = factors[i] * known.information[i], factors[i] * (known.pull[i] + line)
             x, log_det = self.expressed(form.conditional, own, self.values[value], about, pull)
             x = pt.specify_shape(x, value.type.shape).astype(value.dtype)
             self.log_jacobian = self.log_jacobian + log_det
             if shifts:
-                self.shifts[value] = shifts[value].reshape(met_shapes[i])
+                self.shifts[value] = shifts[value].reshape(known.met_shapes[i])
                 (x,) = self.expressed(form.moved, own, x, self.shifts[value])
                 (self.met[value],) = self.expressed(form.met, own, x)
             self.values = self.values | {value: x.astype(value.dtype)}
@@ -209,6 +201,43 @@ class Standardization:
         return pt.concatenate([self.values[v].ravel() for v in layout.value_vars])
 
 
+class SymbolicFacts(NamedTuple):
+    """A symbolic vector of what is known, and its parts: see :class:`Coordinates`."""
+
+    vector: TensorVariable
+    met_shapes: list[tuple[int, ...]]
+    information: list[TensorVariable]
+    pull: list[TensorVariable]
+    lines: list[TensorVariable]
+    slopes: TensorVariable
+    offsets: TensorVariable
+
+
+def symbolic_facts(
+    forms: Sequence[StandardForm], shapes: Sequence[tuple[int, ...]], size: int, parameters: int
+) -> SymbolicFacts:
+    """Return a vector like :meth:`Coordinates.flat`, in parts.
+
+    Parameters
+    ----------
+    forms, shapes
+        Of the variables that are made of standard ones.
+    size
+        Length of the flat vector.
+    parameters
+        How many of its numbers are parameters that pulls may follow.
+    """
+    count = len(forms)
+    pairs = list(zip(forms, shapes, strict=True))
+    met = [form.met_shape(shape) for form, shape in pairs]
+    information = [form.information_shape(shape) for form, shape in pairs]
+    lines = [(int(np.prod(shape, dtype=int)), parameters) for shape in met]
+    vector, parts = split_vector([*information, *met, *lines, (count, size), (count,)])
+    *parts, slopes, offsets = parts
+    about, pull, line = (parts[i * count : (i + 1) * count] for i in range(3))
+    return SymbolicFacts(vector, met, about, pull, line, slopes, offsets)
+
+
 def split_vector(
     shapes: Sequence[tuple[int, ...]],
 ) -> tuple[TensorVariable, list[TensorVariable]]:
@@ -226,7 +255,7 @@ def split_vector(
 def places_of_parameters(model: Model, variables: Sequence[TensorVariable]) -> np.ndarray:
     """Return where in the flat vector those numbers are that are not made of standard ones.
 
-    None if they are too many for what the data say to be told by them.
+    There are none if they are too many for a line in them to be told from few draws.
     """
     slots = zip(model.free_RVs, FlatLayout(model.value_vars).slots, strict=True)
     found = [np.arange(slot.start, slot.stop) for rv, slot in slots if rv not in variables]

@@ -115,7 +115,8 @@ def root_in_product(
     length = rv.type.shape[axis]
     if length is None or length > MOST_JOINT or matrix.type.shape != (length, length):
         return None
-    return Factor(matrix, axis) if is_triangular(model, matrix) else None
+    known = model.compiled(("is triangular", rv), lambda: is_triangular(model, matrix))
+    return Factor(matrix, axis) if known else None
 
 
 def is_triangular(model: Model, matrix: TensorVariable) -> bool:
