@@ -156,6 +156,14 @@ def test_the_posterior_is_the_same_in_coordinates_of_products_with_a_matrix(targ
     check_density(target_of_rows, rng)
 
 
+def test_given_the_matrix_and_normal_data_it_is_standard_normal(target_of_rows, rng):
+    there = target_of_rows.with_coordinates(informed(target_of_rows, about(target_of_rows), rng))
+    Z = there.start + rng.normal(size=(4, there.ddim))
+    _, gradient = there(Z)
+    places = there.standardized_places
+    np.testing.assert_allclose(gradient[:, places], -Z[:, places], atol=1e-5)
+
+
 @pytest.fixture(scope="module")
 def target():
     return in_coordinates(model_of(USES["times"]))
