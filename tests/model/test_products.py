@@ -100,7 +100,6 @@ OTHER_MATRIX_USES = {
     "elements chosen before": lambda chol, z: z[:, ::-1] @ chol.T,
     "not triangular": lambda chol, z: z @ (chol + chol.T),
     "data": lambda chol, z: z @ np.array([[1.0, 0.0], [0.5, 2.0]]) + 0 * chol[0, 0],
-    "itself": lambda chol, z: z @ (chol * z[0, 0] ** 2),
 }
 
 
@@ -134,6 +133,13 @@ def test_other_uses_of_matrices_are_told_apart(use):
     model = model_of_rows(OTHER_MATRIX_USES[use])
     assert factor_in_products(model, model["z"]) is None
     assert bent_variables(model) == ()
+
+
+def test_a_square_is_no_product_with_a_matrix():
+    with vb.Model() as model:
+        z = vb.Normal("z", 0, 1, shape=(2, 2))
+        vb.Normal("y", z @ z, vb.HalfNormal("sd", 1), observed=np.eye(2))
+    assert factor_in_products(model, z) is None
 
 
 def in_coordinates(model):

@@ -111,7 +111,8 @@ def test_effects_follow_the_intercept_beside_them(rng):
     """What the data say of an effect is what they leave when intercept and slope are taken off."""
     model, group, t, y = beside_an_intercept()
     target = non_centred(model)
-    found = informed(target, about(target), rng)
+    q = FittedNormal(target.start + 0.5, np.full(target.ddim, 0.3))
+    found = informed(target, q, rng)
     ones = group == np.arange(6)[:, None]
     expected = np.zeros((6, 3))  # of a, b and log tau
     expected[:, 0], expected[:, 1] = -ones.sum(axis=1) / 0.2**2, -(ones @ t) / 0.2**2
