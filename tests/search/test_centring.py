@@ -155,6 +155,15 @@ def test_a_mean_field_holds_effects_that_follow_the_intercept(rng):
     assert alone.sd[0] < 0.5 * q.sd[0]  # of the intercept if all effects stay where they are
 
 
+def test_what_is_no_line_is_none(rng):
+    with vb.Model() as model:
+        a, tau = vb.Normal("a"), vb.HalfNormal("tau", 1)
+        x = vb.Normal("x", 0, tau, shape=2)
+        vb.Potential("waves", (5 * pt.cos(9 * a) * x - x**2).sum())
+    target = non_centred(model)
+    assert not informed(target, about(target), rng).lines[0].any()
+
+
 def test_what_the_parameters_do_not_move_has_no_line(rng):
     target = non_centred(groups())
     assert not informed(target, about(target), rng).lines[0].any()

@@ -110,7 +110,7 @@ def root_in_product(
     left, right = node.inputs
     matrix, axis = (left, axes[0]) if right is here else (right.mT, axes[1])
     parents = set(model.free_RVs).intersection(ancestors([matrix]))
-    if axis is None or not parents or rv in parents:
+    if axis is None or not parents:
         return None
     length = rv.type.shape[axis]
     if length is None or length > MOST_JOINT or matrix.type.shape != (length, length):
