@@ -11,7 +11,7 @@ from scipy import stats
 import vibayes as vb
 from vibayes.model.coordinates import Coordinates, bent_variables
 from vibayes.model.target import Target
-from vibayes.search.centring import informed, suited
+from vibayes.search.centring import informed, line_of, suited
 from vibayes.search.explore import explore
 from vibayes.search.normals import FittedNormal
 
@@ -162,6 +162,14 @@ def test_what_is_no_line_is_none(rng):
         vb.Potential("waves", (5 * pt.cos(9 * a) * x - x**2).sum())
     target = non_centred(model)
     assert not informed(target, about(target), rng).lines[0].any()
+
+
+@pytest.mark.parametrize(("rows", "known"), [(24, True), (23, False)])
+def test_few_usable_draws_tell_no_line(rows, known, rng):
+    parameters = rng.normal(size=(rows, 6))
+    slopes = rng.normal(size=(2, 6))
+    found = line_of(parameters @ slopes.T, parameters, np.ones(2))
+    np.testing.assert_allclose(found, slopes if known else 0 * slopes, atol=1e-12)
 
 
 def test_what_the_parameters_do_not_move_has_no_line(rng):

@@ -20,7 +20,7 @@ from vibayes.search.budget import Budget
 from vibayes.search.noise import stratified_normals
 from vibayes.search.normals import FittedNormal
 
-__all__ = ["informed", "suited"]
+__all__ = ["informed", "line_of", "suited"]
 
 NOISE = 16  # draws that the mean field is fitted to
 DRAWS = 64  # draws about which to look
