@@ -47,6 +47,21 @@ def test_columns_of_other_libraries():
     np.testing.assert_allclose(B[pyarrow.array([1, 0])].eval(**QUICK), [10, 1])
 
 
+def test_columns_of_polars():
+    """An expression on the left takes them; on the right polars refuses it itself."""
+    polars = pytest.importorskip("polars")
+    table = polars.DataFrame({"x": [1.0, 2.0], "group": [1, 0], "gap": [1.0, None]})
+    np.testing.assert_allclose((B[0] + B * table["x"]).eval(**QUICK), [2, 21])
+    np.testing.assert_allclose(B[table["group"]].eval(**QUICK), [10, 1])
+    np.testing.assert_allclose((B * table["gap"]).eval(**QUICK), [1, np.nan])
+    np.testing.assert_allclose(vb.math.dot(table[["x", "group"]], B).eval(**QUICK), [11, 2])
+    with pytest.raises(TypeError, match="cannot convert"):
+        table["x"] * B
+    with vb.Model() as model:
+        vb.Normal("y", B * table["x"], 1, observed=table["x"])
+    assert model["y"].type.shape == (2,)
+
+
 def test_what_is_no_numbers_is_told(table):
     with pytest.raises(TypeError, match="the Series in an expression must be numbers"):
         pt.exp(table.index.to_series())

@@ -15,6 +15,7 @@ from vibayes.predictive.compiled import compile_over_draws
 
 MODE = Mode("py", "fast_compile")  # of PyMC's own functions: nothing is compiled
 DRAWS = 100
+LEAST_ESS = 400
 LONG = dict(tune=1000, chains=4, seed=1, progress_bar=False)
 
 
@@ -111,7 +112,10 @@ def check_predictions(original, model):
 
 
 def long_run(original, model):
-    """Return draws by nutpie, and the names of free variables of which its chains do not agree.
+    """Return draws by nutpie, and the names of free variables of which its chains do not tell.
+
+    They have to agree, and to be worth some hundreds of draws: those that seldom get into a funnel
+    agree, too.
 
     Of PyMC's function, in runs that get longer; but nutpie cannot tell dims whose names have
     commas, as in formulas, from several dims, nor draw minibatches: then of the converted model,
@@ -130,8 +134,9 @@ def long_run(original, model):
                 compiled = nutpie.compile_pymc_model(original, var_names=names)
                 run = nutpie.sample(compiled, **LONG, draws=draws)
             truth = run.posterior.to_dataset()
-            rhat = az.rhat(truth[names])
-        unknown = [name for name in names if not (np.asarray(rhat[name]) < 1.01).all()]
+            rhat, ess = az.rhat(truth[names]), az.ess(truth[names])
+        told = {n: (np.asarray(rhat[n]) < 1.01) & (np.asarray(ess[n]) > LEAST_ESS) for n in names}
+        unknown = [name for name in names if not told[name].all()]
         if not unknown:
             break
     return truth, unknown

@@ -147,8 +147,7 @@ class GaussianRandomWalk(TimeSeries):
         first = self.init.standard_form()
         if not isinstance(first, LocationScale):
             return None
-        mean, sd = first.location[..., None], first.scale[..., None]
-        return Innovations(mean, sd, [pt.ones(())], self.mu, self.sigma)
+        return walk_form(first, self.mu, self.sigma)
 
     def support_point(self) -> TensorVariable:
         time = pt.arange(self.steps + 1, dtype=pytensor.config.floatX)
@@ -279,13 +278,10 @@ class AR(TimeSeries):
         return first + innovations_logp(surprise, self.sigma)
 
     def standard_form(self) -> Innovations | None:
-        first, p = self.init.standard_form(), self.n_initial
+        first = self.init.standard_form()
         if not isinstance(first, LocationScale):
             return None
-        mean, sd = (pt.atleast_1d(x) + np.zeros(p) for x in (first.location, first.scale))
-        lags = [self.rho[..., self.constant + i] for i in range(p)]
-        constant = self.rho[..., 0] if self.constant else pt.zeros(())
-        return Innovations(mean, sd, lags, constant, self.sigma)
+        return autoregression_form(first, self.rho, self.sigma, self.n_initial, self.constant)
 
     def support_point(self) -> TensorVariable:
         """Return the mean of the first values' points, throughout."""
@@ -297,6 +293,21 @@ def innovations_logp(surprise: TensorVariable, sigma: TensorVariable) -> TensorV
     """Return the log density of normal variables of mean zero, summed over the last axis."""
     sigma = sigma[..., None]
     return (-0.5 * (surprise / sigma) ** 2 - pt.log(sigma) - LOG_SQRT_2PI).sum(axis=-1)
+
+
+def walk_form(first: LocationScale, mu: TensorVariable, sigma: TensorVariable) -> Innovations:
+    """Return the form of a random walk from a value of a form, with normal steps."""
+    mean, sd = first.location[..., None], first.scale[..., None]
+    return Innovations(mean, sd, [pt.ones(())], mu, sigma)
+
+
+def autoregression_form(
+    first: LocationScale, rho: TensorVariable, sigma: TensorVariable, order: int, constant: bool
+) -> Innovations:
+    """Return the form of an autoregression, whose first values are of a form."""
+    mean, sd = (pt.atleast_1d(x) + np.zeros(order) for x in (first.location, first.scale))
+    lags = [rho[..., constant + i] for i in range(order)]
+    return Innovations(mean, sd, lags, rho[..., 0] if constant else pt.zeros(()), sigma)
 
 
 def order_of(rho: TensorVariable, constant: bool, ar_order: int | None) -> int:

@@ -9,16 +9,15 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
-from pytensor.tensor.linalg import matrix_inverse
 from pytensor.tensor.random.type import RandomType
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.backend.graphs import replaced, rewritten
 from vibayes.backend.xtensors import as_named, dims_of, in_tensors, leading
 from vibayes.distributions.base import Distribution
-from vibayes.distributions.standard_forms import LocationRoot, LocationScale, StandardForm
+from vibayes.distributions.standard_forms import StandardForm
 from vibayes.distributions.transforms import Transform
-from vibayes.ops.cholesky import robust_cholesky
+from vibayes.pymc_models.forms import parameters_of
 
 __all__ = [
     "NamedTransform",
@@ -27,17 +26,6 @@ __all__ = [
     "origin_of",
     "without_checks",
 ]
-
-
-LOCATION_SCALE: dict[type, tuple[str, str]] = {
-    type(pt.random.normal): ("mu", "sigma"),
-    type(pt.random.t): ("mu", "sigma"),
-    type(pt.random.laplace): ("mu", "b"),
-    type(pt.random.cauchy): ("alpha", "beta"),
-    type(pt.random.logistic): ("mu", "s"),
-    type(pt.random.multivariate_normal): ("mu", "cov"),
-}
-"""The last two parameters of distributions that are a location and a scale, or a covariance."""
 
 
 class PyMCDistribution(Distribution):
@@ -68,7 +56,7 @@ class PyMCDistribution(Distribution):
         text: str,
         ndim_supp: int | None = None,
     ) -> None:
-        self.params, self.param_ndims = location_and_scale(rv)
+        self.params, self.param_ndims, self._form = parameters_of(rv)
         own = getattr(rv.owner.op, "ndim_supp", 0)
         self.ndim_supp = own if ndim_supp is None else ndim_supp
         self.discrete = np.dtype(rv.dtype).kind in "biu"
@@ -81,14 +69,7 @@ class PyMCDistribution(Distribution):
         return replaced([self._logp], {self._value: value})[0]
 
     def standard_form(self) -> StandardForm | None:
-        if not self.params:
-            return None
-        if self.ndim_supp == 0:
-            return LocationScale(*self.params.values())
-        mu, cov = self.params.values()
-        of_precision = cov.owner is not None and cov.owner.op == matrix_inverse
-        root = robust_cholesky(cov.owner.inputs[0] if of_precision else cov)
-        return LocationRoot(mu, root, of_precision)
+        return None if self._form is None else self._form(*self.params.values())
 
     def support_point(self) -> TensorVariable:
         from pymc.distributions.distribution import support_point
@@ -189,21 +170,6 @@ class NamedTransform(PyMCTransform):
             self._graphs[key] = named.owner.inputs[0], in_tensors([result])[0]
         placeholder, result = self._graphs[key]
         return graph_replace([result], {placeholder: value}, strict=False)[0]
-
-
-def location_and_scale(
-    rv: TensorVariable,
-) -> tuple[dict[str, TensorVariable], dict[str, int]]:
-    """Return what the standard form of a variable is made of, and the axes of an element of it.
-
-    Two empty dicts for variables of other kinds, and for those that are an expression of one.
-    """
-    names = LOCATION_SCALE.get(type(rv.owner.op))
-    if names is None:
-        return {}, {}
-    ndims = rv.owner.op.ndims_params[-len(names) :]
-    params = rv.owner.op.dist_params(rv.owner)[-len(names) :]
-    return dict(zip(names, params, strict=True)), dict(zip(names, ndims, strict=True))
 
 
 def origin_of(rv: Variable) -> Variable:
