@@ -41,7 +41,9 @@ def test_how_modes_were_looked_for(rng):
     assert findings_of(explore(Target(model), rng, ample(), begin=begin)).search is None
 
 
-@pytest.mark.parametrize(("datum", "names"), [(3.0, ()), (40.0, ("x[1]",)), (-40.0, ("x[1]",))])
+@pytest.mark.parametrize(
+    ("datum", "names"), [(4.0, ()), (-4.0, ()), (40.0, ("x[1]",)), (-40.0, ("x[1]",))]
+)
 def test_what_is_far_beyond_the_prior(datum, names, rng):
     """A wide prior, a heavy-tailed one and data near it are no reason."""
     with vb.Model() as model:

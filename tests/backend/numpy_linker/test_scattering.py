@@ -17,6 +17,7 @@ INDICES = {
     "a number, of a stack": ((3, 4, 2), (slice(None), GROUP, 0)),
     "between axes": ((3, 4, 5), (slice(None), GROUP)),
     "apart from a number": ((4, 3, 2), (GROUP, slice(None), 1)),
+    "a number first, apart": ((2, 3, 4), (1, slice(None), GROUP)),
     "a part of an axis": ((3, 6, 2), (slice(None, 2), GROUP, 0)),
     "every other": ((6, 4), (slice(None, None, 2), GROUP)),
 }
