@@ -19,6 +19,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from vibayes.backend.expressions import display_name
 from vibayes.backend.graphs import without_sums_of_scalars
+from vibayes.backend.hypergeometric import with_cheap_gradients
 from vibayes.backend.modes import evaluate
 from vibayes.backend.xtensors import as_named, dims_of, in_tensors, is_xtensor, leading
 from vibayes.context import register_converter
@@ -335,6 +336,7 @@ def log_densities(
         for rv, value in zip(rvs, values, strict=True)
     ]
     graphs = with_robust_eigh(without_sums_of_scalars(without_checks(graphs)))
+    graphs = with_cheap_gradients(graphs)
     tensors = [rv.values if is_xtensor(rv) else rv for rv in rvs]
     logps = []
     for own, logp in zip(placeholders, graphs, strict=True):
