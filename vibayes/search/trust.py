@@ -76,7 +76,7 @@ class Effort:
 
 CHECK = Effort(3, 2000)
 """Of chains that begin where weights look good."""
-FINAL = Effort(7, 24_000, seconds=60.0)
+FINAL = Effort(7, 24_000)
 """Of chains as the last resort."""
 STRETCHED = Effort(6, 6000)
 """Of chains in coordinates in which tails are short: if these help, they help soon."""
