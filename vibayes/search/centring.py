@@ -89,10 +89,12 @@ def informed(target: Target, q: FittedNormal, rng: np.random.Generator) -> Coord
         found = (joint_curvatures if joint else own_curvatures)(target, Z, width, slot, rng)
         curvature = positive(middle(found), joint)
         slopes[i], offsets[i] = trend(target, Z, found, curvature)
-        factors = np.exp(Z @ slopes[i] + offsets[i]).reshape(-1, *[1] * len(slot.shape))
+        factors = np.exp(Z @ slopes[i] + offsets[i])
+        scales = scales_of(found, curvature, factors).reshape(-1, *[1] * len(slot.shape))
         there, at = (x[:, slot.start : slot.stop].reshape(-1, *slot.shape) for x in (force, values))
         product = (curvature @ at[..., None])[..., 0] if joint else curvature * at
-        pulls = there / factors + product
+        # in units of the curvature at each draw, or its changes would be taken for those of the pull
+        pulls = there / scales + product
         line = line_of(pulls.reshape(len(Z), -1), parameters, widths_by(curvature, joint))
         rest = pulls - (parameters @ line.T).reshape(pulls.shape)
         information.append(curvature)
@@ -101,6 +103,18 @@ def informed(target: Target, q: FittedNormal, rng: np.random.Generator) -> Coord
     return Coordinates(
         coordinates.variables, tuple(information), tuple(pull), tuple(lines), slopes, offsets
     )
+
+
+def scales_of(found: np.ndarray, curvature: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+    """Return how large curvatures (n, ...) are at each draw, in units of what is made of them.
+
+    Where that cannot be told it is what the trend says, (n,).
+    """
+    seen = curvature > 1e-8 * curvature.max()
+    if not seen.any():
+        return otherwise
+    ratio = np.median(found[:, seen] / curvature[seen], axis=1)
+    return np.where(np.isfinite(ratio) & (ratio > 0), ratio, otherwise)
 
 
 def line_of(pulls: np.ndarray, parameters: np.ndarray, widths: np.ndarray) -> np.ndarray:

@@ -43,6 +43,7 @@ __all__ = [
     "first_proposal",
     "glance",
     "has_variance",
+    "is_nearly_good",
     "is_promising",
     "proposal",
     "trial_of",
@@ -52,7 +53,8 @@ __all__ = [
 ]
 
 DRAWS = 1000
-SOME, MOST_OF = 0.2, 0.5  # shares of effective draws
+SOME, SOME_MORE, MOST_OF = 0.2, 0.3, 0.5  # shares of effective draws
+NEARLY = 1.0  # Pareto k
 EFFECTIVE = 0.3  # share of a population that is worth as many independent draws
 
 
@@ -301,6 +303,13 @@ def with_better_draws(exploration: Exploration) -> Exploration:
     if witness is None or has_variance(draws):
         return exploration
     return replace(exploration, draws=witness, moved=True)
+
+
+def is_nearly_good(draws: WeightedDraws) -> bool:
+    """Tell whether more draws may show good weights: k-hat is uncertain by 0.1 and more."""
+    count = len(draws.values)
+    missing = not has_good_tail(draws.khat, draws.size, count)
+    return missing and draws.khat < NEARLY and draws.size > SOME_MORE * count
 
 
 def has_variance(draws: WeightedDraws) -> bool:
