@@ -93,7 +93,7 @@ def informed(target: Target, q: FittedNormal, rng: np.random.Generator) -> Coord
         scales = scales_of(found, curvature, factors).reshape(-1, *[1] * len(slot.shape))
         there, at = (x[:, slot.start : slot.stop].reshape(-1, *slot.shape) for x in (force, values))
         product = (curvature @ at[..., None])[..., 0] if joint else curvature * at
-        # in units of the curvature at each draw, or its changes would be taken for those of the pull
+        # in units of the curvature at each draw, whose changes are none of the pull
         pulls = there / scales + product
         line = line_of(pulls.reshape(len(Z), -1), parameters, widths_by(curvature, joint))
         rest = pulls - (parameters @ line.T).reshape(pulls.shape)
