@@ -103,9 +103,9 @@ def effective_size(log_weights: np.ndarray) -> float:
     return float(np.exp(-np.logaddexp.reduce(2 * log_weights)))
 
 
-def has_good_tail(khat: float, size: float, count: int) -> bool:
+def has_good_tail(khat: float, size: float, count: int, limit: float = GOOD_KHAT) -> bool:
     """Tell whether weights of ``count`` draws, worth ``size``, have no tail that matters."""
-    return khat < GOOD_KHAT or size > NEARLY_EVEN * count
+    return khat < limit or size > NEARLY_EVEN * count
 
 
 def resampled(log_weights: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

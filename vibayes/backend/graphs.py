@@ -20,12 +20,13 @@ from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.graph.traversal import ancestors, toposort
 from pytensor.scan.op import Scan
 from pytensor.tensor.basic import Alloc, ARange
-from pytensor.tensor.elemwise import CAReduce, DimShuffle, Elemwise
+from pytensor.tensor.elemwise import CAReduce, DimShuffle
 from pytensor.tensor.shape import Reshape, SpecifyShape
 from pytensor.tensor.type import TensorType
 from pytensor.tensor.type_other import NoneTypeT
 from pytensor.tensor.variable import TensorConstant, TensorVariable
 
+from vibayes.backend.uses import is_elementwise
 from vibayes.numeric import numeric_array
 
 __all__ = [
@@ -346,11 +347,6 @@ def without_exponentials(v: Variable) -> list[Variable]:
         parts = [part for x in node.inputs for part in without_exponentials(x)]
         return [v] if parts == list(node.inputs) else parts
     return [v]
-
-
-def is_elementwise(node: Apply, kind: type) -> bool:
-    """Tell whether a node does an operation of scalars with each element."""
-    return isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, kind)
 
 
 def rewritten(

@@ -20,6 +20,7 @@ from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.backend.graphs import rewritten
+from vibayes.backend.uses import is_elementwise
 
 __all__ = ["with_cheap_gradients"]
 
@@ -53,14 +54,12 @@ def replacement(node: Any) -> list[TensorVariable] | None:
 
 
 def is_2f1(node: Any) -> bool:
-    return isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, Hyp2F1)
+    return is_elementwise(node, Hyp2F1)
 
 
 def is_one_more(c: Variable, a: Variable) -> bool:
     """Tell whether c was written as a + 1."""
-    if c.owner is None or not isinstance(c.owner.op, Elemwise):
-        return False
-    if not isinstance(c.owner.op.scalar_op, Add) or a not in c.owner.inputs:
+    if c.owner is None or not is_elementwise(c.owner, Add) or a not in c.owner.inputs:
         return False
     others = [v for v in c.owner.inputs if v is not a]
     if len(others) != 1:

@@ -16,6 +16,7 @@ from pytensor.tensor.math import Dot
 __all__ = [
     "axes_after",
     "chooses_elements",
+    "is_elementwise",
     "is_matrix_product",
     "is_product",
     "is_view",
@@ -35,9 +36,14 @@ def uses_in(outputs: Sequence[Variable]) -> Mapping[Variable, Sequence[Apply]]:
     return {v: list(nodes) for v, nodes in uses.items()}
 
 
+def is_elementwise(node: Apply, kind: type) -> bool:
+    """Tell whether a node does an operation of scalars, of some kind, with each element."""
+    return isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, kind)
+
+
 def is_product(node: Apply) -> bool:
     """Tell whether a node multiplies elements."""
-    return isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, ps.Mul)
+    return is_elementwise(node, ps.Mul)
 
 
 def is_matrix_product(node: Apply) -> bool:
@@ -58,8 +64,7 @@ def axes_after(node: Apply, axes: Sequence[int | None]) -> list[int | None]:
 
 def is_view(node: Apply) -> bool:
     """Tell whether a node gives its input another name, as ``Deterministic`` does."""
-    is_same = isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, Identity)
-    return is_same or isinstance(node.op, ViewOp)
+    return is_elementwise(node, Identity) or isinstance(node.op, ViewOp)
 
 
 def chooses_elements(node: Apply, v: Variable) -> bool:

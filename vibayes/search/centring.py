@@ -88,9 +88,10 @@ def informed(target: Target, q: FittedNormal, rng: np.random.Generator) -> Coord
         joint = known.ndim > len(slot.shape)
         found = (joint_curvatures if joint else own_curvatures)(target, Z, width, slot, rng)
         curvature = positive(middle(found), joint)
-        slopes[i], offsets[i] = trend(target, Z, found, curvature)
-        factors = np.exp(Z @ slopes[i] + offsets[i])
-        scales = scales_of(found, curvature, factors).reshape(-1, *[1] * len(slot.shape))
+        ratios = ratios_of(found, curvature)
+        slopes[i], offsets[i] = trend(target, Z, ratios)
+        scales = np.where(np.isnan(ratios), np.exp(Z @ slopes[i] + offsets[i]), ratios)
+        scales = scales.reshape(-1, *[1] * len(slot.shape))
         there, at = (x[:, slot.start : slot.stop].reshape(-1, *slot.shape) for x in (force, values))
         product = (curvature @ at[..., None])[..., 0] if joint else curvature * at
         # in units of the curvature at each draw, whose changes are none of the pull
@@ -105,16 +106,16 @@ def informed(target: Target, q: FittedNormal, rng: np.random.Generator) -> Coord
     )
 
 
-def scales_of(found: np.ndarray, curvature: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+def ratios_of(found: np.ndarray, curvature: np.ndarray) -> np.ndarray:
     """Return how large curvatures (n, ...) are at each draw, in units of what is made of them.
 
-    Where that cannot be told it is what the trend says, (n,).
+    NaN where that cannot be told, (n,).
     """
     seen = curvature > 1e-8 * curvature.max()
     if not seen.any():
-        return otherwise
-    ratio = np.median(found[:, seen] / curvature[seen], axis=1)
-    return np.where(np.isfinite(ratio) & (ratio > 0), ratio, otherwise)
+        return np.full(len(found), np.nan)
+    ratios = np.median(found[:, seen] / curvature[seen], axis=1)
+    return np.where(np.isfinite(ratios) & (ratios > 0), ratios, np.nan)
 
 
 def line_of(pulls: np.ndarray, parameters: np.ndarray, widths: np.ndarray) -> np.ndarray:
@@ -149,9 +150,7 @@ def widths_by(curvature: np.ndarray, joint: bool) -> np.ndarray:
     return np.divide(1, np.sqrt(own), out=np.zeros(own.shape), where=own > 0).ravel()
 
 
-def trend(
-    target: Target, Z: np.ndarray, found: np.ndarray, curvature: np.ndarray
-) -> tuple[np.ndarray, float]:
+def trend(target: Target, Z: np.ndarray, ratios: np.ndarray) -> tuple[np.ndarray, float]:
     """Return how the logarithm of curvatures changes with the parameters, if it does so linearly.
 
     Parameters
@@ -160,10 +159,8 @@ def trend(
         Whose.
     Z
         Flat vectors, (n, d).
-    found
-        Curvatures there, n of them.
-    curvature
-        What is made of them.
+    ratios
+        How large curvatures are there, (n,): see :func:`ratios_of`.
 
     Returns
     -------
@@ -173,14 +170,10 @@ def trend(
         Both are zero if a linear function does not tell most of what there is to tell.
     """
     none = np.zeros(Z.shape[1]), 0.0
-    few, seen = ~target.standardized_places, curvature > 1e-8 * curvature.max()
-    if not seen.any() or few.sum() > len(Z) // 4:
+    few, usable = ~target.standardized_places, ~np.isnan(ratios)
+    if few.sum() > len(Z) // 4 or usable.mean() < USABLE:
         return none
-    ratio = np.median(found[:, seen] / curvature[seen], axis=1)
-    usable = np.isfinite(ratio) & (ratio > 0)
-    if usable.mean() < USABLE:
-        return none
-    logs = np.log(ratio[usable])
+    logs = np.log(ratios[usable])
     centre = Z[usable][:, few].mean(axis=0)
     design = np.column_stack([Z[usable][:, few] - centre, np.ones(len(logs))])
     coefficients = np.linalg.lstsq(design, logs, rcond=1e-8)[0]

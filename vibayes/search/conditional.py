@@ -22,7 +22,7 @@ from vibayes.model.target import Target
 from vibayes.search.begin import MOST_DENSE
 from vibayes.search.best_normals import fit_diagonal
 from vibayes.search.budget import Budget
-from vibayes.search.explore import Exploration, is_nearly_good, verified
+from vibayes.search.explore import Exploration, is_near, verified
 from vibayes.search.mixtures import FittedMixture, ImportanceSampler, adapt
 from vibayes.search.noise import stratified_normals
 from vibayes.search.normals import FittedNormal
@@ -187,7 +187,8 @@ def given_parameters(
     mixture = adapted(target, begin, parts[0], exploration.count, rng, budget)
     sampler = ImportanceSampler.empty(target, exploration.count)
     sampler = sampler.with_draws(mixture.widened(), rng)
-    if is_nearly_good(sampler.draws):
+    draws = sampler.draws
+    if is_near(draws) and not has_good_tail(draws.khat, draws.size, len(draws.values)):
         sampler = sampler.with_draws(mixture.widened(), rng, 3 * exploration.count)
     draws, before = sampler.draws, exploration.draws
     if draws.size < before.size and draws.khat > before.khat:

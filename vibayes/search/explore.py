@@ -43,7 +43,7 @@ __all__ = [
     "first_proposal",
     "glance",
     "has_variance",
-    "is_nearly_good",
+    "is_near",
     "is_promising",
     "proposal",
     "trial_of",
@@ -305,16 +305,14 @@ def with_better_draws(exploration: Exploration) -> Exploration:
     return replace(exploration, draws=witness, moved=True)
 
 
-def is_nearly_good(draws: WeightedDraws) -> bool:
+def is_near(draws: WeightedDraws) -> bool:
     """Tell whether more draws may show good weights: k-hat is uncertain by 0.1 and more."""
-    count = len(draws.values)
-    missing = not has_good_tail(draws.khat, draws.size, count)
-    return missing and draws.khat < NEARLY and draws.size > SOME_MORE * count
+    return draws.khat < NEARLY and draws.size > SOME_MORE * len(draws.values)
 
 
 def has_variance(draws: WeightedDraws) -> bool:
     """Tell whether weights have a variance, or are so even that their tail does not matter."""
-    return draws.khat <= FINITE_VARIANCE or draws.size > NEARLY_EVEN * len(draws.values)
+    return has_good_tail(draws.khat, draws.size, len(draws.values), FINITE_VARIANCE)
 
 
 def with_shares_of_population(exploration: Exploration) -> Exploration:

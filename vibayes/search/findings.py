@@ -9,6 +9,7 @@ import numpy as np
 from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout, Slot
 from vibayes.posterior.draws import transformed_values
+from vibayes.records.diagnosis import TAIL
 from vibayes.records.findings import PROBABILITIES, Attempt, Findings, Summary
 from vibayes.search.explore import Exploration
 from vibayes.search.mixtures import WeightedDraws
@@ -19,7 +20,6 @@ __all__ = ["attempt_of", "findings_of", "summary_of"]
 
 PRIOR_DRAWS = 100
 FAR = 2.0
-TAIL = 0.05
 
 
 def findings_of(exploration: Exploration, attempts: tuple[Attempt, ...] = ()) -> Findings:
@@ -28,8 +28,11 @@ def findings_of(exploration: Exploration, attempts: tuple[Attempt, ...] = ()) ->
     values = target.unstandardized(draws.values)
     modes = max(1, len(apart([q for q in exploration.normals if q.converged])))
     found = max(1, sum(q.converged for q in exploration.normals))  # one may lie within another
-    search = exploration.search
     summary = summary_of(target.model, replace(draws, values=values))
+    search = exploration.search
+    if search is not None:
+        beyond = beyond_prior(target.model, summary) if search.prior else ()
+        search = replace(search, modes=found, beyond_prior=beyond)
     return Findings(
         **vars(summary),
         khat=draws.khat,
@@ -41,9 +44,7 @@ def findings_of(exploration: Exploration, attempts: tuple[Attempt, ...] = ()) ->
         dropped=tuple(best - q.elbo for q in exploration.dropped),
         attempts=attempts,
         normals=len(exploration.normals),
-        search=None
-        if search is None
-        else replace(search, modes=found, beyond_prior=beyond_prior(target.model, summary)),
+        search=search,
     )
 
 

@@ -19,6 +19,7 @@ from vibayes.search.explore import (
     concluded,
     cooled_draws,
     has_variance,
+    is_near,
     is_promising,
     proposal,
     trial_of,
@@ -62,10 +63,7 @@ def improvements(
     """
     large = exploration.target.ddim > LARGE
     if not exploration.trusted and len(exploration.normals) == 1 and not large:
-        draws = exploration.draws
-        near = draws.khat < 1.0 and draws.size > 0.3 * len(draws.values)
-        if near and not is_promising(exploration):
-            # k-hat is uncertain by 0.1 and more
+        if is_near(exploration.draws) and not is_promising(exploration):
             exploration = add_draws(exploration, 3 * exploration.count, rng)
             if is_promising(exploration):
                 exploration = verified(exploration, rng, budget)

@@ -41,6 +41,7 @@ __all__ = [
 POINTS_OF_PLACE = 12
 FEWEST_POINTS = 4
 SPREAD = 50.0  # effective draws among which starting points are chosen, of thousands
+MOST_SECONDS = 30.0  # of a run of chains, about
 PER_OPERATION, PER_NUMBER = 1e-5, 4e-9  # seconds
 ROWS = POINTS * CHAINS_EACH
 FEWEST_LEAPS = 1000
@@ -64,14 +65,11 @@ class Effort:
         Number of leapfrog steps, and fewer where the log density is dear.
     jumps : int, default 0
         How often chains jump after each trajectory, for which they need no gradient.
-    seconds : float, default 30
-        What so many leaps may take of one core, about.
     """
 
     rounds: int
     leaps: int
     jumps: int = 0
-    seconds: float = 30.0
 
 
 CHECK = Effort(3, 2000)
@@ -113,13 +111,13 @@ def all_draws(run: ChainRun) -> WeightedDraws:
     return WeightedDraws(values, even, np.nan, min(run.mixing.size, len(values)))
 
 
-def affordable_leaps(target: Target, effort: Effort) -> int:
+def affordable_leaps(target: Target) -> int:
     """Return how many leapfrog steps of all chains may be taken.
 
-    A fixed rule, and no clock.
+    A fixed rule, and no clock: about what takes half a minute of one core.
     """
     operations, numbers = target.work
-    return int(effort.seconds / (PER_OPERATION * operations + PER_NUMBER * numbers * ROWS))
+    return int(MOST_SECONDS / (PER_OPERATION * operations + PER_NUMBER * numbers * ROWS))
 
 
 def can_be_tried(target: Target) -> bool:
@@ -127,7 +125,7 @@ def can_be_tried(target: Target) -> bool:
 
     Of very many data, or of long loops, weights alone have to do.
     """
-    return affordable_leaps(target, CHECK) >= FEWEST_LEAPS
+    return affordable_leaps(target) >= FEWEST_LEAPS
 
 
 def tried(
@@ -166,7 +164,7 @@ def tried(
     labels = nearest(places, draws.values)
     rows = starting_rows(draws, labels, rng)
     begun = np.bincount(labels[rows], minlength=len(places))
-    leaps = min(effort.leaps, affordable_leaps(target, effort))
+    leaps = min(effort.leaps, affordable_leaps(target))
     points = labels[rows] if begun.min() >= FEWEST_POINTS else None
     limits = budget, effort.rounds, leaps, points, effort.jumps
     if stretch is None:

@@ -61,7 +61,6 @@ __all__ = [
 LOG2_HIGH = float.fromhex("0x1.62e42feep-1")
 LOG2_LOW = 1.9082149292705877e-10
 SHIFT = 1.5 * 2.0**52  # adding it rounds to a whole number, which is then in the last bits
-HALF_ROOT = math.sqrt(0.5)
 BITS_OF_1 = 1023 << 52
 BITS_OF_HALF_ROOT = int.from_bytes(bytes.fromhex("3fe6a09e667f3bcd"), "big")
 MANTISSA = (1 << 52) - 1

@@ -6,6 +6,7 @@ They are instructions of LLVM. Numba compiles each function that is called, ``np
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -22,44 +23,43 @@ NO_LENGTH = "array is too big, or has a negative length"
 @cache
 def helpers() -> dict[str, Any]:
     """Return the functions by name."""
-    known = [check_equal, check_spread, checked_index, copied, new_array, with_shape]
-    return {make.__name__: make() for make in known}
+    made = {make.__name__: make() for make in (checked_index, new_array, with_shape)}
+    checks = {
+        "check_equal": check_of(differ, DIFFERENT),
+        "check_spread": check_of(do_not_spread, NO_PART),
+    }
+    return made | checks
 
 
-def check_equal() -> Any:
-    """Return a function of two lengths that raises if they differ."""
+def check_of(are_wrong: Callable[[Any, Any, Any], Any], message: str) -> Any:
+    """Return a function of two lengths that raises if they are wrong.
+
+    ``are_wrong`` writes what tells, given the builder and both.
+    """
     from numba.core import types
     from numba.extending import intrinsic
 
     @intrinsic(prefer_literal=False)
-    def check_equal(typing: Any, length: Any, other: Any) -> Any:
+    def check(typing: Any, length: Any, wanted: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            own, wanted = as_indices(context, builder, signature.args, values)
-            stop_if(context, builder, builder.icmp_signed("!=", own, wanted), DIFFERENT)
-            return context.get_dummy_value()
-
-        return types.none(length, other), code
-
-    return check_equal
-
-
-def check_spread() -> Any:
-    """Return a function of two lengths that raises if the first is neither 1 nor the second."""
-    from numba.core import types
-    from numba.extending import intrinsic
-
-    @intrinsic(prefer_literal=False)
-    def check_spread(typing: Any, length: Any, wanted: Any) -> Any:
-        def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            own, wanted = as_indices(context, builder, signature.args, values)
-            differs = builder.icmp_signed("!=", own, wanted)
-            spreads = builder.icmp_signed("==", own, own.type(1))
-            stop_if(context, builder, builder.and_(differs, builder.not_(spreads)), NO_PART)
+            lengths = as_indices(context, builder, signature.args, values)
+            stop_if(context, builder, are_wrong(builder, *lengths), message)
             return context.get_dummy_value()
 
         return types.none(length, wanted), code
 
-    return check_spread
+    return check
+
+
+def differ(builder: Any, length: Any, wanted: Any) -> Any:
+    """Tell whether two lengths differ."""
+    return builder.icmp_signed("!=", length, wanted)
+
+
+def do_not_spread(builder: Any, length: Any, wanted: Any) -> Any:
+    """Tell whether the first of two lengths is neither 1 nor the second."""
+    spreads = builder.icmp_signed("==", length, length.type(1))
+    return builder.and_(differ(builder, length, wanted), builder.not_(spreads))
 
 
 def checked_index() -> Any:
@@ -80,32 +80,6 @@ def checked_index() -> Any:
         return types.intp(index, length), code
 
     return checked_index
-
-
-def copied() -> Any:
-    """Return a function of a vector: a new one of the same elements."""
-    from numba.core import cgutils, types
-    from numba.extending import intrinsic
-    from numba.np.arrayobj import make_array
-
-    @intrinsic(prefer_literal=False)
-    def copied(typing: Any, vector: Any) -> Any:
-        made = types.Array(vector.dtype, 1, "C")
-
-        def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            old = make_array(vector)(context, builder, values[0])
-            (n,), (stride,) = (
-                cgutils.unpack_tuple(builder, x, 1) for x in (old.shape, old.strides)
-            )
-            new = allocated(context, builder, made, [n])
-            with cgutils.for_range(builder, n) as loop:
-                at = cgutils.pointer_add(builder, old.data, builder.mul(loop.index, stride))
-                builder.store(builder.load(at), builder.gep(new.data, [loop.index]))
-            return new._getvalue()
-
-        return made(vector), code
-
-    return copied
 
 
 def new_array() -> Any:
