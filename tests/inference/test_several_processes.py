@@ -110,9 +110,11 @@ def test_two_processes_with_unequal_rows_give_the_losses_of_one():
 
 
 @pytest.mark.slow
-def test_four_processes_with_unequal_rows_give_the_losses_of_one():
+@pytest.mark.parametrize("split", [[13], [9, 20, 31]], ids=["two", "four"])
+def test_full_rank_particles_and_minibatches_of_several_processes_are_those_of_one(split):
     methods = {"fullrank_advi": 30, "svgd": 30}
-    check(with_split(MODEL + SAME + BATCHES + "print('equal')\n", [9, 20, 31], methods), 4, 600)
+    code = MODEL + SAME + BATCHES + "print('equal')\n"
+    check(with_split(code, split, methods), len(split) + 1, 600)
 
 
 KILLED = """

@@ -15,6 +15,8 @@ from pytensor.tensor.random.utils import RandomStream
 from scipy import stats
 
 import vibayes as vb
+from vibayes.exceptions import ModelError
+from vibayes.nuts.density import density_by_rows
 
 pytest.importorskip("nutpie")
 
@@ -265,12 +267,38 @@ def test_random_log_density():
         vb.sample(model=model)
 
 
-def test_streamed_data():
+@pytest.fixture(scope="module")
+def on_disk(tmp_path_factory):
+    path = tmp_path_factory.mktemp("rows") / "y.npy"
+    np.save(path, Y)
+    return np.load(path, mmap_mode="r")
+
+
+def test_rows_on_disk_have_the_posterior_of_all_of_them(on_disk):
+    with vb.Model():
+        mu = vb.Normal("mu", 0, 10)
+        data = vb.Data("data", on_disk, dims="row", in_memory=False)
+        vb.Normal("y", mu, 2, observed=data, dims="row")
+        trace = vb.sample(**QUICK, random_seed=1)
+    assert_moments(trace.posterior["mu"].values, *moments(Y))
+
+
+def test_streamed_minibatches_stand_for_all_rows():
     with vb.Model() as model:
-        mu = vb.Normal("mu")
+        mu = vb.Normal("mu", 0, 2)
         y = vb.Minibatch(lambda: iter([Y]), batch_size=5, total_size=len(Y))
         vb.Normal("y", mu, 1, observed=y, total_size=len(Y))
-    with pytest.raises(ValueError, match="streamed"):
+    center, scale = np.array([0.3]), np.array([2.0])
+    logp, gradient = density_by_rows(model, center, scale)(np.array([0.1]))
+    assert logp == pytest.approx(stats.norm.logpdf(0.5, 0, 2) + stats.norm.logpdf(Y, 0.5).sum())
+    assert gradient == pytest.approx([2 * (-0.5 / 4 + (Y - 0.5).sum())])
+
+
+def test_rows_on_disk_that_depend_on_each_other_are_refused(on_disk):
+    with vb.Model() as model:
+        steps = vb.Data("steps", on_disk, in_memory=False)
+        vb.GaussianRandomWalk("walk", sigma=vb.HalfNormal("s"), observed=steps)
+    with pytest.raises(ModelError, match=r"NUTS on data that are not in memory.*not independent"):
         vb.sample(model=model)
 
 

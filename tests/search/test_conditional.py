@@ -68,6 +68,15 @@ def test_a_normal_distribution_in_two_parts_is_the_same(q, rng):
     np.testing.assert_allclose(np.cov(drawn.T), cov, atol=0.08)
 
 
+def test_a_precision_in_two_parts_is_that_of_the_same_normal(rng):
+    q, others = NORMALS[0], ConditionalNormal.of_curvature(FEW, MEAN, np.linalg.inv(COV))
+    Z = q.at(rng.normal(size=(5, 4)))
+    same = ConditionalNormal.of(q, FEW)
+    np.testing.assert_allclose(others.logq(Z), same.logq(Z))
+    np.testing.assert_allclose(others.root @ others.root.T, same.root @ same.root.T)
+    np.testing.assert_allclose(others.slopes, same.slopes, atol=1e-12)
+
+
 def test_a_mixture_for_some_dimensions_is_one_of_all(rng):
     """If its components have the same distribution of the others, and slopes of the means."""
     others = ConditionalNormal.of(NORMALS[0], FEW)
@@ -101,6 +110,43 @@ def test_many_variables_given_few_parameters(target, seed):
     tau = np.exp(found.resampled(4000, rng)[:, 1])
     assert abs(tau.mean() - mean) < 0.1 * sd
     assert abs(tau.std() / sd - 1) < 0.1
+
+
+@pytest.fixture(scope="module")
+def crossed():
+    """Effects of two factors that each observation has one of, and the mean of the posterior.
+
+    Their scales are known, so that it is normal: but for the common mean, which is the parameter.
+    """
+    rng = np.random.default_rng(3)
+    i, j = rng.integers(12, size=60), rng.integers(12, size=60)
+    y = 1 + rng.normal(size=12)[i] + rng.normal(size=12)[j] + 0.5 * rng.normal(size=60)
+    with vb.Model() as model:
+        scale = vb.LogNormal("scale", 0, 0.01)  # a parameter, all but known
+        a, b = vb.Normal("a", 0, scale, shape=12), vb.Normal("b", 0, scale, shape=12)
+        vb.Normal("y", 1 + a[i] + b[j], 0.5, observed=y)
+    design = np.hstack([np.eye(12)[i], np.eye(12)[j]])
+    cov = np.linalg.inv(np.eye(24) + design.T @ design / 0.25)
+    target = Target(model, coordinates=Coordinates.non_centred(model, bent_variables(model)))
+    return target, cov @ design.T @ (y - 1) / 0.25, cov
+
+
+def test_crossed_effects_have_the_correlations_of_the_curvature(crossed, rng, monkeypatch):
+    target, mean, cov = crossed
+    monkeypatch.setattr("vibayes.search.conditional.MOST_DENSE", 10)
+    found = of_many(target, rng, ample(), 1000)
+    assert found.trusted
+    assert not found.moved
+    Z = found.resampled(4000, rng)[:, 1:]
+    assert np.abs((Z.mean(axis=0) - mean) / np.sqrt(cov.diagonal())).max() < 0.15
+    correlations = np.corrcoef(Z.T) - cov / np.sqrt(np.outer(cov.diagonal(), cov.diagonal()))
+    assert np.abs(correlations).max() < 0.1
+
+
+def test_correlations_of_very_many_are_left_out(crossed, rng, monkeypatch):
+    monkeypatch.setattr("vibayes.search.conditional.MOST_DENSE", 10)
+    monkeypatch.setattr("vibayes.search.conditional.MOST_CURVED", 20)
+    assert not of_many(crossed[0], rng, ample(), 1000).trusted
 
 
 def test_what_is_right_already_or_has_other_coordinates_stays(target, rng):

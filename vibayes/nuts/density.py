@@ -1,4 +1,8 @@
-"""A model's log density and gradient as a function that a sampler can call from any thread."""
+"""A model's log density and gradient as a function that a sampler can call from any thread.
+
+Data in memory are evaluated by one compiled function. Those that are not are gone through by rows,
+a pass for each evaluation: see :mod:`vibayes.model.passes`.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +20,13 @@ from vibayes.backend.graphs import lift_constants
 from vibayes.backend.modes import compiled_code, resolve_mode
 from vibayes.exceptions import ModelError
 from vibayes.families.base import check_continuous
+from vibayes.model.by_rows import check_goes_by_rows
 from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
 from vibayes.model.gradients import gradient_of
-from vibayes.model.target import is_deterministic
+from vibayes.model.target import Target, is_deterministic
 
-__all__ = ["check_model", "compile_density", "density_at"]
+__all__ = ["check_model", "compile_density", "density_at", "density_by_rows"]
 
 Density = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
@@ -32,15 +37,12 @@ def check_model(model: Model) -> None:
     Raises
     ------
     ModelError
-        If there are no free variables, or discrete ones; if data are streamed, or the log
-        density is another at each evaluation.
+        If there are no free variables, or discrete ones; if data are not in memory and their rows
+        are not independent; or if the log density is another at each evaluation.
     """
     check_continuous(model, model.free_RVs)
     if model.has_streams:
-        raise ModelError(
-            "NUTS evaluates the log density of all data at each step, but data of this model are "
-            "streamed. Give them to the model as arrays, or use vb.fit."
-        )
+        check_goes_by_rows(model, "NUTS on data that are not in memory")
     if not is_deterministic(model):
         raise ModelError(
             "NUTS needs a log density that is the same at each evaluation, but that of this model "
@@ -99,6 +101,21 @@ def density_at(function: Any, center: np.ndarray, scale: np.ndarray) -> Density:
     def density(u: np.ndarray) -> tuple[float, np.ndarray]:
         logp, gradient = call(u.astype(dtype), *fixed)
         return float(logp), np.asarray(gradient, dtype="float64")
+
+    return density
+
+
+def density_by_rows(model: Model, center: np.ndarray, scale: np.ndarray) -> Density:
+    """Return the same of data that are not in memory: each evaluation is a pass over their rows.
+
+    Passes use all cores, or those of a cluster, so chains wait for each other.
+    """
+    target, lock = Target(model), threading.Lock()
+
+    def density(u: np.ndarray) -> tuple[float, np.ndarray]:
+        with lock:
+            (logp,), (gradient,) = target((center + scale * u)[None])
+        return float(logp), gradient * scale
 
     return density
 

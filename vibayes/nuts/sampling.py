@@ -18,7 +18,8 @@ from vibayes.inference.fit import fit
 from vibayes.installing import missing
 from vibayes.model.core import Model
 from vibayes.model.initial import check_point, check_support
-from vibayes.nuts.density import check_model, compile_density, density_at
+from vibayes.model.passes import computing
+from vibayes.nuts.density import check_model, compile_density, density_at, density_by_rows
 from vibayes.nuts.results import as_results, complete_chains, warn_of_problems
 from vibayes.nuts.start import Start, approximate_start, model_start
 from vibayes.posterior.multitrace import MultiTrace
@@ -113,14 +114,16 @@ def sample(
     ImportError
         If nutpie is not installed.
     ModelError
-        If the model has discrete free variables, streamed data, or a random log density; or if
-        ``init`` belongs to another model.
+        If the model has discrete free variables, or a random log density; if data are not in
+        memory and their rows are not independent; or if ``init`` belongs to another model.
     SamplingError
         If the log density is not finite at the initial point.
 
     Notes
     -----
-    Minibatches stand for the whole data.
+    Minibatches stand for the whole data. Where these are not in memory, each evaluation of the log
+    density is a pass over their rows, by NumPy or by Dask's current client: some thousands of
+    passes, of which ``init=`` an approximation saves the most.
 
     References
     ----------
@@ -197,7 +200,11 @@ def ready_density(
     SamplingError
         If it is not finite at the model's initial point, and chains are to start around that.
     """
-    density = density_at(compile_density(model, backend), start.center, start.scale)
+    if model.has_streams:
+        with computing():
+            density = density_by_rows(model, start.center, start.scale)
+    else:
+        density = density_at(compile_density(model, backend), start.center, start.scale)
     with checked_passes():
         logp, _ = density(np.zeros_like(start.center))  # compiles, before threads call it
     interrupts.check()

@@ -10,12 +10,14 @@ dimensions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
 from scipy.linalg import solve_triangular
 
+from vibayes import progress
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
 from vibayes.importance import has_good_tail
 from vibayes.model.target import Target
@@ -24,13 +26,16 @@ from vibayes.search.best_normals import fit_diagonal
 from vibayes.search.budget import Budget
 from vibayes.search.explore import Exploration, is_near, verified
 from vibayes.search.mixtures import FittedMixture, ImportanceSampler, adapt
+from vibayes.search.modes import curvature_at
 from vibayes.search.noise import stratified_normals
-from vibayes.search.normals import FittedNormal
+from vibayes.search.normals import FittedNormal, from_curvature
 
 __all__ = ["ConditionalMixture", "ConditionalNormal", "given_parameters", "of_many"]
 
 MOST_PARAMETERS = 40
 """Number of parameters up to which a mixture is adapted to them."""
+MOST_CURVED = 5000
+"""Dimensions up to which the curvature of a posterior of many dimensions is computed."""
 ROUNDS = 6  # of adapting it
 NOISE = 16  # draws that a mean field is fitted to
 GOOD_SHARE, BEST_SHARE = 0.2, 0.5  # of effective draws: to let chains check, and without
@@ -73,6 +78,17 @@ class ConditionalNormal:
         L = L * np.sign(L.diagonal())
         slopes = solve_triangular(L[:k, :k].T, L[k:, :k].T, lower=False).T
         return cls(few, q.mean, L[:k, :k], slopes, L[k:, k:])
+
+    @classmethod
+    def of_curvature(
+        cls, few: np.ndarray, mean: np.ndarray, curvature: np.ndarray
+    ) -> ConditionalNormal:
+        """Return the normal of a mean (d,) and a precision (d, d) in two parts."""
+        rest = from_curvature(mean[~few], curvature[np.ix_(~few, ~few)])
+        across = curvature[np.ix_(~few, few)]
+        slopes = -rest.root @ (rest.root.T @ across)
+        marginal = curvature[np.ix_(few, few)] + across.T @ slopes
+        return cls(few, mean, from_curvature(mean[few], marginal).root, slopes, rest.root)
 
     def completed(self, theta: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return draws (n, d) of which the first dimensions are given, (n, k)."""
@@ -166,19 +182,33 @@ class Marginal:
 
 
 def given_parameters(
-    exploration: Exploration, rng: np.random.Generator, budget: Budget
+    exploration: Exploration,
+    rng: np.random.Generator,
+    budget: Budget,
+    parts: Sequence[ConditionalNormal] = (),
 ) -> Exploration:
     """Return an exploration with weighted draws of a mixture for the parameters.
 
     It is the same if it can be relied on already, or its target has no standard variables or too
     many others.
+
+    Parameters
+    ----------
+    exploration
+        What is known.
+    rng
+        Where randomness comes from.
+    budget
+        Time and steps.
+    parts
+        What the others are given the parameters, for each normal; those of the normals by default.
     """
     target = exploration.target
     few = ~target.standardized_places
     possible = target.is_standardized and 0 < few.sum() <= MOST_PARAMETERS
     if exploration.trusted or not possible or budget.exhausted:
         return exploration
-    parts = [ConditionalNormal.of(q, few) for q in exploration.normals]
+    parts = parts or [ConditionalNormal.of(q, few) for q in exploration.normals]
     begin = FittedMixture.make(
         [q.elbo for q in exploration.normals],
         [part.mean[few] for part in parts],
@@ -194,12 +224,21 @@ def given_parameters(
     if draws.size < before.size and draws.khat > before.khat:
         return exploration
     found = replace(exploration, sampler=sampler, draws=draws, mixture=mixture, moved=False)
+    return judged(found, rng, budget)
+
+
+def judged(exploration: Exploration, rng: np.random.Generator, budget: Budget) -> Exploration:
+    """Return an exploration that is trusted if its weights are good, and chains agree.
+
+    In more dimensions than a matrix may have, there are no chains, and weights have to be better.
+    """
+    draws = exploration.draws
     share = draws.size / len(draws.values)
     if not has_good_tail(draws.khat, draws.size, len(draws.values)) or share < GOOD_SHARE:
-        return found
-    if target.ddim > MOST_DENSE:  # chains would need a matrix
-        return replace(found, trusted=share > BEST_SHARE)
-    return verified(found, rng, budget)
+        return exploration
+    if exploration.target.ddim > MOST_DENSE:  # chains would need a matrix
+        return replace(exploration, trusted=share > BEST_SHARE)
+    return verified(exploration, rng, budget)
 
 
 def adapted(
@@ -220,21 +259,57 @@ def adapted(
 def of_many(
     target: Target, rng: np.random.Generator, budget: Budget, draws: int
 ) -> Exploration | None:
-    """Return an exploration in more dimensions than a matrix may have, None if it is of no use.
+    """Return an exploration in many dimensions, None if it is of no use.
 
-    The others are independent of each other, given the parameters.
+    First the others are independent of each other, given the parameters. If that does not hold,
+    as where each observation depends on the effects of two groups, they have the correlations
+    that the curvature at the mean tells: in as many dimensions as a matrix may have.
     """
     noise = stratified_normals(NOISE, target.ddim, rng)
     q = fit_diagonal(target, noise, budget)
-    if (
-        budget.exhausted
-        or not np.isfinite(q.elbo)
-        or not 0 < (~target.standardized_places).sum() <= MOST_PARAMETERS
-    ):
+    few = ~target.standardized_places
+    if budget.exhausted or not np.isfinite(q.elbo) or not 0 < few.sum() <= MOST_PARAMETERS:
         return None
-    others = ConditionalNormal.of(q, ~target.standardized_places)
+    found = explored(target, q, ConditionalNormal.of(q, few), noise, rng, budget, draws)
+    if found.trusted or budget.is_late or target.ddim > MOST_CURVED:
+        return found
+    progress.say("computing curvatures")
+    curvature = curvature_at(target, q.mean, q.sd)
+    others = ConditionalNormal.of_curvature(few, q.mean, curvature)
+    return explored(target, q, others, noise, rng, budget, draws)
+
+
+def explored(
+    target: Target,
+    q: FittedNormal,
+    others: ConditionalNormal,
+    noise: np.ndarray,
+    rng: np.random.Generator,
+    budget: Budget,
+    draws: int,
+) -> Exploration:
+    """Return an exploration by a mixture for the parameters, with what the others are given them.
+
+    Parameters
+    ----------
+    target
+        The posterior.
+    q
+        The best independent normals.
+    others
+        What the others are.
+    noise
+        Draws that ``q`` was fitted to.
+    rng
+        Where randomness comes from.
+    budget
+        Time and steps.
+    draws
+        Number of draws.
+    """
     start = FittedMixture.make(np.zeros(1), [q.mean[others.few]], [others.root])
     mixture = ConditionalMixture.given(start, others)
     sampler = ImportanceSampler.empty(target, draws).with_draws(mixture.widened(), rng)
     found = Exploration(target, (q,), (), noise, sampler, sampler.draws, mixture)
-    return given_parameters(found, rng, budget)
+    adapted_to = given_parameters(found, rng, budget, [others])
+    return judged(found, rng, budget) if adapted_to is found else adapted_to
