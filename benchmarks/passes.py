@@ -82,11 +82,12 @@ def data_of(vb: Any, folder: Path, name: str, in_memory: bool) -> Any:
 
 def model_of(vb: Any, folder: Path, name: str, in_memory: bool) -> Any:
     """Return one of the models, on all rows."""
+    columns = np.load(folder / "X.npy", mmap_mode="r").shape[1]
     with vb.Model() as model:
         X = data_of(vb, folder, "X", in_memory)
         y = data_of(vb, folder, name, in_memory)
         intercept = vb.Normal("intercept", 0, 2)
-        slope = vb.Normal("slope", 0, 1, shape=X.type.shape[1])
+        slope = vb.Normal("slope", 0, 1, shape=columns)
         eta = intercept + X @ slope
         if name == "logistic":
             vb.Bernoulli("y", logit_p=eta, observed=y)
