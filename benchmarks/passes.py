@@ -7,7 +7,8 @@ Writes the rows to a temporary folder, fits them by ``method="auto"`` on each ro
 its own, and deletes them. The table has the verdict, the number of passes, the time, and the most
 memory that the process had; what its workers have is not counted. Below is how far means and widths
 are from those of the fit in memory, and results of workers from those of this process. At the end:
-the time of a pass by two workers, over that by one, and over that of a process that one core runs.
+the time of a pass by two workers, over that by one, and over that of a process that one core runs;
+and how long a pass of one vector takes beside reading the files.
 
 The cluster runs on this machine. Of two workers a killed one dies in the middle of the fit.
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import re
 import resource
@@ -168,6 +170,34 @@ def pass_seconds(folder: Path, workers: int) -> dict[str, Any]:
     return {"seconds": float(np.median(times))}
 
 
+def file_seconds(folder: Path) -> dict[str, Any]:
+    """Return the seconds in which the files of a model are read, and of a pass of one vector.
+
+    Each is the second time, so that the files are where the system keeps what was read.
+    """
+    import vibayes as vb
+    from vibayes.model.target import Target
+
+    target = Target(model_of(vb, folder, "logistic", in_memory=False))
+    Z = np.random.default_rng(1).normal(0, 0.1, (1, target.ddim))
+    times = {}
+    for name, what in {"read": lambda: read_through(folder), "pass": lambda: target(Z)}.items():
+        what()
+        began = time.perf_counter()
+        what()
+        times[name] = time.perf_counter() - began
+    return times
+
+
+def read_through(folder: Path) -> None:
+    """Read the files of the logistic regression, and do nothing with them."""
+    room = bytearray(2**24)
+    for name in ("X", "logistic"):
+        with open(folder / f"{name}.npy", "rb", buffering=0) as file:
+            while file.readinto(room):
+                pass
+
+
 def in_a_process(*arguments: Any) -> dict[str, Any]:
     """Return what a process of its own finds."""
     path = filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")])
@@ -215,6 +245,17 @@ def show_passes(folder: Path) -> None:
     print(f"\na pass of {VECTORS} vectors, logistic: one core {times[0]:.2f} s, ", end="")
     print(f"one worker {times[1]:.2f} s, two workers {times[2]:.2f} s: ", end="")
     print(f"{times[2] / times[0]:.2f} and {times[2] / times[1]:.2f} of these")
+    both = in_a_process(folder, "files")
+    print(f"reading the files {both['read']:.2f} s, a pass of one vector {both['pass']:.2f} s")
+
+
+def one_of(folder: Path, what: str, rest: list[str]) -> dict[str, Any]:
+    """Return what this process was started to find."""
+    if what == "files":
+        return file_seconds(folder)
+    if what == "pass":
+        return pass_seconds(folder, int(rest[0]))
+    return fitted(folder, what, rest[0], float(rest[1]))
 
 
 def main() -> None:
@@ -228,17 +269,19 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.one:
         folder, what, *rest = arguments.one
-        alone = (
-            pass_seconds(Path(folder), int(rest[0]))
-            if what == "pass"
-            else fitted(Path(folder), what, rest[0], float(rest[1]))
-        )
-        print(json.dumps(alone))
+        print(json.dumps(one_of(Path(folder), what, rest)))
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that data are deleted
     folder = Path(tempfile.mkdtemp(prefix="vibayes-passes-", dir=arguments.folder))
     try:
-        write(folder, arguments.rows, arguments.columns)
+        # in a process of its own, as what this one had in memory counts for those that it starts
+        writer = multiprocessing.get_context("spawn").Process(
+            target=write, args=(folder, arguments.rows, arguments.columns)
+        )
+        writer.start()
+        writer.join()
+        if writer.exitcode:
+            sys.exit("the data could not be written")
         size = sum(file.stat().st_size for file in folder.iterdir())
         print(f"{arguments.rows:,} rows, {arguments.columns} columns, {size / 1e9:.2f} GB")
         print("load average", *(f"{load:.1f}" for load in os.getloadavg()))

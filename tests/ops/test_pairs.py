@@ -23,7 +23,7 @@ def by_differences(profile, X, score):
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 9, 50, 51])
 def test_median_is_that_of_the_full_matrix(rng, n):
     X = rng.normal(size=(n, 2))
-    x = pt.matrix("x")
+    x = pt.matrix("x", dtype="float64")
     (median,) = evaluate([median_distance(pair_distances(x))], {x: X})
     full = ((X[:, None] - X) ** 2).sum(axis=-1)
     assert median == pytest.approx(np.median(full), rel=1e-12)
