@@ -35,6 +35,8 @@ from vibayes.search.normals import FittedNormal
 
 __all__ = ["ManyFits", "fit_many"]
 
+SHOWN = {"progressbar"}  # options that change nothing of a fit
+
 
 class ManyFits(Sequence[Approximation]):
     """Approximations of the posteriors that many data sets have.
@@ -233,7 +235,7 @@ def of_data_sets(
     try:
         others = alone([0])
         try:
-            together = method == "auto" and not options and is_one_normal(others[0])
+            together = method == "auto" and set(options) <= SHOWN and is_one_normal(others[0])
             if together and len(arrays) > 1:
                 found = fitted_together(model, arrays, seeds[-1], client)
             left = [i for i in range(1, len(arrays)) if i not in found]

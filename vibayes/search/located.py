@@ -17,6 +17,7 @@ from vibayes.records.findings import Search
 from vibayes.search.annealing import annealed, unexplained_points
 from vibayes.search.best_normals import LARGE, fit_diagonal, fit_full_rank, fit_large
 from vibayes.search.budget import Budget
+from vibayes.search.colored import curvature_of_all, with_curvature_of_all
 from vibayes.search.modes import SearchPath, curvature_at, find_modes, screened_starts
 from vibayes.search.noise import matched_normals, mirrored_normals, stratified_normals
 from vibayes.search.normals import FittedNormal, apart, from_curvature, from_root
@@ -107,8 +108,9 @@ def locate(
         noise = mirrored_normals(MEDIUM_NOISE, target.ddim, rng)
         return Located.of([fit_large(target, begin, noise, budget, observe=observe)], noise)
     if begins_on_sample(target):
-        on_sample = locate(sampled(target, rng), rng, budget)
-        return moved_normals(target, on_sample, rng, budget, observe)
+        sample = sampled(target, rng)
+        on_sample = locate(sample, rng, budget)
+        return moved_normals(target, sample, on_sample, rng, budget, observe)
     if target.ddim > LARGE:  # the first of its searches begins where the target starts
         return large_normals(target, rng, budget, observe)
     return small_normals(target, rng, budget, observe, known)
@@ -279,13 +281,18 @@ def mean_curvature(target: Target, q: FittedNormal, rng: np.random.Generator) ->
 
     At its mean alone, the curvature of a skewed posterior may be next to none.
     """
-    points = q.at(mirrored_normals(CURVATURES, target.ddim, rng))
-    curvatures = (curvature_at(target, z, q.sd) for z in points)
-    return sum(curvatures, np.zeros((target.ddim, target.ddim))) / CURVATURES
+    first, *points = q.at(mirrored_normals(CURVATURES, target.ddim, rng))
+    total = curvature_at(target, first, q.sd)
+    near = total.copy()
+    for z in points:  # zeros of the first one are taken for those of all
+        curvature = curvature_of_all(target, near, z, q.sd)
+        total += curvature_at(target, z, q.sd) if curvature is None else curvature
+    return total / CURVATURES
 
 
 def moved_normals(
     target: Target,
+    sample: Target,
     on_sample: Located,
     rng: np.random.Generator,
     budget: Budget,
@@ -300,6 +307,7 @@ def moved_normals(
     begun = [moved_to_mode(target, q, budget, LARGE) for q in on_sample.normals]
     if d > LARGE:
         noise = mirrored_normals(MEDIUM_NOISE, d, rng)
+        begun = [with_curvature_of_all(target, sample, q) for q in begun]
         fits = [fit_large(target, q, noise, budget, observe=observe) for q in begun]
     else:
         noise = matched_normals(2 * d + 2 if target.by_rows else max(64, 4 * d), d, rng)

@@ -19,7 +19,7 @@ from vibayes.search.explore import Exploration
 from vibayes.search.findings import findings_of
 from vibayes.search.mixtures import WeightedDraws
 from vibayes.search.normals import FittedNormal
-from vibayes.search.trust import is_close
+from vibayes.search.trust import has_moments_of, is_close
 from vibayes.search.whole import NormalTarget
 from vibayes.verdict.judge import agrees
 
@@ -71,7 +71,7 @@ def single_of_few(
     """
     if is_nearly_even(draws) and is_close(draws.values, draws):
         return run.of_normal(MeanField, mean_field)
-    if is_close(exploration.draws.values, exploration.draws):
+    if has_moments_of(exploration.draws.values, exploration.draws):
         return run.of_normal(FullRank, exploration.best)
     return None
 
