@@ -32,7 +32,7 @@ from pytensor.tensor.type import TensorType
 from vibayes.backend.graphs import is_none
 from vibayes.backend.numba_linker.convert import write, write_call
 from vibayes.backend.numba_linker.scalars import scalar_lines
-from vibayes.backend.numba_linker.writer import Value, Writer, as_tuple
+from vibayes.backend.numba_linker.writer import LONG, Value, Writer, as_tuple, sum_of
 
 __all__: list[str] = []
 
@@ -209,9 +209,10 @@ def join(op: Join, w: Writer, node: Apply) -> None:
 
 def added(w: Writer, first: str, second: str) -> str:
     """Return the sum of two lengths."""
-    if first.isdigit() and second.isdigit():
-        return str(int(first) + int(second))
-    return second if first == "0" else w.assigned("n", f"{first} + {second}")
+    if first == "0":
+        return second
+    total = sum_of(first, second)
+    return total if total.isdigit() else w.assigned("n", total)
 
 
 # -- parts of arrays ------------------------------------------------------------------------------
@@ -225,6 +226,11 @@ def part(op: Subtensor, w: Writer, node: Apply) -> None:
     if value.is_number and v.type.ndim == 0:
         w.values[v] = Value(value.name)
         return
+    part = part_of(w, op, value, index) if value.ndim else None
+    if part is not None:
+        w.values[v] = part if part.lengths else Value(w.assigned("x", part.at(())))
+        return
+    value = w.viewed(value)
     taken = f"{w.as_array(value, x.type.dtype)}[{', '.join(index)}]"
     if v.type.ndim == 0:
         w.values[v] = Value(w.assigned("x", taken))
@@ -233,6 +239,48 @@ def part(op: Subtensor, w: Writer, node: Apply) -> None:
     made = w.new_value(v, w.assigned("a", taken), lengths)
     is_block = value.is_contiguous and value.is_plain and is_one_block(op, index)
     w.values[v] = replace(made, is_contiguous=is_block)
+
+
+def part_of(w: Writer, op: Any, value: Value, index: Sequence[str]) -> Value | None:
+    """Return a part of an array as the array itself, read from where the part begins.
+
+    A view would be one more array for a compiler to make, and to count references of. Long slices
+    are views: a loop along one that does not begin at zero is not vectorized.
+    """
+    entries = [*index, *[":"] * (len(value.lengths) - len(index))]
+    begin = list(value.begin) or [""] * value.ndim
+    lengths, axes = [], []
+    for axis, (text, length, own) in enumerate(
+        zip(entries, value.lengths, value.axes, strict=True)
+    ):
+        is_slice = axis >= len(index) or isinstance(op.idx_list[axis], slice)
+        start = text
+        if is_slice:
+            taken = range_of(text, length) if text != ":" else None
+            if text != ":" and (taken is None or taken.step != 1 or len(taken) >= LONG):
+                return None
+            start = "" if taken is None else str(taken.start)
+            lengths.append(length if taken is None else str(len(taken)))
+            axes.append(own)
+        if start and own is not None and (is_slice or length != "1"):
+            begin[own] = added(w, begin[own] or "0", start)
+    are_last = value.axes == tuple(range(value.ndim))[-len(value.axes) :]
+    return replace(
+        value,
+        lengths=tuple(lengths),
+        axes=tuple(axes),
+        begin=tuple(begin) if any(begin) else (),
+        is_contiguous=value.is_contiguous and are_last and is_one_block(op, index),
+    )
+
+
+def range_of(text: str, length: str) -> range | None:
+    """Return which places a slice takes of an axis, None if that is not known."""
+    bounds = [None if t == "" else t.strip("()") for t in text.split(":")]
+    if length.isdigit() and all(b is None or b.lstrip("-").isdigit() for b in bounds):
+        limits = slice(*(None if b is None else int(b) for b in bounds))
+        return range(*limits.indices(int(length)))
+    return None
 
 
 def basic_index(w: Writer, op: Any, value: Value, variables: Sequence[Variable]) -> list[str]:
@@ -269,14 +317,9 @@ def lengths_of_part(op: Any, value: Value, index: Sequence[str]) -> list[str | N
         text = index[axis] if axis < len(index) else ":"
         if axis < len(op.idx_list) and not isinstance(op.idx_list[axis], slice):
             continue
-        bounds = [None if t == "" else t.strip("()") for t in text.split(":")]
-        if bounds == [None, None]:
-            found.append(length)
-        elif length.isdigit() and all(b is None or b.lstrip("-").isdigit() for b in bounds):
-            limits = slice(*(None if b is None else int(b) for b in bounds))
-            found.append(str(len(range(*limits.indices(int(length))))))
-        else:
-            found.append(None)
+        taken = range_of(text, length)
+        known = None if taken is None else str(len(taken))
+        found.append(length if text == ":" else known)
     return found
 
 
@@ -298,9 +341,12 @@ def changed_part(op: IncSubtensor, w: Writer, node: Apply) -> None:
     if not lengths:
         w.line(f"{whole.name}[{', '.join(index)}] {sign} {value.at(['0'] * y.type.ndim)}")
         return
-    name = w.assigned("a", f"{whole.name}[{', '.join(index)}]")
-    known = [n or f"{name}.shape[{k}]" for k, n in enumerate(lengths)]
-    target = Value(name, tuple(known), tuple(range(len(known))), len(known))
+    target = part_of(w, op, whole, index)
+    if target is None:
+        name = w.assigned("a", f"{whole.name}[{', '.join(index)}]")
+        own = tuple(n or f"{name}.shape[{k}]" for k, n in enumerate(lengths))
+        target = Value(name, own, tuple(range(len(own))), len(own))
+    known = target.lengths
     check_spread(w, value, known)
     with w.loops(known) as place:
         w.line(f"{target.at(place)} {sign} {spread_at(value, known, place)}")
