@@ -192,6 +192,8 @@ def parts_of_known_lengths(x, m, t, one, row, s):
         (x * 2)[2:],
         (x * 2)[5:8],
     )
+    yield from (v + 1 for v in (*pt.split(y, [1, 3]), *pt.split(z, [1, 0, 2], axis=1)))
+    yield from (v + 1 for v in (*pt.split(x * 2, [3, 37]), *pt.split(y.T, [3, 1], axis=1), s))
     i = pt.argmin(y[:, 0])  # a number that is not known
     yield from (y[i] + 1, y[i][1:] + 1, z[1][i] + 1, z[i, 1:][0] + 1, y[i, i] + 1)
     yield from (pt.set_subtensor(y[1], x[:3]), pt.inc_subtensor(y[1:3, 1], 2.0))
@@ -244,6 +246,15 @@ def test_lengths_that_do_not_fit_are_errors():
         with pytest.raises(ValueError, match="broadcast"):
             f(np.ones(3), other)
     assert f(np.ones(1), np.ones(1)) == [2]
+
+
+def test_parts_whose_lengths_are_not_those_of_the_whole_are_an_error():
+    x = pt.dvector("x")
+    f = function([x], [v * 2 for v in pt.split(x, [1, 2])])
+    for value, right in zip(f(np.arange(3.0)), ([0.0], [2.0, 4.0]), strict=True):
+        np.testing.assert_array_equal(value, right)
+    with pytest.raises(ValueError, match="Lengths differ"):
+        f(np.ones(4))
 
 
 @pytest.mark.parametrize("index", [3, -4])
