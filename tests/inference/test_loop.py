@@ -1,8 +1,11 @@
+import signal
+
 import numpy as np
 import pytensor
 import pytest
 
 import vibayes as vb
+from vibayes import interrupts
 from vibayes.inference.steps import CompiledSteps
 
 
@@ -150,6 +153,26 @@ def test_interrupt_keeps_everything_up_to_then(model, monkeypatch):
     done = 5 + sum(calls[:3])
     assert 5 < len(approx.hist) == done < 1_000_000
     np.testing.assert_array_equal(params(approx), params(fit(advi(model), done)))
+
+
+def test_ctrl_c_ends_a_callback_of_the_users_wherever_it_is(model, monkeypatch, ctrl_c):
+    monkeypatch.setattr(interrupts.STATE, "handed_on", -10.0)  # and not shortly before
+    said = []
+
+    def slow(approx, losses, i):
+        try:
+            signal.raise_signal(signal.SIGINT)
+            said.append("went on")
+        except KeyboardInterrupt:
+            said.append(i)
+            if i == 20:
+                raise
+
+    slow.every = 10
+    inference = advi(model)
+    fit(inference, 50, callbacks=[slow])
+    assert said == [10, 20]
+    assert len(inference.hist) == 20
 
 
 def test_chunks_are_short(model):

@@ -34,3 +34,12 @@ def test_the_level_follows_the_fit():
     assert not level.is_sensible(np.array(losses))  # nothing new
     losses += [1e6] * 100
     assert not level.is_sensible(np.array(losses))
+
+
+def test_of_many_losses_the_next_ones_are_looked_at_after_a_hundredth_more():
+    level, losses = Level(), 100 + np.random.default_rng(1).normal(size=30_000)
+    looks = [n for n in range(10, len(losses), 10) if level.is_sensible(losses[:n])]
+    between = np.diff(looks)
+    assert looks[0] == between.min() == 100
+    assert np.all(between <= np.maximum(110, 0.01 * np.array(looks[:-1]) + 10))
+    assert len(looks) < 250

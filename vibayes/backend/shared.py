@@ -16,15 +16,17 @@ def assign(shared: SharedVariable, value: Any) -> None:
     shared.set_value(np.asarray(value, dtype=shared.type.dtype))
 
 
-def put(shared: SharedVariable, value: Any) -> None:
+def put(shared: SharedVariable, value: Any) -> Any:
     """Let a shared variable hold an array of its own dtype and number of axes, not a copy.
 
-    PyTensor's check of an array of NumPy takes longer than a step, and is left out.
+    What it holds then is returned. PyTensor's check of an array of NumPy takes longer than a step,
+    and is left out.
     """
     if type(value) is np.ndarray:
         shared.container.storage[0] = value
-    else:
-        shared.set_value(value, borrow=True)
+        return value
+    shared.set_value(value, borrow=True)
+    return shared.get_value(borrow=True)
 
 
 def flat_values(variables: Sequence[SharedVariable]) -> np.ndarray:

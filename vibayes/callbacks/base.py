@@ -83,6 +83,9 @@ def wants_to_look(callback: Callable[..., None], every: int, i: int) -> bool:
 
 
 def calling(callback: Callable[..., None]) -> AbstractContextManager[None]:
-    """Return the block in which to call a callback: Ctrl-C may end those of the user's own."""
+    """Return the block in which to call a callback: Ctrl-C may end those of the user's own.
+
+    It serves any number of calls, one after the other.
+    """
     own = type(callback).__module__.partition(".")[0] == __name__.partition(".")[0]
     return nullcontext() if own else interrupts.user_code()

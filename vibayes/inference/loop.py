@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from pytensor.compile.sharedvalue import SharedVariable
@@ -44,6 +45,14 @@ class Ended(StopIteration):
 
 class LeftByOther(KeyboardInterrupt):
     """Raised when another process that takes the same steps takes no more of them."""
+
+
+class Look(NamedTuple):
+    """A callback, after how many iterations it is called, and the block in which to call it."""
+
+    callback: Callable[..., None]
+    every: int
+    block: AbstractContextManager[None]
 
 
 class FitLoop:
@@ -145,7 +154,7 @@ class FitLoop:
         StreamError
             If data cannot be read. The approximation then holds the state before that.
         """
-        looks = [(callback, period(callback)) for callback in callbacks]
+        looks = [Look(callback, period(callback), calling(callback)) for callback in callbacks]
         end = self.iteration + n
         report = progress.current()
         report.count(n, passes_over_data(self.approx.model))
@@ -184,16 +193,16 @@ class FitLoop:
             restore_callbacks(callbacks, saved)
         self._seen = self.iteration
 
-    def _advance_to(self, end: int, looks: Sequence[tuple[Callable[..., None], int]]) -> bool:
+    def _advance_to(self, end: int, looks: Sequence[Look]) -> bool:
         """Run a chunk, and let callbacks look that want to; False if the end is reached already."""
         interrupts.check()  # state, history and what callbacks know belong together here
-        stop = self._agreed_stop(end, [every for _, every in looks])
+        stop = self._agreed_stop(end, [look.every for look in looks])
         if self.iteration == end:
             return False
         self._advance(stop)
-        for callback, every in looks:
-            if wants_to_look(callback, every, self.iteration):
-                self._look(callback)
+        for look in looks:
+            if wants_to_look(look.callback, look.every, self.iteration):
+                self._look(look)
         self._seen = self.iteration
         return True
 
@@ -309,11 +318,11 @@ class FitLoop:
         slowest_growth = self._seconds_per_step / GROWTH
         self._seconds_per_step = max(rate, slowest_growth)
 
-    def _look(self, callback: Callable[..., None]) -> None:
+    def _look(self, look: Look) -> None:
         self.sync()
         try:
-            with calling(callback):
-                callback(self.approx, self.losses, self.iteration)
+            with look.block:
+                look.callback(self.approx, self.losses, self.iteration)
         finally:
             self._take_changes()
 
@@ -323,8 +332,7 @@ class FitLoop:
         """Write the state to the shared variables, so that everyone sees it."""
         state = self._done[0]
         for key, shared in self.shared.items():
-            put(shared, self.steps.value(state, key))
-            self._synced[key] = shared.get_value(borrow=True)
+            self._synced[key] = put(shared, self.steps.value(state, key))
         self.approx.hist = self._all_losses()
 
     def _take_changes(self) -> None:

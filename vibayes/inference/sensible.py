@@ -8,6 +8,7 @@ __all__ = ["Level", "last_sensible"]
 
 STRETCH = 100  # losses that tell a level and its noise
 SHARES = (0.1, 0.5, 0.9)
+BETWEEN = 0.01  # share of the losses after which the next ones are looked at
 FAR = 10.0  # as many times its noise may a loss be above a level
 LEAST_NOISE = 1e-3  # share of the level
 LEAST_NOISE_OF_FEW = 0.1  # the same where few losses tell the noise, and in nats
@@ -54,13 +55,13 @@ class Level:
 
     def __init__(self) -> None:
         self._level = self._highest = np.inf
-        self._seen = 0
+        self._next = STRETCH  # how many losses there have to be for the next look
 
     def is_sensible(self, losses: np.ndarray) -> bool:
         """Tell whether the latest of all losses is sensible; False between two looks at them."""
-        if len(losses) < self._seen + STRETCH:
+        if len(losses) < self._next:
             return False
-        self._seen = len(losses)
+        self._next = len(losses) + max(STRETCH, int(BETWEEN * len(losses)))
         stretch = np.asarray(losses[-STRETCH:])
         level, highest = highest_of(stretch)
         if level < self._level:

@@ -212,10 +212,14 @@ class Feeds:
             For how many steps, from this one on, there are rows in the same windows; ``most`` if
             there are more.
         """
+        if not self._feeds:
+            return most
         return min([most, *(feed.steps_ready(step) for feed in self._feeds.values())])
 
     def windows(self) -> tuple[np.ndarray, ...]:
         """Return the values of the windows, for the step that was last waited for."""
+        if not self._feeds:
+            return ()
         found = {stream: feed.windows() for stream, feed in self._feeds.items()}
         return tuple(found[stream][part] for stream, part in self._places)
 

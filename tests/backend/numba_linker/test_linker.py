@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
@@ -20,7 +22,19 @@ def elementwise(x, m, r, c, s, i, t):
     yield from (pt.log1mexp(-p), pt.erf(x), pt.erfc(x), pt.gammaln(p), pt.psi(p), pt.sin(x))
     yield from (pt.maximum(x, s), pt.minimum(m, c), pt.clip(x, -0.5, s), pt.sign(x), pt.floor(x))
     yield from (pt.switch(x > 0, x, s), pt.isnan(x), pt.isinf(1 / (x - x)), pt.eq(i, i[::-1]))
-    yield from (pt.and_(x > 0, x < 1), ~(x > 0), i // 2, i % 2, -i, i + x, i / 2, x.astype("int32"))
+    yield from (
+        pt.and_(x > 0, x < 1),
+        ~(x > 0),
+        i // 2,
+        i % 2,
+        i // (-3),
+        (i - 2) % (i - 1),
+        (i - 2) // (i - 1),
+        -i,
+        i + x,
+        i / 2,
+        x.astype("int32"),
+    )
     yield from (pt.gt(s, 0.0) * 2, s + 1, pt.arctan2(x, s), pt.reciprocal(p), t * r, t + m)
     yield from ((s > 0) + (s < 1), (x > 0) * (s > 0), pt.xor(x > 0, s > 0), i & 3)
 
@@ -158,6 +172,62 @@ def test_values_are_those_of_numpy(group, dtype):
             assert not any(np.shares_memory(value, v) for v in given)
 
 
+def parts_of_known_lengths(x, m, t, one, row, s):
+    y, z = pt.exp(m), pt.exp(t)
+    yield from (y[::2] + 1, y[1, ::-1] * 2, z[:, 1, ::2][1] + 1)
+    yield from (y[1] + 1, y[-1][1:] * 2, y[1:3][1], y.T[1] + 1, y.T[1][1:], y[1, 2] + s)
+    yield from (
+        z[1][0][2] + 1,
+        z[:, 1][:, 1:3] + 1,
+        z[1, :, 1:][1:].sum(0),
+        z.transpose(2, 0, 1)[1],
+    )
+    yield from (y[1][None] + 1, y[1][:, None] + y[2][None], y[1:][:, 1].reshape((-1, 1)) * 2)
+    yield from (y[2].reshape((3, 1)) + 1, y[1:3].ravel() + 1, y[:, 1:].ravel() + 1, y[1:2][0] + 1)
+    yield from (pt.dot(y[1], y[2]), y[1:] @ y[0], y[:, 1] @ y, pt.sort(y[1]), y[0:0].sum(0))
+    yield from (one[0] + 1, pt.exp(one)[0, 1:] + 1, row[0][1:] + 1, pt.exp(row)[:, 2] + 1)
+    yield from (
+        pt.alloc(s, 3, 4)[1][1:] + 1,
+        pt.stack([s, s + 1])[1:] * 2,
+        (x * 2)[2:],
+        (x * 2)[5:8],
+    )
+    yield from (v + 1 for v in (*pt.split(y, [1, 3]), *pt.split(z, [1, 0, 2], axis=1)))
+    yield from (v + 1 for v in (*pt.split(x * 2, [3, 37]), *pt.split(y.T, [3, 1], axis=1), s))
+    i = pt.argmin(y[:, 0])  # a number that is not known
+    yield from (y[i] + 1, y[i][1:] + 1, z[1][i] + 1, z[i, 1:][0] + 1, y[i, i] + 1)
+    yield from (pt.set_subtensor(y[1], x[:3]), pt.inc_subtensor(y[1:3, 1], 2.0))
+    yield from (pt.inc_subtensor(z[1, 1:, 2], x[:2]), pt.set_subtensor(z[:, 1:][1], s))
+    yield from (pt.set_subtensor(y[i], y[0]), pt.inc_subtensor((x * 2)[3:], x[3:]))
+    yield from (pt.inc_subtensor(y[1:2], s), pt.set_subtensor(y[:, :2], y[:2, 0]))
+
+
+@pytest.mark.ci
+def test_parts_of_arrays_of_known_lengths():
+    shapes = {"x": (40,), "m": (4, 3), "t": (2, 3, 4), "one": (1, 3), "row": (1, 4), "s": ()}
+    inputs = [pt.tensor(k, dtype="float64", shape=(None,) * len(n)) for k, n in shapes.items()]
+    known = [pt.specify_shape(v, n) for v, n in zip(inputs, shapes.values(), strict=True)]
+    known[3] = inputs[3]  # a length that may be 1
+    outputs = list(parts_of_known_lengths(*known))
+    given = [rng.normal(size=shape) for shape in shapes.values()]
+    expected = pytensor.function(inputs, outputs, mode=EVALUATE_MODE)(*given)
+    found = function(inputs, outputs)(*given)
+    for k, (value, right) in enumerate(zip(found, expected, strict=True)):
+        np.testing.assert_allclose(value, right, rtol=1e-14, err_msg=f"{k}: {outputs[k]}")
+
+
+def test_a_part_is_read_where_it_is():
+    m = pt.matrix("m", dtype="float64")
+    whole = pt.exp(pt.specify_shape(m, (30, 3)))
+    f = function(
+        [m], [pt.sin(whole[2, 1:]), pt.inc_subtensor(whole[5, :2], s := 1.5), whole[9:] * s]
+    )
+    source = f.vm.jit_fn.py_func.__source__
+    assert re.search(r"= \w+\[2, 1 \+ i\d+\]", source)
+    assert re.search(r"\w+\[5, i\d+\] \+= ", source)
+    assert re.search(r"= \w+\[9:\]", source)  # a loop over it is vectorized
+
+
 def test_arrays_may_be_empty():
     x, m = pt.vector("x", dtype="float64"), pt.matrix("m", dtype="float64")
     rows = pt.lvector("rows")
@@ -176,6 +246,15 @@ def test_lengths_that_do_not_fit_are_errors():
         with pytest.raises(ValueError, match="broadcast"):
             f(np.ones(3), other)
     assert f(np.ones(1), np.ones(1)) == [2]
+
+
+def test_parts_whose_lengths_are_not_those_of_the_whole_are_an_error():
+    x = pt.dvector("x")
+    f = function([x], [v * 2 for v in pt.split(x, [1, 2])])
+    for value, right in zip(f(np.arange(3.0)), ([0.0], [2.0, 4.0]), strict=True):
+        np.testing.assert_array_equal(value, right)
+    with pytest.raises(ValueError, match="Lengths differ"):
+        f(np.ones(4))
 
 
 @pytest.mark.parametrize("index", [3, -4])

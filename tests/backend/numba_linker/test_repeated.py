@@ -144,7 +144,8 @@ x = pytensor.shared(np.ones(3), shape=(3,))
 rng = pytensor.shared(np.random.default_rng(1))
 data = pytensor.shared(np.linspace(0, 1, {length}))
 next_rng, noise = pt.random.normal(size=3, rng=rng).owner.outputs
-changes = {{x: pt.sort(pt.gammaln(2 + pt.tanh(x + noise))) + data[:3], rng: next_rng}}
+inside = 2 + pt.tanh(x + noise)
+changes = {{x: pt.sort(pt.gammaln(inside) + pt.psi(inside)) + data[:3], rng: next_rng}}
 steps = CompiledSteps(StepGraph(changes, data.sum()), resolve_mode())
 state = steps.state({{}}, {{rng: rng.get_value()}})
 with event.install_listener("numba:compile", Listener()):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from pytensor.compile.ops import DeepCopyOp, ViewOp
 from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.scalar.basic import ScalarOp
@@ -17,6 +18,7 @@ from pytensor.tensor.basic import (
     Join,
     MakeVector,
     ScalarFromTensor,
+    Split,
     TensorFromScalar,
 )
 from pytensor.tensor.elemwise import DimShuffle
@@ -32,7 +34,7 @@ from pytensor.tensor.type import TensorType
 from vibayes.backend.graphs import is_none
 from vibayes.backend.numba_linker.convert import write, write_call
 from vibayes.backend.numba_linker.scalars import scalar_lines
-from vibayes.backend.numba_linker.writer import Value, Writer, as_tuple
+from vibayes.backend.numba_linker.writer import LONG, Value, Writer, as_tuple, sum_of
 
 __all__: list[str] = []
 
@@ -209,9 +211,10 @@ def join(op: Join, w: Writer, node: Apply) -> None:
 
 def added(w: Writer, first: str, second: str) -> str:
     """Return the sum of two lengths."""
-    if first.isdigit() and second.isdigit():
-        return str(int(first) + int(second))
-    return second if first == "0" else w.assigned("n", f"{first} + {second}")
+    if first == "0":
+        return second
+    total = sum_of(first, second)
+    return total if total.isdigit() else w.assigned("n", total)
 
 
 # -- parts of arrays ------------------------------------------------------------------------------
@@ -224,15 +227,81 @@ def part(op: Subtensor, w: Writer, node: Apply) -> None:
     index = basic_index(w, op, value, indices)
     if value.is_number and v.type.ndim == 0:
         w.values[v] = Value(value.name)
+    else:
+        w.values[v] = taken(w, value, index, v)
+
+
+@write.register(Split)
+def split(op: Split, w: Writer, node: Apply) -> None:
+    x, *axes, sizes = node.inputs
+    axis = axes[0] if axes else op.axis  # the former before PyTensor 3.1
+    axis = axis.data if isinstance(axis, Constant) else axis
+    counts = np.atleast_1d(sizes.data).tolist() if isinstance(sizes, Constant) else []
+    is_known = not isinstance(axis, Variable) and len(counts) == len(node.outputs)
+    if not is_known or min(counts) < 0:
+        write_call(op, w, node)
         return
-    taken = f"{w.as_array(value, x.type.dtype)}[{', '.join(index)}]"
+    axis, value, total = int(axis) % x.type.ndim, w.readable(x), str(sum(counts))
+    if value.lengths[axis] != total:
+        w.line(f"check_equal({value.lengths[axis]}, {total})")
+    lengths = (*value.lengths[:axis], total, *value.lengths[axis + 1 :])
+    value, end = replace(value, lengths=lengths), 0
+    for v, count in zip(node.outputs, counts, strict=True):
+        start, end = end, end + count
+        w.values[v] = taken(w, value, [*[":"] * axis, f"{start}:{end}"], v)
+
+
+def taken(w: Writer, value: Value, index: Sequence[str], v: Variable) -> Value:
+    """Return the part of a value that an index takes, which a variable is."""
+    part = part_of(w, value, index) if value.ndim else None
+    if part is not None:
+        return part if part.lengths else Value(w.assigned("x", part.at(())))
+    value = w.viewed(value)
+    view = f"{w.as_array(value, v.type.dtype)}[{', '.join(index)}]"
     if v.type.ndim == 0:
-        w.values[v] = Value(w.assigned("x", taken))
-        return
-    lengths = lengths_of_part(op, value, index)
-    made = w.new_value(v, w.assigned("a", taken), lengths)
-    is_block = value.is_contiguous and value.is_plain and is_one_block(op, index)
-    w.values[v] = replace(made, is_contiguous=is_block)
+        return Value(w.assigned("x", view))
+    made = w.new_value(v, w.assigned("a", view), lengths_of_part(value, index))
+    is_block = value.is_contiguous and value.is_plain and is_one_block(index)
+    return replace(made, is_contiguous=is_block)
+
+
+def part_of(w: Writer, value: Value, index: Sequence[str]) -> Value | None:
+    """Return a part of an array as the array itself, read from where the part begins.
+
+    A view would be one more array for a compiler to make, and to count references of. Long slices
+    are views: a loop along one that does not begin at zero is not vectorized.
+    """
+    entries = [*index, *[":"] * (len(value.lengths) - len(index))]
+    begin = list(value.begin) or [""] * value.ndim
+    lengths, axes = [], []
+    for text, length, own in zip(entries, value.lengths, value.axes, strict=True):
+        is_slice, start = ":" in text, text
+        if is_slice:
+            taken = range_of(text, length) if text != ":" else None
+            if text != ":" and (taken is None or taken.step != 1 or len(taken) >= LONG):
+                return None
+            start = "" if taken is None else str(taken.start)
+            lengths.append(length if taken is None else str(len(taken)))
+            axes.append(own)
+        if start and own is not None and (is_slice or length != "1"):
+            begin[own] = added(w, begin[own] or "0", start)
+    are_last = value.axes == tuple(range(value.ndim))[-len(value.axes) :]
+    return replace(
+        value,
+        lengths=tuple(lengths),
+        axes=tuple(axes),
+        begin=tuple(begin) if any(begin) else (),
+        is_contiguous=value.is_contiguous and are_last and is_one_block(index),
+    )
+
+
+def range_of(text: str, length: str) -> range | None:
+    """Return which places a slice takes of an axis, None if that is not known."""
+    bounds = [None if t == "" else t.strip("()") for t in text.split(":")]
+    if length.isdigit() and all(b is None or b.lstrip("-").isdigit() for b in bounds):
+        limits = slice(*(None if b is None else int(b) for b in bounds))
+        return range(*limits.indices(int(length)))
+    return None
 
 
 def basic_index(w: Writer, op: Any, value: Value, variables: Sequence[Variable]) -> list[str]:
@@ -262,27 +331,20 @@ def checked(w: Writer, index: str, length: str) -> str:
     return w.assigned("k", f"checked_index({index}, {length})")
 
 
-def lengths_of_part(op: Any, value: Value, index: Sequence[str]) -> list[str | None]:
+def lengths_of_part(value: Value, index: Sequence[str]) -> list[str | None]:
     """Return those lengths of a part that can be told."""
     found: list[str | None] = []
     for axis, length in enumerate(value.lengths):
         text = index[axis] if axis < len(index) else ":"
-        if axis < len(op.idx_list) and not isinstance(op.idx_list[axis], slice):
-            continue
-        bounds = [None if t == "" else t.strip("()") for t in text.split(":")]
-        if bounds == [None, None]:
-            found.append(length)
-        elif length.isdigit() and all(b is None or b.lstrip("-").isdigit() for b in bounds):
-            limits = slice(*(None if b is None else int(b) for b in bounds))
-            found.append(str(len(range(*limits.indices(int(length))))))
-        else:
-            found.append(None)
+        if ":" in text:
+            known = range_of(text, length) if text != ":" else None
+            found.append(length if text == ":" else None if known is None else str(len(known)))
     return found
 
 
-def is_one_block(op: Any, index: Sequence[str]) -> bool:
+def is_one_block(index: Sequence[str]) -> bool:
     """Tell whether a part of contiguous memory is contiguous: numbers, then at most one slice."""
-    slices = [k for k, entry in enumerate(op.idx_list) if isinstance(entry, slice)]
+    slices = [k for k, text in enumerate(index) if ":" in text]
     return not slices or (slices == [len(index) - 1] and index[-1].count(":") == 1)
 
 
@@ -293,14 +355,17 @@ def changed_part(op: IncSubtensor, w: Writer, node: Apply) -> None:
     w.values[v] = whole
     index = basic_index(w, op, whole, indices)
     sign = "=" if op.set_instead_of_inc else "+="
-    lengths = lengths_of_part(op, whole, index)
+    lengths = lengths_of_part(whole, index)
     value = w.readable(y)
     if not lengths:
         w.line(f"{whole.name}[{', '.join(index)}] {sign} {value.at(['0'] * y.type.ndim)}")
         return
-    name = w.assigned("a", f"{whole.name}[{', '.join(index)}]")
-    known = [n or f"{name}.shape[{k}]" for k, n in enumerate(lengths)]
-    target = Value(name, tuple(known), tuple(range(len(known))), len(known))
+    target = part_of(w, whole, index)
+    if target is None:
+        name = w.assigned("a", f"{whole.name}[{', '.join(index)}]")
+        own = tuple(n or f"{name}.shape[{k}]" for k, n in enumerate(lengths))
+        target = Value(name, own, tuple(range(len(own))), len(own))
+    known = target.lengths
     check_spread(w, value, known)
     with w.loops(known) as place:
         w.line(f"{target.at(place)} {sign} {spread_at(value, known, place)}")

@@ -22,7 +22,7 @@ from vibayes.backend.numba_linker.scalars import (
     literal,
     scalar_lines,
 )
-from vibayes.backend.numba_linker.writer import Value, Writer
+from vibayes.backend.numba_linker.writer import LONG, Value, Writer
 
 __all__: list[str] = []
 
@@ -37,7 +37,6 @@ REDUCTIONS: dict[type, str] = {
     ps.Minimum: "{1} if {1} < {0} or {1} != {1} else {0}",
 }
 IN_ANY_ORDER = "simd_add({0}, {1})"  # sums of floats, in loops
-LONG = 16  # elements from which on a loop is worth the code of a vectorized one
 
 
 @write.register(Elemwise)

@@ -27,6 +27,7 @@ from vibayes.backend.graphs import fixed_parts
 from vibayes.backend.numba import register_numba_versions
 from vibayes.backend.numba_linker.convert import is_call, write
 from vibayes.backend.numba_linker.elementary import simd_functions
+from vibayes.backend.numba_linker.generators import addresses_of, generator_at
 from vibayes.backend.numba_linker.helpers import helpers
 from vibayes.backend.numba_linker.normals import standard_normal
 from vibayes.backend.numba_linker.split import split
@@ -36,7 +37,7 @@ from vibayes.backend.settings import EXACT_ARITHMETIC, WITHOUT_TRACES
 
 __all__ = ["OneFunctionLinker", "Repeated", "numba_mode"]
 
-VERSION = 4  # of the code that is written for an operation: what is kept on disk depends on it
+VERSION = 5  # of the code that is written for an operation: what is kept on disk depends on it
 INDENT = "    "
 
 
@@ -148,7 +149,9 @@ class Repeated:
         self.source: str = self.code.py_func.__source__
         self.count = len(dtypes), len(dtypes) + len(generators)
         self.has_loss = len(targets) > len(numbers) + len(generators)
-        self._last: list[Any] = []  # what it was given last beside vectors
+        self._generators: tuple[Any, ...] = ()  # those that it was given last
+        self._addresses: list[np.ndarray] = []  # where they are
+        self._last: list[Any] = []  # what else it was given last beside vectors
         self._entry: Any = None  # the machine code for that
 
     def __call__(self, n: int, *args: Any) -> Sequence[Any]:
@@ -156,15 +159,19 @@ class Repeated:
         count, end = self.count
         # NumPy asks for large pages of memory, Numba does not
         vectors = [v.copy() for v in args[:count]]
-        others = [*args[count:], *(v.get_value(borrow=True) for v in self.data)]
+        generators = args[count:end]
+        if generators != self._generators:
+            self._generators, self._addresses = generators, [addresses_of(g) for g in generators]
+        data = [v.get_value(borrow=True) for v in self.data]
+        others = [*self._addresses, *args[end:], *data]
         losses = self._code_for(others)(n, *vectors, *others)
-        return [*vectors, *args[count:end], *([losses] if self.has_loss else [])]
+        return [*vectors, *generators, *([losses] if self.has_loss else [])]
 
     def _code_for(self, others: list[Any]) -> Any:
-        """Return the function for given data and generators.
+        """Return the function for given data and addresses of generators.
 
-        To find out the types of generators takes Numba as long as many steps: that is spared where
-        they and the data are the objects of the last call.
+        To find out their types takes Numba as long as many steps: that is spared where they are
+        the objects of the last call.
         """
         if not self._last or not all(map(is_, others, self._last)):
             self._last, self._entry = others, None
@@ -220,6 +227,7 @@ def steps_function(
     w = Writer(order, [*results, *loss, *first.outputs], moving, is_call)
     w.same.update(zip(known, first.outputs, strict=True))
     rngs = [f"rng{i}" for i in range(n_generators)]
+    addresses = [f"generator{i}" for i in range(n_generators)]
     w.values.update((v, Value(name)) for v, name in zip(generators, rngs, strict=True))
     names = [f"data{i}" for i in range(len(read))]
     for v, again, name in zip(first.inputs, read, names, strict=True):
@@ -231,12 +239,13 @@ def steps_function(
         end_step(w, states, results, places)
         ends = [f"losses[step] = {w.number(v)}" for v in loss]
     vectors = range(len(dtypes))
-    lines = [f"losses = new_array((n,), np.{v.type.dtype})" for v in loss]
+    lines = [f"{rng} = generator_at({at})" for rng, at in zip(rngs, addresses, strict=True)]
+    lines += [f"losses = new_array((n,), np.{v.type.dtype})" for v in loss]
     lines += in_parts("setup", w.source("setup"), w.source("step"), w)
     lines.append("for step in range(n):")
     lines += [INDENT + line for line in [*in_parts("step", w.source("step"), ends, w), *ends]]
     lines += ["return losses"] * len(loss)
-    return compiled("steps", ["n", *(f"state{i}" for i in vectors), *rngs, *names], lines, w)
+    return compiled("steps", ["n", *(f"state{i}" for i in vectors), *addresses, *names], lines, w)
 
 
 def state_part(w: Writer, v: Variable, part: Any) -> Value:
@@ -322,5 +331,5 @@ def without_comments(lines: Sequence[str]) -> list[str]:
 @cache
 def given() -> dict[str, Any]:
     """Return what each function may call."""
-    own = {**helpers(), **simd_functions(), "standard_normal": standard_normal()}
-    return {"np": np, "math": math, **own}
+    of_generators = {"generator_at": generator_at(), "standard_normal": standard_normal()}
+    return {"np": np, "math": math, **helpers(), **simd_functions(), **of_generators}

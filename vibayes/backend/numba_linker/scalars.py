@@ -38,6 +38,7 @@ EXPRESSIONS: dict[type, str] = {
     " else math.log(-math.expm1({0}))",
 }
 BETWEEN: dict[type, str] = {ps.Add: "+", ps.Mul: "*", ps.AND: "&", ps.OR: "|", ps.XOR: "^"}
+OF_INTEGERS: dict[type, str] = {ps.Mod: "{0} % {1}", ps.IntDiv: "{0} // {1}"}
 COMPARISONS: dict[type, str] = {
     ps.LT: "{0} < {1}",
     ps.GT: "{0} > {1}",
@@ -243,6 +244,8 @@ def scalar_expression(node: Any, names: Sequence[str], simd: str | None) -> str 
         expression = f"{FUNCTIONS[kind]}({', '.join(names)})"
     elif kind in BETWEEN:
         expression = f" {BETWEEN[kind]} ".join(names)
+    elif kind in OF_INTEGERS and {dtype, *dtypes} == {"int64"}:
+        expression = OF_INTEGERS[kind].format(*names)
     elif kind in EXPRESSIONS:
         expression = EXPRESSIONS[kind].format(*names, one=literal(1, dtype))
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,11 @@ from pytensor.scalar.basic import ScalarOp, ScalarType
 from pytensor.tensor.type import TensorType
 
 from vibayes.backend.numba_linker.scalars import literal
+from vibayes.backend.numba_linker.special import special_function
 
-__all__ = ["Value", "Writer", "as_tuple"]
+__all__ = ["LONG", "Value", "Writer", "as_tuple", "sum_of"]
 
+LONG = 16  # elements from which on a loop is worth the code of a vectorized one
 
 Kind = tuple[str, tuple[str, ...]]  # dtype and lengths of memory
 
@@ -40,6 +42,9 @@ class Value:
         Whether the array is surely one block of memory, in C's order.
     elements : tuple of str, optional
         The numbers in a vector that has no array yet.
+    begin : tuple of str
+        Where along each axis of the array its part begins, or what the index is along one that
+        none of these axes is; empty where it is all of it. A tuple without entries is of these.
     """
 
     name: str
@@ -48,6 +53,7 @@ class Value:
     ndim: int = 0
     is_contiguous: bool = False
     elements: tuple[str, ...] | None = None
+    begin: tuple[str, ...] = ()
 
     @property
     def is_number(self) -> bool:
@@ -69,10 +75,10 @@ class Value:
         """Return an element as an expression of its index."""
         if self.ndim == 0:
             return self.name
-        own = ["0"] * self.ndim
+        own = [start or "0" for start in self.begin or [""] * self.ndim]
         for index, length, axis in zip(indices, self.lengths, self.axes, strict=True):
             if axis is not None and length != "1":
-                own[axis] = index
+                own[axis] = index if own[axis] == "0" else sum_of(own[axis], index)
         return f"{self.name}[{', '.join(own)}]"
 
 
@@ -282,6 +288,7 @@ class Writer:
 
     def as_array(self, value: Value, dtype: str) -> str:
         """Return a value as an array of its own axes."""
+        value = self.viewed(value)
         if value.is_plain:
             return value.name
         if not value.lengths:
@@ -302,6 +309,28 @@ class Writer:
             new = ", ".join("None" if axis is None else ":" for axis in value.axes)
             view = f"{view}[{new}]"
         return self.assigned("a", view)
+
+    def viewed(self, value: Value) -> Value:
+        """Return a value that is all of an array, a view of the one that it is a part of."""
+        if not value.begin:
+            return value
+        lengths = {a: n for a, n in zip(value.axes, value.lengths, strict=True) if a is not None}
+        index = [
+            (f"{start}:{sum_of(start, lengths[axis])}" if start else ":")
+            if axis in lengths
+            else start or "0"
+            for axis, start in enumerate(value.begin)
+        ]
+        while index[-1] == ":":
+            index.pop()
+        kept = sorted(lengths)
+        return replace(
+            value,
+            name=self.assigned("a", f"{value.name}[{', '.join(index)}]"),
+            axes=tuple(None if axis is None else kept.index(axis) for axis in value.axes),
+            ndim=len(kept),
+            begin=(),
+        )
 
     def own(self, v: Variable) -> Value:
         """Return memory that an operation may change in a variable's place."""
@@ -407,13 +436,15 @@ class Writer:
         return length.isdigit() or length.partition(".")[0] in self.names_of_setup
 
     def function(self, op: Op, node: Apply) -> str:
-        """Return the name of the function that PyTensor has for an operation."""
+        """Return the name of the function that does an operation: SciPy's, or PyTensor's."""
+        is_scalar = isinstance(op, ScalarOp)  # part of a loop: nothing of its own on the disk
+        if is_scalar and (found := special_function(op, node)) is not None:
+            return self.known(found[0], "f", found[1])
         from pytensor.link.numba.dispatch.basic import (
             numba_funcify_and_cache_key,
             numba_funcify_ensure_cache,
         )
 
-        is_scalar = isinstance(op, ScalarOp)  # part of a loop: nothing of its own on the disk
         convert = numba_funcify_and_cache_key if is_scalar else numba_funcify_ensure_cache
         function, key = convert(op, node=node)
         return self.known(function, "f", key)
@@ -509,6 +540,13 @@ def described(node: Apply) -> str:
     """Return what a comment says of an operation."""
     names = [v.name for v in node.outputs if v.name]
     return f"{', '.join(names)}: {node.op}"[:80] if names else str(node.op)[:80]
+
+
+def sum_of(first: str, second: str) -> str:
+    """Return the sum of two lengths, or indices."""
+    if first.isdigit() and second.isdigit():
+        return str(int(first) + int(second))
+    return f"{first} + {second}"
 
 
 def as_tuple(parts: Sequence[str]) -> str:
