@@ -56,6 +56,7 @@ OF_OBJECTS = {
 }
 """Attributes that objects have, and not their class."""
 
+OF_OWN = "of variables that distributions of vibayes make; no `warn_rvs`"
 OF_APPROX = "that of the approximation that the group is part of"
 
 OTHERWISE = {
@@ -113,8 +114,21 @@ OTHERWISE = {
 """What is in the place of a name that there is not."""
 
 DIFFERENT = {
-    "fit": "ends by itself if `n` is not given, and judges itself",
-    "sample": "by nutpie; no `step`",
+    "fit": (
+        "ends by itself if `n` is not given, and judges itself; no `progressbar_theme`, "
+        "`include_transformed`"
+    ),
+    "sample": "by nutpie alone, see above",
+    "sample_prior_predictive": "`samples=` is taken, too",
+    "sample_posterior_predictive": "what comes after `model` is given by name; no `samples`",
+    "logp": OF_OWN,
+    "logcdf": OF_OWN,
+    "logccdf": OF_OWN,
+    "icdf": OF_OWN,
+    "draw": "no `backend`",
+    "CustomDist": "`logp=` is needed where `dist=` returns an expression of a variable",
+    "DensityDist": "another name of `vb.CustomDist`",
+    "Truncated": "no `max_n_steps`",
     "sample_approx": "1,000 draws by default",
     "get_data": "the data sets of this package; nothing is downloaded",
     "find_MAP": "methods that take gradients",
@@ -123,6 +137,13 @@ DIFFERENT = {
     "model_to_graphviz": "no `figsize`, `dpi`, `formatting`: `graph_attr`",
     "compute_deterministics": "no `group`, `extend_dataset`",
     "Model.table": "no arguments",
+    "Model.add_coords": "no `lengths`: `vb.Model.add_coord` has `length`",
+    "Model.add_named_variable": "takes the name second, and always dims",
+    "Model.register_data_var": "takes dims always",
+    "Model.register_rv": "returns the model's variable, not the one that is given",
+    "Model.set_dim": "calls its arguments `length` and `values`",
+    "Model.to_graphviz": "no `figsize`, `dpi`, `formatting`: `graph_attr`",
+    "transforms.Interval": "of numbers or expressions, not of a function `bounds_fn`",
     "Model.logp_dlogp_function": "returns a function of a flat vector; no `tempered`",
     "Approximation.sample": "`include_transformed` is False by default",
     "Empirical.sample": "`include_transformed` is False by default",

@@ -51,6 +51,14 @@ def test_prior_of_data_is_known(seed):
     assert np.cov(y.T)[0, 1] == pytest.approx(9.0, rel=0.15)  # they have mu in common
 
 
+def test_the_older_name_of_the_number_of_draws(regression):
+    options = {"model": regression, "random_seed": 1}
+    few = vb.sample_prior_predictive(samples=3, **options)
+    np.testing.assert_array_equal(
+        few.prior["mu"], vb.sample_prior_predictive(3, **options).prior["mu"]
+    )
+
+
 def test_prior_of_some(regression):
     results = vb.sample_prior_predictive(3, regression, var_names=["sigma"], random_seed=1)
     assert list(results.prior.data_vars) == ["sigma"]
