@@ -131,7 +131,7 @@ DIFFERENT = {
     "Truncated": "no `max_n_steps`",
     "sample_approx": "1,000 draws by default",
     "get_data": "the data sets of this package; nothing is downloaded",
-    "find_MAP": "methods that take gradients",
+    "find_MAP": "no `vars`; `maxeval` counts iterations",
     "to_inference_data": "log likelihoods by `vb.compute_log_likelihood`",
     "model_to_networkx": "attributes of nodes are `kind`, `label` and `cluster`",
     "model_to_graphviz": "no `figsize`, `dpi`, `formatting`: `graph_attr`",

@@ -399,6 +399,17 @@ def test_options_of_nuts_by_the_names_of_pymc(known):
     assert (vb.sample(**few, backend="py")["mu"] != runs[0]).any()
 
 
+def test_initvals_are_a_start(known):
+    model, *_ = known
+    few = dict(draws=5, tune=1, chains=1, progressbar=False, model=model, random_seed=1)
+    near, far = ({"mu": 3.0}, {"mu": 300.0})
+    runs = [
+        vb.sample(**few, **k)["mu"] for k in (dict(initvals=far), dict(start=far), dict(start=near))
+    ]
+    np.testing.assert_array_equal(runs[0], runs[1])
+    assert (runs[0] != runs[2]).any()
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
