@@ -11,6 +11,8 @@ import warnings
 from pathlib import Path
 from types import ModuleType
 
+from vibayes.elsewhere import OF_MODELS, OF_OLDER_MODELS, OF_OLDER_PYMC, OF_PYMC
+
 HERE = Path(__file__).parent
 PAGE, NAMES = HERE / "coming_from_pymc.md", HERE / "names_of_pymc.txt"
 BEGIN, END = "<!-- names of PyMC: begin -->\n", "<!-- names of PyMC: end -->\n"
@@ -28,7 +30,7 @@ SECTIONS = {  # by the first part of a name: title, and where it is here
     "approximations": ("`pymc.variational.approximations`", "vibayes.variational.approximations"),
     "inference": ("`pymc.variational.inference`", "vibayes.variational.inference"),
     "callbacks": ("`pymc.variational.callbacks`", "vibayes.callbacks"),
-    "updates": ("`pymc.variational.updates`", "vibayes.updates"),
+    "updates": ("`pymc.variational.updates`", "vibayes.variational.updates"),
     "math": ("`pymc.math`", "vibayes.math"),
     "transforms": ("`pymc.distributions.transforms`", "vibayes.distributions.transforms"),
     "gp": ("`pymc.gp`", "vibayes.gp"),
@@ -54,40 +56,12 @@ OF_OBJECTS = {
 }
 """Attributes that objects have, and not their class."""
 
-SAMPLER = "not here: `vb.sample` draws by NUTS, and there is no sampler of discrete variables"
+OF_OWN = "of variables that distributions of vibayes make; no `warn_rvs`"
 OF_APPROX = "that of the approximation that the group is part of"
 
 OTHERWISE = {
-    "BaseModel": "`vb.Model`",
-    "BinaryGibbsMetropolis": SAMPLER,
-    "BinaryMetropolis": SAMPLER,
-    "CategoricalGibbsMetropolis": SAMPLER,
-    "DEMetropolis": SAMPLER,
-    "DEMetropolisZ": SAMPLER,
-    "FrozenModel": "not here: `vb.Model.copy` gives a model that nothing else changes",
-    "HamiltonianMC": SAMPLER,
-    "Metropolis": SAMPLER,
-    "NUTS": "`vb.sample`",
-    "Point": "a dict of values by name",
-    "Simulator": "not here: it has no density",
-    "Slice": SAMPLER,
-    "SymbolicRandomVariable": "`vb.CustomDist` with `dist=`, or a subclass of `vb.Distribution`",
-    "WishartBartlett": "`vb.Wishart`, or `vb.LKJCholeskyCov`",
-    "compile": "`vb.Model.compile_fn`",
-    "compile_fn": "`vb.Model.compile_fn`",
-    "compile_forward_sampling_function": "`vb.sample_prior_predictive`",
-    "find_hessian": "`vb.Model.compile_d2logp`",
-    "init_nuts": "`vb.sample` with `init=`",
-    "predictions_to_inference_data": "`vb.sample_posterior_predictive` with `predictions=True`",
-    "sample_smc": 'not here: `vb.fit` with `method="auto"` finds several modes',
-    "Model.check_start_vals": "`vb.Model.debug`",
-    "Model.create_value_var": "not here: distributions make them",
-    "Model.get_context": "`vb.modelcontext`",
-    "Model.make_obs_var": "`observed=` of a distribution",
-    "Model.name_of": "`variable.name`",
-    "Model.prefix": "`model.name`",
-    "Model.profile": "not here",
-    "Model.shape_from_dims": "`dims=` of a distribution",
+    **OF_PYMC,
+    **{f"Model.{name}": place for name, place in OF_MODELS.items()},
     "Approximation.get_optimization_replacements": "`vb.Model.whole_data_replacements`",
     "Approximation.make_size_and_deterministic_replacements": (
         "`vb.Approximation.set_size_and_deterministic`"
@@ -140,16 +114,36 @@ OTHERWISE = {
 """What is in the place of a name that there is not."""
 
 DIFFERENT = {
-    "fit": "ends by itself if `n` is not given, and judges itself",
-    "sample": "by nutpie; no `step`",
+    "fit": (
+        "ends by itself if `n` is not given, and judges itself; no `progressbar_theme`, "
+        "`include_transformed`"
+    ),
+    "sample": "by nutpie alone, see above",
+    "sample_prior_predictive": "`samples=` is taken, too",
+    "sample_posterior_predictive": "what comes after `model` is given by name; no `samples`",
+    "logp": OF_OWN,
+    "logcdf": OF_OWN,
+    "logccdf": OF_OWN,
+    "icdf": OF_OWN,
+    "draw": "no `backend`",
+    "CustomDist": "`logp=` is needed where `dist=` returns an expression of a variable",
+    "DensityDist": "another name of `vb.CustomDist`",
+    "Truncated": "no `max_n_steps`",
     "sample_approx": "1,000 draws by default",
     "get_data": "the data sets of this package; nothing is downloaded",
-    "find_MAP": "methods that take gradients",
+    "find_MAP": "no `vars`; `maxeval` counts iterations",
     "to_inference_data": "log likelihoods by `vb.compute_log_likelihood`",
     "model_to_networkx": "attributes of nodes are `kind`, `label` and `cluster`",
     "model_to_graphviz": "no `figsize`, `dpi`, `formatting`: `graph_attr`",
     "compute_deterministics": "no `group`, `extend_dataset`",
     "Model.table": "no arguments",
+    "Model.add_coords": "no `lengths`: `vb.Model.add_coord` has `length`",
+    "Model.add_named_variable": "takes the name second, and always dims",
+    "Model.register_data_var": "takes dims always",
+    "Model.register_rv": "returns the model's variable, not the one that is given",
+    "Model.set_dim": "calls its arguments `length` and `values`",
+    "Model.to_graphviz": "no `figsize`, `dpi`, `formatting`: `graph_attr`",
+    "transforms.Interval": "of numbers or expressions, not of a function `bounds_fn`",
     "Model.logp_dlogp_function": "returns a function of a flat vector; no `tempered`",
     "Approximation.sample": "`include_transformed` is False by default",
     "Empirical.sample": "`include_transformed` is False by default",
@@ -249,7 +243,16 @@ def table() -> str:
             lines += ["| there | here | what differs |", "| --- | --- | --- |"]
             lines += [f"| `{short(n)}` | {there} | {how} |" for n, there, how in rows]
             lines.append("")
-    return "\n".join(lines)
+    return "\n".join([*lines, *older_names()])
+
+
+def older_names() -> list[str]:
+    """Return the lines of the table of what PyMC 6 lacks, or has elsewhere, itself."""
+    older = {f"pm.{n}": place for n, place in OF_OLDER_PYMC.items()}
+    older |= {f"Model.{n}": place for n, place in OF_OLDER_MODELS.items()}
+    rows = [f"| `{name}` | {place} |" for name, place in older.items()]
+    title = "### Names of PyMC3 to 5 that PyMC 6 has elsewhere, or no more"
+    return [title, "", "| there | here |", "| --- | --- |", *rows, ""]
 
 
 def entry(name: str, said: dict[str, str]) -> str | None:

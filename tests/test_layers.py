@@ -170,7 +170,7 @@ def test_the_use_of_what_is_documented_is_allowed():
 # -- directions -----------------------------------------------------------------------------------
 
 LAYERS = """
-version exceptions arguments flags
+version exceptions arguments flags elsewhere
 numeric registry settings html installing progress interrupts context
 backend
 ops

@@ -1,6 +1,8 @@
 """Variational inference on PyTensor: Bayesian models fitted in one compiled loop."""
 
-from vibayes import callbacks, datasets, distributions, gp, math, updates
+from typing import TYPE_CHECKING
+
+from vibayes import callbacks, datasets, distributions, gp, math, updates, variational
 from vibayes.approximations.base import Approximation, sample_approx, sample_fits
 from vibayes.approximations.delta import AutoDelta
 from vibayes.approximations.empirical import Empirical
@@ -193,6 +195,9 @@ from vibayes.updates import (
     warm_restarts,
 )
 from vibayes.version import __version__
+
+if not TYPE_CHECKING:  # which would take any name for one of the package
+    from vibayes.elsewhere import of_package as __getattr__  # noqa: F401
 
 accept_tables()
 
@@ -404,6 +409,7 @@ __all__ = [
     "total_norm_constraint",
     "tt_rng",
     "updates",
+    "variational",
     "vectorize_over_posterior",
     "warm_restarts",
 ]

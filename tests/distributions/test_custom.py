@@ -7,6 +7,7 @@ import pytest
 from pytensor.graph.replace import vectorize_graph
 from scipy import stats
 
+import vibayes as vb
 from vibayes.backend.modes import evaluate
 from vibayes.backend.seeds import reseeded
 from vibayes.distributions.base import distribution_of, logcdf, logp
@@ -263,3 +264,9 @@ def test_draws_of_a_wrong_shape():
 def test_errors(kwargs, error, match):
     with pytest.raises(error, match=match):
         CustomDist.dist(1.0, **kwargs)
+
+
+@pytest.mark.parametrize("make", [vb.CustomDist, vb.DensityDist])
+def test_a_function_in_the_place_of_parameters_is_told(make):
+    with vb.Model(), pytest.raises(TypeError, match=r"\('y'\): a function is given by its name"):
+        make("y", lambda value: -(value**2))

@@ -57,6 +57,9 @@ FAMILIES = {
     "GaussianRandomWalk from elsewhere": lambda m, s: vb.GaussianRandomWalk(
         "x", m, s, init_dist=vb.Cauchy.dist(1, 2), shape=(2, 4)
     ),
+    "RandomWalk": lambda m, s: vb.RandomWalk(
+        "x", vb.Normal.dist(1, 2), vb.StudentT.dist(5, mu=m, sigma=s), shape=(2, 4)
+    ),
     "AR": lambda m, s: vb.AR("x", m, s, init_dist=vb.Normal.dist(0, s), shape=6),
     "AR of two lags": lambda m, s: vb.AR(
         "x", pt.stack([m, 0.4, -0.2]), s, constant=True, init_dist=vb.Normal.dist([0, m], 2),
@@ -203,5 +206,9 @@ def test_a_series_from_a_distribution_without_location_has_no_form():
         s = vb.HalfNormal("s", 1)
         vb.GaussianRandomWalk("x", 0, s, init_dist=vb.Exponential.dist(1), shape=3)
         vb.AR("z", 0.5, s, init_dist=vb.Exponential.dist(1), shape=3)
+        vb.RandomWalk("w", vb.Normal.dist(), vb.LogNormal.dist(0, s), shape=3)
+        vb.RandomWalk("v", vb.HalfNormal.dist(), vb.Normal.dist(0, s), shape=3)
+    for name in "wv":
+        assert distribution_of(model[name]).standard_form() is None
     assert distribution_of(model["x"]).standard_form() is None
     assert distribution_of(model["z"]).standard_form() is None

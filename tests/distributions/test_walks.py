@@ -128,6 +128,17 @@ def test_normal_steps_are_those_of_the_gaussian_walk():
     np.testing.assert_allclose(*evaluate(points))
 
 
+def test_the_form_of_a_walk_is_made_of_its_steps():
+    """The map of standard variables has the mean and the covariance of a normal walk."""
+    steps, time, nothing = StudentT.dist(5.0, mu=0.7, sigma=1.3), np.arange(4), np.zeros((5, 4))
+    walk = distribution_of(RandomWalk.dist(Normal.dist(1.0, 2.0), steps, shape=4))
+    u = pt.constant(np.vstack([np.zeros(4), np.eye(4)]))
+    mean, *rows = evaluate([walk.standard_form().conditional(u, nothing, nothing)[0]])[0]
+    np.testing.assert_allclose(mean, 1 + 0.7 * time)
+    root = np.array(rows) - mean
+    np.testing.assert_allclose(root.T @ root, 4 + 1.3**2 * np.minimum.outer(time, time))
+
+
 def test_a_free_walk_of_vectors_starts_along_its_drift():
     with Model(coords={"time": range(4), "way": ["x", "y"]}) as model:
         x = MvGaussianRandomWalk("x", MU, cov=COV, dims=("time", "way"))

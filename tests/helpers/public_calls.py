@@ -578,6 +578,7 @@ BY_NAME = {
     "positive_probs": NUMBERS,
     "positive_probs_std": NUMBERS,
     "random_seed": SEED,
+    "seed": SEED,
     "writer": FREE,
     "value": NUMBERS,
     "var": NUMBERS,
@@ -625,7 +626,9 @@ COMMON = {
     "observed": NUMBERS,
     "total_size": FREE,
     "transform": vb.distributions.transforms.Transform,
+    "default_transform": vb.distributions.transforms.Transform,
     "initval": NUMBERS,
+    "testval": NUMBERS,
     "shape": FREE,
     "size": FREE,
 }

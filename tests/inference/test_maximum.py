@@ -51,3 +51,38 @@ def test_an_unknown_solver_is_told():
         vb.Normal("x")
         with pytest.raises(ValueError, match=r"method must be one of L-BFGS-B, .* 'adam'"):
             vb.find_MAP("adam")
+
+
+def test_arguments_by_the_names_of_pymc():
+    with vb.Model() as model:
+        vb.Normal("x", 1.0, vb.HalfNormal("s", initval=1.0), initval=0.5)
+        vb.Potential("well", -((model["s"] - 2) ** 4) - model["x"] ** 2)
+        same = [
+            vb.find_MAP(initvals={"x": 3.0}),
+            vb.find_MAP({"x": 3.0}),
+            vb.find_MAP(start={"x": 3.0}, seed=1, progressbar=True, progressbar_theme=None),
+        ]
+        for point in same[1:]:
+            assert point == same[0]
+        values, raw = vb.find_MAP({"x": 3.0}, return_raw=True, include_transformed=False)
+        assert values == {name: same[0][name] for name in ("x", "s")}
+        np.testing.assert_allclose(raw.x[1], values["x"])  # s is the first
+        with pytest.warns(ConvergenceWarning, match="did not converge"):
+            vb.find_MAP({"x": 30.0}, maxeval=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"vars": []}, "no argument vars: all free variables are moved"),
+        ({"nonsense": 1}, "unexpected keyword argument 'nonsense'"),
+        ({"start": {}, "initvals": {}}, "initvals is given twice"),
+        ({"method": {}, "start": {}}, "start is given twice"),
+        ({"seed": 1, "random_seed": 1}, "random_seed is given twice"),
+    ],
+)
+def test_arguments_without_a_meaning(arguments, message):
+    with vb.Model():
+        vb.Normal("x")
+        with pytest.raises(TypeError, match=message):
+            vb.find_MAP(**arguments)

@@ -278,3 +278,10 @@ def test_a_table_without_columns_is_told(tmp_path):
     path = sources(tmp_path)["matrix"][0]
     with vb.Model(), pytest.raises(TypeError, match="say which ones by columns="):
         vb.Data("x", path)
+
+
+def test_arguments_of_shared_variables():
+    with Model():
+        Data("x", [1.0], mutable=True, borrow=True)
+        with pytest.raises(TypeError, match=r"Data\('y'\): got an unexpected .* 'nonsense'"):
+            Data("y", [1.0], nonsense=True)

@@ -2,9 +2,12 @@ import numpy as np
 import pytensor.tensor as pt
 import pytest
 from helpers.toys import Spherical
+from scipy import special
 
+import vibayes as vb
 from vibayes import Model, Normal
 from vibayes.backend.modes import evaluate
+from vibayes.distributions import transforms
 from vibayes.distributions.discrete import Poisson
 from vibayes.exceptions import ParameterError, ShapeError
 
@@ -85,3 +88,48 @@ def test_parameters_known_only_at_run_time_pass():
     with Model():
         sigma = Normal("sigma")
         Normal("y", 0, sigma)
+
+
+# -- what PyMC's users write ----------------------------------------------------------------------
+
+
+def test_the_default_transform_can_be_replaced_or_followed_by_another():
+    with Model() as model:
+        plain = vb.HalfNormal("plain", default_transform=None)
+        other = vb.HalfNormal("other", default_transform=transforms.log_exp_m1)
+        kept = vb.HalfNormal("kept", default_transform=transforms.log, transform=None)
+        alone = Normal("alone", [0, 1], default_transform=None, transform=transforms.ordered)
+        both = vb.Beta(
+            "both", 2, 2, shape=2, initval=[0.2, 0.7],
+            default_transform=transforms.logodds, transform=transforms.ordered,
+        )  # fmt: skip
+    found = model.rvs_to_transforms
+    assert [found[v] for v in (plain, other, kept, alone)] == [
+        None,
+        transforms.log_exp_m1,
+        transforms.log,
+        transforms.ordered,
+    ]
+    assert found[both].transform_list == [transforms.logodds, transforms.ordered]
+    start = special.logit([0.2, 0.7])
+    np.testing.assert_allclose(
+        model.initial_point()["both_chain__"], [start[0], np.log(start[1] - start[0])]
+    )
+    with Model(), pytest.raises(TypeError, match=r"Normal\('y'\): default_transform must be a Tr"):
+        Normal("y", default_transform="log")
+
+
+def test_older_names_of_a_start():
+    with Model() as model:
+        Normal("x", testval=0.5)
+        Normal("y", 2.0, initval="moment")
+        with pytest.raises(TypeError, match=r"Normal\('z'\): testval is another name of initval"):
+            Normal("z", testval=0.5, initval=0.5)
+    assert model.initial_point() == {"x": 0.5, "y": 2.0}
+
+
+def test_a_variable_of_dist_can_be_registered():
+    with Model() as model:
+        x = model.register_rv(vb.Gamma.dist(2.0, 1.0), "x")
+    assert model.free_RVs == [x]
+    assert model.rvs_to_transforms[x] is transforms.log

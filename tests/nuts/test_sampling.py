@@ -364,3 +364,98 @@ def test_the_page_on_nuts_runs():
     page = (Path(__file__).parents[2] / "docs/nuts.md").read_text()
     for block in re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
         exec(compile(block, "docs/nuts.md", "exec"), globals().setdefault("_page", {}))
+
+
+# -- what PyMC's function takes -------------------------------------------------------------------
+
+
+def test_only_what_is_asked_for_is_returned(known):
+    model, *_ = known
+    few = dict(draws=20, tune=20, chains=1, progressbar=False, model=model, random_seed=1)
+    whole = vb.sample(**few, backend="py")
+    trace = vb.sample(**few, backend="py", var_names="twice")
+    assert list(trace.posterior.data_vars) == ["twice"]
+    np.testing.assert_array_equal(trace.posterior["twice"], whole.posterior["twice"])
+    assert "log_likelihood" in groups_of(trace)
+    with pytest.raises(KeyError, match="var_names: no variable 'nonsense'; there are mu, twice"):
+        vb.sample(**few, var_names=["nonsense"])
+
+
+def test_groups_and_labels_on_request():
+    with vb.Model() as model:
+        vb.HalfNormal("s", shape=2)
+        vb.Normal("y", model["s"], 1, observed=[1.0, 2.0])
+        asked = {
+            "log_likelihood": False,
+            "log_prior": True,
+            "include_transformed": True,
+            "save_warmup": True,
+            "dims": {"s": ["kind"]},
+            "coords": {"kind": ["a", "b"]},
+        }
+        trace = vb.sample(
+            10, tune=5, chains=1, random_seed=1, backend="py", progressbar=False,
+            var_names=["s"], idata_kwargs=asked, initvals={"s": [1.0, 1.0]},
+        )  # fmt: skip
+        groups = groups_of(trace)
+        assert "log_likelihood" not in groups
+        assert {"log_prior", "warmup_posterior"} <= groups
+        assert list(trace.posterior["kind"].values) == ["a", "b"]
+        assert set(trace.posterior.data_vars) == {"s", "s_log__"}
+        prior = vb.logp(vb.HalfNormal.dist(), trace.posterior["s"].values).eval(mode="FAST_COMPILE")
+        np.testing.assert_allclose(trace.log_prior["s"], prior, rtol=1e-6)
+        with pytest.raises(TypeError, match=r"idata_kwargs takes .*, got 'nonsense'"):
+            vb.sample(10, idata_kwargs={"nonsense": 1})
+
+
+def groups_of(trace):
+    return {name.strip("/") for name in trace.groups} - {""}
+
+
+def test_options_of_nuts_by_the_names_of_pymc(known):
+    model, *_ = known
+    few = dict(draws=20, tune=20, chains=1, progressbar=False, model=model, random_seed=1)
+    same = [
+        dict(target_accept=0.95, max_treedepth=3),
+        dict(nuts={"target_accept": 0.95, "max_treedepth": 3}),
+        dict(nuts_sampler="nutpie", nuts_sampler_kwargs={"target_accept": 0.95}, max_treedepth=3),
+        dict(target_accept=0.95, max_treedepth=3, step=None, mp_ctx="fork", blas_cores=1, n_init=3),
+    ]
+    runs = [vb.sample(**few, **k, backend="py")["mu"] for k in same]
+    for run in runs[1:]:
+        np.testing.assert_array_equal(run, runs[0])
+    assert (vb.sample(**few, backend="py")["mu"] != runs[0]).any()
+
+
+def test_initvals_are_a_start(known):
+    model, *_ = known
+    few = dict(draws=5, tune=1, chains=1, progressbar=False, model=model, random_seed=1)
+    near, far = ({"mu": 3.0}, {"mu": 300.0})
+    runs = [
+        vb.sample(**few, **k)["mu"] for k in (dict(initvals=far), dict(start=far), dict(start=near))
+    ]
+    np.testing.assert_array_equal(runs[0], runs[1])
+    assert (runs[0] != runs[2]).any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (dict(nuts_sampler="numpyro"), ValueError, "nuts_sampler must be 'nutpie'.*'numpyro'"),
+        (dict(step=object()), TypeError, "no argument step: all free variables"),
+        (dict(callback=print), TypeError, "no argument callback: nutpie calls no function"),
+        (dict(nuts={"nonsense": 1}), TypeError, "nuts takes target_accept and .*'nonsense'"),
+        (dict(nuts=3), TypeError, "nuts must be a dict of arguments, got 3"),
+        (
+            dict(nuts={"target_accept": 0.9}, nuts_sampler_kwargs={"target_accept": 0.9}),
+            TypeError,
+            "target_accept is given twice",
+        ),
+        (dict(start={"mu": 0.0}, initvals={"mu": 0.0}), TypeError, "give only one of them"),
+        (dict(nonsense=1), TypeError, "sample has no argument 'nonsense'"),
+    ],
+)
+def test_arguments_without_a_meaning_here(known, arguments, error, message):
+    model, *_ = known
+    with pytest.raises(error, match=message):
+        vb.sample(5, tune=5, chains=1, model=model, progressbar=False, backend="py", **arguments)

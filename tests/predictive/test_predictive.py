@@ -51,6 +51,14 @@ def test_prior_of_data_is_known(seed):
     assert np.cov(y.T)[0, 1] == pytest.approx(9.0, rel=0.15)  # they have mu in common
 
 
+def test_the_older_name_of_the_number_of_draws(regression):
+    options = {"model": regression, "random_seed": 1}
+    few = vb.sample_prior_predictive(samples=3, **options)
+    np.testing.assert_array_equal(
+        few.prior["mu"], vb.sample_prior_predictive(3, **options).prior["mu"]
+    )
+
+
 def test_prior_of_some(regression):
     results = vb.sample_prior_predictive(3, regression, var_names=["sigma"], random_seed=1)
     assert list(results.prior.data_vars) == ["sigma"]
@@ -78,6 +86,22 @@ def test_what_cannot_be_drawn_is_named():
 
 
 # -- posterior --------------------------------------------------------------------------------
+
+
+def test_predictors_alone_are_exchanged():
+    """As PyMC's users do: the outcomes, data too, keep the length of the first data."""
+    with vb.Model(coords={"obs": range(4)}) as model:
+        x = vb.Data("x", [1.0, 2.0, 3.0, 4.0], dims="obs")
+        y = vb.Data("y_data", [1.0, 2.0, 3.0, 4.0], dims="obs")
+        vb.Normal("y", vb.Normal("slope") * x, 1, observed=y, dims="obs")
+        draws = vb.MeanField().sample(5, random_seed=1)
+        vb.set_data({"x": [5.0, 6.0]}, coords={"obs": ["a", "b"]})
+        new = vb.sample_posterior_predictive(draws, predictions=True, random_seed=1)
+    assert new.predictions["y"].dims == ("chain", "draw", "obs")
+    data = new.predictions_constant_data
+    assert list(data["x"]["obs"].values) == ["a", "b"]
+    assert data["y_data"].dims == ("y_data_dim_0",)
+    assert model["y_data"].get_value().shape == (4,)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

@@ -92,7 +92,11 @@ def test_models_convert_and_predict(models, name):
     assert set(approx.sample(3).posterior.data_vars) == {v.name for v in model.unobserved_RVs}
 
 
+HARD = {"BetaGeoBetaBinom", "MMM"}
+"""Of which the one takes long, and the other has widths that chains do not agree on easily."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_fits_are_right_or_said_not_to_be(models, name):
-    conversions.check_fit(*models(name))
+    conversions.check_fit(*models(name), hard=name in HARD)

@@ -31,6 +31,10 @@ SERIES = {
     "walks": lambda lib, name, mu, s: lib.GaussianRandomWalk(
         name, pt.stack([mu, 1]), s, init_dist=lib.StudentT.dist(4, mu=mu, sigma=2), shape=(2, 4)
     ),
+    "student steps": lambda lib, name, mu, s: lib.RandomWalk(
+        name, init_dist=lib.Normal.dist(0.5, 2),
+        innovation_dist=lib.StudentT.dist(4, mu=mu, sigma=s), shape=5,
+    ),
     "lag": lambda lib, name, mu, s: lib.AR(name, mu, s, init_dist=lib.Normal.dist(0, s), shape=5),
     "lags": lambda lib, name, mu, s: lib.AR(
         name, pt.stack([mu, 0.4, -0.2]), s, constant=True, init_dist=lib.Normal.dist([0, 1], s),
@@ -38,9 +42,6 @@ SERIES = {
     ),
 }  # fmt: skip
 WITHOUT_FORM = {
-    "student steps": lambda name, s: pm.RandomWalk(
-        name, init_dist=start(), innovation_dist=pm.StudentT.dist(4, sigma=s), shape=4
-    ),
     "uneven steps": lambda name, s: pm.GaussianRandomWalk(
         name, 0, s * np.arange(1, 4), init_dist=start(), shape=4
     ),
@@ -131,7 +132,7 @@ def test_a_series_has_the_form_of_ours(model, name):
         graphs = [x, log_slope, dist.logp(x)]
         found.append(evaluate(graph_replace(graphs, given, strict=False)))
     for one, other in zip(*found, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-10)
+        np.testing.assert_allclose(one, other, rtol=2e-9)  # as far as PyMC's log gamma function
 
 
 @pytest.mark.slow

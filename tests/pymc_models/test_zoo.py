@@ -48,7 +48,14 @@ def test_predictions(models, name):
     conversions.check_predictions(*models(name))
 
 
-HARD = {"horseshoe", "dirichlet_process", "stick_breaking", "intrinsic_areas", "improper_priors"}
+HARD = {
+    "horseshoe",
+    "dirichlet_process",
+    "stick_breaking",
+    "intrinsic_areas",
+    "improper_priors",
+    "normal_mixture_along_dims",
+}
 """Whose posteriors are such that a verdict may be bad, as long as it is told."""
 
 

@@ -98,6 +98,21 @@ def test_a_mixture_for_some_dimensions_is_one_of_all(rng):
     np.testing.assert_allclose(larger.roots[2] @ larger.roots[2].T, COV[np.ix_(FEW, FEW)])
 
 
+def test_half_of_it_may_be_another_mixture_of_all_dimensions(rng):
+    """Such as one fitted to a population, whose first dimensions alone count."""
+    others = ConditionalNormal.of(NORMALS[0], FEW)
+    own = FittedMixture.make([0.0], [[-2.0, 3.0]], [others.root])
+    wide = FittedMixture.make([0.0, 1.0], [MEAN, MEAN + 2], [np.linalg.cholesky(3 * COV)] * 2)
+    q = ConditionalMixture.given(own, others).with_half(wide)
+    Z = MEAN + rng.normal(size=(6, 4))
+    theta, cov = Z[:, FEW], COV[np.ix_(FEW, FEW)]
+    weights = np.array([1.0, np.e]) / (1 + np.e)
+    density = 0.5 * stats.multivariate_normal([-2.0, 3.0], cov).pdf(theta)
+    for weight, mean in zip(weights, (MEAN, MEAN + 2), strict=True):
+        density += 0.5 * weight * stats.multivariate_normal(mean[FEW], 3 * cov).pdf(theta)
+    np.testing.assert_allclose(q.logq(Z), np.log(density) + others.logq(Z))
+
+
 @pytest.mark.parametrize("seed", seeds(4))
 def test_many_variables_given_few_parameters(target, seed):
     target, mean, sd = target

@@ -5,7 +5,7 @@ import pytest
 from helpers.lanes import LANE
 
 import vibayes as vb
-from vibayes.variational import approximations, callbacks, inference, opvi
+from vibayes.variational import approximations, callbacks, inference, operators, opvi, updates
 
 QUICK = {"mode": "FAST_COMPILE"}
 
@@ -18,7 +18,7 @@ def model():
     return model
 
 
-@pytest.mark.parametrize("module", [approximations, inference, opvi, callbacks])
+@pytest.mark.parametrize("module", [approximations, inference, opvi, callbacks, operators, updates])
 def test_modules_hold_the_same_objects(module):
     own = vars(vb.callbacks if module is callbacks else vb) | vars(vb.exceptions)
     assert all(getattr(module, name) is own[name] for name in module.__all__)

@@ -28,7 +28,7 @@ from vibayes.distributions.dist_math import safe_log1mexp
 from vibayes.distributions.named_axes import along_dims
 from vibayes.distributions.shapes import Shape, as_shape, broadcast_static, fits, known_lengths
 from vibayes.distributions.standard_forms import StandardForm
-from vibayes.distributions.transforms import Transform, logodds
+from vibayes.distributions.transforms import Chain, Transform, logodds
 from vibayes.distributions.transforms import log as log_transform
 from vibayes.exceptions import ShapeError
 from vibayes.numeric import as_tensor, numeric_value
@@ -73,7 +73,10 @@ class Distribution:
         How the variable is mapped to the unconstrained space. ``None`` leaves it as it is; by
         default the distribution chooses.
     initval : array_like or {"support_point", "prior"}, optional
-        Where to start, on the scale of the variable.
+        Where to start, on the scale of the variable. ``testval``, PyMC3's name, is accepted too.
+    default_transform : Transform or None, optional
+        As in PyMC, what is in the place of the distribution's own transform. A ``transform`` beside
+        it comes after it; one alone replaces the distribution's own.
 
     Attributes
     ----------
@@ -106,6 +109,8 @@ class Distribution:
         initval: Any = None,
         shape: Shape | None = None,
         size: Shape | None = None,
+        default_transform: Transform | None = UNSET,
+        testval: Any = None,
         **kwargs: Any,
     ) -> TensorVariable:
         if not isinstance(name, str):
@@ -116,6 +121,8 @@ class Distribution:
             )
         model = modelcontext(None)
         label = f"{cls.__name__}({name!r})"
+        if testval is not None and initval is not None:
+            raise TypeError(f"{label}: testval is another name of initval; give only one of them")
         args, kwargs, dims, observed = along_dims(args, kwargs, dims, observed)
         dist = cls._build(label, *args, **kwargs)
         return model.register_rv(
@@ -125,8 +132,8 @@ class Distribution:
             dims=dims,
             observed=observed,
             total_size=total_size,
-            transform=transform,
-            initval=initval,
+            transform=one_after_the_other(default_transform, transform, label),
+            initval=testval if initval is None else initval,
             shape=shape,
             size=size,
         )
@@ -350,6 +357,20 @@ class Distribution:
     def __repr__(self) -> str:
         inner = [f"{name}={short(value)}" for name, value in self.params.items()]
         return f"{type(self).__name__}({', '.join(inner + [repr(p) for p in self.parts])})"
+
+
+def one_after_the_other(
+    default: Transform | None, transform: Transform | None, label: str
+) -> Transform | None:
+    """Return the transform that two arguments ask for, either of which may not be given."""
+    for name, value in (("default_transform", default), ("transform", transform)):
+        if not (value is None or value is UNSET or isinstance(value, Transform)):
+            raise TypeError(f"{label}: {name} must be a Transform or None, got {shown(value)}")
+    if default is UNSET:
+        return transform
+    if transform is UNSET or transform is None:
+        return default
+    return transform if default is None else Chain([default, transform])
 
 
 def _blank(cls: type[Distribution]) -> Distribution:

@@ -111,6 +111,10 @@ class CustomDist(Distribution):
     ) -> None:
         if dist is not None and random is not None:
             raise ValueError("give either dist or random, not both")
+        if any(callable(v) and not hasattr(v, "type") for v in dist_params):
+            raise TypeError(
+                "a function is given by its name, as logp= or dist=; parameters come first"
+            )
         self.functions = {"logp": logp, "logcdf": logcdf, "support_point": support_point}
         self.numpy_random, self.symbolic_random = random, dist
         self.class_name = class_name

@@ -296,7 +296,7 @@ def innovations_logp(surprise: TensorVariable, sigma: TensorVariable) -> TensorV
 
 
 def walk_form(first: LocationScale, mu: TensorVariable, sigma: TensorVariable) -> Innovations:
-    """Return the form of a random walk from a value of a form, with normal steps."""
+    """Return the form of a random walk from a value of a form, by steps that have one."""
     mean, sd = first.location[..., None], first.scale[..., None]
     return Innovations(mean, sd, [pt.ones(())], mu, sigma)
 

@@ -18,7 +18,8 @@ from vibayes.distributions.base import to_float, unnamed
 from vibayes.distributions.constraints import Constraints
 from vibayes.distributions.multivariate import MvNormal, MvStudentT, under_one_name
 from vibayes.distributions.shapes import broadcast_static
-from vibayes.distributions.timeseries import TimeSeries
+from vibayes.distributions.standard_forms import LocationScale, StandardForm
+from vibayes.distributions.timeseries import TimeSeries, walk_form
 from vibayes.exceptions import ShapeError
 
 __all__ = ["MvGaussianRandomWalk", "MvStudentTRandomWalk", "RandomWalk"]
@@ -120,6 +121,14 @@ class RandomWalk(TimeSeries):
         path = pt.moveaxis(value, -self.ndim_supp, 0)
         steps = self.innovation.logp(path[1:] - path[:-1])
         return self.init.logp(path[0]) + steps.sum(axis=0)
+
+    def standard_form(self) -> StandardForm | None:
+        first, steps = (
+            part.standard_form() if part.default_transform is None else None for part in self.parts
+        )
+        if not isinstance(first, LocationScale) or not isinstance(steps, LocationScale):
+            return None
+        return walk_form(first, steps.location, steps.scale)
 
     def support_point(self) -> TensorVariable:
         """Return the walk from the first value's point by steps of their point."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.graph.replace import graph_replace
 
-from vibayes.arguments import check_arguments
+from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.modes import EVALUATE_MODE, resolve_mode
 from vibayes.context import modelcontext
 from vibayes.exceptions import ConvergenceWarning, ModelError
@@ -34,7 +35,7 @@ SOLVERS = (
 
 @check_arguments
 def find_MAP(
-    method: str = "L-BFGS-B",
+    method: str | Mapping[str, Any] | None = "L-BFGS-B",
     *,
     initvals: Mapping[str, Any] | None = None,
     random_seed: Any = None,
@@ -42,6 +43,11 @@ def find_MAP(
     return_inferencedata: bool = False,
     model: Model | None = None,
     backend: str | None = None,
+    start: Mapping[str, Any] | None = None,
+    seed: Any = None,
+    include_transformed: bool = True,
+    return_raw: bool = False,
+    maxeval: int | None = None,
     **optimizer_kwargs: Any,
 ) -> Any:
     """Find the values of highest posterior density, on the scale of the variables.
@@ -52,7 +58,8 @@ def find_MAP(
     Parameters
     ----------
     method
-        Method of ``scipy.optimize.minimize`` that takes gradients.
+        Method of ``scipy.optimize.minimize`` that takes gradients. A dict in its place is
+        ``initvals``, as in PyMC's order.
     initvals
         Where to start, by variable name; see :meth:`vibayes.Model.initial_point`.
     random_seed
@@ -65,6 +72,14 @@ def find_MAP(
         The model; by default the one of the ``with`` block.
     backend
         What the density is computed by: NumPy by default, or ``"numba"``, ``"c"``, ``"jax"``.
+    start, seed
+        Other names of ``initvals`` and ``random_seed``.
+    include_transformed
+        Whether to return the unconstrained values, too.
+    return_raw
+        Whether to return SciPy's result as well: a tuple of both.
+    maxeval
+        Largest number of iterations; by default that of the method.
     **optimizer_kwargs
         Further arguments of ``scipy.optimize.minimize``, such as ``tol`` or ``options``.
 
@@ -104,6 +119,11 @@ def find_MAP(
     from scipy.optimize import minimize  # takes long to import
 
     model = modelcontext(model)
+    if not isinstance(method, str):
+        method, start = "L-BFGS-B", only_one(start, method, "start")
+    initvals = only_one(initvals, start, "initvals")
+    random_seed = only_one(random_seed, seed, "random_seed")
+    options = options_of(minimize, maxeval, optimizer_kwargs)
     if method.lower() not in map(str.lower, SOLVERS):
         raise ValueError(f"find_MAP: method must be one of {', '.join(SOLVERS)}, got {method!r}")
     check_continuous(model, model.free_RVs)
@@ -121,7 +141,6 @@ def find_MAP(
             return np.inf, np.zeros_like(x)
         return -float(logp), -slope.astype("float64")
 
-    options = {"tol": 1e-10, **optimizer_kwargs}
     found = minimize(cost, layout.join(point).astype("float64"), method=method, jac=True, **options)
     gain = np.abs(cost(found.x)[1]) * (1 + np.abs(found.x))
     if not found.success and not (gain < 1e-3 * (1 + abs(found.fun))).all():
@@ -132,11 +151,41 @@ def find_MAP(
             stacklevel=3,
         )
     values = at_point(model, layout.point(found.x.astype(pytensor.config.floatX)))
+    if not include_transformed:
+        values = {v.name: values[v.name] for v in model.unobserved_RVs}
     if not return_inferencedata:
-        return values
+        return (values, found) if return_raw else values
     posterior = {name: np.asarray(value)[None, None] for name, value in values.items()}
     draws = dataset(model, posterior, ("chain", "draw"))
-    return inference_data({"posterior": draws, **groups_of_data(model, "find_MAP")})
+    result = inference_data({"posterior": draws, **groups_of_data(model, "find_MAP")})
+    return (result, found) if return_raw else result
+
+
+def only_one(value: Any, other: Any, name: str) -> Any:
+    """Return what was given, under either of two names."""
+    if value is not None and other is not None:
+        raise TypeError(f"find_MAP: {name} is given twice, under two names")
+    return other if value is None else value
+
+
+def options_of(
+    minimize: Callable[..., Any], maxeval: int | None, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the arguments of SciPy's ``minimize``; raise for what it does not take."""
+    unknown = given.keys() - inspect.signature(minimize).parameters.keys() - {"progressbar_theme"}
+    if "vars" in unknown:
+        raise TypeError(
+            "find_MAP has no argument vars: all free variables are moved. vb.observe and vb.do "
+            "return a model in which others are fixed"
+        )
+    if unknown:
+        raise TypeError(f"find_MAP: got an unexpected keyword argument {min(unknown)!r}")
+    options = {"tol": 1e-10, **given}
+    options.pop("progressbar_theme", None)
+    if maxeval is not None:
+        most = check_whole(maxeval, "maxeval", least=1)
+        options["options"] = {"maxiter": most, **(options.get("options") or {})}
+    return options
 
 
 def flat_density(model: Model, layout: FlatLayout, backend: str | None) -> Any:

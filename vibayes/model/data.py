@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -64,7 +65,8 @@ def Data(
         Whether each process of a fit on several machines has rows of its own, the data being
         those of all; see the page on devices. In a single process it changes nothing.
     **kwargs
-        Further arguments of ``pytensor.shared``, such as ``borrow``.
+        Further arguments of ``pytensor.shared``, such as ``borrow``. ``mutable``, of PyMC 4, has no
+        effect: all data can be exchanged.
 
     Returns
     -------
@@ -97,6 +99,7 @@ def Data(
     model = modelcontext(model)
     check_name(name)
     label = f"Data({name!r})"
+    kwargs.pop("mutable", None)
     if is_left_on_disk(value, in_memory):
         return registered_on_disk(model, name, value, dims, coords, columns)
     if columns is not None:
@@ -117,13 +120,24 @@ def Data(
         1 if length == 1 and dim is None and not (local and axis == 0) else None
         for axis, (length, dim) in enumerate(zip(array.shape, dims, strict=True))
     )
-    variable = pytensor.shared(array, **{"name": model.name_for(name), "shape": static, **kwargs})
+    variable = shared_array(array, {"name": model.name_for(name), "shape": static, **kwargs}, label)
     if local:
         if array.ndim == 0:
             raise ShapeError(f"{label}: local data have rows, this is a single number")
         variable.tag.local_rows = True
     model.register_data_var(variable, dims)
     return variable
+
+
+def shared_array(array: Any, options: Mapping[str, Any], label: str) -> SharedVariable:
+    """Return a shared variable of an array."""
+    try:
+        return pytensor.shared(array, **options)
+    except TypeError as error:
+        unknown = re.search(r"unexpected keyword argument ('\w+')", str(error))
+        if unknown is None:
+            raise
+        raise TypeError(f"{label}: got an unexpected keyword argument {unknown[1]}") from None
 
 
 def registered_on_disk(

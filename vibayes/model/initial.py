@@ -86,7 +86,7 @@ def start_expression(rv: TensorVariable, initval: Any) -> TensorVariable:
         initval = "support_point"
     if isinstance(initval, str) and initval == "prior":
         return rv
-    if isinstance(initval, str) and initval == "support_point":
+    if isinstance(initval, str) and initval in ("support_point", "moment"):  # of PyMC 4
         return full_shape(pt.cast(dist.support_point(), rv.dtype), rv)
     return full_shape(constant_start(initval, rv.type, start_of(rv.name)), rv)
 

@@ -12,9 +12,8 @@ import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes.arguments import shown
 from vibayes.backend.xtensors import dims_of, is_xtensor
-from vibayes.distributions.base import UNSET, Distribution
+from vibayes.distributions.base import UNSET, Distribution, distribution_of
 from vibayes.distributions.named_axes import in_tensor
 from vibayes.distributions.partly_observed import joined, split
 from vibayes.distributions.shapes import Shape, known_lengths, same_shape
@@ -49,10 +48,10 @@ class Registration(ModelDims):
 
     def register_rv(
         self,
-        dist: Distribution,
+        dist: Distribution | TensorVariable,
         name: str,
         *,
-        label: str,
+        label: str | None = None,
         dims: str | Sequence[str | None] | None = None,
         observed: Any = None,
         total_size: Any = None,
@@ -64,15 +63,14 @@ class Registration(ModelDims):
         """Make the random variable of a distribution and add it to the model.
 
         The arguments are those of :class:`vibayes.Distribution`; ``label`` stands for the
-        variable in messages.
+        variable in messages. In place of a distribution it may be a variable of its ``dist``.
         """
+        if not isinstance(dist, Distribution):
+            dist = distribution_of(dist)
+        label = label or f"{type(dist).__name__}({name!r})"
         name = self.name_for(name)
         check_name(name)
         self.check_new_name(name)
-        if not (transform is None or transform is UNSET or isinstance(transform, Transform)):
-            raise TypeError(
-                f"{label}: transform must be a Transform or None, got {shown(transform)}"
-            )
         holes = None if dist.discrete else missing_values(observed, label)
         if holes is not None:
             if initval is not None or total_size is not None:
@@ -334,7 +332,7 @@ def check_initval(initval: Any, label: str) -> None:
     if initval is None:
         return
     if isinstance(initval, str):
-        if initval not in ("support_point", "prior"):
+        if initval not in ("support_point", "moment", "prior"):
             raise ValueError(
                 f"{label}: initval must be a value, 'support_point' or 'prior', got {initval!r}"
             )

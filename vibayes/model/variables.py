@@ -13,6 +13,7 @@ from vibayes.arguments import shown
 from vibayes.backend.compiled import Compiled
 from vibayes.context import Openable, active_model
 from vibayes.distributions.transforms import Transform
+from vibayes.elsewhere import OF_MODELS, OF_OLDER_MODELS, told
 from vibayes.exceptions import ModelError, UnknownDataError
 
 __all__ = ["ModelVariables", "check_name"]
@@ -141,7 +142,7 @@ class ModelVariables(Openable):
         for key in (name, self.name_for(name)) if "named_vars" in vars(self) else ():
             if key in self.named_vars:
                 return self.named_vars[key]
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        told(f"{type(self).__name__!r} object", name, OF_MODELS | OF_OLDER_MODELS)
 
     def __contains__(self, name: str) -> bool:
         return name in self.named_vars or self.name_for(name) in self.named_vars

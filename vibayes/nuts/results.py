@@ -12,9 +12,9 @@ import pytensor
 from vibayes.exceptions import ConvergenceWarning
 from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout
+from vibayes.nuts.extras import Extras
 from vibayes.posterior.arviz import dataset, inference_data
 from vibayes.posterior.draws import values_at
-from vibayes.predictive.densities import small_log_likelihood
 from vibayes.predictive.whole import groups_of_data
 
 __all__ = ["as_results", "complete_chains", "warn_of_problems"]
@@ -40,7 +40,7 @@ RHAT_LIMIT = 1.01
 def as_results(
     model: Model,
     groups: Mapping[str, tuple[np.ndarray, Mapping[str, np.ndarray]]],
-    include_transformed: bool,
+    extras: Extras,
     attributes: Mapping[str, Any],
 ) -> Any:
     """Return draws as an ArviZ object.
@@ -52,22 +52,25 @@ def as_results(
     groups
         Flat unconstrained vectors (chains, draws, d) and statistics (chains, draws), by what
         comes before the name of their groups: ``""`` or ``"warmup_"``.
-    include_transformed
-        Whether to add the unconstrained values.
+    extras
+        What else there is to be.
     attributes
         Attributes of the groups.
     """
     datasets = {}
     for prefix, (flat, statistics) in groups.items():
         rows = flat.reshape(-1, flat.shape[2]).astype(pytensor.config.floatX)
-        stacked = values_at(model, rows, include_transformed)
+        stacked = values_at(model, rows, extras.transformed)
         values = {name: v.reshape(*flat.shape[:2], *v.shape[1:]) for name, v in stacked.items()}
         datasets[f"{prefix}posterior"] = dataset(model, values, ("chain", "draw"), attributes)
         datasets[f"{prefix}sample_stats"] = dataset(
             model, statistics, ("chain", "draw"), attributes
         )
-    likelihood = small_log_likelihood(model, datasets["posterior"]) if "" in groups else {}
-    return inference_data({**datasets, **likelihood, **groups_of_data(model, "sample")})
+    densities = extras.densities(model, datasets["posterior"])
+    for name in ("posterior", "warmup_posterior"):
+        if name in datasets:
+            datasets[name] = extras.shown(datasets[name])
+    return inference_data({**datasets, **densities, **groups_of_data(model, "sample")})
 
 
 def complete_chains(

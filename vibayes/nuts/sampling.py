@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,9 @@ from vibayes.installing import missing
 from vibayes.model.core import Model
 from vibayes.model.initial import check_point, check_support
 from vibayes.model.passes import computing
+from vibayes.nuts.arguments import of_nutpie, unknown_settings_told
 from vibayes.nuts.density import check_model, compile_density, density_at, density_by_rows
+from vibayes.nuts.extras import Extras
 from vibayes.nuts.results import as_results, complete_chains, warn_of_problems
 from vibayes.nuts.start import Start, approximate_start, model_start
 from vibayes.posterior.multitrace import MultiTrace
@@ -52,6 +54,10 @@ def sample(
     compute_convergence_checks: bool = True,
     backend: str | None = None,
     return_inferencedata: bool = True,
+    *,
+    var_names: str | Collection[str] | None = None,
+    initvals: Mapping[str, Any] | None = None,
+    idata_kwargs: Mapping[str, Any] | None = None,
     **kwargs: Any,
 ) -> Any:
     """Draw from the posterior by the No-U-Turn sampler, to compare an approximation with.
@@ -94,8 +100,20 @@ def sample(
         ``"numba"`` (the default), ``"c"`` or ``"py"``.
     return_inferencedata
         Whether to return an object of ArviZ's kind, rather than a :class:`MultiTrace`.
+    var_names
+        Names of the variables of the group ``posterior``; by default the free ones and all
+        Deterministics.
+    initvals
+        Another name of ``start``.
+    idata_kwargs
+        ``log_likelihood`` and ``log_prior``: whether there are these groups, by default the former
+        where it has up to a million numbers; ``include_transformed``; ``save_warmup``, the opposite
+        of ``discard_tuned_samples``; ``dims`` and ``coords``, as for
+        :func:`vibayes.sample_posterior_predictive`.
     **kwargs
-        Further arguments of ``nutpie.sample``, such as ``adaptation="low_rank"``.
+        Further arguments of ``nutpie.sample``, such as ``adaptation="low_rank"``. Of PyMC's,
+        ``nuts`` and ``nuts_sampler_kwargs`` are dicts of arguments, ``nuts_sampler`` can only be
+        ``"nutpie"``, and those of processes, progress and statistics have no effect.
 
     Warns
     -----
@@ -142,6 +160,13 @@ def sample(
     """
     nutpie = import_nutpie()
     model = modelcontext(model)
+    settings = of_nutpie(kwargs)
+    target_accept = settings.pop("target_accept", target_accept)
+    max_treedepth = settings.pop("max_treedepth", max_treedepth)
+    extras = Extras.of(model, var_names, idata_kwargs, include_transformed, discard_tuned_samples)
+    if start is not None and initvals is not None:
+        raise TypeError("initvals is another name of start; give only one of them")
+    start = initvals if start is None else start
     counts = checked_counts(draws, tune, chains, cores, max_treedepth)
     if not 0 < target_accept < 1:
         raise ValueError(f"target_accept must be between 0 and 1, got {target_accept!r}")
@@ -151,17 +176,18 @@ def sample(
     start_of_chains, point = choose_start(model, init, start, seeds[0])
     density = ready_density(model, backend, start_of_chains, point)
     began = time.perf_counter()
-    sampler = nutpie.sample(
-        as_nutpie_model(density, start_of_chains),
-        **counts,
-        seed=int(seeds[1].generate_state(1, np.uint64)[0]),
-        target_accept=target_accept,
-        progress_bar=progressbar and someone_watches(),
-        blocking=False,
-        **kwargs,
-    )
+    with unknown_settings_told():
+        sampler = nutpie.sample(
+            as_nutpie_model(density, start_of_chains),
+            **counts,
+            seed=int(seeds[1].generate_state(1, np.uint64)[0]),
+            target_accept=target_accept,
+            progress_bar=progressbar and someone_watches(),
+            blocking=False,
+            **settings,
+        )
     trace = results_so_far(sampler)
-    kinds = ["", "warmup_"] if tune and not discard_tuned_samples else [""]
+    kinds = ["", "warmup_"] if tune and extras.warmup else [""]
     center, scale = start_of_chains.center, start_of_chains.scale
     groups = {kind: complete_chains(trace, kind, center, scale) for kind in kinds}
     if compute_convergence_checks:
@@ -171,7 +197,7 @@ def sample(
         "sampling_time": time.perf_counter() - began,
         "tuning_steps": counts["tune"],
     }
-    results = as_results(model, groups, include_transformed, attributes)
+    results = as_results(model, groups, extras, attributes)
     return results if return_inferencedata else MultiTrace(posterior_of(results).posterior)
 
 

@@ -71,9 +71,10 @@ def dataset(
     from xarray import Dataset
 
     variables, coords = {}, {}
+    n_lead = len(sample_dims)
+    names = names_along(model, {name: v.shape[n_lead:] for name, v in values.items()})
     for name, value in values.items():
-        lead, shape = value.shape[: len(sample_dims)], value.shape[len(sample_dims) :]
-        dims = axis_names(model, name, shape)
+        lead, shape, dims = value.shape[:n_lead], value.shape[n_lead:], names[name]
         variables[name] = ((*sample_dims, *dims), value)
         for dim, length in zip((*sample_dims, *dims), (*lead, *shape), strict=True):
             labels = model.coords.get(dim)
@@ -85,6 +86,31 @@ def dataset(
         "inference_library_version": __version__,
     }
     return Dataset(variables, coords=coords, attrs=stamp | dict(attrs or {}))
+
+
+def names_along(model: Model, shapes: Mapping[str, Sequence[int]]) -> dict[str, list[str]]:
+    """Return the names of the axes of variables of one Dataset, in which a name has one length.
+
+    Where lengths differ, as after ``set_data`` of the predictors alone, those along the present
+    length of a dimension have its name, or if none has that, those of the first; the others get
+    numbers.
+    """
+    names = {name: axis_names(model, name, shape) for name, shape in shapes.items()}
+    found: dict[str, list[int]] = {}
+    for name, dims in names.items():
+        for dim, length in zip(dims, shapes[name], strict=True):
+            found.setdefault(dim, []).append(length)
+    lengths = {}
+    for dim, own in found.items():
+        present = model.dim_length(dim)
+        lengths[dim] = present if present in own else own[0]
+    return {
+        name: [
+            dim if lengths[dim] == length else f"{name}_dim_{axis}"
+            for axis, (dim, length) in enumerate(zip(dims, shapes[name], strict=True))
+        ]
+        for name, dims in names.items()
+    }
 
 
 def label_array(labels: Sequence[Any]) -> np.ndarray:

@@ -52,6 +52,8 @@ def sample_prior_predictive(
     idata_kwargs: Mapping[str, Any] | None = None,
     backend: str | None = None,
     compile_kwargs: Mapping[str, Any] | None = None,
+    *,
+    samples: int | None = None,
 ) -> Any:
     """Draw from the prior, and data from what it says of them.
 
@@ -75,6 +77,8 @@ def sample_prior_predictive(
         ``dims`` and ``coords`` of the results, where they are to be others than the model's.
     backend, compile_kwargs
         What the draws are computed by, as for :meth:`vibayes.Inference.fit`; NumPy by default.
+    samples
+        Another name of ``draws``: that of PyMC3 to 5.
 
     Returns
     -------
@@ -102,7 +106,7 @@ def sample_prior_predictive(
     >>> dict(prior.prior_predictive["y"].sizes)
     {'chain': 1, 'draw': 100, 'y_dim_0': 3}
     """
-    draws = check_whole(draws, "draws", least=1)
+    draws = check_whole(draws if samples is None else samples, "draws", least=1)
     as_seed_sequence(random_seed)
     model = modelcontext(model)
     known = [*model.unobserved_RVs, *model.observed_RVs]

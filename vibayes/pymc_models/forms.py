@@ -84,10 +84,10 @@ def normal_vectors(mu: TensorVariable, cov: TensorVariable) -> LocationRoot:
 
 
 def of_walk(rv: TensorVariable) -> Parameters:
-    """Return the parameters of a walk of numbers with normal steps, which are alike."""
+    """Return the parameters of a walk of numbers whose steps have a location and a scale, alike."""
     init, step = rv.owner.inputs[:2]
     first, steps = of_location_and_scale(init), of_location_and_scale(step)
-    if first.form is not LocationScale or type(step.owner.op) is not type(pt.random.normal):
+    if first.form is not LocationScale or steps.form is not LocationScale:
         return NONE
     names = ("mu", "sigma", "init_location", "init_scale")
     values = [*steps.values.values(), *first.values.values()]

@@ -164,6 +164,13 @@ class ConditionalMixture(FittedMixture):
         larger = self.parameters.with_component(weight, mean[few], np.linalg.cholesky(cov))
         return self.given(larger, self.others)
 
+    def with_half(self, other: FittedMixture) -> FittedMixture:
+        """Return a mixture of this one and another of all dimensions, half of each in the first."""
+        few = self.others.few
+        roots = np.linalg.cholesky([root[few] @ root[few].T for root in other.roots])
+        marginal = FittedMixture(other.log_weights, other.means[:, few], roots, other.df)
+        return self.given(self.parameters.with_half(marginal), self.others)
+
 
 class Marginal:
     """Unbiased estimates of the marginal density of some dimensions of a target.
