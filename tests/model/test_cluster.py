@@ -1,5 +1,8 @@
 import os
+import platform
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -62,6 +65,37 @@ def assert_as_here(model, client, rng):
 
 def test_sums_of_workers_are_those_of_this_process(model, client, rng):
     assert_as_here(model, client, rng)
+
+
+PAGES = """
+import resource, sys
+import numpy as np
+from vibayes.model.cluster import keep_freed_pages
+
+if sys.argv[1] == "kept":
+    keep_freed_pages()
+
+def new_pages():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(50):
+        arrays = [np.ones(15_000) for _ in range(20)]
+        del arrays
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+new_pages()
+print(new_pages())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of the C library of GNU")
+def test_workers_keep_memory_that_is_freed():
+    """Dask lets them give back each page at once."""
+    env = os.environ | {"MALLOC_TRIM_THRESHOLD_": "65536"}
+    given_back, kept = (
+        int(subprocess.check_output([sys.executable, "-c", PAGES, what], env=env))
+        for what in ("given back", "kept")
+    )
+    assert kept < 100 < given_back
 
 
 def test_a_lost_worker_costs_its_part_and_nothing_else(model, client, rng, monkeypatch):
