@@ -1,10 +1,12 @@
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
 import vibayes as vb
 from vibayes.exceptions import ModelError
+from vibayes.inference import calibration as calibration_module
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,29 @@ def test_models_that_make_no_data_are_refused():
         vb.Potential("p", -(x**2))
     with pytest.raises(ModelError, match="potential 'p'"):
         vb.calibrate(model)
+
+
+def test_data_at_the_edge_of_a_support_are_left_out():
+    with vb.Model() as model:
+        shape = vb.LogNormal("shape", 0, 1)
+        vb.Gamma("y", shape, 1, observed=np.ones(4))
+    made = {"prior": {}, "prior_predictive": {}}
+
+    class Values:
+        def __init__(self, values):
+            self.values = np.asarray(values)[None]
+
+    rng = np.random.default_rng(1)
+    shapes, y = np.ones(12), rng.gamma(1.0, size=(12, 4))
+    y[[3, 7], 2] = 0.0  # what a tiny shape is rounded to
+    made["prior"]["shape"], made["prior_predictive"]["y"] = Values(shapes), Values(y)
+    with (
+        patch.object(calibration_module, "sample_prior_predictive", lambda *_, **__: made),
+        pytest.warns(UserWarning, match="2 of 12 data sets .* number 3, and are left out"),
+    ):
+        found = vb.calibrate(model, draws=12, random_seed=1)
+    assert len(found.ranks) == len(found.fits) == 10
+    np.testing.assert_array_equal(model.rvs_to_values[model["y"]].get_value(), np.ones(4))
 
 
 def test_a_plot_has_bars_for_each_scalar(calibration):

@@ -1,11 +1,12 @@
 import os
 import signal
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
 import vibayes as vb
-from vibayes.exceptions import ModelError, ShapeError
+from vibayes.exceptions import ModelError, SamplingError, ShapeError
 from vibayes.inference import many
 
 GENERATOR = np.random.default_rng(6)
@@ -107,6 +108,16 @@ def test_several_models_are_fitted_one_after_the_other():
 def test_wrong_data_are_told_before_any_fit(model, data, error, message):
     with pytest.raises(error, match=message):
         vb.fit_many(model, data)
+
+
+def test_data_without_a_density_are_told_before_any_fit(model):
+    with vb.Model() as model:
+        vb.Gamma("y", vb.LogNormal("shape"), 1, observed=np.ones(3))
+    with (
+        patch.object(many, "fit", side_effect=AssertionError),
+        pytest.raises(SamplingError, match=r"data set 1: .*\n.*y: log density -inf at -2"),
+    ):
+        vb.fit_many(model, [{"y": np.ones(3)}, {"y": np.array([1.0, -2.0, 3.0])}])
 
 
 def test_minibatches_are_refused():

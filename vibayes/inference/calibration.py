@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,12 @@ from vibayes.arguments import check_arguments, check_whole
 from vibayes.backend.seeds import as_seed_sequence
 from vibayes.context import modelcontext
 from vibayes.exceptions import ModelError
+from vibayes.inference.data_sets import (
+    check_start,
+    checked,
+    own_data_afterwards,
+    without_density,
+)
 from vibayes.inference.many import ManyFits, fit_many
 from vibayes.model.core import Model
 from vibayes.model.flat import FlatLayout, Slot
@@ -111,6 +119,13 @@ def calibrate(
     ------
     ModelError
         If there are no observed variables, or their data cannot be exchanged.
+    SamplingError
+        If fewer than two data sets have a log density.
+
+    Warns
+    -----
+    UserWarning
+        If data sets are left out, as they have no log density where fits start.
 
     References
     ----------
@@ -143,9 +158,36 @@ def calibrate(
     made = sample_prior_predictive(count, model=model, random_seed=first)
     observed = {rv.name: made["prior_predictive"][rv.name].values[0] for rv in model.observed_RVs}
     data = [{name: values[i] for name, values in observed.items()} for i in range(count)]
-    fits = fit_many(model, data, method, second, client=client, **options)
-    truth = {rv.name: made["prior"][rv.name].values[0] for rv in model.free_RVs}
+    kept = with_density(model, data)
+    fits = fit_many(model, [data[i] for i in kept], method, second, client=client, **options)
+    truth = {rv.name: made["prior"][rv.name].values[0][kept] for rv in model.free_RVs}
     return ranked(model, truth, fits)
+
+
+def with_density(model: Model, data: Sequence[Mapping[str, np.ndarray]]) -> list[int]:
+    """Return the numbers of the data sets that can be fitted; warn of others.
+
+    Where a prior allows for shapes next to zero or scales without bound, what it draws may be
+    rounded to the edge of a support, where there is no density.
+
+    Raises
+    ------
+    SamplingError
+        If there are fewer than two.
+    """
+    arrays = [checked(model, values, i) for i, values in enumerate(data)]
+    with own_data_afterwards(model, list(arrays[0])):
+        bad = without_density(model, arrays)
+        if len(bad) > len(arrays) - 2:
+            check_start(model, arrays)
+    if bad:
+        warnings.warn(
+            f"calibrate: {len(bad)} of {len(data)} data sets that the prior has made have a log "
+            f"density that is not finite where fits start, such as number {bad[0]}, and are left "
+            f"out. Ranks are of the others: a prior without such extremes leaves none out.",
+            stacklevel=4,
+        )
+    return [i for i in range(len(data)) if i not in set(bad)]
 
 
 def ranked(model: Model, truth: dict[str, np.ndarray], fits: Any) -> Calibration:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from pytensor.compile.sharedvalue import SharedVariable
 
-from vibayes.exceptions import ModelError, ShapeError
+from vibayes.exceptions import ModelError, SamplingError, ShapeError
 from vibayes.model.core import Model
 from vibayes.model.data import set_data
 from vibayes.model.exchange import as_data_array
+from vibayes.model.target import Target
 
-__all__ = ["checked", "known_data", "put"]
+__all__ = ["check_start", "checked", "known_data", "own_data_afterwards", "put", "without_density"]
 
 
 def known_data(model: Model, name: str) -> SharedVariable:
@@ -67,3 +69,39 @@ def put(model: Model, values: Mapping[str, np.ndarray]) -> None:
     for name, value in values.items():
         if name not in names:
             known_data(model, name).set_value(value)
+
+
+@contextmanager
+def own_data_afterwards(model: Model, names: Sequence[str]) -> Iterator[None]:
+    """Let data sets take turns in the block; after it the model has its own data again."""
+    before = {name: known_data(model, name).get_value() for name in names}
+    try:
+        yield
+    finally:
+        put(model, before)
+
+
+def without_density(model: Model, arrays: Sequence[Mapping[str, np.ndarray]]) -> list[int]:
+    """Return the numbers of checked data sets whose log density is not finite at the start."""
+    target, found = Target(model), []
+    for i, values in enumerate(arrays):
+        put(model, values)
+        if not np.isfinite(target.logp(target.start[None])[0]):
+            found.append(i)
+    return found
+
+
+def check_start(model: Model, arrays: Sequence[Mapping[str, np.ndarray]]) -> None:
+    """Raise if a fit cannot start, before any of them does.
+
+    Raises
+    ------
+    SamplingError
+        If the log density of a data set is not finite there. Names the data set and its values.
+    """
+    for i in without_density(model, arrays)[:1]:
+        put(model, arrays[i])
+        try:
+            Target(model).check_start()
+        except SamplingError as error:
+            raise SamplingError(f"fit_many: data set {i}: {error}") from None

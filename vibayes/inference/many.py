@@ -19,7 +19,7 @@ from vibayes.backend.seeds import as_seed_sequence, new_generator
 from vibayes.context import modelcontext
 from vibayes.exceptions import ApproximationWarning, ModelError
 from vibayes.families.base import check_continuous
-from vibayes.inference.data_sets import checked, known_data, put
+from vibayes.inference.data_sets import check_start, checked, own_data_afterwards, put
 from vibayes.inference.fit import fit
 from vibayes.inference.together import fitted_together
 from vibayes.model.cluster import check_client
@@ -166,6 +166,8 @@ def fit_many(
         If none was.
     ModelError
         If the model has minibatches, discrete variables, or no data of some name.
+    SamplingError
+        If the log density of a data set is not finite where fits start.
     ShapeError
         If the values of a data set have other axes than the model's.
 
@@ -224,7 +226,6 @@ def of_data_sets(
     """Return fits to checked data sets, all of them or, after Ctrl-C, the first ones."""
     seeds = as_seed_sequence(random_seed).spawn(len(arrays) + 1)
     found: dict[int, tuple[FittedNormal, Diagnosis]] = {}
-    before = {name: known_data(model, name).get_value() for name in arrays[0]}
 
     def alone(indices: Sequence[int]) -> dict[int, Approximation]:
         fits = up_to_interruption(
@@ -232,7 +233,8 @@ def of_data_sets(
         )
         return dict(zip(indices, fits, strict=False))
 
-    try:
+    with own_data_afterwards(model, list(arrays[0])):
+        check_start(model, arrays)
         others = alone([0])
         try:
             together = method == "auto" and set(options) <= SHOWN and is_one_normal(others[0])
@@ -243,8 +245,6 @@ def of_data_sets(
                 others |= alone(left)
         except KeyboardInterrupt:  # what is done is not lost
             pass
-    finally:
-        put(model, before)
     known = {*found, *others}
     done = next((i for i in range(len(arrays)) if i not in known), len(arrays))
     if done < len(arrays):
