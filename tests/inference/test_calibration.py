@@ -52,8 +52,7 @@ def test_models_that_make_no_data_are_refused():
 
 def test_data_at_the_edge_of_a_support_are_left_out():
     with vb.Model() as model:
-        shape = vb.LogNormal("shape", 0, 1)
-        vb.Gamma("y", shape, 1, observed=np.ones(4))
+        vb.Gamma("y", vb.LogNormal("shape", 1, 0.5), 1, observed=np.ones(4))
     made = {"prior": {}, "prior_predictive": {}}
 
     class Values:
@@ -61,7 +60,7 @@ def test_data_at_the_edge_of_a_support_are_left_out():
             self.values = np.asarray(values)[None]
 
     rng = np.random.default_rng(1)
-    shapes, y = np.ones(12), rng.gamma(1.0, size=(12, 4))
+    shapes, y = np.full(12, 3.0), rng.gamma(3.0, size=(12, 4))
     y[[3, 7], 2] = 0.0  # what a tiny shape is rounded to
     made["prior"]["shape"], made["prior_predictive"]["y"] = Values(shapes), Values(y)
     with (
