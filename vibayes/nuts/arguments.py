@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -30,6 +31,9 @@ REFUSED = {
     "trace": "draws are returned",
 }
 """Why an argument can only be None."""
+
+UNKNOWN = re.compile(r"(?:Unknown settings attribute: |Settings' object has no attribute ')(\w+)")
+"""What nutpie says of an argument that it does not know, in newer and older versions."""
 
 OF_NUTS = ("target_accept", "max_treedepth")
 
@@ -82,9 +86,9 @@ def unknown_settings_told() -> Iterator[None]:
     try:
         yield
     except AttributeError as error:
-        name = str(error).partition("Unknown settings attribute: ")[2]
-        if not name:
+        found = UNKNOWN.search(str(error))
+        if found is None:
             raise
         raise TypeError(
-            f"sample has no argument {name!r}; others than its own go to nutpie.sample"
+            f"sample has no argument {found[1]!r}; others than its own go to nutpie.sample"
         ) from None
