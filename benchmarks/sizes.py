@@ -136,7 +136,7 @@ KINDS = {"hierarchy": hierarchy, "random walk": walk, "crossed effects": crossed
 SIZES = {
     "hierarchy": (100, 300, 1_000, 3_000, 10_000),
     "random walk": (100, 300, 1_000, 3_000, 10_000),
-    "crossed effects": (100, 300, 1_000, 2_000, 4_000),
+    "crossed effects": (100, 300, 1_000, 2_000),
 }
 
 
@@ -230,6 +230,7 @@ def draw(found: dict[str, dict[int, dict[str, Any]]], path: Path) -> None:
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "sizes"
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import NullFormatter
 
     figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
     panels = zip(axes, ("seconds", "memory"), ("processor time (s)", "memory (MB)"), strict=True)
@@ -242,6 +243,7 @@ def draw(found: dict[str, dict[int, dict[str, Any]]], path: Path) -> None:
                 ax.plot(size, one[name], "o", color=COLORS[kind], markerfacecolor=face)
         ax.set_xlabel("effects, or steps of the walk", color=GREY)
         ax.set_ylabel(label, color=GREY)
+        ax.yaxis.set_minor_formatter(NullFormatter())
         ax.tick_params(which="both", colors=GREY)
         ax.spines[["top", "right"]].set_visible(False)
         ax.spines[["left", "bottom"]].set_color(GREY)
