@@ -61,7 +61,7 @@ def test_data_at_the_edge_of_a_support_are_left_out():
 
     rng = np.random.default_rng(1)
     shapes, y = np.full(12, 3.0), rng.gamma(3.0, size=(12, 4))
-    y[[3, 7], 2] = 0.0  # what a tiny shape is rounded to
+    y[[3, 7], 2], shapes[[3, 7]] = 0.0, 1e6  # which has no density
     made["prior"]["shape"], made["prior_predictive"]["y"] = Values(shapes), Values(y)
     with (
         patch.object(calibration_module, "sample_prior_predictive", lambda *_, **__: made),
@@ -69,6 +69,7 @@ def test_data_at_the_edge_of_a_support_are_left_out():
     ):
         found = vb.calibrate(model, draws=12, random_seed=1)
     assert len(found.ranks) == len(found.fits) == 10
+    assert (found.ranks < found.draws).all()  # none is of those that are left out
     np.testing.assert_array_equal(model.rvs_to_values[model["y"]].get_value(), np.ones(4))
 
 

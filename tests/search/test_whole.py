@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
+from helpers.posteriors import ample
 
 import vibayes as vb
 from vibayes.model import data_size
 from vibayes.model.target import Target
 from vibayes.search import whole
 from vibayes.search.budget import Budget
+from vibayes.search.located import locate
 from vibayes.search.normals import FittedNormal
 from vibayes.search.whole import NormalTarget, begins_on_sample, moved_to_mode
 
@@ -157,3 +159,21 @@ def test_a_normal_stands_in_for_a_target(rng):
     np.testing.assert_allclose(logp, q.logq(Z) - 7.0)
     cov = q.root @ q.root.T
     np.testing.assert_allclose(gradient, np.linalg.solve(cov, (q.mean - Z).T).T)
+
+
+def test_many_effects_have_the_curvature_of_all_rows(monkeypatch):
+    """That of a sample is off by a tenth for a group of which it has fifty rows."""
+    monkeypatch.setattr(data_size, "MANY_NUMBERS", 1000)
+    monkeypatch.setattr(whole, "FEWEST_NUMBERS", 400)
+    monkeypatch.setattr(whole, "ROWS_EACH", 5)
+    rng = np.random.default_rng(4)
+    group = rng.integers(0, 110, 12_000)
+    with vb.Model() as model:
+        effect = vb.Normal("effect", 0, 1, shape=110)
+        vb.Normal("y", effect[group], 0.5, observed=rng.normal(size=12_000))
+    target = Target(model)
+    assert target.by_rows
+    q = locate(target, np.random.default_rng(1), ample()).best
+    exact = 1 / np.sqrt(1 + np.bincount(group, minlength=110) / 0.25)
+    np.testing.assert_allclose(q.sd, exact, rtol=1e-3)
+    assert target.passes < 20
