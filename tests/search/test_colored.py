@@ -5,7 +5,7 @@ import pytest
 
 import vibayes as vb
 from vibayes.model.target import Target
-from vibayes.search.colored import colors_of, curvature_of_all, with_curvature_of_all
+from vibayes.search.colored import Coloring, colors_of, curvature_of_all, with_curvature_of_all
 from vibayes.search.located import CURVATURES, mean_curvature
 from vibayes.search.modes import curvature_at
 from vibayes.search.noise import mirrored_normals
@@ -60,7 +60,7 @@ def test_no_two_of_a_color_share_a_neighbour(made):
 def test_curvature_takes_few_vectors(made, most, rng):
     target = Normal(made())
     scale = 1 / np.sqrt(target.precision.diagonal())
-    found = curvature_of_all(target, made(), rng.normal(size=D), scale)
+    found = curvature_of_all(target, Coloring.of(made()), rng.normal(size=D), scale)
     np.testing.assert_allclose(found, target.precision, atol=1e-9)
     assert target.evaluations <= most
 
@@ -68,13 +68,13 @@ def test_curvature_takes_few_vectors(made, most, rng):
 def test_what_a_sample_does_not_show_is_noticed(rng):
     near, P = banded(), banded()
     P[0, 20] = P[20, 0] = 0.6  # which no row of the sample has
-    assert curvature_of_all(Normal(P), near, np.zeros(D), np.ones(D)) is None
+    coloring = Coloring.of(near)
+    assert curvature_of_all(Normal(P), coloring, np.zeros(D), np.ones(D)) is None
 
 
 def test_a_dense_curvature_would_take_as_many_vectors_as_it_has_columns():
     target = Normal(np.eye(D) + 0.1)
-    assert curvature_of_all(target, target.precision, np.zeros(D), np.ones(D)) is None
-    assert not target.evaluations
+    assert Coloring.of(target.precision) is None
     q = FittedNormal(np.zeros(D), np.ones(D))
     assert with_curvature_of_all(target, target, q) is q
 

@@ -17,7 +17,7 @@ from vibayes.records.findings import Search
 from vibayes.search.annealing import annealed, unexplained_points
 from vibayes.search.best_normals import LARGE, fit_diagonal, fit_full_rank, fit_large
 from vibayes.search.budget import Budget
-from vibayes.search.colored import curvature_of_all, with_curvature_of_all
+from vibayes.search.colored import Coloring, curvature_of_all, with_curvature_of_all
 from vibayes.search.modes import SearchPath, curvature_at, find_modes, screened_starts
 from vibayes.search.noise import matched_normals, mirrored_normals, stratified_normals
 from vibayes.search.normals import FittedNormal, apart, from_curvature, from_root
@@ -283,10 +283,10 @@ def mean_curvature(target: Target, q: FittedNormal, rng: np.random.Generator) ->
     """
     first, *points = q.at(mirrored_normals(CURVATURES, target.ddim, rng))
     total = curvature_at(target, first, q.sd)
-    near = total.copy()
-    for z in points:  # zeros of the first one are taken for those of all
-        curvature = curvature_of_all(target, near, z, q.sd)
-        total += curvature_at(target, z, q.sd) if curvature is None else curvature
+    coloring = Coloring.of(total)  # zeros of the first one are taken for those of all
+    for z in points:
+        few = None if coloring is None else curvature_of_all(target, coloring, z, q.sd)
+        total = total + (curvature_at(target, z, q.sd) if few is None else few)
     return total / CURVATURES
 
 
