@@ -128,6 +128,11 @@ def test_older_names_of_a_start():
     assert model.initial_point() == {"x": 0.5, "y": 2.0}
 
 
+def test_a_transform_that_is_none_is_refused_where_a_variable_is_registered():
+    with vb.Model() as model, pytest.raises(TypeError, match=r"Gamma\('x'\): transform must be"):
+        model.register_rv(vb.Gamma.dist(2.0, 1.0), "x", transform="log")
+
+
 def test_a_variable_of_dist_can_be_registered():
     with Model() as model:
         x = model.register_rv(vb.Gamma.dist(2.0, 1.0), "x")

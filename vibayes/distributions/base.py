@@ -37,6 +37,7 @@ __all__ = [
     "Continuous",
     "Discrete",
     "Distribution",
+    "check_transform",
     "distribution_of",
     "draw_from",
     "logccdf",
@@ -363,14 +364,19 @@ def one_after_the_other(
     default: Transform | None, transform: Transform | None, label: str
 ) -> Transform | None:
     """Return the transform that two arguments ask for, either of which may not be given."""
-    for name, value in (("default_transform", default), ("transform", transform)):
-        if not (value is None or value is UNSET or isinstance(value, Transform)):
-            raise TypeError(f"{label}: {name} must be a Transform or None, got {shown(value)}")
+    check_transform(default, "default_transform", label)
+    check_transform(transform, "transform", label)
     if default is UNSET:
         return transform
     if transform is UNSET or transform is None:
         return default
     return transform if default is None else Chain([default, transform])
+
+
+def check_transform(value: Any, name: str, label: str) -> None:
+    """Raise if an argument is no transform, and neither None nor left out."""
+    if not (value is None or value is UNSET or isinstance(value, Transform)):
+        raise TypeError(f"{label}: {name} must be a Transform or None, got {shown(value)}")
 
 
 def _blank(cls: type[Distribution]) -> Distribution:

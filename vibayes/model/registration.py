@@ -13,7 +13,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.tensor.variable import TensorVariable
 
 from vibayes.backend.xtensors import dims_of, is_xtensor
-from vibayes.distributions.base import UNSET, Distribution, distribution_of
+from vibayes.distributions.base import UNSET, Distribution, check_transform, distribution_of
 from vibayes.distributions.named_axes import in_tensor
 from vibayes.distributions.partly_observed import joined, split
 from vibayes.distributions.shapes import Shape, known_lengths, same_shape
@@ -71,6 +71,7 @@ class Registration(ModelDims):
         name = self.name_for(name)
         check_name(name)
         self.check_new_name(name)
+        check_transform(transform, "transform", label)
         holes = None if dist.discrete else missing_values(observed, label)
         if holes is not None:
             if initval is not None or total_size is not None:
