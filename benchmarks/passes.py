@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import re
 import resource
@@ -32,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from apart import done_apart
 
 HERE = Path(__file__).resolve().parent
 CHUNK = 100_000
@@ -275,13 +275,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="vibayes-passes-", dir=arguments.folder))
     try:
         # in a process of its own, as what this one had in memory counts for those that it starts
-        writer = multiprocessing.get_context("spawn").Process(
-            target=write, args=(folder, arguments.rows, arguments.columns)
-        )
-        writer.start()
-        writer.join()
-        if writer.exitcode:
-            sys.exit("the data could not be written")
+        done_apart(write, folder, arguments.rows, arguments.columns)
         size = sum(file.stat().st_size for file in folder.iterdir())
         print(f"{arguments.rows:,} rows, {arguments.columns} columns, {size / 1e9:.2f} GB")
         print("load average", *(f"{load:.1f}" for load in os.getloadavg()))

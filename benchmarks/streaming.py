@@ -11,7 +11,6 @@ and from a fit of a sample of the same data in memory.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import resource
 import shutil
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pytensor
+from apart import done_apart
 
 CHUNK = 100_000
 WARM_UP = 2_000
@@ -47,13 +47,7 @@ def main() -> None:
         if free < 1.2 * needed:
             sys.exit(f"{needed / 1e9:.1f} GB are needed in {folder}, {free / 1e9:.1f} are free")
         # in a process of its own, so that its memory does not count
-        writer = multiprocessing.get_context("spawn").Process(
-            target=write, args=(folder, arguments.rows, arguments.columns)
-        )
-        writer.start()
-        writer.join()
-        if writer.exitcode:
-            sys.exit("the data could not be written")
+        done_apart(write, folder, arguments.rows, arguments.columns)
         measure(folder, arguments)
     finally:
         shutil.rmtree(folder)
