@@ -228,6 +228,30 @@ def test_a_part_is_read_where_it_is():
     assert re.search(r"= \w+\[9:\]", source)  # a loop over it is vectorized
 
 
+@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
+def test_what_many_are_divided_by_is_inverted_once(dtype):
+    x, m = pt.vector("x", dtype=dtype), pt.matrix("m", dtype=dtype)
+    s, r, c = pt.scalar("s", dtype=dtype), pt.row("r", dtype=dtype), pt.col("c", dtype=dtype)
+    outputs = [x / s, pt.exp((m - x) / r).sum(0), (m / c).sum(), s / x]
+    compiled = function([x, m, s, r, c], outputs)
+    given = [np.linspace(-1, 1, 40), rng.normal(size=(50, 40)), 3.0]
+    given += [rng.uniform(0.5, 2, (1, 40)), rng.uniform(0.5, 2, (50, 1))]
+    X, M, S, R, C = given = [np.asarray(value, dtype) for value in given]
+    found = compiled(*given)
+    expected = [X / S, np.exp((M - X) / R).sum(0), (M / C).sum(), S / X]
+    rtol = 100 * np.finfo(dtype).eps
+    for value, known in zip(found, expected, strict=True):
+        np.testing.assert_allclose(value, known, rtol=rtol)
+    X[[0, 1, 2]] = np.inf, np.nan, 0.0
+    for divisor in (0.0, -0.0, np.inf, np.nan):
+        S = np.asarray(divisor, dtype)
+        with np.errstate(all="ignore"):
+            np.testing.assert_array_equal(compiled(X, M, S, R, C)[0], X / S)
+    source = compiled.vm.jit_fn.py_func.__source__
+    assert len(re.findall(r"\b1\)? / ", source)) == 3  # s, r and c
+    assert source.count(" / ") == 4  # s / x divides by elements
+
+
 def test_arrays_may_be_empty():
     x, m = pt.vector("x", dtype="float64"), pt.matrix("m", dtype="float64")
     rows = pt.lvector("rows")

@@ -6,7 +6,7 @@ reads that, it is never kept in memory.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from pytensor.tensor.elemwise import CAReduce, Elemwise
 from vibayes.backend.numba_linker.convert import write, write_call
 from vibayes.backend.numba_linker.scalars import (
     as_dtype,
+    divisors,
     has_calls,
     has_limits,
     literal,
@@ -63,6 +64,7 @@ def elementwise(op: Elemwise, w: Writer, node: Apply) -> None:
     is_single = any(v.type.dtype == "float32" for v in node.outputs)
     in_loop = is_long(lengths, axes) and not (is_single and has_calls(op.scalar_op))
     flag = w.assigned("u", typed("0")) if in_loop and has_limits(op.scalar_op) else ""
+    inverse = reciprocals(w, op.scalar_op, node, inputs, lengths) if in_loop else {}
     operands = list(zip(node.inputs, inputs, strict=True))
     stored: dict[int, Value] = {}
     for i in kept:
@@ -71,7 +73,7 @@ def elementwise(op: Elemwise, w: Writer, node: Apply) -> None:
 
     def write_loops(flag: str) -> None:
         with Loops(w, lengths, axes, sums, in_loop) as index:
-            results = numbers_of(w, op.scalar_op, node, inputs, index, in_loop, flag)
+            results = numbers_of(w, op.scalar_op, node, inputs, index, in_loop, flag, inverse)
             for i, value in stored.items():
                 w.line(f"{value.at(index)} = {results[i]}")
             for reduction in sums:
@@ -129,11 +131,18 @@ def numbers_of(
     index: Sequence[str],
     in_loop: bool = False,
     flag: str = "",
+    inverse: Mapping[int, Value] | None = None,
 ) -> list[str]:
-    """Write an operation on the elements at an index, and return the names of the results."""
-    names = [
-        value.name if value.is_number else w.assigned("x", value.at(index)) for value in inputs
-    ]
+    """Write an operation on the elements at an index, and return the names of the results.
+
+    ``inverse`` has one over some of the inputs, by their position.
+    """
+
+    def read(value: Value) -> str:
+        return value.name if value.is_number else w.assigned("x", value.at(index))
+
+    names = [read(value) for value in inputs]
+    reciprocals = {names[i]: read(value) for i, value in (inverse or {}).items()}
     lines, results = scalar_lines(
         op,
         names,
@@ -142,10 +151,38 @@ def numbers_of(
         lambda inner, inner_node: w.function(inner, inner_node),
         in_loop,
         flag,
+        reciprocals,
     )
     for line in lines:
         w.line(line)
     return results
+
+
+def reciprocals(
+    w: Writer, op: Any, node: Apply, inputs: Sequence[Value], lengths: Sequence[str]
+) -> dict[int, Value]:
+    """Write one over each divisor that many elements have in common, and return how to read it.
+
+    A division takes a processor several times as long as a product.
+    """
+    result = {}
+    for i in divisors(op, [v.type.dtype for v in node.inputs]):
+        value, dtype = inputs[i], node.inputs[i].type.dtype
+        own = tuple(
+            "1" if axis is None or n == "1" else n
+            for n, axis in zip(value.lengths, value.axes, strict=True)
+        )
+        if own == tuple(lengths):
+            continue
+        one = literal(1, dtype)
+        if all(n == "1" for n in own):
+            name = w.assigned("r", f"{one} / {value.at(['0'] * len(own))}")
+            result[i] = Value(name, own, (None,) * len(own))
+            continue
+        result[i] = w.new_array(dtype, own)
+        with w.loops(own) as index:
+            w.line(f"{result[i].at(index)} = {one} / {value.at(index)}")
+    return result
 
 
 def memory_for(

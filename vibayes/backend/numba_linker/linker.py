@@ -37,7 +37,7 @@ from vibayes.backend.settings import EXACT_ARITHMETIC, WITHOUT_TRACES
 
 __all__ = ["OneFunctionLinker", "Repeated", "numba_mode"]
 
-VERSION = 5  # of the code that is written for an operation: what is kept on disk depends on it
+VERSION = 6  # of the code that is written for an operation: what is kept on disk depends on it
 INDENT = "    "
 
 

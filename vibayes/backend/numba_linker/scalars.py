@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from pytensor.scalar.math import Erf, Erfc, GammaLn, Log1mexp, Psi, Sigmoid, Sof
 
 from vibayes.backend.numba_linker.elementary import SIMD_LIMITS
 
-__all__ = ["as_dtype", "has_calls", "has_limits", "literal", "scalar_lines"]
+__all__ = ["as_dtype", "divisors", "has_calls", "has_limits", "literal", "scalar_lines"]
 
 # of the inputs {0}, {1}, ..., which have the dtype of the result where that is a float
 EXPRESSIONS: dict[type, str] = {
@@ -134,6 +134,20 @@ def has_limits(op: Any) -> bool:
     return IN_LOOPS.get(type(op)) in SIMD_LIMITS
 
 
+def divisors(op: Any, dtypes: Sequence[str]) -> set[int]:
+    """Return which inputs of an operation are floats that others of their dtype are divided by."""
+    if isinstance(op, Composite):
+        places = {v: i for i, v in enumerate(op.fgraph.inputs)}
+        return {
+            places[v]
+            for node in op.fgraph.toposort()
+            for i in divisors(node.op, [v.type.dtype for v in node.inputs])
+            if (v := node.inputs[i]) in places
+        }
+    is_division = isinstance(op, ps.TrueDiv) and dtypes[0] == dtypes[1]
+    return {1} if is_division and dtypes[1] in ("float32", "float64") else set()
+
+
 def scalar_lines(
     op: Any,
     names: Sequence[str],
@@ -142,6 +156,7 @@ def scalar_lines(
     unknown: Callable[[Any, Any], str],
     in_loop: bool = False,
     flag: str = "",
+    reciprocals: Mapping[str, str] | None = None,
 ) -> tuple[list[str], list[str]]:
     """Return the lines that do an operation on numbers, and the names of its results.
 
@@ -160,12 +175,14 @@ def scalar_lines(
     flag
         Name of a number that the lines set to 1 where functions of such loops do not hold for an
         argument. Without it there are none that do not hold for all.
+    reciprocals
+        For names of some numbers, those of one over them: what they divide is multiplied by that.
     """
     inner = [ps.get_scalar_type(dtype)() for dtype in dtypes]
     if not isinstance(op, Composite):
         node = op.make_node(*inner)
         results = [new_name() for _ in node.outputs]
-        return node_lines(node, names, results, unknown, in_loop, flag), results
+        return node_lines(node, names, results, unknown, in_loop, flag, reciprocals), results
     known = dict(zip(op.fgraph.inputs, names, strict=True))
     lines: list[str] = []
 
@@ -183,11 +200,12 @@ def scalar_lines(
                 unknown,
                 in_loop,
                 flag,
+                reciprocals,
             )
             lines += more
         else:
             results = [new_name() for _ in node.outputs]
-            lines += node_lines(node, given, results, unknown, in_loop, flag)
+            lines += node_lines(node, given, results, unknown, in_loop, flag, reciprocals)
         known.update(zip(node.outputs, results, strict=True))
     return lines, [name(v) for v in op.fgraph.outputs]
 
@@ -199,8 +217,12 @@ def node_lines(
     unknown: Callable[[Any, Any], str],
     in_loop: bool,
     flag: str,
+    reciprocals: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Return the lines that do one operation."""
+    reciprocal = (reciprocals or {}).get(names[-1])
+    if reciprocal and divisors(node.op, [v.type.dtype for v in node.inputs]):
+        return [f"{results[0]} = {names[0]} * {reciprocal}"]
     simd = simd_name(node) if in_loop else None
     lines = []
     if simd in SIMD_LIMITS and not flag:
