@@ -8,7 +8,9 @@ where they began (Hoffman, Radul & Sountsov 2021, ChEES-HMC). Whether they have 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -28,6 +30,7 @@ WANTED_ACCEPTANCE = 0.75
 SHORTEST = 0.3  # length of the shortest step, in units of the longest: all chains differ
 MOST_LEAPS = 128
 TUNING, BLOCKS, BLOCK = 24, 3, 20  # moves of the first round; each round is twice as long
+ROUNDS_BEFORE = 2  # whose draws count, too, if chains have mixed in all of them together
 JUMP = 2.38  # times the square root of half the number of dimensions: the best for a normal
 WHOLE_JUMPS = 0.1  # share of jumps by a whole difference: from one mode to another
 LENGTH_RATE = 0.1  # by which a move changes the logarithm of the length of trajectories
@@ -61,6 +64,11 @@ class ChainRun:
     logp: np.ndarray
     mixing: Mixing
     within: Mixing
+
+    @property
+    def is_good(self) -> bool:
+        """Whether they have mixed at least within places."""
+        return self.mixing.good or self.within.good
 
 
 class Ensemble:
@@ -298,7 +306,7 @@ def run_chains(
     """Move chains until they have mixed, or as long as they may.
 
     Each round tunes, and then moves with settings that stay the same; it is twice as long as the
-    one before.
+    one before. Where its draws alone are too few, those of the last rounds together may do.
 
     Parameters
     ----------
@@ -325,18 +333,20 @@ def run_chains(
     Returns
     -------
     ChainRun or None
-        The draws of the last round that has any; None if there is none.
+        The draws of the last round that has any, with those of rounds before if chains have mixed
+        in these together; None if there is none.
     """
     labels = np.zeros(len(starts), dtype="int64") if labels is None else labels
     Z, places = np.repeat(starts, CHAINS_EACH, axis=0), np.repeat(labels, CHAINS_EACH)
     ensemble, run = Ensemble(target, Z, root, rng, places, jumps), None
-    starts_logp = ensemble.logp[::CHAINS_EACH]
+    begun = starts, ensemble.logp[::CHAINS_EACH], labels
+    before: list[list[Snapshot]] = []
     for round_ in range(rounds):
         every = 2**round_
         progress.say(f"tuning moves of {len(Z)} chains, round {round_ + 1}")
         if not ensemble.tune(TUNING * every, budget, most_leaps):
             return run
-        snapshots: list[Snapshot] = []
+        own: list[Snapshot] = []
         for block in range(BLOCKS):
             for i in range(BLOCK):
                 place = f"{block * BLOCK + i + 1} of {BLOCKS * BLOCK}"
@@ -344,12 +354,22 @@ def run_chains(
                 snapshot = ensemble.snapshot(every, budget, most_leaps)
                 if snapshot is None:
                     return run
-                snapshots.append(snapshot)
-            values, logp, acceptance = (np.array(part) for part in zip(*snapshots, strict=True))
-            facts = values, logp, acceptance.mean(axis=0), starts, starts_logp
-            mixing = mixing_of(*facts)
-            within = mixing if len(np.unique(labels)) == 1 else mixing_of(*facts, labels)
-            run = ChainRun(values, logp, mixing, within)
-            if mixing.good or within.good:
+                own.append(snapshot)
+            run = run_of(own, *begun)
+            if run.is_good:
                 return run
+            if before and (longer := run_of([*chain(*before), *own], *begun)).is_good:
+                return longer
+        before = [*before, own][-ROUNDS_BEFORE:]
     return run
+
+
+def run_of(
+    snapshots: Sequence[Snapshot], starts: np.ndarray, starts_logp: np.ndarray, labels: np.ndarray
+) -> ChainRun:
+    """Return a run of what was seen of chains, and how well these have mixed."""
+    values, logp, acceptance = (np.array(part) for part in zip(*snapshots, strict=True))
+    facts = values, logp, acceptance.mean(axis=0), starts, starts_logp
+    mixing = mixing_of(*facts)
+    within = mixing if len(np.unique(labels)) == 1 else mixing_of(*facts, labels)
+    return ChainRun(values, logp, mixing, within)

@@ -172,7 +172,7 @@ def tried(
         run = run_chains(target, draws.values[rows], normals[0].full_root, rng, *limits)
     else:
         run = run_stretched(target, draws, rows, stretch, rng, *limits)
-    if run is None or not (run.mixing.good or run.within.good):
+    if run is None or not run.is_good:
         return Trial(run)
     if run.mixing.good or points is None:
         points, labels = np.zeros(len(rows), dtype="int64"), np.zeros_like(labels)
