@@ -5,6 +5,8 @@ import pytest
 from scipy import stats
 
 import vibayes as vb
+import vibayes.model.target
+import vibayes.model.target_functions
 from vibayes.exceptions import SamplingError
 from vibayes.model.target import Target
 
@@ -132,3 +134,56 @@ def test_float32(model, rng):
         stats.norm(1, 3).logpdf(z).sum() + stats.norm(z.sum(), 1).logpdf(Y).sum() for z in Z
     ]
     np.testing.assert_allclose(logp, expected, rtol=1e-5)
+
+
+@pytest.fixture
+def eager(monkeypatch):
+    """Let densities be compiled after some 100 vectors."""
+    monkeypatch.setattr(vibayes.model.target, "COMPILATION", 0.002)
+    monkeypatch.setattr(vibayes.model.target, "COMPILATION_PER_OPERATION", 0.0)
+
+
+def test_what_is_evaluated_often_is_compiled(model, eager, rng):
+    target, other = Target(model), Target(model)
+    Z = rng.normal(size=(7, 3))
+    first = target(Z)
+    seen = [target._function_for("logp and gradient", [Z]) for _ in range(100)]
+    assert seen[0] is target._functions["logp and gradient"]
+    assert seen[-1] is not seen[0]
+    for found, known in zip(target(Z), first, strict=True):
+        np.testing.assert_allclose(found, known, rtol=1e-12)
+    assert target._function_for("logp", [Z]) is target._functions["logp"]  # it was not asked for
+    # another fit of the model goes the same way from the beginning
+    assert other._function_for("logp and gradient", [Z]) is seen[0]
+    for found, known in zip(other(Z), first, strict=True):
+        np.testing.assert_array_equal(found, known)
+
+
+def test_what_is_not_evaluated_often_is_not_compiled(model, rng, monkeypatch):
+    def fail(*args):
+        raise AssertionError("compiled")
+
+    monkeypatch.setattr(vibayes.model.target_functions.Functions, "in_machine_code", fail)
+    target = Target(model)
+    for _ in range(50):
+        target(rng.normal(size=(20, 3)))
+
+
+@pytest.mark.parametrize("fails", ["in compilation", "later"])
+def test_numpy_evaluates_what_machine_code_cannot(eager, rng, monkeypatch, fails):
+    class Code:
+        def __init__(self, *args):
+            if fails == "in compilation":
+                raise NotImplementedError("no such operation")
+
+        def __call__(self, stack, *others):
+            if len(stack) > 1:
+                raise np.linalg.LinAlgError("no such matrix")
+
+    monkeypatch.setattr(vibayes.model.target_functions, "StackInMachineCode", Code)
+    with vb.Model() as model:
+        vb.Normal("x", 1, 3, shape=2)
+    target, Z = Target(model), rng.normal(size=(7, 2))
+    logps = [target.logp(Z) for _ in range(100)]
+    np.testing.assert_array_equal(logps[-1], logps[0])
+    np.testing.assert_allclose(logps[0], stats.norm(1, 3).logpdf(Z).sum(axis=1))

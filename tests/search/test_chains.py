@@ -7,6 +7,7 @@ from scipy import stats
 
 import vibayes as vb
 from vibayes.model.target import Target
+from vibayes.search import mixing
 from vibayes.search.budget import Budget
 from vibayes.search.chains import (
     CHAINS_EACH,
@@ -66,7 +67,7 @@ class TestMoves:
         chains = ensemble(slow, points(rng), ROOT, rng)
         chains.length, budget = 100.0, Budget(0.1, 1000)
         assert chains.move(budget) is None
-        assert chains.tune(10, Budget(0.1, 1000), 10_000) is False
+        assert chains.tune(10, Budget(0.1, 1000)) is False
         assert len(calls) < 12  # of dozens in a trajectory
 
     def test_draws_never_leave_the_support(self, rng):
@@ -92,7 +93,7 @@ class TestTuning:
         """From independent units, and steps that are far too long."""
         chains = ensemble(target, points(rng).repeat(4, axis=0), np.diag(np.diag(ROOT)), rng)
         chains.step = 10.0
-        assert chains.tune(60, ample(), 10**6)
+        assert chains.tune(60, ample())
         acceptance = np.mean([chains.move(ample()).acceptance.mean() for _ in range(20)])
         assert acceptance == pytest.approx(0.75, abs=0.12)
         np.testing.assert_allclose(chains.root @ chains.root.T / COV, 1, atol=0.5)
@@ -195,3 +196,67 @@ class TestJumps:
         found = run_chains(target, starts, np.eye(1), rng, ample(), 5, 3000, jumps=8)
         assert found.mixing.good
         assert (found.values < 0).mean() == pytest.approx(0.3, abs=0.06)
+
+
+class TestLongerRuns:
+    """A slow direction: its first rounds have forgotten the start, and too few draws."""
+
+    def slow(self):
+        with vb.Model() as model:
+            x = vb.Normal("x", 0, 1)
+            vb.Normal("y", 0, vb.math.exp(0.75 * x), shape=3)
+        return Target(model)
+
+    def begin(self, target, rng):
+        x = rng.normal(size=(POINTS, 1))
+        return np.hstack([x, np.exp(0.75 * x) * rng.normal(size=(POINTS, 3))])
+
+    def test_draws_of_several_rounds_count_together(self):
+        target, rng = self.slow(), np.random.default_rng(3)
+        run = run_chains(target, self.begin(target, rng), np.eye(4), rng, ample(), 4, LEAPS)
+        assert run.mixing.good
+        assert len(run.values) > 60  # of more than one round
+        x = run.values[:, :, 0]
+        assert x.mean() == pytest.approx(0, abs=0.15)
+        assert x.std() == pytest.approx(1, abs=0.15)
+        assert run.logp.shape == x.shape
+
+    def test_those_that_are_close_may_go_on(self, monkeypatch):
+        monkeypatch.setattr(mixing, "WANTED_SIZE", 1500.0)
+        target, runs = self.slow(), []
+        for may_go_on in (False, True):
+            rng = np.random.default_rng(1)
+            begin = self.begin(target, rng)
+            limits = 1, 2000
+            options = {"may_go_on": may_go_on}
+            runs.append(run_chains(target, begin, np.eye(4), rng, ample(), *limits, **options))
+        assert not runs[0].mixing.good
+        assert runs[0].mixing.is_promising
+        assert runs[1].mixing.size > runs[0].mixing.size
+        assert runs[1].mixing.good
+
+    def test_those_that_remember_may_not(self, rng):
+        target = Target(two_modes(means=(-8.0, 8.0)))
+        begin = np.repeat([-8.0, 8.0], POINTS // 2)[:, None] + rng.normal(size=(POINTS, 1))
+        calls = []
+
+        def counted(Z):
+            calls.append(len(Z))
+            return target(Z)
+
+        run_chains(counted, begin, np.eye(1), rng, ample(), 1, LEAPS)
+        once = len(calls)
+        run_chains(counted, begin, np.eye(1), rng, ample(), 1, LEAPS, may_go_on=True)
+        assert len(calls) - once < 2 * once
+
+    def test_it_ends_with_what_is_enough(self, target, rng):
+        seen = []
+
+        def is_enough(run):
+            seen.append(run)
+            return True
+
+        begin = points(rng, 0.3, 5.0)  # far off: nothing has mixed after a block
+        run = run_chains(target, begin, ROOT, rng, ample(), 3, LEAPS, is_enough=is_enough)
+        assert len(run.values) == 20
+        assert run is seen[-1] if seen else run.is_good

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
@@ -7,14 +9,17 @@ from scipy import optimize
 
 import vibayes as vb
 from vibayes.model.target import Target
+from vibayes.search import modes
 from vibayes.search.budget import Budget
 from vibayes.search.modes import (
+    SearchPath,
     approach,
     curvature_at,
     find_modes,
     is_resolved,
     peaks_of,
     screened_starts,
+    without_followers,
 )
 
 SCALES = np.array([1e-4, 1e-2, 1.0, 1e3, 1e5])
@@ -60,7 +65,8 @@ def test_newton_from_bad_starts():
 
 def test_several_modes_are_found():
     paths = find_modes(Target(two_modes()), np.array([[-4.0], [-2.0], [2.0], [5.0]]), ample())
-    np.testing.assert_allclose([p.z[0] for p in paths], [-3, -3, 3, 3], atol=0.02)
+    np.testing.assert_allclose(np.abs([p.z[0] for p in paths]), 3, atol=0.02)
+    assert {np.sign(p.z[0]) for p in paths} == {-1, 1}
 
 
 def test_searches_leave_their_starts_alone(scaled):
@@ -199,3 +205,33 @@ def test_narrow_peaks_far_from_zero_are_resolved(scaled):
     narrow = Target(normal(np.array([1e6]), np.array([[sd**2]])))
     np.testing.assert_array_equal(is_resolved(narrow, np.array([[1e6]])), [True])
     np.testing.assert_array_equal(is_resolved(scaled, MEAN[None]), [True])
+
+
+def test_no_start_is_searched_from_twice(rng):
+    """The peaks of so few points are among those that were chosen already."""
+    starts = screened_starts(Target(normal(np.zeros(2), np.eye(2))), rng, count=16).starts
+    assert len(np.unique(starts, axis=0)) == len(starts)
+
+
+def test_searches_that_go_on_to_the_same_mode_are_one():
+    at = np.array([2.0, 0.0])
+    path = SearchPath(at, -1.0, np.zeros(2), np.ones(2), trail=((at, np.eye(2)),))
+    leader = replace(path, decrement=0.1, convex=True)
+    close = replace(path, z=at + 0.3, logp=-1.2)
+    away, below = replace(path, z=at + 0.6, logp=-1.2), replace(close, logp=-2.5)
+    assert without_followers([close, leader, away, below]) == [leader, away, below]
+    assert without_followers([close, replace(leader, convex=False)])[0] is close  # at a saddle
+    assert without_followers([close, replace(leader, decrement=5.0)])[0] is close  # on the way
+    done = replace(close, converged=True)
+    assert without_followers([done, leader]) == [done, leader]
+
+
+def test_fewer_searches_end_where_all_do(monkeypatch):
+    two = Target(two_modes())
+    starts = np.random.default_rng(2).normal(0, 4, (30, 1))
+    found = find_modes(two, starts, ample())
+    monkeypatch.setattr(modes, "NEAR", 0.0)
+    every = find_modes(two, starts, ample())
+    assert len(found) < len(every) == 30
+    ends, others = (np.unique(np.round([p.z[0] for p in paths], 3)) for paths in (found, every))
+    np.testing.assert_allclose(ends, others, atol=0.01)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
 
 from vibayes import interrupts, progress
 from vibayes.backend.plain import PlainFunction
+from vibayes.backend.threads import threads
 from vibayes.streaming.partitions import Rows
 
 __all__ = [
@@ -186,14 +185,3 @@ def added(total: list[np.ndarray], more: Sequence[np.ndarray]) -> list[np.ndarra
 def block_rows(vectors: int, d: int) -> int:
     """Return how many rows are evaluated at once at some vectors of d dimensions."""
     return max(BLOCK_NUMBERS // max(vectors, 1), ROWS_EACH * d, 1)
-
-
-@cache
-def threads() -> ThreadPoolExecutor | None:
-    """Return a thread for each core that this process may use; None if that is one."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return ThreadPoolExecutor(count, "vibayes-blocks") if count and count > 1 else None
-
-
-if hasattr(os, "register_at_fork"):  # the threads of a pool are not there in a child
-    os.register_at_fork(after_in_child=threads.cache_clear)

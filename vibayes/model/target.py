@@ -5,7 +5,7 @@ The vectors are in model order; see :mod:`vibayes.model.flat`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from typing import Any
@@ -30,7 +30,13 @@ from vibayes.model.flat import FlatLayout
 from vibayes.model.initial import check_point
 from vibayes.model.observed import observed_shapes
 from vibayes.model.passes import HERE, LocalSums, Sums, computing_now
-from vibayes.model.target_functions import Functions, RowFunctions, compiled, compiled_by_rows
+from vibayes.model.target_functions import (
+    DENSITIES,
+    Functions,
+    RowFunctions,
+    compiled,
+    compiled_by_rows,
+)
 from vibayes.model.turns import turns_of
 from vibayes.streaming.partitions import Rows
 
@@ -38,6 +44,9 @@ __all__ = ["Target", "check_in_parts", "goes_by_rows", "is_deterministic", "is_s
 
 MOST_VECTORS = 1024  # of a pass over data that go by rows
 SMALL_PART = 4  # of so many parts of the data: a sample that is worth its while
+# seconds, about: of NumPy for an operation and for a number that it makes, and of a compilation
+PER_OPERATION, PER_NUMBER = 5e-6, 3e-9
+COMPILATION, COMPILATION_PER_OPERATION = 0.5, 0.01
 
 
 class Target:
@@ -111,6 +120,7 @@ class Target:
         self.start[self.standardized_places] = 0.0  # at the centre
         self._turns = turns_of(model, layout, self.start)
         self.evaluations = 0
+        self._spent: dict[str, float] = dict.fromkeys(DENSITIES, 0.0)  # seconds in NumPy, about
         self._functions: Functions | RowFunctions
         if replacements is None and goes_by_rows(model):
             rows = check_goes_by_rows(model, "a pass over the data")
@@ -201,6 +211,7 @@ class Target:
         other._functions = compiled_by_rows(rows, self._layout, variables)
         other._sums = LocalSums(Rows(sample, len(sample[0])))
         other._is_sample, other._weight = True, rows.length / len(sample[0])
+        other._spent = dict.fromkeys(DENSITIES, 0.0)
         return other
 
     def check_start(self) -> None:
@@ -265,11 +276,27 @@ class Target:
         parts = self._in_parts("values", Z)
         return np.concatenate([part for (part,) in parts]).astype("float64")
 
+    def _function_for(self, name: str, stacks: Sequence[np.ndarray]) -> Any:
+        """Return what evaluates something at some more vectors.
+
+        Once NumPy has worked at a density for about as long as its compilation takes, that is
+        machine code. No clock tells this, but what was evaluated: results depend on nothing else.
+        """
+        function = self._functions[name]
+        if name not in DENSITIES:
+            return function
+        operations, numbers = self.work
+        if self._spent[name] > COMPILATION + COMPILATION_PER_OPERATION * operations:
+            first = [Z[:1] for Z in stacks]
+            return self._functions.in_machine_code(name, [*first, *self._facts]) or function
+        self._spent[name] += PER_OPERATION * operations + PER_NUMBER * numbers * len(stacks[0])
+        return function
+
     def _in_parts(self, name: str, *stacks: np.ndarray) -> list[list[np.ndarray]]:
         stacks = tuple(np.ascontiguousarray(Z, dtype=pytensor.config.floatX) for Z in stacks)
         count = len(stacks[0])
         self.evaluations += count
-        function, results = self._functions[name], []
+        function, results = self._function_for(name, stacks), []
         summed = self._functions.rows.get(name) if self._sums is not None else None
         most = self._rows if summed is None else MOST_VECTORS
         with np.errstate(all="ignore"):

@@ -13,11 +13,11 @@ from pytensor.graph.basic import Variable
 from pytensor.graph.replace import graph_replace, vectorize_graph
 from pytensor.tensor.variable import TensorVariable
 
-from vibayes import interrupts
 from vibayes.backend.evaluation import devices_of_densities
 from vibayes.backend.graphs import Work, compiled_graph, with_known_lengths, work_of
 from vibayes.backend.jax import JaxDevices, PlacedData, StackFunction
-from vibayes.backend.modes import AS_IT_IS, EVALUATE_MODE, resolve_mode, safe_from_signals
+from vibayes.backend.machine_code import StackInMachineCode
+from vibayes.backend.modes import AS_IT_IS, EVALUATE_MODE
 from vibayes.backend.plain import PlainFunction
 from vibayes.model.by_rows import RowModel
 from vibayes.model.coordinates import (
@@ -33,7 +33,10 @@ from vibayes.model.flat import FlatLayout
 from vibayes.model.gradients import gradient_of
 from vibayes.model.observed import observed_shapes
 
-__all__ = ["Functions", "RowFunctions", "compiled", "compiled_by_rows"]
+__all__ = ["DENSITIES", "Functions", "RowFunctions", "compiled", "compiled_by_rows"]
+
+DENSITIES = {"logp and gradient": 2, "logp": 1}
+"""Functions of the log density, with how many results they have."""
 
 
 def compiled(
@@ -66,8 +69,8 @@ def compiled_by_rows(
 class Functions(dict[str, Any]):
     """Functions of a stack of flat vectors, and of facts if variables are made of standard ones.
 
-    Of many data, NumPy's passes over them outweigh a compilation. What not every target needs is
-    made when it is first asked for.
+    Densities are NumPy's, and machine code where that is asked for: of many data, from the start.
+    What not every target needs is made when it is first asked for.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Functions(dict[str, Any]):
             "forces": partial(forces_graphs, model, layout, replacements, variables),
         }
         self._counted: list[Variable] = []
+        self._compiled: dict[str, Any] = {}
         self._make()
 
     def _make(self) -> None:
@@ -100,14 +104,37 @@ class Functions(dict[str, Any]):
         (flat,), _, graphs = self._density
         if self._many:
             self._counted = graphs
-            wanted = {"logp and gradient": graphs, "logp": graphs[:1]}
-            return {
-                name: each_row(compiled_vector_function([flat, *self._others], outputs))
-                for name, outputs in wanted.items()
-            }
+            return {name: self._compile(name) for name in DENSITIES}
         both = over_a_stack(graphs, flat, flat.type.shape[0], self._others)
         self._counted = compiled_graph(both)[1]
         return {"logp and gradient": both, "logp": first_output(both, 1 + len(self._others))}
+
+    def in_machine_code(self, name: str, example: Sequence[np.ndarray]) -> Any:
+        """Return a density in machine code, None if it cannot be compiled.
+
+        Parameters
+        ----------
+        name
+            Which one.
+        example
+            What to try it with.
+        """
+        if name not in self._compiled:
+            self._compiled[name] = None if self._many else self._tried(name, example)
+        return self._compiled[name]
+
+    def _tried(self, name: str, example: Sequence[np.ndarray]) -> Any:
+        try:
+            code = self._compile(name)
+            code(*example)
+        except Exception:  # of PyTensor or Numba: NumPy evaluates whatever it can be asked to
+            return None
+        return partial(with_second, code, self[name])
+
+    def _compile(self, name: str) -> StackInMachineCode:
+        (flat,), _, graphs = self._density
+        outputs = graphs[: DENSITIES[name]]
+        return StackInMachineCode(flat, self._others, outputs, self.work.numbers)
 
     @property
     def work(self) -> Work:
@@ -132,9 +159,10 @@ class JaxFunctions(Functions):
         super().__init__(model, *args, **kwargs)
 
     def _make(self) -> None:
+        self._compiled = dict.fromkeys(DENSITIES)
         (flat,), _, graphs = self._density
-        for name, outputs in {"logp and gradient": graphs, "logp": graphs[:1]}.items():
-            self[name] = StackFunction([flat], self._others, outputs, self._data)
+        for name, count in DENSITIES.items():
+            self[name] = StackFunction([flat], self._others, graphs[:count], self._data)
 
     @property
     def work(self) -> Work:
@@ -200,6 +228,9 @@ class RowFunctions(dict[str, Any]):
         if variables:
             self["values"] = in_numpy(values_graphs(model, layout, {}, variables))
 
+    def in_machine_code(self, name: str, example: Sequence[np.ndarray]) -> None:
+        """Return None: of many rows NumPy evaluates as many at once as a cache holds."""
+
 
 def over_a_stack(
     graphs: Sequence[Variable], flat: TensorVariable, size: int, others: Sequence[Variable] = ()
@@ -212,25 +243,12 @@ def over_a_stack(
     )
 
 
-def compiled_vector_function(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> Any:
-    """Return a function of vectors in machine code."""
-    mode = resolve_mode()
-    with interrupts.interruptible():
-        function = pytensor.function(list(inputs), outputs, mode=mode)
-    return safe_from_signals(function, mode)
-
-
-def each_row(function: Any) -> Any:
-    """Return a function of the rows of a matrix that calls one of a vector for each."""
-
-    def stacked(Z: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
-        results = []
-        for row in Z:
-            interrupts.check()
-            results.append(function(row, *others))
-        return [np.array(parts) for parts in zip(*results, strict=True)]
-
-    return stacked
+def with_second(code: Any, second: Any, *args: Any) -> Any:
+    """Return what code makes of arguments, or another function if it raises an error."""
+    try:
+        return code(*args)
+    except Exception:  # such as of a matrix of which NumPy's version makes NaN
+        return second(*args)
 
 
 def first_output(function: Any, count: int = 1) -> Any:

@@ -8,7 +8,7 @@ where they began (Hoffman, Radul & Sountsov 2021, ChEES-HMC). Whether they have 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple, Protocol
@@ -30,6 +30,7 @@ WANTED_ACCEPTANCE = 0.75
 SHORTEST = 0.3  # length of the shortest step, in units of the longest: all chains differ
 MOST_LEAPS = 128
 TUNING, BLOCKS, BLOCK = 24, 3, 20  # moves of the first round; each round is twice as long
+FURTHER_ROUNDS, FURTHER = 2, 4  # rounds more, and times as many leapfrog steps, of what is close
 ROUNDS_BEFORE = 2  # whose draws count, too, if chains have mixed in all of them together
 JUMP = 2.38  # times the square root of half the number of dimensions: the best for a normal
 WHOLE_JUMPS = 0.1  # share of jumps by a whole difference: from one mode to another
@@ -97,6 +98,8 @@ class Ensemble:
         Length of the longest trajectory.
     leaps : int
         Number of leapfrog steps taken so far.
+    most_leaps : float
+        The number of them after which no move begins.
     """
 
     def __init__(
@@ -113,7 +116,7 @@ class Ensemble:
         self.logp, self.gradient = target(Z)
         self.step = Z.shape[1] ** -0.25
         self.length = 0.5 * np.pi / np.sqrt(SHORTEST)
-        self.leaps = 0
+        self.leaps, self.most_leaps = 0, np.inf
 
     def move(self, budget: Budget) -> Move | None:
         """Take a trajectory from each state, and its end if that is accepted.
@@ -128,13 +131,15 @@ class Ensemble:
         x, logp, gradient = self.Z, self.logp, self.gradient
         leaps = int(np.clip(np.ceil(self.length / self.step), 1, MOST_LEAPS))
         with np.errstate(all="ignore"):
+            force = gradient @ self.root
             for _ in range(leaps):
                 if budget.time_is_up:
                     return None
-                momentum = momentum + 0.5 * step * (gradient @ self.root)
+                momentum = momentum + 0.5 * step * force
                 x = x + step * (momentum @ self.root.T)
                 logp, gradient = self.target(x)
-                momentum = momentum + 0.5 * step * (gradient @ self.root)
+                force = gradient @ self.root
+                momentum = momentum + 0.5 * step * force
             gain = logp - 0.5 * (momentum**2).sum(axis=1) - energy
             acceptance = np.exp(np.minimum(np.where(np.isfinite(gain), gain, -np.inf), 0.0))
         self.leaps += leaps
@@ -171,22 +176,22 @@ class Ensemble:
             self.logp = replaced(self.logp, own[taken], logp[taken])
         self.leaps += 1
 
-    def tune(self, moves: int, budget: Budget, most_leaps: int) -> bool:
+    def tune(self, moves: int, budget: Budget) -> bool:
         """Choose the mass matrix, then steps and trajectories; tell whether that was done."""
-        seen = self._adapt(moves, budget, most_leaps)
+        seen = self._adapt(moves, budget)
         if seen is None:
             return False
         self._set_root(seen[moves // 2 :])
-        return self._adapt(moves // 2, budget, most_leaps) is not None
+        return self._adapt(moves // 2, budget) is not None
 
-    def _adapt(self, moves: int, budget: Budget, most_leaps: int) -> list[np.ndarray] | None:
+    def _adapt(self, moves: int, budget: Budget) -> list[np.ndarray] | None:
         """Move, while steps come to the wanted acceptance, and trajectories to their best length.
 
         Returns where all chains stood after each move; None if there were not to be so many.
         """
         seen, steps, slope = [], [], LengthSlope()
         for i in range(moves):
-            if self.leaps >= most_leaps or not budget.step():
+            if self.leaps >= self.most_leaps or not budget.step():
                 return None
             if (done := self.move(budget)) is None:
                 return None
@@ -200,11 +205,11 @@ class Ensemble:
         self.step = float(np.exp(np.mean(steps[moves // 2 :])))
         return seen
 
-    def snapshot(self, moves: int, budget: Budget, most_leaps: int) -> Snapshot | None:
+    def snapshot(self, moves: int, budget: Budget) -> Snapshot | None:
         """Move a number of times, and return where all stand; None if they may not."""
         acceptance = np.zeros(len(self.Z))
         for _ in range(moves):
-            if self.leaps >= most_leaps or not budget.step():
+            if self.leaps >= self.most_leaps or not budget.step():
                 return None
             if (done := self.move(budget)) is None:
                 return None
@@ -302,6 +307,8 @@ def run_chains(
     most_leaps: int,
     labels: np.ndarray | None = None,
     jumps: int = 0,
+    is_enough: Callable[[ChainRun], bool] | None = None,
+    may_go_on: bool = False,
 ) -> ChainRun | None:
     """Move chains until they have mixed, or as long as they may.
 
@@ -329,6 +336,10 @@ def run_chains(
         within places. All are one place by default.
     jumps
         How often chains jump after each trajectory, by differences of others.
+    is_enough
+        Tells whether a run that has not mixed that well is as much as is wanted.
+    may_go_on
+        Whether chains that have forgotten where they began may take longer, to have enough draws.
 
     Returns
     -------
@@ -339,28 +350,35 @@ def run_chains(
     labels = np.zeros(len(starts), dtype="int64") if labels is None else labels
     Z, places = np.repeat(starts, CHAINS_EACH, axis=0), np.repeat(labels, CHAINS_EACH)
     ensemble, run = Ensemble(target, Z, root, rng, places, jumps), None
+    ensemble.most_leaps = most_leaps
     begun = starts, ensemble.logp[::CHAINS_EACH], labels
     before: list[list[Snapshot]] = []
-    for round_ in range(rounds):
+    round_ = 0
+    while round_ < rounds:
         every = 2**round_
         progress.say(f"tuning moves of {len(Z)} chains, round {round_ + 1}")
-        if not ensemble.tune(TUNING * every, budget, most_leaps):
+        if not ensemble.tune(TUNING * every, budget):
             return run
         own: list[Snapshot] = []
         for block in range(BLOCKS):
             for i in range(BLOCK):
                 place = f"{block * BLOCK + i + 1} of {BLOCKS * BLOCK}"
                 progress.say(f"moving draws, round {round_ + 1}: {place}")
-                snapshot = ensemble.snapshot(every, budget, most_leaps)
+                snapshot = ensemble.snapshot(every, budget)
                 if snapshot is None:
                     return run
                 own.append(snapshot)
             run = run_of(own, *begun)
-            if run.is_good:
-                return run
-            if before and (longer := run_of([*chain(*before), *own], *begun)).is_good:
-                return longer
+            runs = [run, run_of([*chain(*before), *own], *begun)] if before else [run]
+            for found in runs:
+                if found.is_good or (is_enough is not None and is_enough(found)):
+                    return found
+            if may_go_on and runs[-1].within.is_promising:
+                # to begin again elsewhere would cost more than to finish
+                rounds, may_go_on = rounds + FURTHER_ROUNDS, False
+                ensemble.most_leaps = FURTHER * most_leaps
         before = [*before, own][-ROUNDS_BEFORE:]
+        round_ += 1
     return run
 
 

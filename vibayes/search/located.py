@@ -36,6 +36,7 @@ CURVATURES = 8  # draws at which curvatures are computed, for their mean
 FEW_NOISE = 16  # draws for a first, rough fit in many dimensions
 MEDIUM_NOISE = 32  # draws for the last steps on many data
 MOST_STARTS, MOST_PARAMETERS = 10, 2000  # of further starts in many dimensions, and of all of them
+FEWER_STARTS = {"best": 4, "peaks": 2}
 SEPARATE = 1.0  # in sds: how far apart normals have to be to count as two
 SHOWN = 8  # of the normals on the way to a better one
 MOST_LOOKS = 4  # at what a population has come to
@@ -142,7 +143,8 @@ def small_normals(
     """Return the best normal at each mode."""
     target.check_start()
     progress.say("searching for modes")
-    screening = screened_starts(target, rng)
+    # other coordinates have no modes of their own
+    screening = screened_starts(target, rng, **({} if known is None else FEWER_STARTS))
     paths = distinct_paths(find_modes(target, screening.starts, budget))
     noise = matched_normals(max(128, 6 * target.ddim), target.ddim, rng)
 

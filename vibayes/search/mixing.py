@@ -15,6 +15,8 @@ from scipy.special import ndtri
 __all__ = ["Mixing", "mixing_of"]
 
 WANTED_SIZE = 800.0  # effective draws of chains that have mixed
+PROMISING_SIZE = 200.0  # of those that are worth going on with
+WITNESS_SIZE = 400.0  # of those that speak for weights, which are good by themselves
 LARGEST_DRIFT = 0.1  # in standard deviations
 LARGEST_MEMORY = 0.1
 STUCK = 0.1  # acceptance of a chain that does not move
@@ -55,11 +57,23 @@ class Mixing:
     @property
     def good(self) -> bool:
         """Whether the draws stand for the posterior, as far as chains can tell."""
+        return self.size >= WANTED_SIZE and self.has_forgotten
+
+    @property
+    def is_witness(self) -> bool:
+        """Whether the draws are enough to be compared with others."""
+        return self.size >= WITNESS_SIZE and self.has_forgotten
+
+    @property
+    def is_promising(self) -> bool:
+        """Whether more moves are likely to be all that is missing."""
+        return self.size >= PROMISING_SIZE and self.has_forgotten
+
+    @property
+    def has_forgotten(self) -> bool:
+        """Whether all chains move, and none remembers where it began."""
         return (
-            self.size >= WANTED_SIZE
-            and self.memory < LARGEST_MEMORY
-            and self.drift < LARGEST_DRIFT
-            and self.stuck < MOST_STUCK
+            self.memory < LARGEST_MEMORY and self.drift < LARGEST_DRIFT and self.stuck < MOST_STUCK
         )
 
 

@@ -25,6 +25,7 @@ FIRST_STEPS = 10.0 ** -np.arange(6)
 LBFGS_STEPS = np.array([1.0, 3.0, 0.3, 0.1, 0.01, 1e-3])
 MEMORY = 20
 LAGGARD = 10.0  # in log density: how far below the best mode a search has to be to be given up
+NEAR, LEVEL = 0.5, 1.0  # in sds and in log density: searches that go on to the same mode
 VISIBLE = 20.0  # in log density: how far below the best point a peak is one of the posterior
 
 
@@ -52,6 +53,8 @@ class SearchPath:
         Number of steps in a row, none of whose lengths was an improvement.
     decrement : float
         Gain in log density that the last Newton step promised.
+    convex : bool
+        Whether the curvature was positive definite before the last step.
     curvature : numpy.ndarray
         The negative Hessian before the last step; empty before the first one.
     iterations : int
@@ -67,6 +70,7 @@ class SearchPath:
     trail: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
     failures: int = 0
     decrement: float = np.inf
+    convex: bool = False
     curvature: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     iterations: int = 0
 
@@ -113,7 +117,8 @@ def screened_starts(
             distance = ((pool[:, None] - chosen) ** 2).sum(axis=2).min(axis=1)
             chosen = np.concatenate([chosen, pool[[np.argmax(distance)]]])
     starts = np.concatenate([target.start[None], chosen, peaks_of(ranked[:high], peaks)])
-    return Screening(starts, len(points), len(prior))
+    _, first = np.unique(starts, axis=0, return_index=True)  # a peak may have been chosen already
+    return Screening(starts[np.sort(first)], len(points), len(prior))
 
 
 def peaks_of(ranked: np.ndarray, count: int) -> np.ndarray:
@@ -176,7 +181,7 @@ def find_modes(
             )
         )
         paths = [next(stepped) if path.active else path for path in paths]
-        paths = without_laggards(paths, iteration)
+        paths = without_followers(without_laggards(paths, iteration))
     paths = [path if path.trail else stationary(path) for path in paths]
     clear = is_resolved(target, np.array([path.z for path in paths]).reshape(-1, target.ddim))
     if clear.any():
@@ -246,11 +251,13 @@ def decomposed(path: SearchPath, tolerance: float) -> SearchPath:
     largest = max(np.abs(eigenvalues).max(), 1e-300)
     root = path.scale[:, None] * vectors / np.sqrt(np.maximum(np.abs(eigenvalues), 1e-8 * largest))
     decrement = 0.5 * float(((root.T @ path.gradient) ** 2).sum())
+    convex = bool(eigenvalues.min() > 1e-7 * eigenvalues.max())
     return replace(
         path,
         decrement=decrement,
+        convex=convex,
         trail=(*path.trail, (path.z, root)),
-        converged=decrement < tolerance and eigenvalues.min() > 1e-7 * eigenvalues.max(),
+        converged=decrement < tolerance and convex,
     )
 
 
@@ -300,6 +307,26 @@ def without_laggards(paths: list[SearchPath], iteration: int) -> list[SearchPath
         replace(path, given_up=True) if path.active and path.logp < best - LAGGARD else path
         for path in paths
     ]
+
+
+def without_followers(paths: list[SearchPath]) -> list[SearchPath]:
+    """Leave out what is about to come to the same mode as a search that is ahead of it."""
+    leaders: list[SearchPath] = []
+    followers = set()
+    for path in sorted(paths, key=lambda p: -p.logp):
+        if path.active and any(is_follower(path, leader) for leader in leaders):
+            followers.add(id(path))
+        elif path.convex and path.decrement < LEVEL and not path.given_up:
+            leaders.append(path)
+    return [path for path in paths if id(path) not in followers]
+
+
+def is_follower(path: SearchPath, leader: SearchPath) -> bool:
+    """Tell whether a search is close to another one, by the curvature there."""
+    if leader.logp - path.logp > LEVEL:
+        return False
+    away = np.linalg.solve(leader.trail[-1][1], path.z - leader.z)
+    return bool(np.abs(away).max() < NEAR)
 
 
 # -- L-BFGS ---------------------------------------------------------------------------------------

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from vibayes.importance import tempered
+from vibayes.importance import has_good_tail, tempered
 from vibayes.model.target import Target
 from vibayes.search.budget import Budget
 from vibayes.search.chains import CHAINS_EACH, POINTS, ChainRun, run_chains
@@ -43,7 +44,8 @@ POINTS_OF_PLACE = 12
 FEWEST_POINTS = 4
 SPREAD = 50.0  # effective draws among which starting points are chosen, of thousands
 MOST_SECONDS = 30.0  # of a run of chains, about
-PER_OPERATION, PER_NUMBER = 1e-5, 4e-9  # seconds
+# seconds: in machine code, and of the two products of a row with a matrix
+PER_OPERATION, PER_NUMBER, PER_PRODUCT = 2e-6, 6e-10, 1.6e-10
 ROWS = POINTS * CHAINS_EACH
 FEWEST_LEAPS = 1000
 PROBABILITIES = 0.05, 0.25, 0.5, 0.75, 0.95
@@ -66,16 +68,19 @@ class Effort:
         Number of leapfrog steps, and fewer where the log density is dear.
     jumps : int, default 0
         How often chains jump after each trajectory, for which they need no gradient.
+    may_go_on : bool, default False
+        Whether it may take longer if all that is missing are more draws.
     """
 
     rounds: int
     leaps: int
     jumps: int = 0
+    may_go_on: bool = False
 
 
-CHECK = Effort(3, 2000)
+CHECK = Effort(3, 2000, may_go_on=True)
 """Of chains that begin where weights look good."""
-FINAL = Effort(7, 24_000)
+FINAL = Effort(7, 24_000, may_go_on=True)
 """Of chains as the last resort."""
 STRETCHED = Effort(6, 6000)
 """Of chains in coordinates in which tails are short: if these help, they help soon."""
@@ -118,7 +123,8 @@ def affordable_leaps(target: Target) -> int:
     A fixed rule, and no clock: about what takes half a minute of one core.
     """
     operations, numbers = target.work
-    return int(MOST_SECONDS / (PER_OPERATION * operations + PER_NUMBER * numbers * ROWS))
+    row = PER_NUMBER * numbers + PER_PRODUCT * target.ddim**2
+    return int(MOST_SECONDS / (PER_OPERATION * operations + ROWS * row))
 
 
 def can_be_tried(target: Target) -> bool:
@@ -169,17 +175,33 @@ def tried(
     points = labels[rows] if begun.min() >= FEWEST_POINTS else None
     limits = budget, effort.rounds, leaps, points, effort.jumps
     if stretch is None:
-        run = run_chains(target, draws.values[rows], normals[0].full_root, rng, *limits)
+        is_enough = None
+        if len(places) == 1 and has_good_tail(draws.khat, draws.size, len(draws.values)):
+            is_enough = partial(speaks_for, draws=draws, logp=logp)
+        root = normals[0].full_root
+        run = run_chains(
+            target, draws.values[rows], root, rng, *limits, is_enough, effort.may_go_on
+        )
     else:
-        run = run_stretched(target, draws, rows, stretch, rng, *limits)
+        run, is_enough = run_stretched(target, draws, rows, stretch, rng, *limits), None
     if run is None or not run.is_good:
-        return Trial(run)
+        return Trial(run, agrees=run is not None and is_enough is not None and is_enough(run))
     if run.mixing.good or points is None:
         points, labels = np.zeros(len(rows), dtype="int64"), np.zeros_like(labels)
         moved: WeightedDraws | None = all_draws(run)
     else:
         moved = draws_of_places(target, run, np.repeat(points, CHAINS_EACH), places, rng)
     return Trial(run, moved, agree(run, points, draws, logp, labels))
+
+
+def speaks_for(run: ChainRun, draws: WeightedDraws, logp: np.ndarray) -> bool:
+    """Tell whether chains that have mixed speak for weights that are good by themselves.
+
+    For that fewer draws are enough than to stand for the posterior.
+    """
+    points = np.zeros(run.values.shape[1] // CHAINS_EACH, dtype="int64")
+    labels = np.zeros(len(logp), dtype="int64")
+    return run.mixing.is_witness and agree(run, points, draws, logp, labels)
 
 
 def run_stretched(

@@ -24,10 +24,12 @@ data alone, is there before the first one.
 
 from vibayes.backend.numba_linker import arrays, elementwise, linear_algebra, random
 from vibayes.backend.numba_linker.linker import OneFunctionLinker, Repeated, numba_mode
+from vibayes.backend.numba_linker.stack import StackCode
 
 __all__ = [
     "OneFunctionLinker",
     "Repeated",
+    "StackCode",
     "arrays",
     "elementwise",
     "linear_algebra",

@@ -134,6 +134,13 @@ def better(run: SearchRun, tried: Tried) -> Iterator[Tried]:
     if target is not None:
         tried, other = non_centred(run, tried, target)
         yield tried
+    tried = with_parameters(run, tried)
+    if other is not None and not tried.exploration.trusted:
+        # before chains in the other coordinates, of which they may take long
+        found = with_parameters(run, replace(tried, exploration=other))
+        other = found.exploration
+        tried = found if other.trusted else replace(found, exploration=tried.exploration)
+    yield tried
     for improved in improved_in_its_coordinates(run, tried):
         tried = improved
         yield tried
@@ -145,19 +152,23 @@ def better(run: SearchRun, tried: Tried) -> Iterator[Tried]:
         yield found if closer else replace(found, exploration=tried.exploration)
 
 
+def with_parameters(run: SearchRun, tried: Tried) -> Tried:
+    """Return what is known after a mixture for parameters, where there can be one."""
+    found = given_parameters(tried.exploration, run.rng, run.budget)
+    if found is tried.exploration:
+        return tried
+    return replace(tried, exploration=found).noted(CONDITIONAL, np.nan, found.draws, run.budget)
+
+
 def improved_in_its_coordinates(run: SearchRun, tried: Tried) -> Iterator[Tried]:
     """Yield better and better draws in the coordinates of an exploration."""
-    conditional = given_parameters(tried.exploration, run.rng, run.budget)
-    if conditional is not tried.exploration:
-        tried = replace(tried, exploration=conditional)
-        tried = tried.noted(CONDITIONAL, np.nan, conditional.draws, run.budget)
+    if tried.exploration.trusted:
+        return
+    for exploration in improvements(tried.exploration, run.rng, run.budget):
+        tried = replace(tried, exploration=exploration)
         yield tried
-    if not tried.exploration.trusted:
-        for exploration in improvements(tried.exploration, run.rng, run.budget):
-            tried = replace(tried, exploration=exploration)
-            yield tried
-        exploration = tried.exploration
-        yield tried.noted(name_of(exploration), np.nan, exploration.draws, run.budget)
+    exploration = tried.exploration
+    yield tried.noted(name_of(exploration), np.nan, exploration.draws, run.budget)
 
 
 def is_more_reliable(new: Exploration, old: Exploration) -> bool:

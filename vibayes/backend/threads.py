@@ -1,0 +1,20 @@
+"""Threads that evaluate parts of one thing side by side."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+__all__ = ["threads"]
+
+
+@cache
+def threads() -> ThreadPoolExecutor | None:
+    """Return a thread for each core that this process may use; None if that is one."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return ThreadPoolExecutor(count, "vibayes-parts") if count and count > 1 else None
+
+
+if hasattr(os, "register_at_fork"):  # the threads of a pool are not there in a child
+    os.register_at_fork(after_in_child=threads.cache_clear)
