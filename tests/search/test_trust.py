@@ -44,7 +44,7 @@ def test_right_draws_are_trusted(target, seed):
     found = trial(target, MEAN + rng.normal(size=(2000, 3)) @ ROOT.T, rng)
     assert found.draws is not None
     assert found.agrees
-    assert 800 <= found.draws.size <= len(found.draws.values)
+    assert 400 <= found.draws.size <= len(found.draws.values)
     assert np.isnan(found.draws.khat)
 
 

@@ -32,6 +32,7 @@ from vibayes.search.trust import (
     can_be_tried,
     discrepancy,
     is_close,
+    is_dear,
     tried,
 )
 
@@ -238,15 +239,16 @@ def verified(
     """Return an exploration of weighted draws that is trusted if chains speak for it.
 
     Where the chains have mixed, and the weighted draws are different, it has those of the chains.
-    Weights that are nearly even need no proof; and very many data leave no time for one, so that
-    the weights have to be good by themselves.
+    Weights that are nearly even need no proof; and many data leave little time for one, so that
+    weights may be good by themselves.
     """
     if is_nearly_even(exploration):
         return trusted(exploration, rng, budget)
-    if not can_be_tried(exploration.target):
-        draws = exploration.draws
-        enough = draws.size > MOST_OF * len(draws.values) and has_variance(draws)
-        return replace(exploration, trusted=is_promising(exploration) and enough)
+    draws, target = exploration.draws, exploration.target
+    enough = draws.size > MOST_OF * len(draws.values) and has_variance(draws)
+    good = enough and is_promising(exploration)
+    if not can_be_tried(target) or (good and is_dear(target)):
+        return replace(exploration, trusted=good)
     return concluded(exploration, trial_of(exploration, rng, budget, effort), rng, budget)
 
 

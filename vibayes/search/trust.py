@@ -36,6 +36,7 @@ __all__ = [
     "discrepancy",
     "has_moments_of",
     "is_close",
+    "is_dear",
     "nearest",
     "tried",
 ]
@@ -47,7 +48,7 @@ MOST_SECONDS = 30.0  # of a run of chains, about
 # seconds: in machine code, and of the two products of a row with a matrix
 PER_OPERATION, PER_NUMBER, PER_PRODUCT = 2e-6, 6e-10, 1.6e-10
 ROWS = POINTS * CHAINS_EACH
-FEWEST_LEAPS = 1000
+FEWEST_LEAPS, LEAPS_OF_DEAR = 1000, 7000
 PROBABILITIES = 0.05, 0.25, 0.5, 0.75, 0.95
 LARGEST_DISCREPANCY = 0.15
 CLOSE_SHIFT, CLOSE_WIDTHS = 0.1, (0.9, 1.1)
@@ -99,8 +100,8 @@ class Trial:
     run : ChainRun, optional
         The chains, if there was time for any.
     draws : WeightedDraws, optional
-        Their draws, if these stand for the posterior: the chains have mixed, or have mixed within
-        each place, and it is known how much each one holds.
+        Their draws, if these stand for the posterior: the chains have mixed, or agree with good
+        weights, or have mixed within each place, and it is known how much each one holds.
     agrees : bool
         Whether they have mixed at least within each place, and the weighted draws agree with them.
     """
@@ -133,6 +134,11 @@ def can_be_tried(target: Target) -> bool:
     Of very many data, or of long loops, weights alone have to do.
     """
     return affordable_leaps(target) >= FEWEST_LEAPS
+
+
+def is_dear(target: Target) -> bool:
+    """Tell whether chains take so long that weights do without which are good enough."""
+    return affordable_leaps(target) < LEAPS_OF_DEAR
 
 
 def tried(
@@ -184,8 +190,10 @@ def tried(
         )
     else:
         run, is_enough = run_stretched(target, draws, rows, stretch, rng, *limits), None
+    if run is not None and is_enough is not None and is_enough(run):
+        return Trial(run, all_draws(run), agrees=True)
     if run is None or not run.is_good:
-        return Trial(run, agrees=run is not None and is_enough is not None and is_enough(run))
+        return Trial(run)
     if run.mixing.good or points is None:
         points, labels = np.zeros(len(rows), dtype="int64"), np.zeros_like(labels)
         moved: WeightedDraws | None = all_draws(run)
