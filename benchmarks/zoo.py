@@ -2,10 +2,11 @@
 
 Each seed makes one model, and data that are drawn from its prior where these are sane. It is fitted
 by ``method="auto"`` (or ``--method``), and sampled by nutpie; where nutpie's chains do not agree to
-R-hat 1.01 with 400 effective draws, also in a second and longer run, nothing is known and the model
-does not count. A fit is right if each mean is at most 0.2 posterior standard deviations off, and
-each width from the 5 % to the 95 % point between 0.8 and 1.25 of the sampler's. The table says how
-many fits are right, how many are wrong and warned, and how many are wrong without a word.
+R-hat 1.01 with 400 effective draws, also in a second and longer run where they are close to that,
+nothing is known and the model does not count. A fit is right if each mean is at most 0.2 posterior
+standard deviations off, and each width from the 5 % to the 95 % point between 0.8 and 1.25 of the
+sampler's. The table says how many fits are right, how many are wrong and warned, and how many are
+wrong without a word.
 
     python benchmarks/zoo.py --count 100 --seed 0 --json zoo.jsonl
 
@@ -36,7 +37,8 @@ import vibayes as vb
 TRIES = 200  # to draw sane data
 MOST_SECONDS = 900  # of one model, everything included
 LEAST_ESS = 400  # of what is taken for known, means and tails
-ROUNDS = (1000, 1000), (4000, 3000)  # tuning steps and draws of the sampler: then a longer run
+ROUNDS = (1000, 1000), (2000, 3000)  # tuning steps and draws of the sampler: then a longer run
+MOST_RHAT_AT_FIRST = 1.05  # of the first run, for a longer one to be of use
 
 
 @dataclass(frozen=True)
@@ -292,9 +294,11 @@ def reference(model: vb.Model, seed: int) -> tuple[Any, float]:
                 draws, tune=tune, chains=4, model=model, random_seed=seed, progressbar=False
             )
         seconds = time.perf_counter() - began if seconds is None else seconds
-        known = worst_rhat(trace.posterior) <= MOST_RHAT
-        if known and least_ess(trace.posterior) >= LEAST_ESS:
+        rhat = worst_rhat(trace.posterior)
+        if rhat <= MOST_RHAT and least_ess(trace.posterior) >= LEAST_ESS:
             return trace.posterior, seconds
+        if rhat > MOST_RHAT_AT_FIRST:
+            break
     return None, float(seconds or 0.0)
 
 
