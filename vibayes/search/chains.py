@@ -71,6 +71,11 @@ class ChainRun:
         """Whether they have mixed at least within places."""
         return self.mixing.good or self.within.good
 
+    @property
+    def is_promising(self) -> bool:
+        """Whether more moves are likely to be all that is missing."""
+        return self.mixing.is_promising or self.within.is_promising
+
 
 class Ensemble:
     """Chains that move together.
@@ -313,7 +318,8 @@ def run_chains(
     """Move chains until they have mixed, or as long as they may.
 
     Each round tunes, and then moves with settings that stay the same; it is twice as long as the
-    one before. Where its draws alone are too few, those of the last rounds together may do.
+    one before. Where its draws alone are too few, those of the last rounds together may do. Chains
+    that have forgotten where they began, and have too few draws, may go on with settings as they are.
 
     Parameters
     ----------
@@ -353,11 +359,11 @@ def run_chains(
     ensemble.most_leaps = most_leaps
     begun = starts, ensemble.logp[::CHAINS_EACH], labels
     before: list[list[Snapshot]] = []
-    round_ = 0
+    round_, goes_on = 0, False
     while round_ < rounds:
         every = 2**round_
         progress.say(f"tuning moves of {len(Z)} chains, round {round_ + 1}")
-        if not ensemble.tune(TUNING * every, budget):
+        if not goes_on and not ensemble.tune(TUNING * every, budget):
             return run
         own: list[Snapshot] = []
         for block in range(BLOCKS):
@@ -373,9 +379,9 @@ def run_chains(
             for found in runs:
                 if found.is_good or (is_enough is not None and is_enough(found)):
                     return found
-            if may_go_on and runs[-1].within.is_promising:
-                # to begin again elsewhere would cost more than to finish
-                rounds, may_go_on = rounds + FURTHER_ROUNDS, False
+            if may_go_on and not goes_on and runs[-1].is_promising:
+                # to begin again elsewhere would cost more than to finish, with settings as they are
+                rounds, goes_on = rounds + FURTHER_ROUNDS, True
                 ensemble.most_leaps = FURTHER * most_leaps
         before = [*before, own][-ROUNDS_BEFORE:]
         round_ += 1

@@ -182,7 +182,7 @@ def tried(
     limits = budget, effort.rounds, leaps, points, effort.jumps
     if stretch is None:
         is_enough = None
-        if len(places) == 1 and has_good_tail(draws.khat, draws.size, len(draws.values)):
+        if has_good_tail(draws.khat, draws.size, len(draws.values)):
             is_enough = partial(speaks_for, draws=draws, logp=logp)
         root = normals[0].full_root
         run = run_chains(
@@ -199,7 +199,7 @@ def tried(
         moved: WeightedDraws | None = all_draws(run)
     else:
         moved = draws_of_places(target, run, np.repeat(points, CHAINS_EACH), places, rng)
-    return Trial(run, moved, agree(run, points, draws, logp, labels))
+    return Trial(run, moved, agree(run, run.within.size, points, draws, logp, labels))
 
 
 def speaks_for(run: ChainRun, draws: WeightedDraws, logp: np.ndarray) -> bool:
@@ -209,7 +209,8 @@ def speaks_for(run: ChainRun, draws: WeightedDraws, logp: np.ndarray) -> bool:
     """
     points = np.zeros(run.values.shape[1] // CHAINS_EACH, dtype="int64")
     labels = np.zeros(len(logp), dtype="int64")
-    return run.mixing.is_witness and agree(run, points, draws, logp, labels)
+    size = run.mixing.size
+    return run.mixing.is_witness and agree(run, size, points, draws, logp, labels)
 
 
 def run_stretched(
@@ -266,7 +267,12 @@ def draws_of_places(
 
 
 def agree(
-    run: ChainRun, points: np.ndarray, draws: WeightedDraws, logp: np.ndarray, labels: np.ndarray
+    run: ChainRun,
+    size: float,
+    points: np.ndarray,
+    draws: WeightedDraws,
+    logp: np.ndarray,
+    labels: np.ndarray,
 ) -> bool:
     """Tell whether chains and weighted draws are alike, in each place."""
     chains = np.repeat(points, CHAINS_EACH)
@@ -275,7 +281,7 @@ def agree(
     worst = max(
         discrepancy(
             moved[:, chains == place].reshape(-1, moved.shape[2]),
-            run.within.size,
+            size,
             weighted[labels == place],
             draws.log_weights[labels == place],
         )
