@@ -31,6 +31,7 @@ SHORTEST = 0.3  # length of the shortest step, in units of the longest: all chai
 MOST_LEAPS = 128
 TUNING, BLOCKS, BLOCK = 24, 3, 20  # moves of the first round; each round is twice as long
 FURTHER_ROUNDS, FURTHER = 2, 4  # rounds more, and times as many leapfrog steps, of what is close
+PLENTY, MOST_SNAPSHOTS = 2500.0, 240  # effective draws, and states of all chains for these
 ROUNDS_BEFORE = 2  # whose draws count, too, if chains have mixed in all of them together
 JUMP = 2.38  # times the square root of half the number of dimensions: the best for a normal
 WHOLE_JUMPS = 0.1  # share of jumps by a whole difference: from one mode to another
@@ -75,6 +76,14 @@ class ChainRun:
     def is_promising(self) -> bool:
         """Whether more moves are likely to be all that is missing."""
         return self.mixing.is_promising or self.within.is_promising
+
+    @property
+    def size(self) -> float:
+        """How many independent draws they are worth."""
+        return self.mixing.size if self.mixing.good else self.within.size
+
+
+Starts = tuple[np.ndarray, np.ndarray, np.ndarray]  # points, their log density, and their places
 
 
 class Ensemble:
@@ -314,12 +323,13 @@ def run_chains(
     jumps: int = 0,
     is_enough: Callable[[ChainRun], bool] | None = None,
     may_go_on: bool = False,
+    cheap_leaps: int = 0,
 ) -> ChainRun | None:
     """Move chains until they have mixed, or as long as they may.
 
     Each round tunes, and then moves with settings that stay the same; it is twice as long as the
-    one before. Where its draws alone are too few, those of the last rounds together may do. Chains
-    that have forgotten where they began, and have too few draws, may go on with settings as they are.
+    one before. Where its draws alone are too few, those of the last rounds together may do; chains
+    that have forgotten where they began may then go on, with settings as they are.
 
     Parameters
     ----------
@@ -346,6 +356,8 @@ def run_chains(
         Tells whether a run that has not mixed that well is as much as is wanted.
     may_go_on
         Whether chains that have forgotten where they began may take longer, to have enough draws.
+    cheap_leaps
+        Up to so many leapfrog steps chains that have mixed go on, to have plenty of draws.
 
     Returns
     -------
@@ -375,9 +387,12 @@ def run_chains(
                     return run
                 own.append(snapshot)
             run = run_of(own, *begun)
-            runs = [run, run_of([*chain(*before), *own], *begun)] if before else [run]
-            for found in runs:
-                if found.is_good or (is_enough is not None and is_enough(found)):
+            parts = [own, [*chain(*before), *own]] if before else [own]
+            runs = [run, *(run_of(part, *begun) for part in parts[1:])]
+            for found, part in zip(runs, parts, strict=True):
+                if found.is_good:
+                    return with_more(found, part, ensemble, every, begun, cheap_leaps, budget)
+                if is_enough is not None and is_enough(found):
                     return found
             if may_go_on and not goes_on and runs[-1].is_promising:
                 # to begin again elsewhere would cost more than to finish, with settings as they are
@@ -385,6 +400,31 @@ def run_chains(
                 ensemble.most_leaps = FURTHER * most_leaps
         before = [*before, own][-ROUNDS_BEFORE:]
         round_ += 1
+    return run
+
+
+def with_more(
+    run: ChainRun,
+    snapshots: Sequence[Snapshot],
+    ensemble: Ensemble,
+    every: int,
+    begun: Starts,
+    cheap_leaps: int,
+    budget: Budget,
+) -> ChainRun:
+    """Return a longer run of chains that have mixed, if more draws are cheap.
+
+    The ends of heavy tails take several times as many as a mean.
+    """
+    ensemble.most_leaps = min(ensemble.most_leaps, cheap_leaps)
+    while run.size < PLENTY and 2 * len(snapshots) <= MOST_SNAPSHOTS:
+        progress.say(f"moving draws on: {run.size:.0f} effective ones")
+        more = [ensemble.snapshot(every, budget) for _ in snapshots]
+        if None in more:
+            break
+        snapshots = [*snapshots, *(s for s in more if s is not None)]
+        longer = run_of(snapshots, *begun)
+        run = longer if longer.is_good else run
     return run
 
 

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from vibayes import progress
-from vibayes.importance import FINITE_VARIANCE, NEARLY_EVEN, has_good_tail, resampled
+from vibayes.importance import NEARLY_EVEN, has_good_tail, resampled
 from vibayes.model.target import Target
 from vibayes.records.findings import Search
 from vibayes.search.best_normals import LARGE
@@ -43,7 +43,6 @@ __all__ = [
     "explore",
     "first_proposal",
     "glance",
-    "has_variance",
     "is_near",
     "is_promising",
     "proposal",
@@ -245,8 +244,8 @@ def verified(
     if is_nearly_even(exploration):
         return trusted(exploration, rng, budget)
     draws, target = exploration.draws, exploration.target
-    enough = draws.size > MOST_OF * len(draws.values) and has_variance(draws)
-    good = enough and is_promising(exploration)
+    good = draws.has_variance and draws.size > MOST_OF * len(draws.values)
+    good = good and is_promising(exploration)
     if not can_be_tried(target) or (good and is_dear(target)):
         return replace(exploration, trusted=good)
     return concluded(exploration, trial_of(exploration, rng, budget, effort), rng, budget)
@@ -287,8 +286,8 @@ def concluded(
 ) -> Exploration:
     """Return what is known of the posterior after chains have begun at weighted draws.
 
-    Weights that agree are preferred, if they have a variance: without one they leave out tails in
-    which few draws count for much, by less than chains of some hundred effective draws can show.
+    Weights that agree are preferred, if they are reliable: else they leave out tails in which few
+    draws count for much, by less than chains of some hundred effective draws can show.
     """
     draws, found = exploration.draws, exploration
     if trial.agrees and has_good_tail(draws.khat, draws.size, len(draws.values)):
@@ -300,9 +299,9 @@ def concluded(
 
 
 def with_better_draws(exploration: Exploration) -> Exploration:
-    """Return an exploration with the draws of chains, if its weights have no variance."""
+    """Return an exploration with the draws of chains, if its weights are less reliable."""
     draws, witness = exploration.draws, exploration.witness
-    if witness is None or has_variance(draws):
+    if witness is None or draws.is_reliable:
         return exploration
     return replace(exploration, draws=witness, moved=True)
 
@@ -310,11 +309,6 @@ def with_better_draws(exploration: Exploration) -> Exploration:
 def is_near(draws: WeightedDraws) -> bool:
     """Tell whether more draws may show good weights: k-hat is uncertain by 0.1 and more."""
     return draws.khat < NEARLY and draws.size > SOME_MORE * len(draws.values)
-
-
-def has_variance(draws: WeightedDraws) -> bool:
-    """Tell whether weights have a variance, or are so even that their tail does not matter."""
-    return has_good_tail(draws.khat, draws.size, len(draws.values), FINITE_VARIANCE)
 
 
 def with_shares_of_population(exploration: Exploration) -> Exploration:

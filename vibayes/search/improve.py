@@ -18,7 +18,6 @@ from vibayes.search.explore import (
     Exploration,
     concluded,
     cooled_draws,
-    has_variance,
     is_near,
     is_promising,
     proposal,
@@ -150,7 +149,7 @@ def enlarge(exploration: Exploration, rng: np.random.Generator, budget: Budget) 
     most = 3.0 if exploration.target.ddim > LARGE else 10.0
     larger = add_draws(exploration, int(min(wanted / size - 0.9, most) * count), rng)
     found = with_better_draws(larger)
-    return replace(found, trusted=found.moved or has_variance(found.draws))
+    return replace(found, trusted=found.moved or found.draws.has_variance)
 
 
 def with_more_populations(

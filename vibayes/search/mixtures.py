@@ -16,7 +16,13 @@ from scipy.special import gammaln, logsumexp
 
 from vibayes import progress
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
-from vibayes.importance import effective_size, smoothed, tempered
+from vibayes.importance import (
+    FINITE_VARIANCE,
+    effective_size,
+    has_good_tail,
+    smoothed,
+    tempered,
+)
 from vibayes.model.target import Target
 from vibayes.search.budget import Budget
 from vibayes.search.normals import FittedNormal
@@ -27,6 +33,7 @@ MOST_COMPONENTS = 10
 KEPT_PROPOSALS = 4
 WIDENING, WIDE_SHARE, WIDE_DF = 1.2, 0.25, 4.0
 SMALLEST_SHARE = 1e-4
+RELIABLE_SHARE, RELIABLE_SIZE = 0.5, 1000.0  # of effective draws
 
 
 @dataclass(frozen=True)
@@ -201,6 +208,20 @@ class WeightedDraws:
         """How many independent draws they are worth."""
         share = 1.0 if self.independent is None else self.independent / len(self.values)
         return share * effective_size(self.log_weights)
+
+    @property
+    def has_variance(self) -> bool:
+        """Whether the weights have a variance, or are so even that their tail does not matter."""
+        return has_good_tail(self.khat, self.size, len(self.values), FINITE_VARIANCE)
+
+    @property
+    def is_reliable(self) -> bool:
+        """Whether the weights have a variance, and many draws, or half of them, count.
+
+        Where few of few draws count, these may be none of a tail that is far from the others.
+        """
+        many = self.size > RELIABLE_SHARE * len(self.values) or self.size >= RELIABLE_SIZE
+        return many and self.has_variance
 
     @property
     def mean(self) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from vibayes.importance import has_good_tail, tempered
+from vibayes.importance import tempered
 from vibayes.model.target import Target
 from vibayes.search.budget import Budget
 from vibayes.search.chains import CHAINS_EACH, POINTS, ChainRun, run_chains
@@ -49,7 +49,9 @@ MOST_SECONDS = 30.0  # of a run of chains, about
 PER_OPERATION, PER_NUMBER, PER_PRODUCT = 2e-6, 6e-10, 1.6e-10
 ROWS = POINTS * CHAINS_EACH
 FEWEST_LEAPS, LEAPS_OF_DEAR = 1000, 7000
+CHEAP = 0.1  # of the leapfrog steps that chains may take
 PROBABILITIES = 0.05, 0.25, 0.5, 0.75, 0.95
+WIDTHS = (0.05, 0.95), (0.1, 0.9)
 LARGEST_DISCREPANCY = 0.15
 CLOSE_SHIFT, CLOSE_WIDTHS = 0.1, (0.9, 1.1)
 CENTRAL = 0.05, 0.95
@@ -181,13 +183,11 @@ def tried(
     points = labels[rows] if begun.min() >= FEWEST_POINTS else None
     limits = budget, effort.rounds, leaps, points, effort.jumps
     if stretch is None:
-        is_enough = None
-        if has_good_tail(draws.khat, draws.size, len(draws.values)):
-            is_enough = partial(speaks_for, draws=draws, logp=logp)
-        root = normals[0].full_root
-        run = run_chains(
-            target, draws.values[rows], root, rng, *limits, is_enough, effort.may_go_on
-        )
+        is_enough, cheap = None, int(CHEAP * affordable_leaps(target))
+        if draws.is_reliable:  # they are the result, if chains agree
+            is_enough, cheap = partial(speaks_for, draws=draws, logp=logp), 0
+        begin, root, more = draws.values[rows], normals[0].full_root, effort.may_go_on
+        run = run_chains(target, begin, root, rng, *limits, is_enough, more, cheap)
     else:
         run, is_enough = run_stretched(target, draws, rows, stretch, rng, *limits), None
     if run is not None and is_enough is not None and is_enough(run):
@@ -203,7 +203,7 @@ def tried(
 
 
 def speaks_for(run: ChainRun, draws: WeightedDraws, logp: np.ndarray) -> bool:
-    """Tell whether chains that have mixed speak for weights that are good by themselves.
+    """Tell whether chains that have mixed speak for weights that are reliable by themselves.
 
     For that fewer draws are enough than to stand for the posterior.
     """
@@ -314,8 +314,9 @@ def discrepancy(
     """Return how differently draws and weighted draws are distributed, beyond their noise.
 
     The largest difference of the probabilities to be below a number of quantiles, in units of
-    sqrt(p (1 - p)): about 0.1 for means a tenth of a standard deviation apart, or widths that
-    differ by a tenth.
+    sqrt(p (1 - p)), or of the logarithms of widths: about 0.1 for means a tenth of a standard
+    deviation apart, or widths that differ by a tenth. In heavy tails these differ where
+    probabilities hardly do.
 
     Parameters
     ----------
@@ -332,7 +333,22 @@ def discrepancy(
     for p, quantiles in zip(PROBABILITIES, weighted.quantiles(PROBABILITIES), strict=True):
         below = (moved <= quantiles).mean(axis=0)
         worst = max(worst, float(np.abs(below - p).max()) / np.sqrt(p * (1 - p)))
+    worst = max(worst, stretching(moved, weighted))
     return worst - 2 * np.sqrt(1 / size + 1 / weighted.size)
+
+
+def stretching(moved: np.ndarray, weighted: WeightedDraws) -> float:
+    """Return by how much the logarithm of a width differs between draws and weighted ones.
+
+    Of two widths of each coordinate it is the one that differs less: where one of several modes
+    holds about a twentieth, the other one does not depend on which side of a gap its end is.
+    """
+    changes = []
+    for ends in WIDTHS:
+        width = np.diff(np.quantile(moved, ends, axis=0), axis=0)[0]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            changes.append(np.abs(np.log(width / weighted.width(ends))))
+    return float(np.nan_to_num(np.minimum(*changes), nan=0.0, posinf=np.inf).max())
 
 
 def is_close(values: np.ndarray, draws: WeightedDraws) -> bool:
