@@ -28,6 +28,8 @@ USES = {
     "beside data": lambda z, sd, lam, mu: mu + Y * z * sd,
     "scales of elements": lambda z, sd, lam, mu: z * lam,
     "two scales": lambda z, sd, lam, mu: z * lam * sd,
+    "scales of elements, made of others": lambda z, sd, lam, mu: z * vb.math.sqrt(lam**2 * sd / sd),
+    "a positive expression": lambda z, sd, lam, mu: z * (9 / sd) * vb.math.exp(0 * sd),
 }
 OTHERS = {
     "alone": lambda z, sd, lam, mu: z,
@@ -37,6 +39,9 @@ OTHERS = {
     "scales chosen, too": lambda z, sd, lam, mu: (z[GROUP] * lam[GROUP])[:3],
     "in another order": lambda z, sd, lam, mu: z[::-1] * lam,
     "times data": lambda z, sd, lam, mu: Y * z + sd,
+    "times what may be zero": lambda z, sd, lam, mu: z * (sd - 1),
+    "times a logarithm": lambda z, sd, lam, mu: z * vb.math.log(sd),
+    "times data of both signs": lambda z, sd, lam, mu: z * (sd * Y),
 }
 
 

@@ -2,7 +2,8 @@
 
 What the data say is said of the product. Where they say much, a standard normal z and its scale lie
 on a bent ridge, as in Bambi's models of many rows a group: the coordinates to search in are then
-those of the product. So it is of ``chol @ z``, of effects that are correlated.
+those of the product. So it is of ``chol @ z``, of effects that are correlated, and of the
+coefficients of a Gaussian process, whose scales are its spectral density (HSGP).
 """
 
 from __future__ import annotations
@@ -12,10 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pytensor.tensor as pt
+from pytensor import scalar as ps
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
-from pytensor.tensor.variable import TensorVariable
+from pytensor.scalar.basic import Identity
+from pytensor.scalar.math import Sigmoid, Softplus
+from pytensor.tensor.elemwise import Elemwise
+from pytensor.tensor.variable import TensorConstant, TensorVariable
 
 from vibayes.backend.modes import evaluate
 from vibayes.backend.uses import (
@@ -25,13 +30,19 @@ from vibayes.backend.uses import (
     is_product,
     is_view,
     uses_in,
-    without_axes,
 )
 from vibayes.distributions.standard_forms import MOST_JOINT
 from vibayes.model.core import Model
 from vibayes.model.density import constrained_values
 
 __all__ = ["Factor", "factor_in_products"]
+
+POSITIVE_TRANSFORMS = "log", "logodds"
+ALWAYS_POSITIVE = {ps.Exp, ps.Exp2, ps.Cosh, Sigmoid, Softplus}
+KEEPS_POSITIVE = {
+    *(ps.Add, ps.Mul, ps.TrueDiv, ps.Reciprocal, ps.Pow, ps.Sqr, ps.Sqrt, ps.Abs),
+    *(ps.Maximum, ps.Minimum, ps.Cast, Identity),
+}
 
 
 class Factor(NamedTuple):
@@ -51,15 +62,15 @@ class Factor(NamedTuple):
 
 
 def factor_in_products(model: Model, rv: TensorVariable) -> Factor | None:
-    """Return the positive variables, or the matrix, by which a free variable is always multiplied.
+    """Return the positive factors, or the matrix, by which a free variable is always multiplied.
 
     Elements may be chosen before, and data be factors beside it.
 
     Returns
     -------
     Factor or None
-        The product of the variables, or the matrix; None if it is used in any other way, or
-        multiplied by no variable.
+        The product of those that depend on free variables, or the matrix; None if it is used in
+        any other way, or multiplied by no variable.
     """
     free = set(model.free_RVs)
     uses = uses_in([*model.free_RVs, *model.observed_RVs, *model.potentials])
@@ -130,9 +141,26 @@ def is_triangular(model: Model, matrix: TensorVariable) -> bool:
 
 
 def is_positive(model: Model, v: Variable) -> bool:
-    """Tell whether a variable is a free one that is positive, in any shape."""
-    v = without_axes(v)
-    return v in model.free_RVs and getattr(model.rvs_to_transforms[v], "name", "") == "log"
+    """Tell whether all elements of an expression are known to be positive.
+
+    Positive free variables are, positive numbers, and what usual operations make of these: as the
+    spectral density of a Gaussian process is made of its amplitude and length.
+    """
+    if v in model.free_RVs:
+        return getattr(model.rvs_to_transforms[v], "name", "") in POSITIVE_TRANSFORMS
+    if isinstance(v, TensorConstant):
+        return bool((np.asarray(v.data) > 0).all())
+    node = v.owner
+    if node is None:
+        return False
+    if isinstance(node.op, Elemwise):
+        kind = type(node.op.scalar_op)
+        if kind in ALWAYS_POSITIVE:
+            return True
+        operands = node.inputs[:1] if kind is ps.Pow else node.inputs
+        return kind in KEEPS_POSITIVE and all(is_positive(model, x) for x in operands)
+    is_same = is_view(node) or chooses_elements(node, node.inputs[0])
+    return is_same and is_positive(model, node.inputs[0])
 
 
 def is_factor_of(rv: TensorVariable, v: Variable, is_whole: bool) -> bool:
