@@ -28,7 +28,7 @@ USES = {
     "beside data": lambda z, sd, lam, mu: mu + Y * z * sd,
     "scales of elements": lambda z, sd, lam, mu: z * lam,
     "two scales": lambda z, sd, lam, mu: z * lam * sd,
-    "scales of elements, made of others": lambda z, sd, lam, mu: z * vb.math.sqrt(lam**2 * sd / sd),
+    "scales of elements, made of others": lambda z, sd, lam, mu: z * vb.math.sqrt(lam**2 * sd**2),
     "a positive expression": lambda z, sd, lam, mu: z * (9 / sd) * vb.math.exp(0 * sd),
 }
 OTHERS = {

@@ -141,15 +141,16 @@ def better(run: SearchRun, tried: Tried) -> Iterator[Tried]:
         other = found.exploration
         tried = found if other.trusted else replace(found, exploration=tried.exploration)
     yield tried
-    for improved in improved_in_its_coordinates(run, tried):
-        tried = improved
-        yield tried
-    if other is None or tried.exploration.trusted or run.budget.is_late:
-        return
-    # weights told too little: chains may mix in the coordinates that were left
-    for found in improved_in_its_coordinates(run, replace(tried, exploration=other)):
-        closer = is_more_reliable(found.exploration, tried.exploration)
-        yield found if closer else replace(found, exploration=tried.exploration)
+    best = tried.exploration
+    sides = [best] if other is None else [best, other]
+    # chains mix better in coordinates that suit the data, whatever weights there are worth
+    for side in sorted(sides, key=lambda e: not e.target.is_standardized):
+        if tried.exploration.trusted or run.budget.is_late:
+            return
+        for found in improved_in_its_coordinates(run, replace(tried, exploration=side)):
+            closer = side is best or is_more_reliable(found.exploration, tried.exploration)
+            tried = found if closer else replace(found, exploration=tried.exploration)
+            yield tried
 
 
 def with_parameters(run: SearchRun, tried: Tried) -> Tried:
