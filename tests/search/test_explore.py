@@ -103,9 +103,11 @@ def with_khat(found, khat, size):
     return replace(found, draws=WeightedDraws(draws.values, draws.log_weights, khat, size))
 
 
-@pytest.mark.parametrize(("khat", "by_chains"), [(0.45, False), (0.55, True)])
-def test_of_draws_that_agree_those_with_a_variance(at_a_normal, khat, by_chains, rng):
-    known = with_khat(at_a_normal, khat, size=100.0)
+@pytest.mark.parametrize(
+    ("khat", "size", "by_chains"), [(0.45, 120.0, False), (0.55, 120.0, True), (0.45, 80.0, True)]
+)
+def test_of_draws_that_agree_those_that_are_reliable(at_a_normal, khat, size, by_chains, rng):
+    known = with_khat(at_a_normal, khat, size=size)
     after = concluded(known, Trial(draws=CHAINS, agrees=True), rng, ample())
     assert after.trusted
     assert after.moved == by_chains

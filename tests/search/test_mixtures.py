@@ -150,6 +150,23 @@ class TestWeightedDraws:
         assert draws.width((0.05, 0.95))[0] == pytest.approx(high - low)
 
 
+@pytest.mark.parametrize(
+    ("khat", "size", "count", "reliable"),
+    [
+        (0.3, 600.0, 1000, True),
+        (0.3, 400.0, 1000, False),
+        (0.3, 1100.0, 5000, True),
+        (0.6, 600.0, 1000, False),
+        (0.6, 960.0, 1000, True),  # so even that no tail matters
+    ],
+)
+def test_weights_are_reliable_if_many_draws_count(khat, size, count, reliable):
+    values = np.zeros((count, 1))
+    draws = WeightedDraws(values, np.full(count, -np.log(count)), khat, size)
+    assert draws.is_reliable == reliable
+    assert draws.has_variance == (khat < 0.5 or size > 950)
+
+
 class TestImportanceSampler:
     @pytest.mark.parametrize("seed", seeds(3))
     def test_weights_of_two_modes(self, seed):

@@ -141,6 +141,21 @@ class TestDiscrepancy:
         assert discrepancy(first + 0.2, 2e5, other, weights) == pytest.approx(0.16, abs=0.02)
         assert discrepancy(first * 1.2, 2e5, other, weights) == pytest.approx(0.16, abs=0.03)
 
+    def test_widths_of_heavy_tails(self, rng):
+        """Half of them differ from a third more by few probabilities, and by a third in width."""
+        first, other = rng.standard_t(1, size=(2, 200_000, 1))
+        first = np.sign(first) * np.abs(first) ** 1.3
+        weights = even(other).log_weights
+        assert discrepancy(first, 2e5, other, weights) > 0.3
+
+    def test_a_mode_of_a_twentieth_is_no_width(self, rng):
+        shares, parts = (0.046, 0.054), []
+        for share in shares:
+            far = np.arange(20_000) < share * 20_000
+            parts.append(rng.normal(size=(20_000, 1)) - 50 * far[:, None])
+        weights = even(parts[1]).log_weights
+        assert discrepancy(parts[0], 20_000, parts[1], weights) < 0.05
+
     def test_weights_count(self, rng):
         Z = rng.normal(size=(20_000, 1))
         log_weights = Z[:, 0] - 0.5  # of draws whose mean is 1
