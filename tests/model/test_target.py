@@ -141,6 +141,7 @@ def eager(monkeypatch):
     """Let densities be compiled after some 100 vectors."""
     monkeypatch.setattr(vibayes.model.target, "COMPILATION", 0.002)
     monkeypatch.setattr(vibayes.model.target, "COMPILATION_PER_OPERATION", 0.0)
+    monkeypatch.setattr(vibayes.model.target, "LITTLE", 0)
 
 
 def test_what_is_evaluated_often_is_compiled(model, eager, rng):

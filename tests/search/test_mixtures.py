@@ -87,6 +87,13 @@ class TestMixture:
         expected = np.exp([-3, -4, -3.5]) / np.exp([-3, -4, -3.5]).sum()
         np.testing.assert_allclose(np.exp(FittedMixture.of_normals(normals).log_weights), expected)
 
+    def test_weights_of_normals_of_which_none_has_an_elbo(self, rng):
+        """As where each of them reaches over a wall of the density."""
+        means, roots = np.zeros((2, 1)), [np.eye(1)] * 2
+        q = FittedMixture.make([-np.inf, -np.inf], means, roots)
+        np.testing.assert_allclose(q.log_weights, np.log(0.5))
+        assert len(q.draw(7, rng)) == 7
+
     def test_expectation_maximization(self, q, rng):
         """On many draws of a mixture, steps from nearby lead back to it."""
         Z = q.draw(20_000, rng)

@@ -47,6 +47,7 @@ SMALL_PART = 4  # of so many parts of the data: a sample that is worth its while
 # seconds, about: of NumPy for an operation and for a number that it makes, and of a compilation
 PER_OPERATION, PER_NUMBER = 5e-6, 3e-9
 COMPILATION, COMPILATION_PER_OPERATION = 0.5, 0.01
+LITTLE, A_CALL = 1_000_000, 1000  # values up to which all that does not matter
 
 
 class Target:
@@ -120,6 +121,7 @@ class Target:
         self.start[self.standardized_places] = 0.0  # at the centre
         self._turns = turns_of(model, layout, self.start)
         self.evaluations = 0
+        self._asked: dict[str, int] = dict.fromkeys(DENSITIES, 0)  # values of vectors and data
         self._spent: dict[str, float] = dict.fromkeys(DENSITIES, 0.0)  # seconds in NumPy, about
         self._functions: Functions | RowFunctions
         if replacements is None and goes_by_rows(model):
@@ -131,6 +133,7 @@ class Target:
         self._facts = () if coordinates is None else (coordinates.flat(),)
         self.model = model
         self._rows = rows_at_once(model, self.ddim)
+        self._size = max(self.ddim, data_size(model))
         devices = check_in_parts(model, devices_of_densities())
         if devices is not None:
             self._rows = devices.agreed(self._rows)
@@ -211,7 +214,7 @@ class Target:
         other._functions = compiled_by_rows(rows, self._layout, variables)
         other._sums = LocalSums(Rows(sample, len(sample[0])))
         other._is_sample, other._weight = True, rows.length / len(sample[0])
-        other._spent = dict.fromkeys(DENSITIES, 0.0)
+        other._asked, other._spent = dict.fromkeys(DENSITIES, 0), dict.fromkeys(DENSITIES, 0.0)
         return other
 
     def check_start(self) -> None:
@@ -284,6 +287,9 @@ class Target:
         """
         function = self._functions[name]
         if name not in DENSITIES:
+            return function
+        self._asked[name] += A_CALL + len(stacks[0]) * self._size
+        if self._asked[name] < LITTLE:
             return function
         operations, numbers = self.work
         if self._spent[name] > COMPILATION + COMPILATION_PER_OPERATION * operations:

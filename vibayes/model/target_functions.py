@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -35,8 +35,8 @@ from vibayes.model.observed import observed_shapes
 
 __all__ = ["DENSITIES", "Functions", "RowFunctions", "compiled", "compiled_by_rows"]
 
-DENSITIES = {"logp and gradient": 2, "logp": 1}
-"""Functions of the log density, with how many results they have."""
+DENSITIES = "logp and gradient", "logp"
+"""Functions of the log density."""
 
 
 def compiled(
@@ -85,29 +85,36 @@ class Functions(dict[str, Any]):
         made = Standardization(model, layout, flat, variables)
         (logp,) = graph_replace([model.logp()], made.values, strict=False)
         (logp,) = graph_replace([logp + made.log_jacobian], replacements, strict=False)
-        self._density = VectorGraphs([flat], made.facts, [logp, gradient_of(logp, flat, model)])
+        self._flat, self._facts, self._logp = flat, made.facts, logp
+        self._gradient = partial(gradient_of, logp, flat, model)
         self._others = [made.facts] if variables else []
         self._many = many
         self._made_graphs = {
             "values": partial(values_graphs, model, layout, replacements, variables),
             "forces": partial(forces_graphs, model, layout, replacements, variables),
         }
-        self._counted: list[Variable] = []
         self._compiled: dict[str, Any] = {}
-        self._make()
 
-    def _make(self) -> None:
-        """Make the functions that every target needs."""
-        self |= self._densities_in_numpy()
+    def __missing__(self, name: str) -> Any:
+        made = self._made_graphs.get(name)
+        self[name] = self._density(name) if made is None else self._function_of(made())
+        return self[name]
 
-    def _densities_in_numpy(self) -> dict[str, Any]:
-        (flat,), _, graphs = self._density
-        if self._many:
-            self._counted = graphs
-            return {name: self._compile(name) for name in DENSITIES}
-        both = over_a_stack(graphs, flat, flat.type.shape[0], self._others)
-        self._counted = compiled_graph(both)[1]
-        return {"logp and gradient": both, "logp": first_output(both, 1 + len(self._others))}
+    @cached_property
+    def _both(self) -> list[Variable]:
+        return [self._logp, self._gradient()]
+
+    def _graphs(self, name: str) -> list[Variable]:
+        return {"logp": [self._logp], "logp and gradient": self._both}[name]
+
+    def _density(self, name: str) -> Any:
+        return self._compile(name) if self._many else self._in_numpy(name)
+
+    def _in_numpy(self, name: str) -> Any:
+        return over_a_stack(self._graphs(name), self._flat, self._flat.type.shape[0], self._others)
+
+    def _function_of(self, graphs: VectorGraphs) -> Any:
+        return in_numpy(graphs)
 
     def in_machine_code(self, name: str, example: Sequence[np.ndarray]) -> Any:
         """Return a density in machine code, None if it cannot be compiled.
@@ -132,23 +139,19 @@ class Functions(dict[str, Any]):
         return partial(with_second, code, self[name])
 
     def _compile(self, name: str) -> StackInMachineCode:
-        (flat,), _, graphs = self._density
-        outputs = graphs[: DENSITIES[name]]
-        return StackInMachineCode(flat, self._others, outputs, self.work.numbers)
+        graphs = self._graphs(name)
+        return StackInMachineCode(self._flat, self._others, graphs, self.work.numbers)
 
     @property
     def work(self) -> Work:
         """What an evaluation takes in NumPy, of data as long as they are now."""
         return work_of(with_known_lengths(self._counted))
 
+    @cached_property
+    def _counted(self) -> Sequence[Variable]:
+        return self._both if self._many else compiled_graph(self["logp and gradient"])[1]
+
     rows: Mapping[str, PlainFunction] = {}
-
-    def __missing__(self, name: str) -> Any:
-        self[name] = self._function_of(self._made_graphs[name]())
-        return self[name]
-
-    def _function_of(self, graphs: VectorGraphs) -> Any:
-        return in_numpy(graphs)
 
 
 class JaxFunctions(Functions):
@@ -158,23 +161,19 @@ class JaxFunctions(Functions):
         self._data = PlacedData(devices, observed_lengths(model))
         super().__init__(model, *args, **kwargs)
 
-    def _make(self) -> None:
-        self._compiled = dict.fromkeys(DENSITIES)
-        (flat,), _, graphs = self._density
-        for name, count in DENSITIES.items():
-            self[name] = StackFunction([flat], self._others, graphs[:count], self._data)
+    def in_machine_code(self, name: str, example: Sequence[np.ndarray]) -> None:
+        """Return None: JAX has compiled it."""
 
-    @property
-    def work(self) -> Work:
-        if not self._counted:
-            if self._many:
-                self._counted = self._density.outputs
-            else:
-                self._densities_in_numpy()
-        return super().work
+    def _density(self, name: str) -> Any:
+        return StackFunction([self._flat], self._others, self._graphs(name), self._data)
 
     def _function_of(self, graphs: VectorGraphs) -> Any:
         return StackFunction(graphs.vectors, [graphs.facts], graphs.outputs, self._data)
+
+    @cached_property
+    def _counted(self) -> Sequence[Variable]:
+        name = "logp and gradient"
+        return self._both if self._many else compiled_graph(self._in_numpy(name))[1]
 
 
 class RowFunctions(dict[str, Any]):

@@ -64,8 +64,9 @@ class FittedMixture:
         means: Sequence[np.ndarray] | np.ndarray,
         roots: Sequence[np.ndarray],
     ) -> FittedMixture:
-        """Return a mixture of normals, with weights in any unit."""
+        """Return a mixture of normals, with weights in any unit; all the same if none is finite."""
         weights = np.asarray(log_weights, dtype="float64")
+        weights = weights if np.isfinite(weights).any() else np.zeros_like(weights)
         weights = weights - logsumexp(weights)
         return cls(weights, np.array(means), np.array(roots), np.full(len(weights), np.inf))
 
