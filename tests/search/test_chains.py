@@ -211,9 +211,10 @@ class TestLongerRuns:
         x = rng.normal(size=(POINTS, 1))
         return np.hstack([x, np.exp(0.75 * x) * rng.normal(size=(POINTS, 3))])
 
-    def test_draws_of_several_rounds_count_together(self):
+    def test_draws_of_several_rounds_count_together(self, monkeypatch):
+        monkeypatch.setattr(mixing, "WANTED_SIZE", 2500.0)
         target, rng = self.slow(), np.random.default_rng(3)
-        run = run_chains(target, self.begin(target, rng), np.eye(4), rng, ample(), 4, LEAPS)
+        run = run_chains(target, self.begin(target, rng), np.eye(4), rng, ample(), 5, 4 * LEAPS)
         assert run.mixing.good
         assert len(run.values) > 60  # of more than one round
         x = run.values[:, :, 0]
@@ -222,12 +223,12 @@ class TestLongerRuns:
         assert run.logp.shape == x.shape
 
     def test_those_that_are_close_may_go_on(self, monkeypatch):
-        monkeypatch.setattr(mixing, "WANTED_SIZE", 1500.0)
+        monkeypatch.setattr(mixing, "WANTED_SIZE", 1000.0)
         target, runs = self.slow(), []
         for may_go_on in (False, True):
             rng = np.random.default_rng(1)
             begin = self.begin(target, rng)
-            limits = 1, 2000
+            limits = 1, 4000
             options = {"may_go_on": may_go_on}
             runs.append(run_chains(target, begin, np.eye(4), rng, ample(), *limits, **options))
         assert not runs[0].mixing.good
@@ -260,3 +261,38 @@ class TestLongerRuns:
         run = run_chains(target, begin, ROOT, rng, ample(), 3, LEAPS, is_enough=is_enough)
         assert len(run.values) == 20
         assert run is seen[-1] if seen else run.is_good
+
+    def test_more_draws_where_they_are_cheap(self, target):
+        runs = []
+        for cheap_leaps in (0, 2000):
+            rng = np.random.default_rng(1)
+            options = {"cheap_leaps": cheap_leaps}
+            runs.append(run_chains(target, points(rng), ROOT, rng, ample(), 3, LEAPS, **options))
+        fewer, more = runs
+        assert len(more.values) > len(fewer.values)
+        assert more.mixing.size > fewer.mixing.size
+        np.testing.assert_array_equal(more.values[: len(fewer.values)], fewer.values)
+
+    def test_the_first_round_of_points_that_are_spread_evenly_does_not_count(self):
+        """Half of the chains begin where a hundredth of the mass is."""
+        with vb.Model() as model:
+            vb.NormalMixture("x", [0.99, 0.01], [-1.5, 1.5], 0.7)
+        target = Target(model)
+        found = {}
+        for spread in (False, True):
+            rng = np.random.default_rng(2)
+            begin = np.repeat([-1.5, 1.5], POINTS // 2)[:, None] + 0.7 * rng.normal(
+                size=(POINTS, 1)
+            )
+            calls = []
+
+            def counted(Z, calls=calls):
+                calls.append(len(Z))
+                return target(Z)
+
+            options = {"spread": spread}
+            run = run_chains(counted, begin, np.eye(1), rng, ample(), 3, LEAPS, **options)
+            found[spread] = len(calls), (run.values > 0).mean()
+        assert found[True][0] > found[False][0]
+        truth = 0.99 * stats.norm.sf(1.5 / 0.7) + 0.01 * stats.norm.cdf(1.5 / 0.7)
+        assert found[True][1] == pytest.approx(truth, abs=0.01)

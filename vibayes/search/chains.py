@@ -324,6 +324,7 @@ def run_chains(
     is_enough: Callable[[ChainRun], bool] | None = None,
     may_go_on: bool = False,
     cheap_leaps: int = 0,
+    spread: bool = False,
 ) -> ChainRun | None:
     """Move chains until they have mixed, or as long as they may.
 
@@ -358,6 +359,9 @@ def run_chains(
         Whether chains that have forgotten where they began may take longer, to have enough draws.
     cheap_leaps
         Up to so many leapfrog steps chains that have mixed go on, to have plenty of draws.
+    spread
+        Whether as many points are at each of several places, whatever these hold. Where chains mix
+        among these, what they remember of it does harm: their first round does not count, then.
 
     Returns
     -------
@@ -390,7 +394,7 @@ def run_chains(
             parts = [own, [*chain(*before), *own]] if before else [own]
             runs = [run, *(run_of(part, *begun) for part in parts[1:])]
             for found, part in zip(runs, parts, strict=True):
-                if found.is_good:
+                if found.is_good and (round_ or not spread or not found.mixing.good):
                     return with_more(found, part, ensemble, every, begun, cheap_leaps, budget)
                 if is_enough is not None and is_enough(found):
                     return found
@@ -398,7 +402,8 @@ def run_chains(
                 # to begin again elsewhere would cost more than to finish, with settings as they are
                 rounds, goes_on = rounds + FURTHER_ROUNDS, True
                 ensemble.most_leaps = FURTHER * most_leaps
-        before = [*before, own][-ROUNDS_BEFORE:]
+        if round_:  # in the first one chains have forgotten least
+            before = [*before, own] if goes_on else [*before, own][-ROUNDS_BEFORE:]
         round_ += 1
     return run
 

@@ -113,7 +113,7 @@ def locate(
         on_sample = locate(sample, rng, budget)
         return moved_normals(target, sample, on_sample, rng, budget, observe)
     if target.ddim > LARGE:  # the first of its searches begins where the target starts
-        return large_normals(target, rng, budget, observe)
+        return large_normals(target, rng, budget, observe, known)
     return small_normals(target, rng, budget, observe, known)
 
 
@@ -214,6 +214,7 @@ def large_normals(
     rng: np.random.Generator,
     budget: Budget,
     observe: Callable[[FittedNormal], None] | None,
+    known: FittedNormal | None,
 ) -> Located:
     """Return the best normals that were found from a few starts.
 
@@ -223,7 +224,8 @@ def large_normals(
     """
     target.check_start()
     rough = stratified_normals(FEW_NOISE, target.ddim, rng)
-    screening = screened_starts(target, rng, count=8 * MOST_STARTS, best=MOST_STARTS, peaks=0)
+    most = MOST_STARTS if known is None else FEWER_STARTS["best"]
+    screening = screened_starts(target, rng, count=8 * MOST_STARTS, best=most, peaks=0)
     on_the_way: list[FittedNormal] = []
     diagonals = diagonal_normals(target, rough, screening.starts, budget, on_the_way.append)
     high, _ = separate(diagonals)

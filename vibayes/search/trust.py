@@ -187,7 +187,8 @@ def tried(
         if draws.is_reliable:  # they are the result, if chains agree
             is_enough, cheap = partial(speaks_for, draws=draws, logp=logp), 0
         begin, root, more = draws.values[rows], normals[0].full_root, effort.may_go_on
-        run = run_chains(target, begin, root, rng, *limits, is_enough, more, cheap)
+        spread = len(places) > 1
+        run = run_chains(target, begin, root, rng, *limits, is_enough, more, cheap, spread)
     else:
         run, is_enough = run_stretched(target, draws, rows, stretch, rng, *limits), None
     if run is not None and is_enough is not None and is_enough(run):
