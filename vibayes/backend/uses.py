@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 from pytensor import scalar as ps
 from pytensor.compile.ops import ViewOp
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.traversal import ancestors
 from pytensor.scalar.basic import Identity
+from pytensor.scalar.math import Sigmoid, Softplus
 from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.elemwise import DimShuffle, Elemwise
 from pytensor.tensor.math import Dot
+from pytensor.tensor.variable import TensorConstant
 
 __all__ = [
     "axes_after",
     "chooses_elements",
     "is_elementwise",
+    "is_made_of_positive",
     "is_matrix_product",
     "is_product",
     "is_view",
@@ -24,6 +28,11 @@ __all__ = [
     "without_axes",
 ]
 
+ALWAYS_POSITIVE = {ps.Exp, ps.Exp2, ps.Cosh, Sigmoid, Softplus}
+KEEPS_POSITIVE = {
+    *(ps.Add, ps.Mul, ps.TrueDiv, ps.Reciprocal, ps.Pow, ps.Sqr, ps.Sqrt, ps.Abs),
+    *(ps.Maximum, ps.Minimum, ps.Cast, Identity),
+}
 CHOICES = "Subtensor", "AdvancedSubtensor", "AdvancedSubtensor1"  # the last before PyTensor 3.1
 
 
@@ -78,3 +87,29 @@ def without_axes(v: Variable) -> Variable:
     while v.owner is not None and isinstance(v.owner.op, DimShuffle):
         v = v.owner.inputs[0]
     return v
+
+
+def is_made_of_positive(v: Variable, is_known: Callable[[Variable], bool]) -> bool:
+    """Tell whether usual operations make an expression of what is positive, so that it is, too.
+
+    Parameters
+    ----------
+    v
+        The expression.
+    is_known
+        Tells of what is known of a variable to be positive.
+    """
+    if is_known(v):
+        return True
+    if isinstance(v, TensorConstant):
+        return bool((np.asarray(v.data) > 0).all())
+    node = v.owner
+    if node is None:
+        return False
+    if isinstance(node.op, Elemwise) and not is_view(node):
+        kind = type(node.op.scalar_op)
+        operands = node.inputs[:1] if kind is ps.Pow else node.inputs
+        made = kind in KEEPS_POSITIVE and all(is_made_of_positive(x, is_known) for x in operands)
+        return made or kind in ALWAYS_POSITIVE
+    is_same = is_view(node) or chooses_elements(node, node.inputs[0])
+    return is_same and is_made_of_positive(node.inputs[0], is_known)

@@ -13,19 +13,16 @@ from typing import NamedTuple
 
 import numpy as np
 import pytensor.tensor as pt
-from pytensor import scalar as ps
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.replace import graph_replace
 from pytensor.graph.traversal import ancestors
-from pytensor.scalar.basic import Identity
-from pytensor.scalar.math import Sigmoid, Softplus
-from pytensor.tensor.elemwise import Elemwise
-from pytensor.tensor.variable import TensorConstant, TensorVariable
+from pytensor.tensor.variable import TensorVariable
 
 from vibayes.backend.modes import evaluate
 from vibayes.backend.uses import (
     axes_after,
     chooses_elements,
+    is_made_of_positive,
     is_matrix_product,
     is_product,
     is_view,
@@ -38,11 +35,6 @@ from vibayes.model.density import constrained_values
 __all__ = ["Factor", "factor_in_products"]
 
 POSITIVE_TRANSFORMS = "log", "logodds"
-ALWAYS_POSITIVE = {ps.Exp, ps.Exp2, ps.Cosh, Sigmoid, Softplus}
-KEEPS_POSITIVE = {
-    *(ps.Add, ps.Mul, ps.TrueDiv, ps.Reciprocal, ps.Pow, ps.Sqr, ps.Sqrt, ps.Abs),
-    *(ps.Maximum, ps.Minimum, ps.Cast, Identity),
-}
 
 
 class Factor(NamedTuple):
@@ -143,24 +135,15 @@ def is_triangular(model: Model, matrix: TensorVariable) -> bool:
 def is_positive(model: Model, v: Variable) -> bool:
     """Tell whether all elements of an expression are known to be positive.
 
-    Positive free variables are, positive numbers, and what usual operations make of these: as the
-    spectral density of a Gaussian process is made of its amplitude and length.
+    Positive free variables are, and what is made of these: as the spectral density of a Gaussian
+    process is made of its amplitude and length.
     """
-    if v in model.free_RVs:
-        return getattr(model.rvs_to_transforms[v], "name", "") in POSITIVE_TRANSFORMS
-    if isinstance(v, TensorConstant):
-        return bool((np.asarray(v.data) > 0).all())
-    node = v.owner
-    if node is None:
-        return False
-    if isinstance(node.op, Elemwise):
-        kind = type(node.op.scalar_op)
-        if kind in ALWAYS_POSITIVE:
-            return True
-        operands = node.inputs[:1] if kind is ps.Pow else node.inputs
-        return kind in KEEPS_POSITIVE and all(is_positive(model, x) for x in operands)
-    is_same = is_view(node) or chooses_elements(node, node.inputs[0])
-    return is_same and is_positive(model, node.inputs[0])
+
+    def is_known(v: Variable) -> bool:
+        name = getattr(model.rvs_to_transforms[v], "name", "") if v in model.free_RVs else ""
+        return name in POSITIVE_TRANSFORMS
+
+    return is_made_of_positive(v, is_known)
 
 
 def is_factor_of(rv: TensorVariable, v: Variable, is_whole: bool) -> bool:

@@ -168,16 +168,14 @@ def reciprocals(
     result = {}
     for i in divisors(op, [v.type.dtype for v in node.inputs]):
         value, dtype = inputs[i], node.inputs[i].type.dtype
-        own = tuple(
-            "1" if axis is None or n == "1" else n
-            for n, axis in zip(value.lengths, value.axes, strict=True)
-        )
-        if own == tuple(lengths):
+        same = [axis is None or n == "1" for n, axis in zip(value.lengths, value.axes, strict=True)]
+        if not any(is_one and n != "1" for is_one, n in zip(same, lengths, strict=True)):
             continue
+        own = ["1" if is_one else n for is_one, n in zip(same, value.lengths, strict=True)]
         one = literal(1, dtype)
         if all(n == "1" for n in own):
             name = w.assigned("r", f"{one} / {value.at(['0'] * len(own))}")
-            result[i] = Value(name, own, (None,) * len(own))
+            result[i] = Value(name, tuple(own), (None,) * len(own))
             continue
         result[i] = w.new_array(dtype, own)
         with w.loops(own) as index:
