@@ -8,7 +8,7 @@ where they began (Hoffman, Radul & Sountsov 2021, ChEES-HMC). Whether they have 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple, Protocol
@@ -198,6 +198,11 @@ class Ensemble:
         self._set_root(seen[moves // 2 :])
         return self._adapt(moves // 2, budget) is not None
 
+    def retune(self, seen: Sequence[Snapshot], budget: Budget) -> bool:
+        """Choose all that once more, after what has been seen, by few moves."""
+        self._set_root([snapshot.values for snapshot in seen])
+        return self._adapt(TUNING, budget) is not None
+
     def _adapt(self, moves: int, budget: Budget) -> list[np.ndarray] | None:
         """Move, while steps come to the wanted acceptance, and trajectories to their best length.
 
@@ -330,7 +335,7 @@ def run_chains(
 
     Each round tunes, and then moves with settings that stay the same; it is twice as long as the
     one before. Where its draws alone are too few, those of the last rounds together may do; chains
-    that have forgotten where they began may then go on, with settings as they are.
+    that have forgotten where they began may then go on.
 
     Parameters
     ----------
@@ -375,13 +380,15 @@ def run_chains(
     ensemble.most_leaps = most_leaps
     begun = starts, ensemble.logp[::CHAINS_EACH], labels
     before: list[list[Snapshot]] = []
+    own: list[Snapshot] = []
     round_, goes_on = 0, False
     while round_ < rounds:
         every = 2**round_
         progress.say(f"tuning moves of {len(Z)} chains, round {round_ + 1}")
-        if not goes_on and not ensemble.tune(TUNING * every, budget):
+        tuned = ensemble.retune(own, budget) if goes_on else ensemble.tune(TUNING * every, budget)
+        if not tuned:
             return run
-        own: list[Snapshot] = []
+        own = []
         for block in range(BLOCKS):
             for i in range(BLOCK):
                 place = f"{block * BLOCK + i + 1} of {BLOCKS * BLOCK}"
@@ -390,22 +397,35 @@ def run_chains(
                 if snapshot is None:
                     return run
                 own.append(snapshot)
-            run = run_of(own, *begun)
-            parts = [own, [*chain(*before), *own]] if before else [own]
-            runs = [run, *(run_of(part, *begun) for part in parts[1:])]
-            for found, part in zip(runs, parts, strict=True):
+            for found, part in windows(before, own, begun):
+                run = found if part is own else run
                 if found.is_good and (round_ or not spread or not found.mixing.good):
                     return with_more(found, part, ensemble, every, begun, cheap_leaps, budget)
                 if is_enough is not None and is_enough(found):
                     return found
-            if may_go_on and not goes_on and runs[-1].is_promising:
-                # to begin again elsewhere would cost more than to finish, with settings as they are
+            if may_go_on and not goes_on and found.is_promising:
+                # to begin again elsewhere would cost more than to finish
                 rounds, goes_on = rounds + FURTHER_ROUNDS, True
                 ensemble.most_leaps = FURTHER * most_leaps
         if round_:  # in the first one chains have forgotten least
-            before = [*before, own] if goes_on else [*before, own][-ROUNDS_BEFORE:]
+            before = [*before, own][-ROUNDS_BEFORE:]
         round_ += 1
     return run
+
+
+def windows(
+    before: Sequence[list[Snapshot]], own: list[Snapshot], begun: Starts
+) -> Iterator[tuple[ChainRun, list[Snapshot]]]:
+    """Yield the run of a round, and those of more and more rounds before it together.
+
+    It ends with one that remembers: still longer ones do so all the more.
+    """
+    for count in range(len(before) + 1):
+        part = [*chain(*before[len(before) - count :]), *own] if count else own
+        run = run_of(part, *begun)
+        yield run, part
+        if not (run.mixing.has_forgotten or run.within.has_forgotten):
+            return
 
 
 def with_more(

@@ -9,7 +9,9 @@ import numpy as np
 
 from vibayes import interrupts, progress
 from vibayes.approximations.base import Approximation
+from vibayes.approximations.gaussian_mixture import GaussianMixture
 from vibayes.approximations.mean_field import MeanField
+from vibayes.backend.seeds import derived_seed
 from vibayes.importance import GOOD_KHAT, smoothed
 from vibayes.inference.normal_fit import fit_normal_family
 from vibayes.inference.searches.method import SearchMethod
@@ -30,7 +32,7 @@ from vibayes.search.gaps import names_at_gaps
 from vibayes.search.improve import enlarge, improvements
 from vibayes.search.mixtures import WeightedDraws
 from vibayes.search.trust import is_close
-from vibayes.verdict.judge import draws_to_judge
+from vibayes.verdict.judge import diagnose, draws_to_judge
 
 __all__ = ["AutoVI"]
 
@@ -94,6 +96,9 @@ class AutoVI(SearchMethod):
         with interrupts.held():
             approx = tried.single or made_of(run, tried.exploration)
         approx.ending = ending_of(run, tried, stopped)
+        if isinstance(approx, GaussianMixture) and approx.ending.converged and not holds(approx):
+            ending, approx = approx.ending, run.of_draws(tried.exploration)
+            approx.ending = ending
         return approx
 
 
@@ -247,6 +252,12 @@ def ending_of(run: SearchRun, tried: Tried, stopped: str) -> Ending:
 def passes_of(target: Target) -> str:
     """Return in words how many passes over the data there were, nothing if they are in memory."""
     return f", in {target.passes} passes over the data" if target.by_rows else ""
+
+
+def holds(approx: Approximation) -> bool:
+    """Tell whether a mixture is what the better draws are, on the variables' own scale, too."""
+    seed = derived_seed(approx.noise_seeds)
+    return diagnose(approx, approx.ending, draws_to_judge(approx.model), seed).good
 
 
 def name_of(exploration: Exploration) -> str:
