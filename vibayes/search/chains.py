@@ -9,7 +9,7 @@ where they began (Hoffman, Radul & Sountsov 2021, ChEES-HMC). Whether they have 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import NamedTuple, Protocol
 
@@ -60,17 +60,20 @@ class ChainRun:
         How well they have mixed.
     within : Mixing
         How well they have mixed within places.
+    burnt_in : bool
+        Whether what they remember of where they began does no harm.
     """
 
     values: np.ndarray
     logp: np.ndarray
     mixing: Mixing
     within: Mixing
+    burnt_in: bool = True
 
     @property
     def is_good(self) -> bool:
         """Whether they have mixed at least within places."""
-        return self.mixing.good or self.within.good
+        return self.burnt_in if self.mixing.good else self.within.good
 
     @property
     def is_promising(self) -> bool:
@@ -397,9 +400,9 @@ def run_chains(
                 if snapshot is None:
                     return run
                 own.append(snapshot)
-            for found, part in windows(before, own, begun):
+            for found, part in windows(before, own, begun, burnt_in=round_ > 0 or not spread):
                 run = found if part is own else run
-                if found.is_good and (round_ or not spread or not found.mixing.good):
+                if found.is_good:
                     return with_more(found, part, ensemble, every, begun, cheap_leaps, budget)
                 if is_enough is not None and is_enough(found):
                     return found
@@ -414,7 +417,7 @@ def run_chains(
 
 
 def windows(
-    before: Sequence[list[Snapshot]], own: list[Snapshot], begun: Starts
+    before: Sequence[list[Snapshot]], own: list[Snapshot], begun: Starts, burnt_in: bool
 ) -> Iterator[tuple[ChainRun, list[Snapshot]]]:
     """Yield the run of a round, and those of more and more rounds before it together.
 
@@ -422,7 +425,7 @@ def windows(
     """
     for count in range(len(before) + 1):
         part = [*chain(*before[len(before) - count :]), *own] if count else own
-        run = run_of(part, *begun)
+        run = replace(run_of(part, *begun), burnt_in=burnt_in)
         yield run, part
         if not (run.mixing.has_forgotten or run.within.has_forgotten):
             return
