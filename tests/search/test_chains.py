@@ -14,6 +14,7 @@ from vibayes.search.chains import (
     POINTS,
     Ensemble,
     LengthSlope,
+    Snapshot,
     run_chains,
 )
 
@@ -97,6 +98,17 @@ class TestTuning:
         acceptance = np.mean([chains.move(ample()).acceptance.mean() for _ in range(20)])
         assert acceptance == pytest.approx(0.75, abs=0.12)
         np.testing.assert_allclose(chains.root @ chains.root.T / COV, 1, atol=0.5)
+
+    def test_once_more_after_what_was_seen(self, target, rng):
+        """From other units: those of what was seen are taken."""
+        units = np.diag([0.2, 0.4, 20.0])
+        chains = ensemble(target, points(rng).repeat(4, axis=0), units, rng)
+        Z = MEAN + rng.normal(size=(20, len(chains.Z), 3)) @ ROOT.T
+        seen = [Snapshot(part, target.logp(part), np.ones(len(part))) for part in Z]
+        assert chains.retune(seen, ample())
+        np.testing.assert_allclose(chains.root @ chains.root.T / COV, 1, atol=0.3)
+        acceptance = np.mean([chains.move(ample()).acceptance.mean() for _ in range(20)])
+        assert acceptance == pytest.approx(0.75, abs=0.15)
 
     def test_trajectories_grow_where_they_are_short_and_shrink_where_they_are_long(self, rng):
         """Of a normal, sin²(t) / t is largest at 1.17."""
@@ -228,7 +240,7 @@ class TestLongerRuns:
         for may_go_on in (False, True):
             rng = np.random.default_rng(1)
             begin = self.begin(target, rng)
-            limits = 1, 4000
+            limits = 1, 1300
             options = {"may_go_on": may_go_on}
             runs.append(run_chains(target, begin, np.eye(4), rng, ample(), *limits, **options))
         assert not runs[0].mixing.good
