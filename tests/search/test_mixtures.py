@@ -162,12 +162,12 @@ class TestWeightedDraws:
     [
         (0.3, 600.0, 1000, True),
         (0.3, 400.0, 1000, False),
-        (0.3, 1100.0, 5000, True),
+        (0.3, 2400.0, 5000, False),
         (0.6, 600.0, 1000, False),
         (0.6, 960.0, 1000, True),  # so even that no tail matters
     ],
 )
-def test_weights_are_reliable_if_many_draws_count(khat, size, count, reliable):
+def test_weights_are_reliable_if_half_of_the_draws_count(khat, size, count, reliable):
     values = np.zeros((count, 1))
     draws = WeightedDraws(values, np.full(count, -np.log(count)), khat, size)
     assert draws.is_reliable == reliable

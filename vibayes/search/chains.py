@@ -31,7 +31,7 @@ SHORTEST = 0.3  # length of the shortest step, in units of the longest: all chai
 MOST_LEAPS = 128
 TUNING, BLOCKS, BLOCK = 24, 3, 20  # moves of the first round; each round is twice as long
 FURTHER_ROUNDS, FURTHER = 2, 4  # rounds more, and times as many leapfrog steps, of what is close
-PLENTY, MOST_SNAPSHOTS = 2500.0, 240  # effective draws, and states of all chains for these
+PLENTY, MOST_SNAPSHOTS = 2500.0, 480  # effective draws, and states of all chains for these
 ROUNDS_BEFORE = 2  # whose draws count, too, if chains have mixed in all of them together
 JUMP = 2.38  # times the square root of half the number of dimensions: the best for a normal
 WHOLE_JUMPS = 0.1  # share of jumps by a whole difference: from one mode to another
@@ -329,7 +329,7 @@ def run_chains(
     most_leaps: int,
     labels: np.ndarray | None = None,
     jumps: int = 0,
-    is_enough: Callable[[ChainRun], bool] | None = None,
+    is_enough: Callable[[ChainRun], bool] = lambda run: False,
     may_go_on: bool = False,
     cheap_leaps: int = 0,
     spread: bool = False,
@@ -402,10 +402,14 @@ def run_chains(
                 own.append(snapshot)
             for found, part in windows(before, own, begun, burnt_in=round_ > 0 or not spread):
                 run = found if part is own else run
-                if found.is_good:
-                    return with_more(found, part, ensemble, every, begun, cheap_leaps, budget)
-                if is_enough is not None and is_enough(found):
-                    return found
+                if found.is_good or is_enough(found):
+                    longer, more = confirmed(
+                        found, part, ensemble, every, begun, cheap_leaps, budget
+                    )
+                    own = [*own, *more]
+                    if longer.is_good or is_enough(longer):
+                        return longer
+                    break
             if may_go_on and not goes_on and found.is_promising:
                 # to begin again elsewhere would cost more than to finish
                 rounds, goes_on = rounds + FURTHER_ROUNDS, True
@@ -431,7 +435,7 @@ def windows(
             return
 
 
-def with_more(
+def confirmed(
     run: ChainRun,
     snapshots: Sequence[Snapshot],
     ensemble: Ensemble,
@@ -439,21 +443,25 @@ def with_more(
     begun: Starts,
     cheap_leaps: int,
     budget: Budget,
-) -> ChainRun:
-    """Return a longer run of chains that have mixed, if more draws are cheap.
+) -> tuple[ChainRun, list[Snapshot]]:
+    """Return a run that is twice as long as one that has mixed, and what was seen of it.
 
-    The ends of heavy tails take several times as many as a mean.
+    Where chains come to a part of the posterior only now, that tells, as all have come to look
+    alike without it. As long as they are cheap they go on, as the ends of heavy tails take several
+    times as many draws as a mean. The run stays as it is if there is no time for another.
     """
-    ensemble.most_leaps = min(ensemble.most_leaps, cheap_leaps)
-    while run.size < PLENTY and 2 * len(snapshots) <= MOST_SNAPSHOTS:
+    seen: list[Snapshot] = []
+    while not seen or (run.is_good and run.size < PLENTY and ensemble.leaps < cheap_leaps):
+        count = len(snapshots) + len(seen)
+        if 2 * count > MOST_SNAPSHOTS:
+            break
         progress.say(f"moving draws on: {run.size:.0f} effective ones")
-        more = [ensemble.snapshot(every, budget) for _ in snapshots]
+        more = [ensemble.snapshot(every, budget) for _ in range(count)]
         if None in more:
             break
-        snapshots = [*snapshots, *(s for s in more if s is not None)]
-        longer = run_of(snapshots, *begun)
-        run = longer if longer.is_good else run
-    return run
+        seen = [*seen, *(s for s in more if s is not None)]
+        run = replace(run_of([*snapshots, *seen], *begun), burnt_in=run.burnt_in)
+    return run, seen
 
 
 def run_of(

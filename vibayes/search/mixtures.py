@@ -33,7 +33,7 @@ MOST_COMPONENTS = 10
 KEPT_PROPOSALS = 4
 WIDENING, WIDE_SHARE, WIDE_DF = 1.2, 0.25, 4.0
 SMALLEST_SHARE = 1e-4
-RELIABLE_SHARE, RELIABLE_SIZE = 0.5, 1000.0  # of effective draws
+RELIABLE_SHARE = 0.5  # of effective draws
 
 
 @dataclass(frozen=True)
@@ -217,12 +217,11 @@ class WeightedDraws:
 
     @property
     def is_reliable(self) -> bool:
-        """Whether the weights have a variance, and many draws, or half of them, count.
+        """Whether the weights have a variance, and half of the draws count.
 
-        Where few of few draws count, these may be none of a tail that is far from the others.
+        Where fewer do, those that do may be none of a tail that is far from the others.
         """
-        many = self.size > RELIABLE_SHARE * len(self.values) or self.size >= RELIABLE_SIZE
-        return many and self.has_variance
+        return self.size > RELIABLE_SHARE * len(self.values) and self.has_variance
 
     @property
     def mean(self) -> np.ndarray:

@@ -6,7 +6,7 @@ Weights see only where their proposal goes, and k-hat of a few hundred draws is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -182,16 +182,17 @@ def tried(
     leaps = min(effort.leaps, affordable_leaps(target))
     points = labels[rows] if begun.min() >= FEWEST_POINTS else None
     limits = budget, effort.rounds, leaps, points, effort.jumps
+    is_enough: Callable[[ChainRun], bool] = never
     if stretch is None:
-        is_enough, cheap = None, int(CHEAP * affordable_leaps(target))
+        cheap = int(CHEAP * affordable_leaps(target))
         if draws.is_reliable:  # they are the result, if chains agree
             is_enough, cheap = partial(speaks_for, draws=draws, logp=logp), 0
         begin, root, more = draws.values[rows], normals[0].full_root, effort.may_go_on
         spread = len(places) > 1
         run = run_chains(target, begin, root, rng, *limits, is_enough, more, cheap, spread)
     else:
-        run, is_enough = run_stretched(target, draws, rows, stretch, rng, *limits), None
-    if run is not None and is_enough is not None and is_enough(run):
+        run = run_stretched(target, draws, rows, stretch, rng, *limits)
+    if run is not None and is_enough(run):
         return Trial(run, all_draws(run), agrees=True)
     if run is None or not run.is_good:
         return Trial(run)
@@ -201,6 +202,11 @@ def tried(
     else:
         moved = draws_of_places(target, run, np.repeat(points, CHAINS_EACH), places, rng)
     return Trial(run, moved, agree(run, run.within.size, points, draws, logp, labels))
+
+
+def never(run: ChainRun) -> bool:
+    """Tell that nothing less than chains that have mixed is enough."""
+    return False
 
 
 def speaks_for(run: ChainRun, draws: WeightedDraws, logp: np.ndarray) -> bool:
