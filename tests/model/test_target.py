@@ -188,3 +188,14 @@ def test_numpy_evaluates_what_machine_code_cannot(eager, rng, monkeypatch, fails
     logps = [target.logp(Z) for _ in range(100)]
     np.testing.assert_array_equal(logps[-1], logps[0])
     np.testing.assert_allclose(logps[0], stats.norm(1, 3).logpdf(Z).sum(axis=1))
+
+
+def test_a_density_alone_takes_no_gradient(monkeypatch):
+    def fail(*args):
+        raise AssertionError("a gradient was made")
+
+    monkeypatch.setattr(vibayes.model.target_functions, "gradient_of", fail)
+    with vb.Model() as model:
+        vb.Normal("x", 1, 3)
+    found = Target(model).logp(np.array([[2.0]]))
+    np.testing.assert_allclose(found, stats.norm(1, 3).logpdf([2.0]))

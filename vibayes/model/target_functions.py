@@ -85,7 +85,7 @@ class Functions(dict[str, Any]):
         made = Standardization(model, layout, flat, variables)
         (logp,) = graph_replace([model.logp()], made.values, strict=False)
         (logp,) = graph_replace([logp + made.log_jacobian], replacements, strict=False)
-        self._flat, self._facts, self._logp = flat, made.facts, logp
+        self._flat, self._logp = flat, logp
         self._gradient = partial(gradient_of, logp, flat, model)
         self._others = [made.facts] if variables else []
         self._many = many
@@ -105,7 +105,7 @@ class Functions(dict[str, Any]):
         return [self._logp, self._gradient()]
 
     def _graphs(self, name: str) -> list[Variable]:
-        return {"logp": [self._logp], "logp and gradient": self._both}[name]
+        return [self._logp] if name == "logp" else self._both
 
     def _density(self, name: str) -> Any:
         return self._compile(name) if self._many else self._in_numpy(name)

@@ -20,7 +20,7 @@ from vibayes import progress
 from vibayes.search.budget import Budget
 from vibayes.search.mixing import Mixing, mixing_of
 
-__all__ = ["CHAINS_EACH", "POINTS", "ChainRun", "Density", "run_chains"]
+__all__ = ["CHAINS_EACH", "POINTS", "ChainRun", "Density", "never", "run_chains"]
 
 POINTS = 32
 """Number of points at which chains begin, at the least."""
@@ -319,6 +319,11 @@ def centers(Z: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return (shares @ Z)[inverse]
 
 
+def never(run: ChainRun) -> bool:
+    """Tell that nothing less than chains that have mixed is enough."""
+    return False
+
+
 def run_chains(
     target: Density,
     starts: np.ndarray,
@@ -329,7 +334,7 @@ def run_chains(
     most_leaps: int,
     labels: np.ndarray | None = None,
     jumps: int = 0,
-    is_enough: Callable[[ChainRun], bool] = lambda run: False,
+    is_enough: Callable[[ChainRun], bool] = never,
     may_go_on: bool = False,
     cheap_leaps: int = 0,
     spread: bool = False,

@@ -53,7 +53,7 @@ __all__ = [
 ]
 
 DRAWS = 1000
-SOME, SOME_MORE, MOST_OF = 0.2, 0.3, 0.5  # shares of effective draws
+SOME, SOME_MORE = 0.2, 0.3  # shares of effective draws
 NEARLY = 1.0  # Pareto k
 EFFECTIVE = 0.3  # share of a population that is worth as many independent draws
 
@@ -244,8 +244,7 @@ def verified(
     if is_nearly_even(exploration):
         return trusted(exploration, rng, budget)
     draws, target = exploration.draws, exploration.target
-    good = draws.has_variance and draws.size > MOST_OF * len(draws.values)
-    good = good and is_promising(exploration)
+    good = draws.is_reliable and is_promising(exploration)
     if not can_be_tried(target) or (good and is_dear(target)):
         return replace(exploration, trusted=good)
     return concluded(exploration, trial_of(exploration, rng, budget, effort), rng, budget)

@@ -16,7 +16,7 @@ import numpy as np
 from vibayes.importance import tempered
 from vibayes.model.target import Target
 from vibayes.search.budget import Budget
-from vibayes.search.chains import CHAINS_EACH, POINTS, ChainRun, run_chains
+from vibayes.search.chains import CHAINS_EACH, POINTS, ChainRun, never, run_chains
 from vibayes.search.mixtures import WeightedDraws
 from vibayes.search.normals import FittedNormal, apart
 from vibayes.search.shares import bridged
@@ -179,12 +179,12 @@ def tried(
     labels = nearest(places, draws.values)
     rows = starting_rows(draws, labels, rng)
     begun = np.bincount(labels[rows], minlength=len(places))
-    leaps = min(effort.leaps, affordable_leaps(target))
+    affordable = affordable_leaps(target)
     points = labels[rows] if begun.min() >= FEWEST_POINTS else None
-    limits = budget, effort.rounds, leaps, points, effort.jumps
+    limits = budget, effort.rounds, min(effort.leaps, affordable), points, effort.jumps
     is_enough: Callable[[ChainRun], bool] = never
     if stretch is None:
-        cheap = int(CHEAP * affordable_leaps(target))
+        cheap = int(CHEAP * affordable)
         if draws.is_reliable:  # they are the result, if chains agree
             is_enough, cheap = partial(speaks_for, draws=draws, logp=logp), 0
         begin, root, more = draws.values[rows], normals[0].full_root, effort.may_go_on
@@ -202,11 +202,6 @@ def tried(
     else:
         moved = draws_of_places(target, run, np.repeat(points, CHAINS_EACH), places, rng)
     return Trial(run, moved, agree(run, run.within.size, points, draws, logp, labels))
-
-
-def never(run: ChainRun) -> bool:
-    """Tell that nothing less than chains that have mixed is enough."""
-    return False
 
 
 def speaks_for(run: ChainRun, draws: WeightedDraws, logp: np.ndarray) -> bool:

@@ -168,8 +168,6 @@ def with_parameters(run: SearchRun, tried: Tried) -> Tried:
 
 def improved_in_its_coordinates(run: SearchRun, tried: Tried) -> Iterator[Tried]:
     """Yield better and better draws in the coordinates of an exploration."""
-    if tried.exploration.trusted:
-        return
     for exploration in improvements(tried.exploration, run.rng, run.budget):
         tried = replace(tried, exploration=exploration)
         yield tried
