@@ -92,13 +92,12 @@ class TestMixing:
         assert fine.good
         assert not replace(fine, **fault).good
 
-    def test_fewer_draws_are_a_witness_and_fewer_still_are_promising(self):
+    def test_fewer_draws_are_promising(self):
         fine = Mixing(rhat=1.01, size=2000.0, memory=0.0, drift=0.0, stuck=0.0)
         sizes = [100.0, 300.0, 500.0, 900.0]
         found = [replace(fine, size=size) for size in sizes]
         assert [m.is_promising for m in found] == [False, True, True, True]
-        assert [m.is_witness for m in found] == [False, False, True, True]
         assert [m.good for m in found] == [False, False, False, True]
         for fault in ({"memory": 0.2}, {"drift": 0.3}, {"stuck": 0.1}):
             broken = replace(fine, **fault)
-            assert not any([broken.is_promising, broken.is_witness, broken.has_forgotten])
+            assert not any([broken.is_promising, broken.has_forgotten])

@@ -120,11 +120,24 @@ def test_starting_points_are_distinct_and_of_every_place(rng):
     weights = np.full(1000, -20.0)
     weights[0] = 0.0  # one draw has nearly all the weight
     draws = WeightedDraws(rng.normal(size=(1000, 2)), weights - np.logaddexp.reduce(weights), 2.0)
-    rows = starting_rows(draws, np.zeros(1000, dtype="int64"), rng)
+    logp = np.zeros(1000)
+    rows = starting_rows(draws, logp, np.zeros(1000, dtype="int64"), rng)
     assert len(rows) == len(np.unique(rows)) == 32
     labels = (np.arange(1000) < 30).astype("int64")
-    rows = starting_rows(draws, labels, rng)
+    rows = starting_rows(draws, logp, labels, rng)
     assert np.bincount(labels[rows]).tolist() == [16, 16]
+
+
+@pytest.mark.parametrize("width", [1.0, 3.0])
+def test_starting_points_are_wider_than_the_posterior(rng, width):
+    """As of twice its temperature, whatever they were drawn from, where enough draws tell."""
+    values = width * rng.standard_normal((20_000, 1))
+    logp = -0.5 * values[:, 0] ** 2
+    weights = logp + 0.5 * (values[:, 0] / width) ** 2
+    draws = WeightedDraws(values, weights - np.logaddexp.reduce(weights), 0.3)
+    labels = np.zeros(20_000, dtype="int64")
+    begun = np.concatenate([values[starting_rows(draws, logp, labels, rng)] for _ in range(50)])
+    assert begun.std() == pytest.approx(np.sqrt(2), rel=0.08)
 
 
 class TestDiscrepancy:

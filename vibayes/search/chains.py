@@ -8,7 +8,7 @@ where they began (Hoffman, Radul & Sountsov 2021, ChEES-HMC). Whether they have 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import NamedTuple, Protocol
@@ -20,13 +20,14 @@ from vibayes import progress
 from vibayes.search.budget import Budget
 from vibayes.search.mixing import Mixing, mixing_of
 
-__all__ = ["CHAINS_EACH", "POINTS", "ChainRun", "Density", "never", "run_chains"]
+__all__ = ["CHAINS_EACH", "POINTS", "ChainRun", "Density", "run_chains"]
 
 POINTS = 32
 """Number of points at which chains begin, at the least."""
 CHAINS_EACH = 4
 """Number of chains that begin at one point."""
-WANTED_ACCEPTANCE = 0.75
+WANTED_ACCEPTANCE = 0.65  # harmonic mean
+LEAST_ACCEPTANCE = 0.05  # below which a trajectory counts no more: a wall, whatever the steps
 SHORTEST = 0.3  # length of the shortest step, in units of the longest: all chains differ
 MOST_LEAPS = 128
 TUNING, BLOCKS, BLOCK = 24, 3, 20  # moves of the first round; each round is twice as long
@@ -217,7 +218,7 @@ class Ensemble:
                 return None
             if (done := self.move(budget)) is None:
                 return None
-            error = float(done.acceptance.mean()) - WANTED_ACCEPTANCE
+            error = harmonic_mean(done.acceptance) - WANTED_ACCEPTANCE
             self.step *= np.exp(error / np.sqrt(1 + i / 3))
             change = LENGTH_RATE * np.clip(slope.after(done, self.root, self.labels), -1.0, 1.0)
             longest = MOST_LEAPS * self.step
@@ -312,16 +313,21 @@ class LengthSlope:
         return self.gain / max(self.square, 1e-300) - 1
 
 
+def harmonic_mean(acceptance: np.ndarray) -> float:
+    """Return the harmonic mean of how likely trajectories are accepted.
+
+    Few that fail weigh more than many that do well: steps that suit most of a posterior may be too
+    long for its narrow parts, which no chain enters then, and nothing tells (Hoffman, Radul &
+    Sountsov 2021).
+    """
+    return float(1 / np.mean(1 / np.maximum(acceptance, LEAST_ACCEPTANCE)))
+
+
 def centers(Z: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return for each row the mean of all rows of its place."""
     kinds, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     shares = (labels == kinds[:, None]) / counts[:, None]
     return (shares @ Z)[inverse]
-
-
-def never(run: ChainRun) -> bool:
-    """Tell that nothing less than chains that have mixed is enough."""
-    return False
 
 
 def run_chains(
@@ -334,7 +340,6 @@ def run_chains(
     most_leaps: int,
     labels: np.ndarray | None = None,
     jumps: int = 0,
-    is_enough: Callable[[ChainRun], bool] = never,
     may_go_on: bool = False,
     cheap_leaps: int = 0,
     spread: bool = False,
@@ -366,8 +371,6 @@ def run_chains(
         within places. All are one place by default.
     jumps
         How often chains jump after each trajectory, by differences of others.
-    is_enough
-        Tells whether a run that has not mixed that well is as much as is wanted.
     may_go_on
         Whether chains that have forgotten where they began may take longer, to have enough draws.
     cheap_leaps
@@ -407,12 +410,12 @@ def run_chains(
                 own.append(snapshot)
             for found, part in windows(before, own, begun, burnt_in=round_ > 0 or not spread):
                 run = found if part is own else run
-                if found.is_good or is_enough(found):
+                if found.is_good:
                     longer, more = confirmed(
                         found, part, ensemble, every, begun, cheap_leaps, budget
                     )
                     own = [*own, *more]
-                    if longer.is_good or is_enough(longer):
+                    if longer.is_good:
                         return longer
                     break
             if may_go_on and not goes_on and found.is_promising:

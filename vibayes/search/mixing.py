@@ -16,7 +16,6 @@ __all__ = ["Mixing", "mixing_of"]
 
 WANTED_SIZE = 800.0  # effective draws of chains that have mixed
 PROMISING_SIZE = 200.0  # of those that are worth going on with
-WITNESS_SIZE = 400.0  # of those that speak for weights, which are good by themselves
 LARGEST_DRIFT = 0.1  # in standard deviations
 LARGEST_MEMORY = 0.1
 STUCK = 0.1  # acceptance of a chain that does not move
@@ -58,11 +57,6 @@ class Mixing:
     def good(self) -> bool:
         """Whether the draws stand for the posterior, as far as chains can tell."""
         return self.size >= WANTED_SIZE and self.has_forgotten
-
-    @property
-    def is_witness(self) -> bool:
-        """Whether the draws are enough to be compared with others."""
-        return self.size >= WITNESS_SIZE and self.has_forgotten
 
     @property
     def is_promising(self) -> bool:

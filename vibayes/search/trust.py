@@ -6,17 +6,16 @@ Weights see only where their proposal goes, and k-hat of a few hundred draws is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from vibayes.importance import tempered
+from vibayes.importance import effective_size, normalized, tempered
 from vibayes.model.target import Target
 from vibayes.search.budget import Budget
-from vibayes.search.chains import CHAINS_EACH, POINTS, ChainRun, never, run_chains
+from vibayes.search.chains import CHAINS_EACH, POINTS, ChainRun, run_chains
 from vibayes.search.mixtures import WeightedDraws
 from vibayes.search.normals import FittedNormal, apart
 from vibayes.search.shares import bridged
@@ -44,6 +43,7 @@ __all__ = [
 POINTS_OF_PLACE = 12
 FEWEST_POINTS = 4
 SPREAD = 50.0  # effective draws among which starting points are chosen, of thousands
+TEMPERATURES = 2.0, 1.5, 1.2, 1.0  # of the posterior of which these are draws: as warm as they tell
 MOST_SECONDS = 30.0  # of a run of chains, about
 # seconds: in machine code, and of the two products of a row with a matrix
 PER_OPERATION, PER_NUMBER, PER_PRODUCT = 2e-6, 6e-10, 1.6e-10
@@ -177,23 +177,18 @@ def tried(
     """
     places = apart(normals)
     labels = nearest(places, draws.values)
-    rows = starting_rows(draws, labels, rng)
+    rows = starting_rows(draws, logp, labels, rng)
     begun = np.bincount(labels[rows], minlength=len(places))
     affordable = affordable_leaps(target)
     points = labels[rows] if begun.min() >= FEWEST_POINTS else None
     limits = budget, effort.rounds, min(effort.leaps, affordable), points, effort.jumps
-    is_enough: Callable[[ChainRun], bool] = never
     if stretch is None:
-        cheap = int(CHEAP * affordable)
-        if draws.is_reliable:  # they are the result, if chains agree
-            is_enough, cheap = partial(speaks_for, draws=draws, logp=logp), 0
+        # reliable weights are the result, if chains agree
+        cheap = 0 if draws.is_reliable else int(CHEAP * affordable)
         begin, root, more = draws.values[rows], normals[0].full_root, effort.may_go_on
-        spread = len(places) > 1
-        run = run_chains(target, begin, root, rng, *limits, is_enough, more, cheap, spread)
+        run = run_chains(target, begin, root, rng, *limits, more, cheap, len(places) > 1)
     else:
         run = run_stretched(target, draws, rows, stretch, rng, *limits)
-    if run is not None and is_enough(run):
-        return Trial(run, all_draws(run), agrees=True)
     if run is None or not run.is_good:
         return Trial(run)
     if run.mixing.good or points is None:
@@ -202,17 +197,6 @@ def tried(
     else:
         moved = draws_of_places(target, run, np.repeat(points, CHAINS_EACH), places, rng)
     return Trial(run, moved, agree(run, run.within.size, points, draws, logp, labels))
-
-
-def speaks_for(run: ChainRun, draws: WeightedDraws, logp: np.ndarray) -> bool:
-    """Tell whether chains that have mixed speak for weights that are reliable by themselves.
-
-    For that fewer draws are enough than to stand for the posterior.
-    """
-    points = np.zeros(run.values.shape[1] // CHAINS_EACH, dtype="int64")
-    labels = np.zeros(len(logp), dtype="int64")
-    size = run.mixing.size
-    return run.mixing.is_witness and agree(run, size, points, draws, logp, labels)
 
 
 def run_stretched(
@@ -297,17 +281,37 @@ def nearest(places: Sequence[FittedNormal], Z: np.ndarray) -> np.ndarray:
     return np.argmax([q.logq(Z) for q in places], axis=0)
 
 
-def starting_rows(draws: WeightedDraws, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return rows of draws to begin at, none twice: spread out, and as many of each place."""
+def starting_rows(
+    draws: WeightedDraws, logp: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Return rows of draws to begin at, none twice: spread out, and as many of each place.
+
+    They are wider than the posterior, so that chains which look alike have come to do so (Gelman &
+    Rubin 1992), and some begin in the far parts of it, to which others hardly find.
+    """
     kinds = np.unique(labels)
     count = POINTS if len(kinds) == 1 else max(POINTS_OF_PLACE, POINTS // len(kinds))
     chosen = []
     for kind in kinds:
         rows = np.flatnonzero(labels == kind)
-        weights = draws.log_weights[rows] - np.logaddexp.reduce(draws.log_weights[rows])
-        flat = tempered(weights, min(SPREAD, 0.5 * len(rows)))
+        flat = warmed(draws.log_weights[rows], logp[rows])
         chosen.append(rows[np.argsort(-(flat + rng.gumbel(size=len(rows))))[:count]])
     return np.concatenate(chosen)
+
+
+def warmed(log_weights: np.ndarray, logp: np.ndarray) -> np.ndarray:
+    """Return log weights by which draws are of a posterior of a higher temperature.
+
+    The highest one of which enough draws count; where too few do as it is, its weights are made
+    more even.
+    """
+    enough = min(SPREAD, 0.5 * len(logp))
+    logp = np.where(np.isfinite(logp), logp, 0.0)  # by weight there are none elsewhere
+    for temperature in TEMPERATURES:
+        warm = normalized(log_weights + (1 / temperature - 1) * logp)
+        if effective_size(warm) >= enough:
+            return warm
+    return tempered(warm, enough)
 
 
 def discrepancy(
