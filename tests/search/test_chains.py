@@ -7,7 +7,7 @@ from scipy import stats
 
 import vibayes as vb
 from vibayes.model.target import Target
-from vibayes.search import mixing
+from vibayes.search import chains, mixing
 from vibayes.search.budget import Budget
 from vibayes.search.chains import (
     CHAINS_EACH,
@@ -136,6 +136,20 @@ class TestTuning:
         acceptance = chains.move(ample()).acceptance
         assert chains.step < 0.4
         assert np.mean(acceptance) > 0.85
+
+    def test_walls_are_no_reason_for_short_steps(self, rng):
+        """Half of all trajectories end beyond one, however short their steps are."""
+
+        def log_half(Z):
+            logp, gradient = target(Z)
+            return np.where(Z[:, 0] > 0, logp, -np.inf), gradient
+
+        target = Target(normal(np.zeros(3), np.eye(3)))
+        begin = np.abs(rng.normal(size=(POINTS * CHAINS_EACH, 3)))
+        found = ensemble(log_half, begin, np.eye(3), rng)
+        assert found.tune(60, ample())
+        assert found.meets_walls
+        assert found.step > 0.01
 
     def test_trajectories_grow_where_they_are_short_and_shrink_where_they_are_long(self, rng):
         """Of a normal, sin²(t) / t is largest at 1.17."""
@@ -289,7 +303,8 @@ class TestLongerRuns:
         run_chains(counted, begin, np.eye(1), rng, ample(), 1, LEAPS, may_go_on=True)
         assert len(calls) - once < 2 * once
 
-    def test_more_draws_where_they_are_cheap(self, target):
+    def test_more_draws_where_they_are_cheap(self, target, monkeypatch):
+        monkeypatch.setattr(chains, "PLENTY", 10_000.0)
         runs = []
         for cheap_leaps in (0, 2000):
             rng = np.random.default_rng(1)

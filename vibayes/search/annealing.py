@@ -20,7 +20,7 @@ from vibayes.distributions.dist_math import LOG_SQRT_2PI
 from vibayes.importance import normalized, powers_about, resampled
 from vibayes.model.target import Target
 from vibayes.search.budget import Budget
-from vibayes.search.chains import Ensemble
+from vibayes.search.chains import WANTED_MEAN, Ensemble
 from vibayes.search.mixtures import FittedMixture
 from vibayes.search.normals import FittedNormal
 from vibayes.search.prior import prior_draws
@@ -32,7 +32,6 @@ SIZE = 2048  # of each of two populations
 PRIOR = 200  # draws of the prior that tell how wide it is
 KEPT = 0.5  # share of effective points that a lower temperature leaves
 MOST_TEMPERATURES = 60
-WANTED_ACCEPTANCE = 0.75
 MOVES, LEAPS = 2, 6  # trajectories at each temperature, and steps of each
 MOST_NUMBERS = 4 * 10**9  # that all evaluations together make: seconds
 EVERYWHERE = np.zeros(SIZE, dtype="int64")  # they all belong together
@@ -147,7 +146,7 @@ def cooled(density: Tempered, rng: np.random.Generator, budget: Budget) -> Popul
             ensemble.length = LEAPS * ensemble.step
             if not budget.step() or (done := ensemble.move(budget)) is None:
                 return none
-            ensemble.step *= np.exp(float(done.acceptance.mean()) - WANTED_ACCEPTANCE)
+            ensemble.step *= np.exp(float(done.acceptance.mean()) - WANTED_MEAN)
         Z, step = ensemble.Z, ensemble.step
         logp = target.logp(Z)
         if share >= 1:

@@ -26,10 +26,10 @@ POINTS = 32
 """Number of points at which chains begin, at the least."""
 CHAINS_EACH = 4
 """Number of chains that begin at one point."""
-WANTED_ACCEPTANCE = 0.65  # harmonic mean
-LEAST_ACCEPTANCE = 0.05  # below which a trajectory counts no more: a wall, whatever the steps
+WANTED_MEAN, WANTED_ACCEPTANCE = 0.75, 0.65  # arithmetic and harmonic mean of the acceptance
+LEAST_ACCEPTANCE = 0.05  # as what one counts that fails altogether
 SHORTEST = 0.3  # length of the shortest step, in units of the longest: all chains differ
-MOST_LEAPS = 128
+MOST_LEAPS, MOST_CAREFUL_LEAPS = 128, 64  # the latter of steps that are shortened for few chains
 TUNING, BLOCKS, BLOCK = 24, 3, 20  # moves of the first round; each round is twice as long
 FURTHER_ROUNDS, FURTHER = 2, 4  # rounds more, and times as many leapfrog steps, of what is close
 PLENTY, MOST_SNAPSHOTS = 2500.0, 480  # effective draws, and states of all chains for these
@@ -118,6 +118,8 @@ class Ensemble:
         Number of leapfrog steps taken so far.
     most_leaps : float
         The number of them after which no move begins.
+    meets_walls : bool
+        Whether trajectories fail at steps as short as they may be for that.
     """
 
     def __init__(
@@ -135,6 +137,7 @@ class Ensemble:
         self.step = Z.shape[1] ** -0.25
         self.length = 0.5 * np.pi / np.sqrt(SHORTEST)
         self.leaps, self.most_leaps = 0, np.inf
+        self.meets_walls = False
 
     def move(self, budget: Budget) -> Move | None:
         """Take a trajectory from each state, and its end if that is accepted.
@@ -195,8 +198,11 @@ class Ensemble:
         self.leaps += 1
 
     def tune(self, moves: int, budget: Budget) -> bool:
-        """Choose the mass matrix, then steps and trajectories; tell whether that was done."""
-        seen = self._adapt(moves, budget)
+        """Choose the mass matrix, then steps and trajectories; tell whether that was done.
+
+        Steps are long at first, so that chains get about, and then so short that few of them fail.
+        """
+        seen = self._adapt(moves, budget, careful=False)
         if seen is None:
             return False
         self._set_root(seen[moves // 2 :])
@@ -207,25 +213,30 @@ class Ensemble:
         self._set_root([snapshot.values for snapshot in seen])
         return self._adapt(TUNING, budget) is not None
 
-    def _adapt(self, moves: int, budget: Budget) -> list[np.ndarray] | None:
+    def _adapt(self, moves: int, budget: Budget, careful: bool = True) -> list[np.ndarray] | None:
         """Move, while steps come to the wanted acceptance, and trajectories to their best length.
 
         Returns where all chains stood after each move; None if there were not to be so many.
         """
-        seen, steps, slope = [], [], LengthSlope()
+        seen: list[np.ndarray] = []
+        steps: list[float] = []
+        slope, begun = LengthSlope(), (self.step, self.length)
+        careful = careful and not self.meets_walls
         for i in range(moves):
             if self.leaps >= self.most_leaps or not budget.step():
                 return None
             if (done := self.move(budget)) is None:
                 return None
-            error = harmonic_mean(done.acceptance) - WANTED_ACCEPTANCE
-            self.step *= np.exp(error / np.sqrt(1 + i / 3))
+            self.step *= np.exp(excess_of(done.acceptance, careful) / np.sqrt(1 + i / 3))
+            if careful and MOST_CAREFUL_LEAPS * self.step < begun[1]:
+                careful, self.meets_walls = False, True
+                (self.step, self.length), steps = begun, []
             change = LENGTH_RATE * np.clip(slope.after(done, self.root, self.labels), -1.0, 1.0)
             longest = MOST_LEAPS * self.step
             self.length = float(np.clip(self.length * np.exp(change), self.step, longest))
             seen.append(self.Z)
             steps.append(np.log(self.step))
-        self.step = float(np.exp(np.mean(steps[moves // 2 :])))
+        self.step = float(np.exp(np.mean(steps[len(steps) // 2 :])))
         return seen
 
     def snapshot(self, moves: int, budget: Budget) -> Snapshot | None:
@@ -321,6 +332,13 @@ def harmonic_mean(acceptance: np.ndarray) -> float:
     Sountsov 2021).
     """
     return float(1 / np.mean(1 / np.maximum(acceptance, LEAST_ACCEPTANCE)))
+
+
+def excess_of(acceptance: np.ndarray, careful: bool) -> float:
+    """Return by how much trajectories are accepted more often than is wanted."""
+    if careful:
+        return harmonic_mean(acceptance) - WANTED_ACCEPTANCE
+    return float(acceptance.mean()) - WANTED_MEAN
 
 
 def centers(Z: np.ndarray, labels: np.ndarray) -> np.ndarray:
