@@ -220,7 +220,7 @@ class Ensemble:
         """
         seen: list[np.ndarray] = []
         steps: list[float] = []
-        slope, begun = LengthSlope(), (self.step, self.length)
+        slope, wanted_length = LengthSlope(), self.length
         careful = careful and not self.meets_walls
         for i in range(moves):
             if self.leaps >= self.most_leaps or not budget.step():
@@ -228,9 +228,8 @@ class Ensemble:
             if (done := self.move(budget)) is None:
                 return None
             self.step *= np.exp(excess_of(done.acceptance, careful) / np.sqrt(1 + i / 3))
-            if careful and MOST_CAREFUL_LEAPS * self.step < begun[1]:
-                careful, self.meets_walls = False, True
-                (self.step, self.length), steps = begun, []
+            if careful and MOST_CAREFUL_LEAPS * self.step < wanted_length:
+                careful, self.meets_walls, steps = False, True, []
             change = LENGTH_RATE * np.clip(slope.after(done, self.root, self.labels), -1.0, 1.0)
             longest = MOST_LEAPS * self.step
             self.length = float(np.clip(self.length * np.exp(change), self.step, longest))
