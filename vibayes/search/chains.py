@@ -137,7 +137,7 @@ class Ensemble:
         self.step = Z.shape[1] ** -0.25
         self.length = 0.5 * np.pi / np.sqrt(SHORTEST)
         self.leaps, self.most_leaps = 0, np.inf
-        self.meets_walls = False
+        self.meets_walls = jumps > 0  # which are for these, and come to narrow parts, too
 
     def move(self, budget: Budget) -> Move | None:
         """Take a trajectory from each state, and its end if that is accepted.
