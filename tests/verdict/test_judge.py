@@ -7,11 +7,12 @@ from scipy.special import digamma, ndtri, polygamma
 
 import vibayes as vb
 from vibayes.approximations.base import judge
+from vibayes.backend.seeds import derived_seed
 from vibayes.records.ending import Ending
 from vibayes.records.findings import PROBABILITIES, Findings
 from vibayes.search.findings import summary_of
 from vibayes.search.mixtures import WeightedDraws
-from vibayes.verdict.judge import agrees, largest_of
+from vibayes.verdict.judge import agrees, compared, largest_of, own_summary
 
 MEAN = np.array([1.0, -20.0])
 COV = np.array([[1.0, 3.0], [3.0, 25.0]])
@@ -256,6 +257,26 @@ class TestOwnScale:
         points = MEAN + ndtri(PROBABILITIES)[:, None] * np.sqrt(COV.diagonal())
         assert not agrees(approx, findings(points=points))
         assert agrees(full_rank(model), findings(points=points))
+
+
+def test_a_search_and_the_verdict_judge_by_the_same_draws():
+    """Else what was found to hold the posterior would now and then be said not to."""
+    with vb.Model() as model:
+        vb.LogNormal("s", 0, 1)
+        approx = vb.FullRank()
+    for name, value in approx.groups[0].params_near(np.zeros(1), np.eye(1)).items():
+        approx.shared_params[name].set_value(value)
+    flat = np.random.default_rng(1).normal(size=(1000, 1))
+    even = WeightedDraws(flat, np.full(1000, -np.log(1000)), np.nan)
+    better = Findings(**vars(findings(normals=2)) | vars(summary_of(model, even)) | {"ess": 1e3})
+    seed = derived_seed(approx.noise_seeds)
+    own = own_summary(approx, seed)
+    approx.flat_draws(10, seed)  # which a verdict needs, too
+    again = own_summary(approx, seed)
+    np.testing.assert_array_equal(again.own_sd, own.own_sd)
+    approx.ending = Ending(True, "it was done", better)
+    told = compared(approx, own, better, better.ess)
+    assert approx.diagnose().variables == told
 
 
 class TestOneVerdict:

@@ -18,6 +18,7 @@ from vibayes.arguments import check_whole, shown
 __all__ = [
     "KEY_KIND",
     "as_seed_sequence",
+    "begun_anew",
     "check_random_seed",
     "derived_seed",
     "is_generator_state",
@@ -62,6 +63,11 @@ def check_random_seed(random_seed: Any) -> None:
 def derived_seed(seeds: np.random.SeedSequence) -> np.random.SeedSequence:
     """Return a seed that follows from another one, and from nothing that was drawn by that."""
     return np.random.SeedSequence(seeds.entropy, spawn_key=(*seeds.spawn_key, 2**32 - 1))
+
+
+def begun_anew(seeds: np.random.SeedSequence) -> np.random.SeedSequence:
+    """Return the same seed as it was before anything was spawned from it."""
+    return np.random.SeedSequence(seeds.entropy, spawn_key=seeds.spawn_key)
 
 
 def new_generator(seed: int | np.random.SeedSequence) -> np.random.Generator:

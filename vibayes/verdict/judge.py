@@ -10,7 +10,7 @@ from scipy.special import ndtri
 
 from vibayes.backend.evaluation import devices_of_densities
 from vibayes.backend.modes import evaluate
-from vibayes.backend.seeds import as_seed_sequence, derived_seed
+from vibayes.backend.seeds import as_seed_sequence, begun_anew, derived_seed
 from vibayes.families.joint import Joint
 from vibayes.importance import smoothed
 from vibayes.model.data_size import data_size
@@ -140,7 +140,11 @@ def agrees(approx: Joint, findings: Findings) -> bool:
 
 
 def own_summary(approx: Joint, random_seed: Any) -> Summary:
-    """Return what an approximation says about each scalar, exactly where it knows that."""
+    """Return what an approximation says about each scalar, exactly where it knows that.
+
+    The same for the same seed, whatever else was drawn by it.
+    """
+    random_seed = begun_anew(as_seed_sequence(random_seed))
     count = int(np.clip(MOST_NUMBERS // max(approx.ddim, 1), FEWEST_DRAWS, MOST_DRAWS))
     flat, _ = flat_values(approx, count, random_seed)
     even = np.full(count, -np.log(count))
