@@ -45,8 +45,8 @@ __all__ = ["Target", "check_in_parts", "goes_by_rows", "is_deterministic", "is_s
 MOST_VECTORS = 1024  # of a pass over data that go by rows
 SMALL_PART = 4  # of so many parts of the data: a sample that is worth its while
 # seconds, about: of NumPy for an operation and for a number that it makes, and of a compilation
-PER_OPERATION, PER_NUMBER = 5e-6, 3e-9
-COMPILATION, COMPILATION_PER_OPERATION = 0.5, 0.01
+PER_OPERATION, PER_NUMBER = 4e-6, 1.3e-9
+COMPILATION, COMPILATION_PER_OPERATION = 0.3, 0.015
 LITTLE, A_CALL = 1_000_000, 1000  # values up to which all that does not matter
 
 
