@@ -137,6 +137,17 @@ class TestTuning:
         assert chains.step < 0.4
         assert np.mean(acceptance) > 0.85
 
+    def test_one_that_fails_counts_for_twenty(self):
+        assert harmonic_mean(np.array([1.0, 0.5])) == pytest.approx(2 / 3)
+        assert harmonic_mean(np.array([1.0, 0.0])) == pytest.approx(2 / 21)
+
+    def test_chains_that_jump_come_to_narrow_parts_without(self, rng):
+        begin = spiked_draws(rng)
+        labels = np.zeros(len(begin), dtype="int64")
+        chains = Ensemble(log_spiked, begin, np.eye(2), rng, labels, jumps=1)
+        assert chains.tune(60, ample())
+        assert chains.step > 1
+
     def test_walls_are_no_reason_for_short_steps(self, rng):
         """Half of all trajectories end beyond one, however short their steps are."""
 
