@@ -20,7 +20,7 @@ from vibayes.distributions.dist_math import LOG_SQRT_2PI
 from vibayes.importance import normalized, powers_about, resampled
 from vibayes.model.target import Target
 from vibayes.search.budget import Budget
-from vibayes.search.chains import WANTED_MEAN, Ensemble
+from vibayes.search.chains import Ensemble, excess_of
 from vibayes.search.mixtures import FittedMixture
 from vibayes.search.normals import FittedNormal
 from vibayes.search.prior import prior_draws
@@ -146,7 +146,7 @@ def cooled(density: Tempered, rng: np.random.Generator, budget: Budget) -> Popul
             ensemble.length = LEAPS * ensemble.step
             if not budget.step() or (done := ensemble.move(budget)) is None:
                 return none
-            ensemble.step *= np.exp(float(done.acceptance.mean()) - WANTED_MEAN)
+            ensemble.step *= np.exp(excess_of(done.acceptance, careful=False))
         Z, step = ensemble.Z, ensemble.step
         logp = target.logp(Z)
         if share >= 1:

@@ -119,7 +119,8 @@ class Ensemble:
     most_leaps : float
         The number of them after which no move begins.
     meets_walls : bool
-        Whether trajectories fail at steps as short as they may be for that.
+        Whether trajectories fail at steps as short as they may be for that, or chains jump: steps
+        are no shorter than suits most of them.
     """
 
     def __init__(

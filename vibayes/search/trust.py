@@ -43,7 +43,7 @@ __all__ = [
 POINTS_OF_PLACE = 12
 FEWEST_POINTS = 4
 SPREAD = 50.0  # effective draws among which starting points are chosen, of thousands
-TEMPERATURES = 2.0, 1.5, 1.2, 1.0  # of the posterior of which these are draws: as warm as they tell
+TEMPERATURES = 2.0, 1.5, 1.2  # of the posterior of which these are draws: as warm as they tell
 MOST_SECONDS = 30.0  # of a run of chains, about
 # seconds: in machine code, and of the two products of a row with a matrix
 PER_OPERATION, PER_NUMBER, PER_PRODUCT = 2e-6, 6e-10, 1.6e-10
@@ -102,8 +102,8 @@ class Trial:
     run : ChainRun, optional
         The chains, if there was time for any.
     draws : WeightedDraws, optional
-        Their draws, if these stand for the posterior: the chains have mixed, or agree with good
-        weights, or have mixed within each place, and it is known how much each one holds.
+        Their draws, if these stand for the posterior: the chains have mixed, or have mixed within
+        each place, and it is known how much each one holds.
     agrees : bool
         Whether they have mixed at least within each place, and the weighted draws agree with them.
     """
@@ -185,8 +185,16 @@ def tried(
     if stretch is None:
         # reliable weights are the result, if chains agree
         cheap = 0 if draws.is_reliable else int(CHEAP * affordable)
-        begin, root, more = draws.values[rows], normals[0].full_root, effort.may_go_on
-        run = run_chains(target, begin, root, rng, *limits, more, cheap, len(places) > 1)
+        run = run_chains(
+            target,
+            draws.values[rows],
+            normals[0].full_root,
+            rng,
+            *limits,
+            may_go_on=effort.may_go_on,
+            cheap_leaps=cheap,
+            spread=len(places) > 1,
+        )
     else:
         run = run_stretched(target, draws, rows, stretch, rng, *limits)
     if run is None or not run.is_good:
@@ -302,8 +310,8 @@ def starting_rows(
 def warmed(log_weights: np.ndarray, logp: np.ndarray) -> np.ndarray:
     """Return log weights by which draws are of a posterior of a higher temperature.
 
-    The highest one of which enough draws count; where too few do as it is, its weights are made
-    more even.
+    The highest one of which enough draws count; else their own weights, and where too few count by
+    these, more even ones.
     """
     enough = min(SPREAD, 0.5 * len(logp))
     logp = np.where(np.isfinite(logp), logp, 0.0)  # by weight there are none elsewhere
@@ -311,7 +319,7 @@ def warmed(log_weights: np.ndarray, logp: np.ndarray) -> np.ndarray:
         warm = normalized(log_weights + (1 / temperature - 1) * logp)
         if effective_size(warm) >= enough:
             return warm
-    return tempered(warm, enough)
+    return tempered(log_weights, enough)
 
 
 def discrepancy(
