@@ -269,3 +269,18 @@ def test_operations_that_say_so_when_they_run():
     x = pt.dscalar("x")
     (doubled,) = compile_over_draws([OfOneNumber()(x)], [x], {})(3, [np.arange(3.0)], 1)
     np.testing.assert_array_equal(doubled, [0, 2, 4])
+
+
+def test_a_first_attempt_that_fails_takes_no_numbers():
+    def of_one_number(mu, rng=None, size=None):
+        if np.ndim(mu):
+            raise TypeError("must be one number")
+        return rng.normal(mu, size=size)
+
+    x = pt.dscalar("x")
+    noise = vb.CustomDist.dist(x, random=of_one_number)
+    function = compile_over_draws([noise], [x], {})
+    values = [np.arange(3.0)]
+    first, second = function(3, values, 1), function(3, values, 1)
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(first, function(3, values, 2))

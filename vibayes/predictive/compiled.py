@@ -73,7 +73,7 @@ class OverDraws:
             What else the expressions depend on, the same for all draws.
         """
         seed = as_seed_sequence(random_seed)
-        first = self._first(values, fixed, seed)
+        first = self._first(values, fixed, seed.spawn(1)[0])
         results = [np.empty((draws, *part.shape[1:]), dtype=part.dtype) for part in first]
         numbers = sum(part.size for part in first)
         rows = max(1, MOST_NUMBERS // max(numbers, 1))
@@ -81,7 +81,7 @@ class OverDraws:
             result[:1] = part
         for start in range(1, draws, rows):
             rows_here = slice(start, min(start + rows, draws))
-            pieces = self._part(rows_here, values, fixed, seed)
+            pieces = self._part(rows_here, values, fixed, seed.spawn(1)[0])
             for result, piece in zip(results, pieces, strict=True):
                 result[rows_here] = piece
         return results
@@ -110,8 +110,8 @@ class OverDraws:
         seed: np.random.SeedSequence,
     ) -> list[np.ndarray]:
         """Return the expressions at some of the draws."""
-        (part,) = seed.spawn(1)
-        generators = [new_generator(s) for s in part.spawn(self.n_generators)]
+        seeds = as_seed_sequence(seed).spawn(self.n_generators)  # a second attempt has the same
+        generators = [new_generator(s) for s in seeds]
         count = rows.stop - rows.start
         with np.errstate(all="ignore"):
             results = self.function(count, *generators, *(v[rows] for v in values), *fixed)
