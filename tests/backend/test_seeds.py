@@ -27,8 +27,16 @@ def test_equal_seeds_give_equal_numbers():
     np.testing.assert_array_equal(first, second)
     np.testing.assert_array_equal(first, np.random.default_rng(7).normal(size=3))
     assert as_seed_sequence(np.random.default_rng(1)).entropy != as_seed_sequence(None).entropy
-    sequence = np.random.SeedSequence(3)
-    assert as_seed_sequence(sequence) is sequence
+
+
+def test_a_seed_sequence_is_begun_anew():
+    sequence = np.random.SeedSequence(3, pool_size=8).spawn(2)[1]
+    sequence.spawn(2)
+    new = as_seed_sequence(sequence)
+    assert (new.n_children_spawned, sequence.n_children_spawned) == (0, 2)
+    np.testing.assert_array_equal(new.generate_state(4), sequence.generate_state(4))
+    new.spawn(1)
+    assert sequence.n_children_spawned == 2
 
 
 @pytest.mark.parametrize("seed", [-1, "one", 2.5, True])

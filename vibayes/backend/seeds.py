@@ -18,7 +18,6 @@ from vibayes.arguments import check_whole, shown
 __all__ = [
     "KEY_KIND",
     "as_seed_sequence",
-    "begun_anew",
     "check_random_seed",
     "derived_seed",
     "is_generator_state",
@@ -32,9 +31,29 @@ KEY_KIND = "threefry2x32"
 
 
 def as_seed_sequence(random_seed: Any) -> np.random.SeedSequence:
-    """Return a seed sequence of an int, a sequence of ints, a sequence, a generator, or None."""
+    """Return a new seed sequence, from which nothing has been spawned yet.
+
+    One that is given is neither advanced, nor does it matter what was spawned from it before: it
+    gives the same numbers each time, as an int does. So what spawns from a sequence again and again
+    has to keep the one that is returned here, and to whatever else is to draw other numbers it
+    gives children. A generator is consumed, as it is by NumPy.
+
+    Parameters
+    ----------
+    random_seed : int, sequence of int, SeedSequence, Generator or None
+        Seed.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
     if isinstance(random_seed, np.random.SeedSequence):
-        return random_seed
+        return np.random.SeedSequence(
+            random_seed.entropy,
+            spawn_key=random_seed.spawn_key,
+            pool_size=random_seed.pool_size,
+        )
     if isinstance(random_seed, np.random.Generator):
         return np.random.SeedSequence(int(random_seed.integers(2**63)))
     if random_seed is None:
@@ -63,11 +82,6 @@ def check_random_seed(random_seed: Any) -> None:
 def derived_seed(seeds: np.random.SeedSequence) -> np.random.SeedSequence:
     """Return a seed that follows from another one, and from nothing that was drawn by that."""
     return np.random.SeedSequence(seeds.entropy, spawn_key=(*seeds.spawn_key, 2**32 - 1))
-
-
-def begun_anew(seeds: np.random.SeedSequence) -> np.random.SeedSequence:
-    """Return the same seed as it was before anything was spawned from it."""
-    return np.random.SeedSequence(seeds.entropy, spawn_key=seeds.spawn_key)
 
 
 def new_generator(seed: int | np.random.SeedSequence) -> np.random.Generator:

@@ -58,8 +58,8 @@ def fit(
     model
         The model; by default the one of the ``with`` block. A PyMC or Bambi model is converted at
         each call: see :func:`vibayes.from_pymc`.
-    random_seed
-        Seed: the same seed gives the same numbers.
+    random_seed : int, sequence of int, SeedSequence, Generator or None
+        Seed: the same seed gives the same numbers. Only a generator is another one afterwards.
     start
         Where to start, by variable name: on the variable's own scale, or unconstrained under the
         name of its value variable.

@@ -15,7 +15,7 @@ from vibayes import interrupts
 from vibayes.approximations.base import Approximation
 from vibayes.approximations.full_rank import FullRank
 from vibayes.arguments import check_arguments
-from vibayes.backend.seeds import as_seed_sequence, new_generator
+from vibayes.backend.seeds import as_seed_sequence, derived_seed, new_generator
 from vibayes.context import modelcontext
 from vibayes.exceptions import ApproximationWarning, ModelError
 from vibayes.families.base import check_continuous
@@ -94,7 +94,8 @@ class ManyFits(Sequence[Approximation]):
         if q is not None:
             rng = new_generator(self._seeds[i])
             return q.at(rng.standard_normal((count, len(q.mean))))
-        values = draw_values(self._others[i], count, self._seeds[i], include_transformed=True)
+        seed = derived_seed(self._seeds[i])  # those spawned from it were for the fit
+        values = draw_values(self._others[i], count, seed, include_transformed=True)
         layout = FlatLayout(self._model.value_vars)
         return np.concatenate([values[s.name].reshape(count, -1) for s in layout.slots], axis=1)
 

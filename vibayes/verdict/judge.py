@@ -10,7 +10,7 @@ from scipy.special import ndtri
 
 from vibayes.backend.evaluation import devices_of_densities
 from vibayes.backend.modes import evaluate
-from vibayes.backend.seeds import as_seed_sequence, begun_anew, derived_seed
+from vibayes.backend.seeds import as_seed_sequence, derived_seed, new_generator
 from vibayes.families.joint import Joint
 from vibayes.importance import smoothed
 from vibayes.model.data_size import data_size
@@ -140,11 +140,7 @@ def agrees(approx: Joint, findings: Findings) -> bool:
 
 
 def own_summary(approx: Joint, random_seed: Any) -> Summary:
-    """Return what an approximation says about each scalar, exactly where it knows that.
-
-    The same for the same seed, whatever else was drawn by it.
-    """
-    random_seed = begun_anew(as_seed_sequence(random_seed))
+    """Return what an approximation says about each scalar, exactly where it knows that."""
     count = int(np.clip(MOST_NUMBERS // max(approx.ddim, 1), FEWEST_DRAWS, MOST_DRAWS))
     flat, _ = flat_values(approx, count, random_seed)
     even = np.full(count, -np.log(count))
@@ -171,7 +167,8 @@ def heavy_tailed(approx: Joint, draws: int, random_seed: Any) -> WeightedDraws |
     mean = approx.in_model_order(mean.astype("float64"))
     cov = approx.in_model_order(approx.in_model_order(cov.astype("float64")).T).T
     proposal = FittedMixture.make([0.0], [mean], [np.linalg.cholesky(cov)]).widened()
-    rng = np.random.default_rng(as_seed_sequence(random_seed).spawn(1)[0])
+    _, seed = as_seed_sequence(random_seed).spawn(2)  # the own draws are of the first
+    rng = new_generator(seed)
     target = Target(approx.model)
     target.turn_to(mean[None])
     return ImportanceSampler.empty(target, draws).with_draws(proposal, rng).draws
