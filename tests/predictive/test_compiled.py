@@ -14,6 +14,7 @@ from scipy import stats
 import vibayes as vb
 from vibayes.backend.numpy_linker import NumpyLinker
 from vibayes.backend.seeds import reseeded
+from vibayes.predictive import compiled
 from vibayes.predictive.batching import over_draws
 from vibayes.predictive.compiled import compile_over_draws
 
@@ -269,6 +270,15 @@ def test_operations_that_say_so_when_they_run():
     x = pt.dscalar("x")
     (doubled,) = compile_over_draws([OfOneNumber()(x)], [x], {})(3, [np.arange(3.0)], 1)
     np.testing.assert_array_equal(doubled, [0, 2, 4])
+
+
+def test_the_draws_of_each_part_are_others(monkeypatch):
+    monkeypatch.setattr(compiled, "MOST_NUMBERS", 3)  # draws at a time, after the first
+    function = compile_over_draws(
+        [pt.random.normal(rng=pytensor.shared(np.random.default_rng(0)))], [], {}
+    )
+    (draws,) = function(10, [], 1)
+    assert np.unique(draws).size == 10
 
 
 def test_a_first_attempt_that_fails_takes_no_numbers():
