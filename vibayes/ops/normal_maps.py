@@ -13,6 +13,7 @@ the last row is ignored. With bands, the cost is linear in n.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -337,64 +338,80 @@ def pull_back(C: np.ndarray, G: np.ndarray) -> None:
 
 
 # -- Numba ----------------------------------------------------------------------------------------
+# Loops alone, and each function for arrays of one layout: every other function of NumPy that these
+# would call takes Numba a tenth of a second and more.
 
 
-def compiled_factor_and_solution(njit: Any) -> tuple[Any, Any]:
-    """Return compiled functions: the bands of a factor, and the solution of equations with it."""
+@cache
+def banded_functions(njit: Any) -> tuple[Any, Any]:
+    """Return compiled functions: bands of a factor, and a solution of equations with these."""
     compile_loop = njit(error_model="numpy")
     factorize_bands, solve_bands = compile_loop(factorize), compile_loop(solve)
 
     @njit(error_model="numpy")
     def factor_of(bands):
-        C = bands.copy()
+        C = np.empty(bands.shape, bands.dtype)
+        for k in range(bands.shape[0]):
+            for j in range(bands.shape[1]):
+                C[k, j] = bands[k, j]
         factorize_bands(C)
         return C
 
-    @njit(error_model="numpy")
-    def solution(L, b, transposed):
-        x = b.astype(L.dtype)
-        solve_bands(L, x, transposed)
-        return x
-
-    return factor_of, solution
+    return factor_of, solve_bands
 
 
 @numba_version(BandedNormalMap)
 def compiled_banded_map(op: BandedNormalMap, node: Apply, njit: Any) -> tuple[Any, int]:
-    factor_of, solution = compiled_factor_and_solution(njit)
+    factor_of, solve_bands = banded_functions(njit)
 
     @njit(error_model="numpy")
     def banded_map(bands, b, u):
-        C = factor_of(bands)
-        x = solution(C, solution(C, b, False) + u, True)
-        return x, np.asarray(np.log(C[0]).sum())
+        C, n = factor_of(bands), len(u)
+        x = np.empty(n, C.dtype)
+        for j in range(n):
+            x[j] = b[j]
+        solve_bands(C, x, False)
+        log_det = np.zeros((), C.dtype)
+        for j in range(n):
+            x[j] += u[j]
+            log_det[()] += np.log(C[0, j])
+        solve_bands(C, x, True)
+        return x, log_det
 
-    return banded_map, 2
+    return banded_map, 3
 
 
 @numba_version(BandedPullback)
 def compiled_banded_pullback(op: BandedPullback, node: Apply, njit: Any) -> tuple[Any, int]:
-    factor_of, solution = compiled_factor_and_solution(njit)
+    factor_of, solve_bands = banded_functions(njit)
     pull_back_bands = njit(error_model="numpy")(pull_back)
 
     @njit(error_model="numpy")
     def pullback(bands, b, u, gx, g_log_det):
-        p, n = bands.shape[0] - 1, bands.shape[1]
-        C = factor_of(bands)
-        half = solution(C, b, False)
-        x, gu = solution(C, half + u, True), solution(C, gx, False)
-        gb = solution(C, gu, True)
-        G = np.zeros_like(C)
-        for k in range(p + 1):
-            for j in range(n - k):
-                G[k, j] = -x[j + k] * gu[j] - gb[j + k] * half[j]
-        G[0] += g_log_det.item() / C[0]
+        C, n = factor_of(bands), len(u)
+        half, x = np.empty(n, C.dtype), np.empty(n, C.dtype)
+        gu, gb = np.empty(n, C.dtype), np.empty(n, C.dtype)
+        for j in range(n):
+            half[j], gu[j] = b[j], gx[j]
+        solve_bands(C, half, False)
+        solve_bands(C, gu, False)
+        for j in range(n):
+            x[j], gb[j] = half[j] + u[j], gu[j]
+        solve_bands(C, x, True)
+        solve_bands(C, gb, True)
+        G, log_det_slope = np.empty(C.shape, C.dtype), g_log_det.item()
+        for k in range(C.shape[0]):
+            for j in range(n):
+                G[k, j] = -x[j + k] * gu[j] - gb[j + k] * half[j] if j + k < n else 0.0
+        for j in range(n):
+            G[0, j] += log_det_slope / C[0, j]
         pull_back_bands(C, G)
         return G, gb, gu
 
-    return pullback, 2
+    return pullback, 3
 
 
+@cache
 def dense_functions(njit: Any) -> Any:
     """Return a compiled function: a Cholesky factor and its inverse, NaN where there is none."""
 
