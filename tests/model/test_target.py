@@ -160,6 +160,14 @@ def test_what_is_evaluated_often_is_compiled(model, eager, rng):
         np.testing.assert_array_equal(found, known)
 
 
+def test_what_any_search_takes_long_for_is_compiled_at_once(model, eager, rng, monkeypatch):
+    monkeypatch.setattr(vibayes.model.target, "LEAST_OF_SEARCH", 10**7)
+    target, Z = Target(model), rng.normal(size=(7, 3))
+    first = target._function_for("logp and gradient", [Z])
+    assert first is not target._functions["logp and gradient"]
+    assert target._function_for("logp", [Z]) is target._functions["logp"]
+
+
 def test_what_is_not_evaluated_often_is_not_compiled(model, rng, monkeypatch):
     def fail(*args):
         raise AssertionError("compiled")

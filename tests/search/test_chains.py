@@ -15,8 +15,10 @@ from vibayes.search.chains import (
     Ensemble,
     LengthSlope,
     Snapshot,
+    confirmed,
     harmonic_mean,
     run_chains,
+    run_of,
 )
 
 MEAN = np.array([3.0, -2.0, 1e3])
@@ -124,7 +126,7 @@ class TestTuning:
         units = np.diag([0.2, 0.4, 20.0])
         chains = ensemble(target, points(rng).repeat(4, axis=0), units, rng)
         Z = MEAN + rng.normal(size=(20, len(chains.Z), 3)) @ ROOT.T
-        seen = [Snapshot(part, target.logp(part), np.ones(len(part))) for part in Z]
+        seen = [Snapshot(part, target.logp(part), np.ones(len(part)), 1) for part in Z]
         assert chains.retune(seen, ample())
         np.testing.assert_allclose(chains.root @ chains.root.T / COV, 1, atol=0.3)
         assert 0.5 < acceptance_of(chains) < 0.9
@@ -313,6 +315,34 @@ class TestLongerRuns:
         once = len(calls)
         run_chains(counted, begin, np.eye(1), rng, ample(), 1, LEAPS, may_go_on=True)
         assert len(calls) - once < 2 * once
+
+    def test_they_are_tuned_from_the_beginning_once(self, target, monkeypatch):
+        monkeypatch.setattr(mixing, "WANTED_SIZE", 1e9)
+        done, tune, retune = [], Ensemble.tune, Ensemble.retune
+
+        def counted(function):
+            def call(self, given, *args):
+                done.append((function.__name__, given if function is tune else len(given)))
+                return function(self, given, *args)
+
+            return call
+
+        for function in (tune, retune):
+            monkeypatch.setattr(Ensemble, function.__name__, counted(function))
+        rng = np.random.default_rng(1)
+        run_chains(target, points(rng), ROOT, rng, ample(), 3, LEAPS)
+        assert done == [("tune", 24), ("retune", 60), ("retune", 60)]
+
+    def test_twice_as_long_is_told_by_moves(self, target, rng):
+        """Of 30 states after one move each, and 15 after two: 30 further ones after two."""
+        Z = points(rng)
+        chains = ensemble(target, Z.repeat(CHAINS_EACH, axis=0), ROOT, rng)
+        seen = [chains.snapshot(moves, ample()) for moves in [1] * 30 + [2] * 15]
+        begun = Z, target(Z)[0], np.zeros(POINTS, dtype="int64")
+        longer, more = confirmed(run_of(seen, *begun), seen, chains, 2, begun, 0, ample())
+        assert [snapshot.moves for snapshot in more] == [2] * 30
+        assert len(longer.values) == 75
+        np.testing.assert_array_equal(longer.values[45:], [s.values for s in more])
 
     def test_more_draws_where_they_are_cheap(self, target, monkeypatch):
         monkeypatch.setattr(chains, "PLENTY", 10_000.0)

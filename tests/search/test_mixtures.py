@@ -255,6 +255,16 @@ class TestAdapt:
         assert not fine
         assert len(sampler.proposals) == 2
 
+    def test_it_ends_where_too_few_draws_tell_a_covariance(self, rng):
+        """A third of the width in each of 30 dimensions: hardly any draw counts."""
+        d = 30
+        sampler = ImportanceSampler.empty(Target(normal(np.zeros(d), np.eye(d))), 500)
+        begin = FittedMixture.make([0.0], [np.full(d, 2.0)], [np.eye(d) / 3])
+        budget = ample()
+        _, _, fine = adapt(sampler, begin, rng, budget)
+        assert not fine
+        assert budget.taken == 3
+
 
 class TestFittedMixture:
     def test_clusters(self, rng):

@@ -48,6 +48,7 @@ SMALL_PART = 4  # of so many parts of the data: a sample that is worth its while
 PER_OPERATION, PER_NUMBER = 4e-6, 1.3e-9
 COMPILATION, COMPILATION_PER_OPERATION = 0.3, 0.015
 LITTLE, A_CALL = 1_000_000, 1000  # values up to which all that does not matter
+LEAST_OF_SEARCH = 10_000  # vectors at which any search evaluates the gradient
 
 
 class Target:
@@ -282,8 +283,9 @@ class Target:
     def _function_for(self, name: str, stacks: Sequence[np.ndarray]) -> Any:
         """Return what evaluates something at some more vectors.
 
-        Once NumPy has worked at a density for about as long as its compilation takes, that is
-        machine code. No clock tells this, but what was evaluated: results depend on nothing else.
+        Once NumPy has worked at a density for about as long as its compilation takes, or would
+        have to in any case, that is machine code. No clock tells this, but what was evaluated:
+        results depend on nothing else.
         """
         function = self._functions[name]
         if name not in DENSITIES:
@@ -292,7 +294,8 @@ class Target:
         if self._asked[name] < LITTLE:
             return function
         operations, numbers = self.work
-        if self._spent[name] > COMPILATION + COMPILATION_PER_OPERATION * operations:
+        ahead = PER_NUMBER * numbers * LEAST_OF_SEARCH if name != "logp" else 0.0
+        if max(self._spent[name], ahead) > COMPILATION + COMPILATION_PER_OPERATION * operations:
             first = [Z[:1] for Z in stacks]
             return self._functions.in_machine_code(name, [*first, *self._facts]) or function
         self._spent[name] += PER_OPERATION * operations + PER_NUMBER * numbers * len(stacks[0])

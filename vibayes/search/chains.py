@@ -30,7 +30,8 @@ WANTED_MEAN, WANTED_ACCEPTANCE = 0.75, 0.65  # arithmetic and harmonic mean of t
 LEAST_ACCEPTANCE = 0.05  # as what one counts that fails altogether
 SHORTEST = 0.3  # length of the shortest step, in units of the longest: all chains differ
 MOST_LEAPS, MOST_CAREFUL_LEAPS = 128, 64  # the latter of steps that are shortened for few chains
-TUNING, BLOCKS, BLOCK = 24, 3, 20  # moves of the first round; each round is twice as long
+TUNING = 24  # moves by which steps and trajectories are chosen
+BLOCKS, BLOCK = 3, 20  # moves of the first round; each round is twice as long
 FURTHER_ROUNDS, FURTHER = 2, 4  # rounds more, and times as many leapfrog steps, of what is close
 PLENTY, MOST_SNAPSHOTS = 2500.0, 480  # effective draws, and states of all chains for these
 ROUNDS_BEFORE = 2  # whose draws count, too, if chains have mixed in all of them together
@@ -248,7 +249,7 @@ class Ensemble:
             if (done := self.move(budget)) is None:
                 return None
             acceptance = acceptance + done.acceptance / moves
-        return Snapshot(self.Z, self.logp, acceptance)
+        return Snapshot(self.Z, self.logp, acceptance, moves)
 
     def _set_root(self, seen: list[np.ndarray]) -> None:
         """Take the covariance of draws, as far as so many chains determine it."""
@@ -290,11 +291,15 @@ class Move:
 
 
 class Snapshot(NamedTuple):
-    """States of all chains (n, d), their log density, and how often they have moved lately."""
+    """States of all chains (n, d), their log density, and how often they have moved lately.
+
+    That is of a number of moves since the snapshot before.
+    """
 
     values: np.ndarray
     logp: np.ndarray
     acceptance: np.ndarray
+    moves: int
 
 
 class LengthSlope:
@@ -364,9 +369,9 @@ def run_chains(
 ) -> ChainRun | None:
     """Move chains until they have mixed, or as long as they may.
 
-    Each round tunes, and then moves with settings that stay the same; it is twice as long as the
-    one before. Where its draws alone are too few, those of the last rounds together may do; chains
-    that have forgotten where they began may then go on.
+    Each round tunes, by what the one before has seen, and then moves with settings that stay the
+    same; it is twice as long as the one before. Where its draws alone are too few, those of the
+    last rounds together may do; chains that have forgotten where they began may then go on.
 
     Parameters
     ----------
@@ -414,8 +419,7 @@ def run_chains(
     while round_ < rounds:
         every = 2**round_
         progress.say(f"tuning moves of {len(Z)} chains, round {round_ + 1}")
-        tuned = ensemble.retune(own, budget) if goes_on else ensemble.tune(TUNING * every, budget)
-        if not tuned:
+        if not (ensemble.retune(own, budget) if own else ensemble.tune(TUNING, budget)):
             return run
         own = []
         for block in range(BLOCKS):
@@ -478,15 +482,16 @@ def confirmed(
     """
     seen: list[Snapshot] = []
     while not seen or (run.is_good and run.size < PLENTY and ensemble.leaps < cheap_leaps):
-        count = len(snapshots) + len(seen)
-        if 2 * count > MOST_SNAPSHOTS:
+        moved = [*snapshots, *seen]
+        count = -(-sum(s.moves for s in moved) // every)
+        if len(moved) + count > MOST_SNAPSHOTS:
             break
         progress.say(f"moving draws on: {run.size:.0f} effective ones")
         more = [ensemble.snapshot(every, budget) for _ in range(count)]
         if None in more:
             break
         seen = [*seen, *(s for s in more if s is not None)]
-        run = replace(run_of([*snapshots, *seen], *begun), burnt_in=run.burnt_in)
+        run = replace(run_of([*moved, *seen[-count:]], *begun), burnt_in=run.burnt_in)
     return run, seen
 
 
@@ -494,7 +499,7 @@ def run_of(
     snapshots: Sequence[Snapshot], starts: np.ndarray, starts_logp: np.ndarray, labels: np.ndarray
 ) -> ChainRun:
     """Return a run of what was seen of chains, and how well these have mixed."""
-    values, logp, acceptance = (np.array(part) for part in zip(*snapshots, strict=True))
+    values, logp, acceptance, _ = (np.array(part) for part in zip(*snapshots, strict=True))
     facts = values, logp, acceptance.mean(axis=0), starts, starts_logp
     mixing = mixing_of(*facts)
     within = mixing if len(np.unique(labels)) == 1 else mixing_of(*facts, labels)

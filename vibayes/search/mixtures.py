@@ -30,6 +30,7 @@ from vibayes.search.normals import FittedNormal
 __all__ = ["FittedMixture", "ImportanceSampler", "WeightedDraws", "adapt", "fitted_mixture"]
 
 MOST_COMPONENTS = 10
+FEWEST_ROUNDS = 2  # after which it may be told that a mixture leads nowhere
 KEPT_PROPOSALS = 4
 WIDENING, WIDE_SHARE, WIDE_DF = 1.2, 0.25, 4.0
 SMALLEST_SHARE = 1e-4
@@ -341,6 +342,8 @@ def adapt(
 ) -> tuple[ImportanceSampler, FittedMixture, bool]:
     """Improve a mixture until its weights are good, and their moments stand still, twice in a row.
 
+    It ends early where too few draws count to tell a covariance.
+
     Returns
     -------
     ImportanceSampler
@@ -363,6 +366,8 @@ def adapt(
         if streak == 2:
             return sampler, q, True
         last = draws
+        if round_ >= FEWEST_ROUNDS and draws.size < 2 * d:
+            break  # covariances of so few draws lead nowhere
         flat = draws.tempered(min(0.1 * len(draws.values), 20.0 * d))
         ridge = np.maximum(flat.sd**2, 1e-300)
         if len(q) < MOST_COMPONENTS and round_ and not reliable:
