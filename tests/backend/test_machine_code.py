@@ -48,9 +48,11 @@ def test_each_row_is_what_the_graph_is_there(graph, code, stack):
     assert code(stack[:0], FACTS)[1].shape == (0, D)
 
 
-def test_threads_make_no_difference(code, stack, monkeypatch):
+@pytest.mark.parametrize("count", [2, 4])
+def test_threads_make_no_difference(code, stack, monkeypatch, count):
     alone = code(stack, FACTS)
-    monkeypatch.setattr(machine_code, "WORTH_THREADS", 1)
+    monkeypatch.setattr(machine_code, "WORTH_A_THREAD", 1)
+    monkeypatch.setattr(machine_code, "cores", lambda: count)
     asked = []
     pool = machine_code.threads()
     if pool is None:
@@ -59,10 +61,25 @@ def test_threads_make_no_difference(code, stack, monkeypatch):
     monkeypatch.setattr(pool, "submit", lambda *args: asked.append(args) or submit(*args))
     for found, known in zip(code(stack, FACTS), alone, strict=True):
         np.testing.assert_array_equal(found, known)
-    assert len(asked) == 1
-    assert len(asked[0][1]) == 21  # half of the rows
+    sizes = [len(args[1]) for args in asked]
+    assert len(sizes) == count - 1
+    assert min(sizes) >= len(stack) // count
+    assert max(sizes) <= len(stack) // count + 1
     np.testing.assert_array_equal(code(stack[:1], FACTS)[1], alone[1][:1])
-    assert len(asked) == 1
+    assert len(asked) == count - 1
+
+
+def test_a_thread_has_enough_to_do(code, stack, monkeypatch):
+    monkeypatch.setattr(machine_code, "WORTH_A_THREAD", code._numbers * len(stack) // 3)
+    monkeypatch.setattr(machine_code, "cores", lambda: 16)
+    asked = []
+    pool = machine_code.threads()
+    if pool is None:
+        pytest.skip("there is one core")
+    submit = pool.submit
+    monkeypatch.setattr(pool, "submit", lambda *args: asked.append(args) or submit(*args))
+    code(stack, FACTS)
+    assert len(asked) == 2
 
 
 def test_data_may_be_of_another_length_afterwards(graph, code, stack):

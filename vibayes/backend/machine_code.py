@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,11 @@ from pytensor.tensor.variable import TensorVariable
 from vibayes import interrupts
 from vibayes.backend.numba import checked_passes
 from vibayes.backend.numba_linker import StackCode
-from vibayes.backend.threads import threads
+from vibayes.backend.threads import cores, threads
 
 __all__ = ["StackInMachineCode"]
 
-WORTH_THREADS = 2_000_000  # numbers: what a core makes in about a millisecond
+WORTH_A_THREAD = 1_000_000  # numbers: what a core makes in about half a millisecond
 
 
 class StackInMachineCode:
@@ -61,17 +62,23 @@ class StackInMachineCode:
             with checked_passes():
                 self._code(stack[:1], others, [result[:1] for result in results])
             self._is_compiled = True
-        pool = threads() if self._numbers * len(stack) > WORTH_THREADS else None
         with interrupts.shut():
-            if pool is None or len(stack) == 1:
-                self._code(stack, others, results)
-                return results
-            half = len(stack) // 2
-            ours, other = [
-                [a[rows] for a in (stack, *results)]
-                for rows in (slice(None, half), slice(half, None))
-            ]
-            rest = pool.submit(self._code, other[0], others, other[1:])
-            self._code(ours[0], others, ours[1:])
-            rest.result()
+            self._in_parts(stack, others, results)
         return results
+
+    def _in_parts(
+        self, stack: np.ndarray, others: Sequence[Any], results: list[np.ndarray]
+    ) -> None:
+        """Compute the results into given arrays, by as many threads as have enough to do."""
+        pool = threads()
+        count = min(self._numbers * len(stack) // WORTH_A_THREAD, len(stack), cores())
+        if pool is None or count < 2:
+            self._code(stack, others, results)
+            return
+        ends = [len(stack) * i // count for i in range(count + 1)]
+        parts = [slice(*pair) for pair in pairwise(ends)]
+        first, *rest = [(stack[rows], others, [r[rows] for r in results]) for rows in parts]
+        waiting = [pool.submit(self._code, *part) for part in rest]
+        self._code(*first)
+        for part in waiting:
+            part.result()

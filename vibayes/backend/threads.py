@@ -6,14 +6,21 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
-__all__ = ["threads"]
+__all__ = ["cores", "threads"]
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @cache
 def threads() -> ThreadPoolExecutor | None:
     """Return a thread for each core that this process may use; None if that is one."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return ThreadPoolExecutor(count, "vibayes-parts") if count and count > 1 else None
+    count = cores()
+    return ThreadPoolExecutor(count, "vibayes-parts") if count > 1 else None
 
 
 if hasattr(os, "register_at_fork"):  # the threads of a pool are not there in a child
