@@ -352,7 +352,7 @@ class TestLongerRuns:
             options = {"cheap_leaps": cheap_leaps}
             runs.append(run_chains(target, points(rng), ROOT, rng, ample(), 3, LEAPS, **options))
         fewer, more = runs
-        assert len(more.values) > len(fewer.values)
+        assert len(more.values) / len(fewer.values) in (2, 4, 8)
         assert more.mixing.size > fewer.mixing.size
         np.testing.assert_array_equal(more.values[: len(fewer.values)], fewer.values)
 
