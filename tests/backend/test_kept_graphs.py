@@ -128,6 +128,7 @@ def test_what_may_be_changed_in_place_counts(folder, rewritten):
 def test_files_of_vibayes_count(folder, rewritten, monkeypatch, tmp_path):
     made()
     (tmp_path / "a.py").write_text("")
+    os.utime(tmp_path / "a.py", (2, 2))
     monkeypatch.setattr(kept_graphs, "__file__", str(tmp_path / "vibayes" / "kept_graphs.py"))
     kept_graphs.versions.cache_clear()
     try:
@@ -137,6 +138,11 @@ def test_files_of_vibayes_count(folder, rewritten, monkeypatch, tmp_path):
         kept_graphs.versions.cache_clear()
         made()
         assert len(rewritten) == 3
+        os.utime(tmp_path / "a.py")  # code that this process has not read
+        kept_graphs.versions.cache_clear()
+        made()
+        made()
+        assert len(rewritten) == 5
     finally:
         monkeypatch.undo()
         kept_graphs.versions.cache_clear()
@@ -241,7 +247,7 @@ def test_large_data_are_neither_told_nor_kept(folder, monkeypatch):
     monkeypatch.setattr(kept_graphs, "LARGEST", 100)
     made(many)
     assert not folder.exists()
-    monkeypatch.setattr(kept_graphs, "LARGEST", 9000)
+    monkeypatch.setattr(kept_graphs, "LARGEST", 100_000)
     made(many)
     assert len(list(folder.iterdir())) == 1
 
@@ -268,7 +274,7 @@ def test_the_lines_of_code_are_those_of_this_process(folder):
 def test_generators_advance_in_place_as_before(folder, rewritten):
     def draws():
         rng = pytensor.shared(np.random.default_rng(1))
-        next_rng, draw = pt.random.normal(size=3, rng=rng).owner.outputs
+        next_rng, draw = pt.random.normal(size=3, rng=rng, dtype="float64").owner.outputs
         function = pytensor.function([], draw * 2, updates={rng: next_rng}, mode=EVALUATE_MODE)
         return np.stack([function() for _ in range(3)])
 

@@ -56,9 +56,14 @@ OF_CLASSES = {
     "_abc_impl",
 }
 """Attributes of classes that change nothing in what they do."""
-HISTORY = frozenset({"trace", "imported_by", "removed_by", "ufunc", "gufunc"})
-"""Notes of how a graph came to be, and was evaluated."""
-VERSIONED = frozenset({"numpy", "pytensor", "scipy", "vibayes", *sys.stdlib_module_names})
+HISTORY = {
+    *("connection_pattern", "imported_by", "removed_by", "trace", "used"),
+    *("fake_node", "gufunc", "sig", "ufunc"),
+    *("is_arange", "is_non_negative", "is_positive", "jointly_unique_indices", "unique_indices"),
+    *("is_diagonal", "is_permutation", "is_selection", "is_tridiagonal"),
+}
+"""PyTensor's notes of how a graph came to be, and of what it has worked out of it."""
+VERSIONED = {"numpy", "pytensor", "scipy", "vibayes", *sys.stdlib_module_names}
 """Packages whose versions, and Python's, stand for their code."""
 
 
@@ -382,7 +387,7 @@ class ExactFeeder(Feeder):
         """Feed what a variable says beside how it is computed."""
         kind = variable.type
         self.text(type(kind).__qualname__, getattr(kind, "dtype", ""), getattr(kind, "shape", kind))
-        self.text(variable.name, len(getattr(variable.tag, "trace", ())))
+        self.text(variable.name)
         if found := notes(variable):
             self.feed(found)
 

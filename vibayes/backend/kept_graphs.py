@@ -17,8 +17,9 @@ import os
 import pickle
 import platform
 import sys
+import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -67,6 +68,8 @@ MOST_DATA = 10_000_000  # bytes of constants: their fingerprint takes 10 ms, and
 LARGEST = 2_000_000  # bytes of a file
 MOST_KEPT = 100_000_000  # bytes of all files
 DIGEST_BYTES = 16
+STARTED = time.time_ns()
+Place = int | tuple[int, int]
 
 
 class Result(NamedTuple):
@@ -130,7 +133,7 @@ class KeptGraph:
     Raises
     ------
     UnknowableError
-        If something in the graph has no fingerprint.
+        If something in the graph has no fingerprint, or vibayes was changed meanwhile.
     OSError
         If the files of vibayes cannot be looked at.
     """
@@ -151,9 +154,9 @@ class KeptGraph:
             [type(feature).__qualname__ for feature in self._features],
         )
         self.path = folder() / digest(repr(told).encode()).hex()
-        # the lines of code that have made variables are those of this process
-        traces = [t for v in in_order(fgraph.outputs, ()) for t in getattr(v.tag, "trace", ())]
-        self._known = [*roots, *traces]
+        self._known: dict[Place, Any] = dict(enumerate(roots))
+        for k, v in enumerate(in_order(fgraph.outputs, ())):
+            self._known |= {(k, j): trace for j, trace in enumerate(getattr(v.tag, "trace", ()))}
 
     def read(self) -> bool:
         """Rewrite the graph as it is on disk, and tell whether it was there."""
@@ -214,16 +217,17 @@ class Pickler(pickle.Pickler):
     ----------
     file
         Where to.
-    known
-        Things in whose place their number is written.
+    known : dict
+        Things in whose place their place is written: inputs and constants of the graph, and the
+        lines of code that have made its variables, by the numbers of variables and traces.
     """
 
-    def __init__(self, file: Any, known: Sequence[Any]) -> None:
+    def __init__(self, file: Any, known: Mapping[Place, Any]) -> None:
         super().__init__(file, protocol=5)
-        self._places = {id(thing): i for i, thing in enumerate(known)}
+        self._places = {id(thing): place for place, thing in known.items()}
 
-    def persistent_id(self, obj: Any) -> int | None:
-        """Return the number of what is known."""
+    def persistent_id(self, obj: Any) -> Place | None:
+        """Return the place of what is known."""
         return self._places.get(id(obj))
 
     def reducer_override(self, obj: Any) -> Any:
@@ -237,13 +241,13 @@ class Pickler(pickle.Pickler):
 class Unpickler(pickle.Unpickler):
     """Reads what :class:`Pickler` has written, where the same things are known."""
 
-    def __init__(self, file: Any, known: Sequence[Any]) -> None:
+    def __init__(self, file: Any, known: Mapping[Place, Any]) -> None:
         super().__init__(file)
         self._known = known
 
-    def persistent_load(self, pid: int) -> Any:
-        """Return what is known by its number."""
-        return self._known[pid]
+    def persistent_load(self, pid: Place) -> Any:
+        """Return what is known by its place; other settings may leave out lines of code."""
+        return self._known[pid] if isinstance(pid, int) else self._known.get(pid, [])
 
 
 def digest(content: bytes) -> bytes:
@@ -274,9 +278,17 @@ def versions() -> tuple[Any, ...]:
     """Return what tells the code of rewrites and operations from other versions of it.
 
     Of vibayes, when its files were changed last: as long as it is worked on, no number does.
+
+    Raises
+    ------
+    UnknowableError
+        If one was changed after this process may have read it.
     """
     packages = [module.__version__ for module in (pytensor, np, scipy)]
-    return sys.version, platform.machine(), *packages, *sorted(own_files())
+    files = sorted(own_files())
+    if max(changed for _, changed, _ in files) > STARTED:
+        raise UnknowableError("vibayes has changed since it was imported")
+    return sys.version, platform.machine(), *packages, *files
 
 
 def own_files() -> Iterator[tuple[str, int, int]]:

@@ -126,7 +126,7 @@ def names_of(rewriter: GraphRewriter) -> set[str]:
         elif isinstance(part, Mapping):
             todo += part.values()
         elif isinstance(part, Sequence | Set) and not isinstance(part, str):
-            todo += part
+            todo.extend(part)
     # PyTensor imports those when it has to: they change graphs of sparse matrices alone
     return {name for name in names if not (name.startswith("pytensor.") and "sparse" in name)}
 
