@@ -11,6 +11,7 @@ import pytest
 import scipy.stats
 from pytensor.compile.io import In
 from pytensor.compile.mode import optdb
+from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.graph.rewriting.basic import PatternNodeRewriter, dfs_rewriter, node_rewriter
 from pytensor.tensor.elemwise import Elemwise
@@ -115,6 +116,9 @@ def test_static_shapes_count(folder, rewritten):
     made()
     made(length=None)
     assert len(rewritten) == 2
+    for shape in [(3,), (None,)]:
+        made(lambda x, shape=shape: Apply(pt.exp, [x], [pt.vector(shape=shape)]).outputs[0].sum())
+    assert len(rewritten) == 4
 
 
 def test_what_may_be_changed_in_place_counts(folder, rewritten):
@@ -203,6 +207,7 @@ def without_outputs(content):
 
 BROKEN = {
     "empty": lambda content: b"",
+    "longer": lambda content: content + b"x",
     "cut off": lambda content: content[:-10],
     "a bit": lambda content: content[:-9] + bytes([content[-9] ^ 1]) + content[-8:],
     "no graph": lambda content: kept_graphs.digest(b"other") + b"other",
@@ -262,9 +267,9 @@ def test_data_are_not_in_the_file(folder):
 
 def test_the_lines_of_code_are_those_of_this_process(folder):
     with pytensor.config.change_flags(traceback__limit=8):
-        for _ in range(2):
-            x = pt.vector("x", shape=(3,))
-            y = pt.sqrt(x) + 1
+        x = pt.vector("x", shape=(3,))
+        other = pt.sqrt(x) + 1
+        for y in (pt.sqrt(x) + 1, other):
             function = pytensor.function([x], y, mode=EVALUATE_MODE)
             (traces,) = [v.tag.trace for v in function.maker.fgraph.outputs]
             assert traces == y.tag.trace
@@ -282,6 +287,19 @@ def test_generators_advance_in_place_as_before(folder, rewritten):
     assert len(rewritten) == 1
     reference = np.random.default_rng(1)
     np.testing.assert_array_equal(draws(), 2 * reference.normal(size=(3, 3)))
+
+
+def test_a_generator_is_read_before_it_is_advanced_in_place(folder, rewritten):
+    for _ in range(2):
+        rng = pytensor.shared(np.random.default_rng(1))
+        next_rng, first = pt.random.normal(size=3, rng=rng, dtype="float64").owner.outputs
+        second = pt.random.uniform(size=3, rng=rng, dtype="float64")
+        updates = {rng: next_rng}
+        function = pytensor.function([], [first, second], updates=updates, mode=EVALUATE_MODE)
+        a, b = function()
+        np.testing.assert_array_equal(a, np.random.default_rng(1).normal(size=3))
+        np.testing.assert_array_equal(b, np.random.default_rng(1).uniform(size=3))
+    assert len(rewritten) == 1
 
 
 def test_threads_may_keep_the_same_graph(folder):
@@ -312,7 +330,8 @@ import pytensor, pytensor.tensor as pt
 from pathlib import Path
 pytensor.config.traceback__limit = 0
 from vibayes.backend import kept_graphs
-from tests.backend.test_kept_graphs import made
+sys.path.insert(0, sys.argv[2])
+from test_kept_graphs import made
 kept_graphs.folder = lambda: Path(sys.argv[1])
 pt.exp(pt.matrix()).sum()  # numbers of variables are others
 made()
@@ -324,7 +343,10 @@ def test_another_process_finds_the_file(folder):
     (path,) = folder.iterdir()
     before = path.stat().st_mtime_ns
     environment = {**os.environ, "PYTHONHASHSEED": "5"}
-    subprocess.run([sys.executable, "-c", OTHER_PROCESS, str(folder)], check=True, env=environment)
+    tests = os.path.dirname(__file__)
+    subprocess.run(
+        [sys.executable, "-c", OTHER_PROCESS, str(folder), tests], check=True, env=environment
+    )
     (again,) = folder.iterdir()
     assert again == path
     assert again.stat().st_mtime_ns > before  # it was read
