@@ -1,9 +1,9 @@
 """Rewritten graphs on disk: a second process reads them, and does not rewrite again.
 
 To rewrite a graph takes PyTensor about a millisecond for each operation, some ten times as long as
-to find and read the result. What is read is what the same rewrites would make of the same graph: the name of
-its file tells all on which that depends. Nothing is kept of graphs with operations for whose code
-no version stands, such as those of users.
+to find and read the result. What is read is what the same rewrites would make of the same graph:
+the name of its file tells all on which that depends. Nothing is kept of graphs with operations for
+whose code no version stands, such as those of users.
 
 A graph that was just rewritten is replaced by what a second process will read. So both have the
 same order of operations and the same machine code, which is found on disk, too.
