@@ -12,6 +12,7 @@ import numpy as np  # noqa: E402
 import pytensor  # noqa: E402
 import pytest  # noqa: E402
 
+from vibayes.backend import kept_graphs  # noqa: E402
 from vibayes.backend.modes import EVALUATE_MODE  # noqa: E402
 
 # Which lines of code have made a node of a graph is of no use in tests, and takes a tenth of the
@@ -21,6 +22,15 @@ pytensor.config.traceback__limit = 0
 pytensor.config.mode = EVALUATE_MODE
 # Graphs are millions of small objects that live long: to look through them often is in vain.
 gc.set_threshold(100_000, 50, 1000)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _kept_graphs(tmp_path_factory):
+    """Rewritten graphs are those of this run: tests of rewrites are to see them at work."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kept_graphs, "folder", lambda: folder)
+        folder = tmp_path_factory.mktemp("graphs")
+        yield
 
 
 @pytest.fixture(autouse=True)

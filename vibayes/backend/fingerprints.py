@@ -9,6 +9,7 @@ import hashlib
 import inspect
 import os
 import struct
+import sys
 import sysconfig
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from pytensor.compile.sharedvalue import SharedVariable
-from pytensor.graph.basic import Constant, Variable
+from pytensor.graph.basic import Apply, Constant, Variable
 from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.op import Op
 from pytensor.graph.type import Type
@@ -25,7 +26,17 @@ from pytensor.tensor.random.type import RandomType
 
 from vibayes.settings import attributes
 
-__all__ = ["GraphPrint", "UnknowableError", "fingerprint", "graph_fingerprint", "is_foreign"]
+__all__ = [
+    "HISTORY",
+    "VERSIONED",
+    "GraphPrint",
+    "UnknowableError",
+    "exact_fingerprint",
+    "fingerprint",
+    "graph_fingerprint",
+    "in_order",
+    "is_foreign",
+]
 
 DIGEST_BYTES = 16
 PATHS = {sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
@@ -45,6 +56,15 @@ OF_CLASSES = {
     "_abc_impl",
 }
 """Attributes of classes that change nothing in what they do."""
+HISTORY = {
+    *("connection_pattern", "imported_by", "removed_by", "trace", "used"),
+    *("fake_node", "gufunc", "sig", "ufunc"),
+    *("is_arange", "is_non_negative", "is_positive", "jointly_unique_indices", "unique_indices"),
+    *("is_diagonal", "is_permutation", "is_selection", "is_tridiagonal"),
+}
+"""PyTensor's notes of how a graph came to be, and of what it has worked out of it."""
+VERSIONED = {"numpy", "pytensor", "scipy", "vibayes", *sys.stdlib_module_names}
+"""Packages whose versions, and Python's, stand for their code."""
 
 
 class UnknowableError(TypeError):
@@ -74,9 +94,7 @@ def fingerprint(value: Any) -> str:
     UnknowableError
         If something in it has neither.
     """
-    feeder = Feeder()
-    feeder.feed(value)
-    return feeder.hexdigest()
+    return Feeder().hexdigest_of(value)
 
 
 def graph_fingerprint(
@@ -101,6 +119,19 @@ def graph_fingerprint(
     return GraphPrint(feeder.hexdigest(), data)
 
 
+def exact_fingerprint(fgraph: FunctionGraph) -> str:
+    """Return the fingerprint of a graph with all that its rewrites may look at.
+
+    Beside what it computes, those are static shapes, names and notes of its variables.
+
+    Raises
+    ------
+    UnknowableError
+        If there is code in it for which no version of ``VERSIONED`` stands.
+    """
+    return ExactFeeder().hexdigest_of(fgraph)
+
+
 def is_foreign(value: Any) -> bool:
     """Tell whether a function or class is of the user's own code, which no version stands for."""
     if isinstance(value, FunctionType):
@@ -117,12 +148,20 @@ def is_foreign(value: Any) -> bool:
 class Feeder:
     """Feeds values to a hash function."""
 
-    def __init__(self) -> None:
+    def __init__(self, inside: Sequence[Any] = ()) -> None:
         self._hash = hashlib.blake2b(digest_size=DIGEST_BYTES)
-        self._inside: list[Any] = []  # what is being fed: a value may hold itself
+        self._inside = list(inside)  # what is being fed: a value may hold itself
 
     def hexdigest(self) -> str:
         return self._hash.hexdigest()
+
+    def hexdigest_of(self, value: Any) -> str:
+        self.feed(value)
+        return self.hexdigest()
+
+    def apart(self, value: Any) -> str:
+        """Return the fingerprint of a part of what is being fed."""
+        return type(self)(self._inside).hexdigest_of(value)
 
     def text(self, *parts: Any) -> None:
         for part in parts:
@@ -146,15 +185,16 @@ class Feeder:
             self._inside.pop()
 
     def _feed_object(self, value: Any) -> None:
+        kinds = type(value).__mro__  # isinstance asks each of PyTensor's hundreds of classes
         if isinstance(value, np.ndarray | np.generic):
             self.array(np.asarray(value))
-        elif isinstance(value, Variable):
+        elif Variable in kinds:
             self.variable(value)
-        elif isinstance(value, Op):
+        elif Op in kinds:
             self.op(value)
-        elif isinstance(value, Type | np.dtype):
+        elif Type in kinds or isinstance(value, np.dtype):
             self.text(type(value).__name__, repr(value))
-        elif isinstance(value, FunctionGraph):
+        elif FunctionGraph in kinds:
             data: list[tuple[str, str]] = []
             self.graph(value.outputs, value.inputs, (), data)
             self.feed(data)
@@ -185,13 +225,13 @@ class Feeder:
         elif isinstance(value, property):
             self.feed([value.fget, value.fset, value.fdel])
         elif isinstance(value, Mapping):
-            self.unordered("mapping", [fed_apart([k, v], self._inside) for k, v in value.items()])
+            self.unordered("mapping", [self.apart([k, v]) for k, v in value.items()])
         elif isinstance(value, list | tuple):
             self.text(type(value).__name__, len(value))
             for part in value:
                 self.feed(part)
         elif isinstance(value, set | frozenset):
-            self.unordered("set", [fed_apart(v, self._inside) for v in value])
+            self.unordered("set", [self.apart(v) for v in value])
         else:
             self.instance(value)
 
@@ -250,7 +290,7 @@ class Feeder:
                 continue
             self.text(name)
             try:
-                self.text(fed_apart(part, self._inside))
+                self.text(self.apart(part))
             except UnknowableError:  # what makes a class, as a descriptor of a slot
                 self.text(type(part).__qualname__)
         self.feed(value.__bases__)
@@ -297,7 +337,7 @@ class Feeder:
                 self.root(variable, changing, data)
                 continue
             if node.op not in ops:
-                ops[node.op] = fed_apart(node.op)
+                ops[node.op] = type(self)().hexdigest_of(node.op)
             self.text("node", ops[node.op], node.outputs.index(variable))
             self.text(*(numbers[v] for v in node.inputs))
         self.text("outputs", *(numbers[v] for v in outputs))
@@ -324,7 +364,60 @@ class Feeder:
                 self.feed(value)
             else:
                 label = f"{variable.name or 'an array'} of shape {value.shape}"
-                data.append((label, fed_apart(value)))
+                data.append((label, type(self)().hexdigest_of(value)))
+
+
+class ExactFeeder(Feeder):
+    """Feeds, of a graph, all that its rewrites may look at."""
+
+    def graph(
+        self,
+        outputs: Sequence[Variable],
+        inputs: Sequence[Variable],
+        changing: Collection[Variable],
+        data: list[tuple[str, str]],
+    ) -> None:
+        super().graph(outputs, inputs, changing, data)
+        for variable in [*inputs, *in_order(outputs, inputs)]:
+            self.variable_alone(variable)
+            if variable.owner is not None and (found := notes(variable.owner)):
+                self.feed(found)
+
+    def variable_alone(self, variable: Variable) -> None:
+        """Feed what a variable says beside how it is computed."""
+        kind = variable.type
+        self.text(type(kind).__qualname__, getattr(kind, "dtype", ""), getattr(kind, "shape", kind))
+        self.text(variable.name)
+        if found := notes(variable):
+            self.feed(found)
+
+    def _feed_object(self, value: Any) -> None:
+        if hasattr(value, "toposort") and not isinstance(value, FunctionGraph):  # is frozen
+            data: list[tuple[str, str]] = []
+            self.graph(value.outputs, value.inputs, (), data)
+            self.feed(data)
+        else:
+            super()._feed_object(value)
+
+    def function(self, value: FunctionType) -> None:
+        check_is_versioned(value)
+        super().function(value)
+
+    def cls(self, value: type) -> None:
+        check_is_versioned(value)
+        super().cls(value)
+
+
+def notes(thing: Variable | Apply) -> dict[str, Any]:
+    """Return what PyTensor and others have noted of a variable, or of an operation."""
+    found = vars(thing.tag)
+    return {name: found[name] for name in found.keys() - HISTORY} if len(found) > 1 else {}
+
+
+def check_is_versioned(value: Any) -> None:
+    """Raise if no version stands for a function or class."""
+    if is_foreign(value) or value.__module__.partition(".")[0] not in VERSIONED:
+        raise UnknowableError(f"{value.__module__}.{value.__qualname__}")
 
 
 def in_order(outputs: Sequence[Variable], known: Collection[Variable]) -> Iterator[Variable]:
@@ -341,13 +434,6 @@ def in_order(outputs: Sequence[Variable], known: Collection[Variable]) -> Iterat
         else:
             stack.append((variable, True))
             stack += [(v, False) for v in reversed(variable.owner.inputs)]
-
-
-def fed_apart(value: Any, inside: Sequence[Any] = ()) -> str:
-    feeder = Feeder()
-    feeder._inside = list(inside)
-    feeder.feed(value)
-    return feeder.hexdigest()
 
 
 def global_names(code: CodeType) -> Iterator[str]:

@@ -26,7 +26,7 @@ from pytensor.tensor.type import tensor
 
 from vibayes.backend.numpy_linker.linker import NumpyLinker, graph_function
 from vibayes.backend.numpy_linker.stack import stack_scan
-from vibayes.backend.rewriting import InterpretedRewrites
+from vibayes.backend.rewriting import Interpreted, InterpretedRewrites
 
 __all__ = ["inner_function", "inner_variables", "numpy_mode"]
 
@@ -67,7 +67,8 @@ def simplifying_rewrites() -> GraphRewriter:
         include=["ShapeOpt", "UnShapeOpt", "canonicalize"], exclude=["local_useless_switch"]
     )
     mode = InterpretedRewrites(NumpyLinker(), query)
-    return mode.register((dfs_rewriter(inline_graph), 0.01)).optimizer
+    # of graphs that are being rewritten already
+    return Interpreted(mode.register((dfs_rewriter(inline_graph), 0.01)).chosen)
 
 
 @node_rewriter([OpFromGraph])
