@@ -162,6 +162,7 @@ def test_what_is_evaluated_often_is_compiled(model, eager, rng):
 
 def test_what_any_search_takes_long_for_is_compiled_at_once(model, eager, rng, monkeypatch):
     monkeypatch.setattr(vibayes.model.target, "LEAST_OF_SEARCH", 10**7)
+    monkeypatch.setattr(vibayes.model.target, "LEAST_EACH", 10**7)
     target, Z = Target(model), rng.normal(size=(7, 3))
     first = target._function_for("logp and gradient", [Z])
     assert first is not target._functions["logp and gradient"]

@@ -48,7 +48,7 @@ SMALL_PART = 4  # of so many parts of the data: a sample that is worth its while
 PER_OPERATION, PER_NUMBER = 4e-6, 1.3e-9
 COMPILATION, COMPILATION_PER_OPERATION = 0.3, 0.015
 LITTLE, A_CALL = 1_000_000, 1000  # values up to which all that does not matter
-LEAST_OF_SEARCH = 10_000  # vectors at which any search evaluates the gradient
+LEAST_EACH, LEAST_OF_SEARCH = 200, 20_000  # gradients for a dimension, and up to which that holds
 
 
 class Target:
@@ -294,7 +294,8 @@ class Target:
         if self._asked[name] < LITTLE:
             return function
         operations, numbers = self.work
-        ahead = PER_NUMBER * numbers * LEAST_OF_SEARCH if name != "logp" else 0.0
+        least = 0 if name == "logp" else min(LEAST_EACH * self.ddim, LEAST_OF_SEARCH)
+        ahead = PER_NUMBER * numbers * least  # of any search
         if max(self._spent[name], ahead) > COMPILATION + COMPILATION_PER_OPERATION * operations:
             first = [Z[:1] for Z in stacks]
             return self._functions.in_machine_code(name, [*first, *self._facts]) or function
