@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 from helpers.public_calls import SEED, targets
-from xarray import Dataset, DataTree
+from xarray import Dataset
 
 import vibayes as vb
 from vibayes.approximations.base import Approximation
@@ -142,9 +142,9 @@ def numbers(result):
     if isinstance(result, vb.ManyFits):
         own = [result.draws(i, 3).ravel() for i in range(len(result))]
         return np.concatenate([*own, numbers(list(result))])
-    if isinstance(result, DataTree):
+    if hasattr(result, "groups"):  # a DataTree, or an InferenceData of older versions of ArviZ
         sampled = ("posterior", "prior", "prior_predictive", "posterior_predictive")
-        return numbers([result[group].to_dataset() for group in sampled if group in result])
+        return numbers([dict(result[group].data_vars) for group in sampled if group in result])
     if isinstance(result, Dataset | dict):
         result = [result[name] for name in sorted(result)]
     if isinstance(result, list | tuple):
