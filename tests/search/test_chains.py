@@ -121,15 +121,6 @@ class TestTuning:
         assert 0.5 < acceptance_of(chains) < 0.9
         np.testing.assert_allclose(chains.root @ chains.root.T / COV, 1, atol=0.5)
 
-    @pytest.mark.parametrize("unit", [0.05, 20.0])
-    def test_trajectories_of_other_units_cross_the_posterior_in_its_own(self, target, rng, unit):
-        """A normal is a twentieth as wide, or as far, as it was thought to be."""
-        chains = ensemble(target, points(rng).repeat(4, axis=0), unit * ROOT, rng)
-        assert chains.tune(24, ample())
-        assert 0.7 < chains.length < 3
-        assert chains.step > 0.5
-        assert chains.leaps < 700
-
     def test_once_more_after_what_was_seen(self, target, rng):
         """From other units: those of what was seen are taken."""
         units = np.diag([0.2, 0.4, 20.0])

@@ -203,13 +203,11 @@ class Ensemble:
         """Choose the mass matrix, then steps and trajectories; tell whether that was done.
 
         Steps are long at first, so that chains get about, and then so short that few of them fail.
-        The first mass matrix is of few moves: trajectories are as long as they have to be by that.
         """
-        for count in (moves // 3, moves - moves // 3):
-            seen = self._adapt(count, budget, careful=False)
-            if seen is None:
-                return False
-            self._set_root(seen[count // 2 :])
+        seen = self._adapt(moves, budget, careful=False)
+        if seen is None:
+            return False
+        self._set_root(seen[moves // 2 :])
         return self._adapt(moves // 2, budget) is not None
 
     def retune(self, seen: Sequence[Snapshot], budget: Budget) -> bool:
@@ -254,16 +252,12 @@ class Ensemble:
         return Snapshot(self.Z, self.logp, acceptance, moves)
 
     def _set_root(self, seen: list[np.ndarray]) -> None:
-        """Take the covariance of draws, as far as so many chains determine it.
-
-        It is the unit of lengths: trajectories that crossed the widest direction still do.
-        """
+        """Take the covariance of draws, as far as so many chains determine it."""
         n, d = self.Z.shape
         centred = np.concatenate([Z - centers(Z, self.labels) for Z in seen])
         X = solve_triangular(self.root, centred.T, lower=True, check_finite=False)
         cov = (n * (X @ X.T) / X.shape[1] + d * np.eye(d)) / (n + d)
         self.root = self.root @ np.linalg.cholesky(cov)
-        self.length /= np.sqrt(np.linalg.eigvalsh(cov)[-1])
 
 
 def replaced(values: np.ndarray, rows: np.ndarray, new: np.ndarray) -> np.ndarray:
