@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import fdtri, ndtr, ndtri
+from scipy.special import ndtri
 
-__all__ = ["Mixing", "effective_size", "mixing_of"]
+__all__ = ["Mixing", "mixing_of"]
 
-WANTED_SIZE = 500.0  # effective draws of chains that have mixed
+WANTED_SIZE = 800.0  # effective draws of chains that have mixed
 PROMISING_SIZE = 200.0  # of those that are worth going on with
 LARGEST_DRIFT = 0.1  # in standard deviations
 LARGEST_MEMORY = 0.1
@@ -37,8 +37,7 @@ class Mixing:
     rhat : float
         Nested R-hat: the standard deviation of all draws over that within starting points.
     size : float
-        Effective number of draws, as the means of all chains vary; as those of starting points do
-        where these differ by more than chance.
+        Effective number of draws, as the means of starting points vary.
     memory : float
         Slope of these means on the starting points themselves, beyond its error.
     drift : float
@@ -137,42 +136,17 @@ def mixing_of_columns(draws: np.ndarray, begin: np.ndarray, stuck: float) -> Mix
     means = scores.mean(axis=0).reshape(points, chains // points, -1)
     within = means.var(axis=1, ddof=1).mean(axis=0) + scores.var(axis=0, ddof=1).mean(axis=0)
     centers = means.mean(axis=1)
-    between = centers.var(axis=0, ddof=1) / within
+    worst = float((centers.var(axis=0, ddof=1) / within).max())
     half = times // 2
     halves = (part.mean(axis=0) for part in (scores[:half], scores[half:]))
     early, late = (part.reshape(points, chains // points, -1).mean(axis=1) for part in halves)
     return Mixing(
-        rhat=float(np.sqrt(1 + between.max())),
-        size=effective_size(means, within, times),
+        rhat=float(np.sqrt(1 + worst)),
+        size=float(min(points / max(worst, 1e-300), times * chains)),
         memory=remembered(begin, centers),
         drift=float(beyond_error((late - early) / np.sqrt(within)).max()),
         stuck=stuck,
     )
-
-
-def effective_size(means: np.ndarray, within: np.ndarray, times: int) -> float:
-    """Return how many independent draws tell the worst mean as well as those of chains do.
-
-    The worst of hundreds of variances of a few starting points is most often chance: it is half of
-    the others. So all chains count, as long as those of one point are not more alike than others.
-
-    Parameters
-    ----------
-    means
-        Of each chain, (points, chains of a point, q).
-    within
-        Variances within points, (q,).
-    times
-        Number of draws of each chain.
-    """
-    points, each, q = means.shape
-    of_points = each * means.mean(axis=1).var(axis=0, ddof=1)
-    of_chains = means.var(axis=1, ddof=1).mean(axis=0)
-    limit = fdtri(points - 1, points * (each - 1), ndtr(SURE))
-    of_all = means.reshape(-1, q).var(axis=0, ddof=1)
-    variance = np.where(of_points > limit * of_chains, of_points, of_all)
-    count = points * each
-    return float(min(count / max((variance / within).max(), 1e-300), times * count))
 
 
 def features(scores: np.ndarray) -> np.ndarray:
