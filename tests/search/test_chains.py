@@ -377,9 +377,12 @@ class TestLongerRuns:
             run = run_chains(counted, begin, np.eye(1), rng, ample(), 3, LEAPS, **options)
             found[spread] = len(calls), (run.values > 0).mean()
             if spread:  # without time for more, it is not good
-                once = run_chains(target, begin, np.eye(1), rng, ample(), 1, LEAPS, **options)
-                assert once.mixing.good
-                assert not once.is_good
+                once = [
+                    run_chains(target, begin, np.eye(1), rng, ample(), 1, LEAPS, **options)
+                    for _ in range(6)
+                ]
+                assert any(run.mixing.good for run in once)
+                assert not any(run.is_good for run in once)
         assert found[True][0] > found[False][0]
         truth = 0.99 * stats.norm.sf(1.5 / 0.7) + 0.01 * stats.norm.cdf(1.5 / 0.7)
         assert found[True][1] == pytest.approx(truth, abs=0.01)
