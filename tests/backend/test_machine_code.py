@@ -48,17 +48,22 @@ def test_each_row_is_what_the_graph_is_there(graph, code, stack):
     assert code(stack[:0], FACTS)[1].shape == (0, D)
 
 
-@pytest.mark.parametrize("count", [2, 4])
-def test_threads_make_no_difference(code, stack, monkeypatch, count):
-    alone = code(stack, FACTS)
-    monkeypatch.setattr(machine_code, "WORTH_A_THREAD", 1)
-    monkeypatch.setattr(machine_code, "cores", lambda: count)
-    asked = []
+@pytest.fixture
+def asked(monkeypatch):
+    """What is left to other threads."""
     pool = machine_code.threads()
     if pool is None:
         pytest.skip("there is one core")
-    submit = pool.submit
-    monkeypatch.setattr(pool, "submit", lambda *args: asked.append(args) or submit(*args))
+    found, submit = [], pool.submit
+    monkeypatch.setattr(pool, "submit", lambda *args: found.append(args) or submit(*args))
+    return found
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_threads_make_no_difference(code, stack, asked, monkeypatch, count):
+    alone = code(stack, FACTS)
+    monkeypatch.setattr(machine_code, "WORTH_A_THREAD", 1)
+    monkeypatch.setattr(machine_code, "cores", lambda: count)
     for found, known in zip(code(stack, FACTS), alone, strict=True):
         np.testing.assert_array_equal(found, known)
     sizes = [len(args[1]) for args in asked]
@@ -69,15 +74,9 @@ def test_threads_make_no_difference(code, stack, monkeypatch, count):
     assert len(asked) == count - 1
 
 
-def test_a_thread_has_enough_to_do(code, stack, monkeypatch):
+def test_a_thread_has_enough_to_do(code, stack, asked, monkeypatch):
     monkeypatch.setattr(machine_code, "WORTH_A_THREAD", code._numbers * len(stack) // 3)
     monkeypatch.setattr(machine_code, "cores", lambda: 16)
-    asked = []
-    pool = machine_code.threads()
-    if pool is None:
-        pytest.skip("there is one core")
-    submit = pool.submit
-    monkeypatch.setattr(pool, "submit", lambda *args: asked.append(args) or submit(*args))
     code(stack, FACTS)
     assert len(asked) == 2
 

@@ -184,6 +184,12 @@ class Feeder:
         finally:
             self._inside.pop()
 
+    def whole_graph(self, value: Any) -> None:
+        """Feed a graph that is a value itself, with its data."""
+        data: list[tuple[str, str]] = []
+        self.graph(value.outputs, value.inputs, (), data)
+        self.feed(data)
+
     def _feed_object(self, value: Any) -> None:
         kinds = type(value).__mro__  # isinstance asks each of PyTensor's hundreds of classes
         if isinstance(value, np.ndarray | np.generic):
@@ -195,9 +201,7 @@ class Feeder:
         elif Type in kinds or isinstance(value, np.dtype):
             self.text(type(value).__name__, repr(value))
         elif FunctionGraph in kinds:
-            data: list[tuple[str, str]] = []
-            self.graph(value.outputs, value.inputs, (), data)
-            self.feed(data)
+            self.whole_graph(value)
         elif isinstance(value, np.random.Generator):
             self.feed(value.bit_generator.state)
         elif isinstance(value, functools.partial):
@@ -393,9 +397,7 @@ class ExactFeeder(Feeder):
 
     def _feed_object(self, value: Any) -> None:
         if hasattr(value, "toposort") and not isinstance(value, FunctionGraph):  # is frozen
-            data: list[tuple[str, str]] = []
-            self.graph(value.outputs, value.inputs, (), data)
-            self.feed(data)
+            self.whole_graph(value)
         else:
             super()._feed_object(value)
 

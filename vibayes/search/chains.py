@@ -491,7 +491,7 @@ def confirmed(
         if None in more:
             break
         seen = [*seen, *(s for s in more if s is not None)]
-        run = replace(run_of([*moved, *seen[-count:]], *begun), burnt_in=run.burnt_in)
+        run = replace(run_of([*snapshots, *seen], *begun), burnt_in=run.burnt_in)
     return run, seen
 
 
