@@ -2,6 +2,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from pytensor.tensor.blas import BatchedDot
 from pytensor.tensor.math import Dot
 
 import vibayes as vb
@@ -146,6 +147,15 @@ def test_work_of_a_loop_counts_as_often_as_it_goes_round():
     ten, hundred = (work_of([rounds(n)]) for n in (10, 100))
     assert 90 * plain.operations <= hundred.operations - ten.operations
     assert hundred.numbers - ten.numbers >= 90 * 100
+
+
+def test_work_on_each_matrix_of_a_stack_is_told():
+    x, y = pt.tensor3("x", shape=(4, 2, 2)), pt.tensor3("y", shape=(4, 2, 2))
+    products = pt.exp(BatchedDot()(x, y)) + 1
+    factors = pt.linalg.cholesky(x)
+    assert work_of([products]).on_matrices == 1
+    assert work_of([products, factors]).on_matrices == 2
+    assert work_of([pt.exp(x) + 1, pt.dot(x[0], y[0])]).on_matrices == 0
 
 
 def test_lengths_of_shared_data_are_known():

@@ -169,6 +169,15 @@ def test_what_any_search_takes_long_for_is_compiled_at_once(model, eager, rng, m
     assert target._function_for("logp", [Z]) is target._functions["logp"]
 
 
+def test_operations_on_stacks_of_matrices_take_long_to_compile(model, eager, rng, monkeypatch):
+    """And are hardly quicker then."""
+    target, Z = Target(model), rng.normal(size=(7, 3))
+    work = target.work._replace(on_matrices=1)
+    monkeypatch.setattr(Target, "work", property(lambda self: work))
+    seen = [target._function_for("logp and gradient", [Z]) for _ in range(100)]
+    assert set(seen) == {target._functions["logp and gradient"]}
+
+
 def test_what_is_not_evaluated_often_is_not_compiled(model, rng, monkeypatch):
     def fail(*args):
         raise AssertionError("compiled")

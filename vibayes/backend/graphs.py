@@ -20,6 +20,8 @@ from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.graph.traversal import ancestors, toposort
 from pytensor.scan.op import Scan
 from pytensor.tensor.basic import Alloc, ARange
+from pytensor.tensor.blas import BatchedDot
+from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.elemwise import CAReduce, DimShuffle
 from pytensor.tensor.shape import Reshape, SpecifyShape
 from pytensor.tensor.type import TensorType
@@ -180,10 +182,14 @@ def replaced(
 
 
 class Work(NamedTuple):
-    """How many operations a graph takes, and how many numbers they make."""
+    """How many operations a graph takes, and how many numbers they make.
+
+    Some of the operations are of linear algebra, on each matrix of a stack.
+    """
 
     operations: int
     numbers: int
+    on_matrices: int = 0
 
 
 def work_of(outputs: Sequence[Variable]) -> Work:
@@ -191,17 +197,17 @@ def work_of(outputs: Sequence[Variable]) -> Work:
 
     Of an array whose length is not known, as of a stack of vectors, one row is counted.
     """
-    operations = numbers = 0
+    total = Work(0, 0)
     for node in toposort(list(outputs)):
-        times, inner = 1, Work(1, sum(map(known_size, node.outputs)))
+        is_on_matrices = isinstance(node.op, BatchedDot | Blockwise)
+        times, inner = 1, Work(1, sum(map(known_size, node.outputs)), int(is_on_matrices))
         if is_loop(node):
             times = int(getattr(node.inputs[0], "data", UNKNOWN_STEPS))
             inner = work_of(node.op.fgraph.outputs)
         elif isinstance(node.op, OpFromGraph):
             inner = work_of(node.op.fgraph.outputs)
-        operations += times * inner.operations
-        numbers += times * inner.numbers
-    return Work(operations, numbers)
+        total = Work(*(a + times * b for a, b in zip(total, inner, strict=True)))
+    return total
 
 
 def with_known_lengths(outputs: Sequence[Variable]) -> list[Variable]:

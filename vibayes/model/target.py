@@ -46,7 +46,7 @@ MOST_VECTORS = 1024  # of a pass over data that go by rows
 SMALL_PART = 4  # of so many parts of the data: a sample that is worth its while
 # seconds, about: of NumPy for an operation and for a number that it makes, and of a compilation
 PER_OPERATION, PER_NUMBER = 4e-6, 1.3e-9
-COMPILATION, COMPILATION_PER_OPERATION = 0.3, 0.015
+COMPILATION, COMPILATION_PER_OPERATION, COMPILATION_ON_MATRICES = 0.3, 0.015, 1.0
 LITTLE, A_CALL = 1_000_000, 1000  # values up to which all that does not matter
 LEAST_EACH, LEAST_OF_SEARCH = 200, 20_000  # gradients for a dimension, and up to which that holds
 
@@ -233,7 +233,7 @@ class Target:
     def work(self) -> Work:
         """What an evaluation takes in NumPy, whatever evaluates it: searches depend on it."""
         work = self._functions.work
-        return Work(work.operations, int(work.numbers / self._weight))
+        return work._replace(numbers=int(work.numbers / self._weight))
 
     @property
     def is_standardized(self) -> bool:
@@ -293,10 +293,12 @@ class Target:
         self._asked[name] += A_CALL + len(stacks[0]) * self._size
         if self._asked[name] < LITTLE:
             return function
-        operations, numbers = self.work
+        operations, numbers, on_matrices = self.work
+        compilation = COMPILATION + COMPILATION_PER_OPERATION * operations
+        compilation += COMPILATION_ON_MATRICES * on_matrices
         least = 0 if name == "logp" else min(LEAST_EACH * self.ddim, LEAST_OF_SEARCH)
         ahead = PER_NUMBER * numbers * least  # of any search
-        if max(self._spent[name], ahead) > COMPILATION + COMPILATION_PER_OPERATION * operations:
+        if max(self._spent[name], ahead) > compilation:
             first = [Z[:1] for Z in stacks]
             return self._functions.in_machine_code(name, [*first, *self._facts]) or function
         self._spent[name] += PER_OPERATION * operations + PER_NUMBER * numbers * len(stacks[0])

@@ -412,13 +412,19 @@ def compiled_banded_pullback(op: BandedPullback, node: Apply, njit: Any) -> tupl
 
 
 @cache
-def dense_functions(njit: Any) -> Any:
-    """Return a compiled function: a Cholesky factor and its inverse, NaN where there is none."""
+def dense_functions(njit: Any) -> tuple[Any, Any]:
+    """Return compiled functions: a Cholesky factor and its inverse, and products with a triangle.
+
+    Both are NaN where there is no factor.
+    """
 
     @njit(error_model="numpy")
     def roots(matrix):
         d = len(matrix)
-        C, inverse = np.zeros_like(matrix), np.zeros_like(matrix)
+        C, inverse = np.empty((d, d), matrix.dtype), np.empty((d, d), matrix.dtype)
+        for j in range(d):
+            for i in range(d):
+                C[i, j] = inverse[i, j] = 0.0
         for j in range(d):
             for i in range(j, d):
                 total = matrix[i, j]
@@ -433,46 +439,77 @@ def dense_functions(njit: Any) -> Any:
                 inverse[i, j] = total / C[i, i]
         return C, inverse
 
-    return roots
+    @njit(error_model="numpy")
+    def add_product(triangle, vector, transposed, result):
+        for i in range(len(result)):
+            for k in range(i + 1):
+                if transposed:
+                    result[k] += triangle[i, k] * vector[i]
+                else:
+                    result[i] += triangle[i, k] * vector[k]
+
+    return roots, add_product
 
 
 @numba_version(DenseNormalMap)
 def compiled_dense_map(op: DenseNormalMap, node: Apply, njit: Any) -> tuple[Any, int]:
-    roots = dense_functions(njit)
+    roots, add_product = dense_functions(njit)
 
     @njit(error_model="numpy")
     def dense_map(precision, b, u):
         C, inverse = roots(precision)
-        z = (inverse * b).sum(axis=1) + u
-        x = (inverse.T * z).sum(axis=1)
-        return x, np.asarray(np.log(np.diag(C)).sum())
+        d = len(C)
+        z, x, log_det = np.empty(d, C.dtype), np.empty(d, C.dtype), np.zeros((), C.dtype)
+        for j in range(d):
+            z[j], x[j] = u[j], 0.0
+            log_det[()] += np.log(C[j, j])
+        add_product(inverse, b, False, z)
+        add_product(inverse, z, True, x)
+        return x, log_det
 
-    return dense_map, 1
+    return dense_map, 2
 
 
 @numba_version(DensePullback)
 def compiled_dense_pullback(op: DensePullback, node: Apply, njit: Any) -> tuple[Any, int]:
-    roots = dense_functions(njit)
+    roots, add_product = dense_functions(njit)
 
     @njit(error_model="numpy")
     def pullback(precision, b, u, gx, g_log_det):
-        d = len(b)
         C, inverse = roots(precision)
-        half = (inverse * b).sum(axis=1)
-        x, gu = (inverse.T * (half + u)).sum(axis=1), (inverse * gx).sum(axis=1)
-        gb = (inverse.T * gu).sum(axis=1)
-        inner = np.zeros_like(C)
+        d, log_det_slope = len(C), g_log_det.item()
+        half, z, x = np.empty(d, C.dtype), np.empty(d, C.dtype), np.empty(d, C.dtype)
+        gu, gb = np.empty(d, C.dtype), np.empty(d, C.dtype)
+        inner, outer = np.empty((d, d), C.dtype), np.empty((d, d), C.dtype)
+        G = np.empty((d, d), C.dtype)
+        for j in range(d):
+            half[j] = x[j] = gu[j] = gb[j] = 0.0
+        add_product(inverse, b, False, half)
+        add_product(inverse, gx, False, gu)
+        add_product(inverse, gu, True, gb)
+        for j in range(d):
+            z[j] = half[j] + u[j]
+        add_product(inverse, z, True, x)
         for i in range(d):
             for j in range(i + 1):
+                total = log_det_slope if i == j else 0.0
                 for k in range(i, d):
-                    inner[i, j] -= C[k, i] * (x[k] * gu[j] + gb[k] * half[j])
-            inner[i, i] = 0.5 * (inner[i, i] + g_log_det.item())
-        G = np.zeros_like(C)
+                    total -= C[k, i] * (x[k] * gu[j] + gb[k] * half[j])
+                inner[i, j] = 0.5 * total if i == j else total
+        for k in range(d):  # the product of inner and the inverse
+            for j in range(k + 1):
+                outer[k, j] = 0.0
+                for m in range(j, k + 1):
+                    outer[k, j] += inner[k, m] * inverse[m, j]
         for i in range(d):
             for j in range(d):
-                for k in range(d):
-                    for m in range(k + 1):
-                        G[i, j] += inverse[k, i] * inner[k, m] * inverse[m, j]
-        return 0.5 * (G + G.T), gb, gu
+                G[i, j] = 0.0
+        for k in range(d):  # half of the transposed inverse and that, and of its transpose
+            for i in range(k + 1):
+                for j in range(k + 1):
+                    half_product = 0.5 * inverse[k, i] * outer[k, j]
+                    G[i, j] += half_product
+                    G[j, i] += half_product
+        return G, gb, gu
 
-    return pullback, 1
+    return pullback, 2

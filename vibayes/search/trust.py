@@ -125,9 +125,9 @@ def affordable_leaps(target: Target) -> int:
 
     A fixed rule, and no clock: about what takes half a minute of one core.
     """
-    operations, numbers = target.work
-    row = PER_NUMBER * numbers + PER_PRODUCT * target.ddim**2
-    return int(MOST_SECONDS / (PER_OPERATION * operations + ROWS * row))
+    work = target.work
+    row = PER_NUMBER * work.numbers + PER_PRODUCT * target.ddim**2
+    return int(MOST_SECONDS / (PER_OPERATION * work.operations + ROWS * row))
 
 
 def can_be_tried(target: Target) -> bool:

@@ -4,9 +4,12 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from pytensor.graph.replace import vectorize_graph
+from pytensor.tensor.blas import BatchedDot
 
 from vibayes.backend.modes import EVALUATE_MODE
 from vibayes.backend.numba_linker import numba_mode
+from vibayes.ops.normal_maps import normal_map
 
 rng = np.random.default_rng(1)
 
@@ -214,6 +217,66 @@ def test_parts_of_arrays_of_known_lengths():
     found = function(inputs, outputs)(*given)
     for k, (value, right) in enumerate(zip(found, expected, strict=True)):
         np.testing.assert_allclose(value, right, rtol=1e-14, err_msg=f"{k}: {outputs[k]}")
+
+
+SHAPES_OF_STACKS = {"P": (5, 2, 2), "b": (5, 2), "u": (2,), "t": (5, 2, 3), "large": (5, 2, 9)}
+
+
+def stacks(P, b, u, t, large):
+    """Operations on each matrix of a stack: their gradients hold products of all layouts."""
+    core = [pt.matrix(shape=(2, 2)), pt.vector(shape=(2,)), pt.vector(shape=(2,))]
+    dense, banded = (normal_map(*core, banded=banded) for banded in (False, True))
+    stacked = vectorize_graph([*dense, *banded], dict(zip(core, [P, b, u], strict=True)))
+    loss = sum((value**2).sum() for value in stacked)
+    yield from (*stacked, *pytensor.grad(loss, [P, b, u]))
+    across = t.transpose(0, 2, 1)
+    yield from (BatchedDot()(P, t), BatchedDot()(across, P), BatchedDot()(across, t))
+    yield from (BatchedDot()(P, large), BatchedDot()(large.transpose(0, 2, 1), t[:, :, 1:]))
+    yield from (pt.diag(P[1]) * 2, pt.diag(P[1].T), pt.diag(t[0]), pt.diag(P[1], 1))
+
+
+@pytest.fixture(scope="module")
+def compiled_stacks():
+    """Inputs, outputs, and a function of these."""
+    inputs = [
+        pt.tensor(k, dtype="float64", shape=(None,) * len(n)) for k, n in SHAPES_OF_STACKS.items()
+    ]
+    shapes = SHAPES_OF_STACKS.values()
+    outputs = list(stacks(*(pt.specify_shape(v, n) for v, n in zip(inputs, shapes, strict=True))))
+    return inputs, outputs, function(inputs, outputs)
+
+
+@pytest.mark.ci
+def test_stacks_of_matrices(compiled_stacks):
+    inputs, outputs, compiled = compiled_stacks
+    given = [rng.normal(size=shape) for shape in SHAPES_OF_STACKS.values()]
+    given[0] = given[0] @ given[0].swapaxes(1, 2) + np.eye(2)
+    expected = pytensor.function(inputs, outputs, mode=EVALUATE_MODE)(*given)
+    found = compiled(*given)
+    for k, (value, right) in enumerate(zip(found, expected, strict=True)):
+        assert value.shape == right.shape, k
+        np.testing.assert_allclose(value, right, rtol=1e-10, atol=1e-12, err_msg=str(k))
+
+
+def test_stacks_of_matrices_are_loops(compiled_stacks):
+    """A call of PyTensor's own function for a stack takes seconds to compile."""
+    source = compiled_stacks[-1].vm.jit_fn.py_func.__source__
+    assert not re.search(r"= f\d+\(.*# \[Blockwise", source)
+    assert len(re.findall(r"for .*# BatchedDot", source)) == 3  # of small matrices
+    assert len(re.findall(r"for .*# ExtractDiag", source)) == 1
+    assert len(re.findall(r"r\d+, r\d+, r\d+ = f\d+\(input0\[", source)) == 2  # of one matrix each
+
+
+def test_products_of_stacks_have_to_fit():
+    x, y = pt.tensor3("x", dtype="float64"), pt.tensor3("y", dtype="float64")
+    known = [pt.specify_shape(pt.exp(v), (None, 2, 2)) for v in (x, y)]
+    product = function([x, y], BatchedDot()(*known))
+    assert "BatchedDot" in product.vm.jit_fn.py_func.__source__
+    np.testing.assert_array_equal(
+        product(np.zeros((3, 2, 2)), np.zeros((3, 2, 2))), np.full((3, 2, 2), 2)
+    )
+    with pytest.raises(ValueError, match="Lengths differ"):
+        product(np.ones((3, 2, 2)), np.ones((2, 2, 2)))
 
 
 def test_a_part_is_read_where_it_is():
