@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -120,6 +121,15 @@ class TestTuning:
         assert chains.tune(60, ample())
         assert 0.5 < acceptance_of(chains) < 0.9
         np.testing.assert_allclose(chains.root @ chains.root.T / COV, 1, atol=0.5)
+
+    @pytest.mark.parametrize("unit", [0.05, 20.0])
+    def test_trajectories_of_other_units_cross_the_posterior_in_its_own(self, target, rng, unit):
+        """A normal is a twentieth as wide, or as far, as it was thought to be."""
+        chains = ensemble(target, points(rng).repeat(4, axis=0), unit * ROOT, rng)
+        assert chains.tune(24, ample())
+        assert 0.7 < chains.length < 3
+        assert chains.step > 0.5
+        assert chains.leaps < 700
 
     def test_once_more_after_what_was_seen(self, target, rng):
         """From other units: those of what was seen are taken."""
@@ -343,6 +353,29 @@ class TestLongerRuns:
         assert [snapshot.moves for snapshot in more] == [2] * 30
         assert len(longer.values) == 75
         np.testing.assert_array_equal(longer.values[45:], [s.values for s in more])
+
+    @pytest.mark.parametrize("most", [700.0, 1e9])
+    def test_those_that_are_worth_no_more_are_not_good(self, target, monkeypatch, most):
+        """Up to a number of draws, whatever the number of moves: something keeps chains apart."""
+        seen = []
+
+        def of_moves(snapshots, *begun):
+            seen.append([snapshot.moves for snapshot in snapshots])
+            run, moves = run_of(snapshots, *begun), sum(seen[-1])
+            size, half = min(most, 20.0 * moves), min(most, 10.0 * moves)
+            found = replace(run.mixing, size=size, size_of_half=half, memory=0.0, drift=0.0)
+            return replace(run, mixing=found, within=found)
+
+        monkeypatch.setattr(chains, "run_of", of_moves)
+        rng = np.random.default_rng(1)
+        run = run_chains(target, points(rng), ROOT, rng, ample(), 3, 10 * LEAPS)
+        assert run.is_good == (most > 700)
+        if run.is_good:
+            assert seen == [[1] * n for n in (20, 40, 80)]
+        else:
+            assert [1] * 80 in seen  # the longer one was looked at
+            assert [2] * 40 in seen
+            assert all(len(set(moves)) == 1 for moves in seen)  # none of several rounds
 
     def test_more_draws_where_they_are_cheap(self, target, monkeypatch):
         monkeypatch.setattr(chains, "PLENTY", 10_000.0)

@@ -89,9 +89,6 @@ def test_same_seed_same_numbers():
     assert (first.draws.values != other.draws.values).all()
 
 
-CHAINS = WeightedDraws(np.zeros((500, 2)), np.full(500, -np.log(500)), np.nan, 300.0)
-
-
 @pytest.fixture(scope="module")
 def at_a_normal():
     target = Target(normal(np.zeros(2), covariance(2)))
@@ -104,19 +101,31 @@ def with_khat(found, khat, size):
 
 
 @pytest.mark.parametrize(
-    ("khat", "size", "by_chains"), [(0.45, 120.0, False), (0.55, 120.0, True), (0.45, 80.0, True)]
+    ("khat", "size", "width", "by_chains"),
+    [
+        (0.45, 120.0, 1.0, False),
+        (0.45, 120.0, 1.2, True),
+        (0.45, 120.0, 0.8, True),
+        (0.55, 120.0, 1.0, True),
+        (0.45, 80.0, 1.0, True),
+    ],
 )
-def test_of_draws_that_agree_those_that_are_reliable(at_a_normal, khat, size, by_chains, rng):
-    known = with_khat(at_a_normal, khat, size=size)
-    after = concluded(known, Trial(draws=CHAINS, agrees=True), rng, ample())
+def test_of_draws_that_agree_those_that_are_reliable_and_close(
+    at_a_normal, khat, size, width, by_chains, rng
+):
+    known = with_khat(at_a_normal, khat, size)
+    values = known.draws.mean + width * (known.draws.values - known.draws.mean)
+    moved = WeightedDraws(values, known.draws.log_weights, np.nan, 150.0)
+    after = concluded(known, Trial(draws=moved, agrees=True), rng, ample())
     assert after.trusted
     assert after.moved == by_chains
-    assert after.draws is (CHAINS if by_chains else known.draws)
+    assert after.draws is (moved if by_chains else known.draws)
 
 
 def test_nearly_even_weights_need_no_variance(at_a_normal, rng):
     known = with_khat(at_a_normal, 0.6, size=198.0)
-    after = concluded(known, Trial(draws=CHAINS, agrees=True), rng, ample())
+    moved = replace(known.draws, khat=np.nan, independent=150.0)
+    after = concluded(known, Trial(draws=moved, agrees=True), rng, ample())
     assert after.draws is known.draws
 
 

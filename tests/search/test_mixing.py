@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from vibayes.search.chains import CHAINS_EACH, POINTS
-from vibayes.search.mixing import Mixing, mixing_of
+from vibayes.search.mixing import Mixing, effective_size, mixing_of
 
 
 class TestMixing:
     """Of independent draws, and of draws with each of the faults that there are."""
 
     times, chains, d = 40, POINTS * CHAINS_EACH, 5
+    fine = Mixing(rhat=1.01, size=2000.0, size_of_half=0.0, memory=0.0, drift=0.0, stuck=0.0)
 
     def independent(self, rng):
         return rng.normal(size=(self.times, self.chains, self.d))
@@ -65,12 +66,55 @@ class TestMixing:
         values[:, :3, 2] = 4.0
         assert self.of(values).size < 0.5 * self.of(self.independent(rng)).size
 
+    @pytest.mark.parametrize("seed", range(3))
+    def test_the_worst_of_many_means_is_no_chance_of_few_points(self, seed):
+        rng = np.random.default_rng(seed)
+        means = rng.normal(size=(POINTS, CHAINS_EACH, 800))
+        assert 0.6 < effective_size(means, np.ones(800), 1) / self.chains < 0.8
+
+    def test_points_count_where_their_chains_are_alike(self, rng):
+        means = rng.normal(size=(POINTS, CHAINS_EACH, 5))
+        means[:, :, 2] += 1.5 * rng.normal(size=(POINTS, 1))
+        size = effective_size(means, np.ones(5), 1)
+        of_points = POINTS / means[:, :, 2].mean(axis=1).var(ddof=1)
+        assert size == pytest.approx(of_points)
+        assert size < 0.3 * self.chains
+
+    def test_no_more_than_there_are(self):
+        means = np.zeros((POINTS, CHAINS_EACH, 2))
+        assert effective_size(means, np.ones(2), 7) == 7 * self.chains
+
     def test_a_drift(self, rng):
         values = self.independent(rng)
         values[self.times // 2 :, :, 1] += 0.5
         found = self.of(values)
         assert found.drift > 0.2
         assert not found.good
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_chains_that_hold_a_part_for_long(self, seed):
+        """Chains enter a tail of a tenth once in two lengths of theirs, and stay as long there.
+
+        They are worth 500 draws, but twice as many of them would be worth hardly more.
+        """
+        rng = np.random.default_rng(seed)
+        values = np.abs(rng.normal(size=(400, self.chains, self.d)))
+        entered = rng.integers(-400, 400, self.chains)
+        inside = (np.arange(400)[:, None] >= entered) & (rng.random(self.chains) < 0.1)
+        values[inside, 2] *= -1
+        found = self.of(values)
+        assert found.has_forgotten
+        assert found.size < 1.4 * found.size_of_half
+        assert not found.is_steady
+        assert not found.good
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_independent_draws_are_worth_more_the_more_there_are(self, seed):
+        rng = np.random.default_rng(seed)
+        found = [self.of(rng.normal(size=(times, self.chains, self.d))) for times in (40, 80)]
+        assert 1.6 < found[0].size / found[0].size_of_half < 2.4
+        assert 0.8 < found[0].size / found[1].size_of_half < 1.25
+        assert all(m.is_steady for m in found)
 
     def test_chains_that_are_stuck(self, rng):
         values = self.independent(rng)
@@ -85,16 +129,23 @@ class TestMixing:
         assert mixing_of(values, logp, np.ones(self.chains), begin, begin_logp).size < 200
 
     @pytest.mark.parametrize(
-        "fault", [{"size": 300.0}, {"memory": 0.2}, {"drift": 0.3}, {"stuck": 0.1}]
+        "fault",
+        [
+            {"size": 300.0},
+            {"size_of_half": 1400.0},
+            {"memory": 0.2},
+            {"drift": 0.3},
+            {"stuck": 0.1},
+        ],
     )
     def test_each_fault_counts(self, fault):
-        fine = Mixing(rhat=1.01, size=2000.0, memory=0.0, drift=0.0, stuck=0.0)
+        fine = self.fine
         assert fine.good
         assert not replace(fine, **fault).good
 
     def test_fewer_draws_are_promising(self):
-        fine = Mixing(rhat=1.01, size=2000.0, memory=0.0, drift=0.0, stuck=0.0)
-        sizes = [100.0, 300.0, 500.0, 900.0]
+        fine = self.fine
+        sizes = [100.0, 300.0, 450.0, 600.0]
         found = [replace(fine, size=size) for size in sizes]
         assert [m.is_promising for m in found] == [False, True, True, True]
         assert [m.good for m in found] == [False, False, False, True]

@@ -11,6 +11,7 @@ from vibayes.search.trust import (
     CHECK,
     Effort,
     affordable_leaps,
+    are_close,
     can_be_tried,
     discrepancy,
     has_moments_of,
@@ -204,6 +205,7 @@ def values(rng):
 class TestCloseness:
     def test_the_same_draws(self, values):
         assert is_close(values, even(values))
+        assert are_close(even(values), even(values))
 
     @pytest.mark.parametrize("column", [0, 1])
     @pytest.mark.parametrize("change", ["moved", "wider", "narrower"])
@@ -217,7 +219,17 @@ class TestCloseness:
             other[:, column] = factor * (other[:, column] - other[:, column].mean())
             other[:, column] += values[:, column].mean()
         assert not is_close(other, even(values))
+        assert not are_close(even(other), even(values))
         assert not has_moments_of(other, even(values))
+
+    def test_weights_count(self, values):
+        """A few draws beside the others, which hardly weigh."""
+        log_weights = np.append(np.full(len(values), -np.log(len(values))), np.full(100, -30.0))
+        others = np.concatenate([values, np.full((100, 2), 500.0)])
+        weighted = WeightedDraws(others, log_weights, np.nan)
+        assert are_close(weighted, even(values))
+        assert are_close(even(values), weighted)
+        assert not are_close(even(others), even(values))
 
     def test_few_draws_whose_weights_are_nearly_even_have_their_moments(self):
         """The 5 % and 95 % points of 120 draws move by a tenth, where there are many dimensions."""

@@ -78,6 +78,11 @@ class ChainRun:
         return self.burnt_in if self.mixing.good else self.within.good
 
     @property
+    def is_steady(self) -> bool:
+        """Whether they have come to rest at least within places."""
+        return self.mixing.is_steady or self.within.is_steady
+
+    @property
     def is_promising(self) -> bool:
         """Whether more moves are likely to be all that is missing."""
         return self.mixing.is_promising or self.within.is_promising
@@ -203,11 +208,13 @@ class Ensemble:
         """Choose the mass matrix, then steps and trajectories; tell whether that was done.
 
         Steps are long at first, so that chains get about, and then so short that few of them fail.
+        The first mass matrix is of few moves: trajectories are as long as they have to be by that.
         """
-        seen = self._adapt(moves, budget, careful=False)
-        if seen is None:
-            return False
-        self._set_root(seen[moves // 2 :])
+        for count in (moves // 3, moves - moves // 3):
+            seen = self._adapt(count, budget, careful=False)
+            if seen is None:
+                return False
+            self._set_root(seen[count // 2 :])
         return self._adapt(moves // 2, budget) is not None
 
     def retune(self, seen: Sequence[Snapshot], budget: Budget) -> bool:
@@ -252,12 +259,16 @@ class Ensemble:
         return Snapshot(self.Z, self.logp, acceptance, moves)
 
     def _set_root(self, seen: list[np.ndarray]) -> None:
-        """Take the covariance of draws, as far as so many chains determine it."""
+        """Take the covariance of draws, as far as so many chains determine it.
+
+        It is the unit of lengths: trajectories that crossed the widest direction still do.
+        """
         n, d = self.Z.shape
         centred = np.concatenate([Z - centers(Z, self.labels) for Z in seen])
         X = solve_triangular(self.root, centred.T, lower=True, check_finite=False)
         cov = (n * (X @ X.T) / X.shape[1] + d * np.eye(d)) / (n + d)
         self.root = self.root @ np.linalg.cholesky(cov)
+        self.length /= np.sqrt(np.linalg.eigvalsh(cov)[-1])
 
 
 def replaced(values: np.ndarray, rows: np.ndarray, new: np.ndarray) -> np.ndarray:
@@ -433,18 +444,16 @@ def run_chains(
             for found, part in windows(before, own, begun, burnt_in=round_ > 0 or not spread):
                 run = found if part is own else run
                 if found.is_good:
-                    longer, more = confirmed(
-                        found, part, ensemble, every, begun, cheap_leaps, budget
-                    )
+                    run, more = confirmed(found, part, ensemble, every, begun, cheap_leaps, budget)
+                    if run.is_good:
+                        return run
                     own = [*own, *more]
-                    if longer.is_good:
-                        return longer
                     break
             if may_go_on and not goes_on and found.is_promising:
                 # to begin again elsewhere would cost more than to finish
                 rounds, goes_on = rounds + FURTHER_ROUNDS, True
                 ensemble.most_leaps = FURTHER * most_leaps
-        if round_:  # in the first one chains have forgotten least
+        if round_ and run.is_steady:  # in the first one chains have forgotten least
             before = [*before, own][-ROUNDS_BEFORE:]
         round_ += 1
     return run
@@ -455,13 +464,13 @@ def windows(
 ) -> Iterator[tuple[ChainRun, list[Snapshot]]]:
     """Yield the run of a round, and those of more and more rounds before it together.
 
-    It ends with one that remembers: still longer ones do so all the more.
+    It ends with one that is not steady: still longer ones are so all the less.
     """
     for count in range(len(before) + 1):
         part = [*chain(*before[len(before) - count :]), *own] if count else own
         run = replace(run_of(part, *begun), burnt_in=burnt_in)
         yield run, part
-        if not (run.mixing.has_forgotten or run.within.has_forgotten):
+        if not run.is_steady:
             return
 
 

@@ -29,6 +29,7 @@ from vibayes.search.trust import (
     Effort,
     Trial,
     all_draws,
+    are_close,
     can_be_tried,
     discrepancy,
     is_close,
@@ -298,9 +299,13 @@ def concluded(
 
 
 def with_better_draws(exploration: Exploration) -> Exploration:
-    """Return an exploration with the draws of chains, if its weights are less reliable."""
+    """Return an exploration with the draws of chains, unless its own are reliable, and close.
+
+    Draws that agree may still lack what few of either tell of, such as a shoulder of a twentieth
+    that the proposal hardly reaches: chains have come there, if any have.
+    """
     draws, witness = exploration.draws, exploration.witness
-    if witness is None or draws.is_reliable:
+    if witness is None or (draws.is_reliable and are_close(draws, witness)):
         return exploration
     return replace(exploration, draws=witness, moved=True)
 

@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import fdtri, ndtr, ndtri
 
-__all__ = ["Mixing", "mixing_of"]
+__all__ = ["Mixing", "effective_size", "mixing_of"]
 
-WANTED_SIZE = 800.0  # effective draws of chains that have mixed
+WANTED_SIZE = 500.0  # effective draws of chains that have mixed
 PROMISING_SIZE = 200.0  # of those that are worth going on with
 LARGEST_DRIFT = 0.1  # in standard deviations
 LARGEST_MEMORY = 0.1
+LEAST_GROWTH = 1.5  # of the effective size, of chains that are twice as long
 STUCK = 0.1  # acceptance of a chain that does not move
 MOST_STUCK = 0.015  # share of chains
 TAIL = 0.05
@@ -37,7 +38,10 @@ class Mixing:
     rhat : float
         Nested R-hat: the standard deviation of all draws over that within starting points.
     size : float
-        Effective number of draws, as the means of starting points vary.
+        Effective number of draws, as the means of all chains vary; as those of starting points do
+        where these differ by more than chance.
+    size_of_half : float
+        The same for the first half of the draws.
     memory : float
         Slope of these means on the starting points themselves, beyond its error.
     drift : float
@@ -49,6 +53,7 @@ class Mixing:
 
     rhat: float
     size: float
+    size_of_half: float
     memory: float
     drift: float
     stuck: float
@@ -56,7 +61,16 @@ class Mixing:
     @property
     def good(self) -> bool:
         """Whether the draws stand for the posterior, as far as chains can tell."""
-        return self.size >= WANTED_SIZE and self.has_forgotten
+        return self.size >= WANTED_SIZE and self.is_steady
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether chains have forgotten where they began, and longer ones are worth more draws.
+
+        Else they differ by something that takes them longer than they have moved, such as a part
+        of the posterior to which few have come.
+        """
+        return self.has_forgotten and self.size >= LEAST_GROWTH * self.size_of_half
 
     @property
     def is_promising(self) -> bool:
@@ -123,6 +137,7 @@ def worst_of(found: Sequence[Mixing]) -> Mixing:
     return Mixing(
         rhat=max(m.rhat for m in found),
         size=min(m.size for m in found),
+        size_of_half=min(m.size_of_half for m in found),
         memory=max(m.memory for m in found),
         drift=max(m.drift for m in found),
         stuck=max(m.stuck for m in found),
@@ -133,20 +148,47 @@ def mixing_of_columns(draws: np.ndarray, begin: np.ndarray, stuck: float) -> Mix
     """Tell how well chains have mixed in some of the columns."""
     points, (times, chains, _) = len(begin), draws.shape
     scores, begin = (features(part) for part in normal_scores(draws, begin))
-    means = scores.mean(axis=0).reshape(points, chains // points, -1)
+    half = times // 2
+    means, early, late = (
+        part.mean(axis=0).reshape(points, chains // points, -1)
+        for part in (scores, scores[:half], scores[half:])
+    )
     within = means.var(axis=1, ddof=1).mean(axis=0) + scores.var(axis=0, ddof=1).mean(axis=0)
     centers = means.mean(axis=1)
-    worst = float((centers.var(axis=0, ddof=1) / within).max())
-    half = times // 2
-    halves = (part.mean(axis=0) for part in (scores[:half], scores[half:]))
-    early, late = (part.reshape(points, chains // points, -1).mean(axis=1) for part in halves)
+    change = (late - early).mean(axis=1) / np.sqrt(within)
     return Mixing(
-        rhat=float(np.sqrt(1 + worst)),
-        size=float(min(points / max(worst, 1e-300), times * chains)),
+        rhat=float(np.sqrt(1 + (centers.var(axis=0, ddof=1) / within).max())),
+        size=effective_size(means, within, times),
+        size_of_half=effective_size(early, within, half),
         memory=remembered(begin, centers),
-        drift=float(beyond_error((late - early) / np.sqrt(within)).max()),
+        drift=float(beyond_error(change).max()),
         stuck=stuck,
     )
+
+
+def effective_size(means: np.ndarray, within: np.ndarray, times: int) -> float:
+    """Return how many independent draws tell the worst mean as well as those of chains do.
+
+    The worst of hundreds of variances of a few starting points is most often chance: it is half of
+    the others. So all chains count, as long as those of one point are not more alike than others.
+
+    Parameters
+    ----------
+    means
+        Of each chain, (points, chains of a point, q).
+    within
+        Variances within points, (q,).
+    times
+        Number of draws of each chain.
+    """
+    points, each, q = means.shape
+    of_points = each * means.mean(axis=1).var(axis=0, ddof=1)
+    of_chains = means.var(axis=1, ddof=1).mean(axis=0)
+    limit = fdtri(points - 1, points * (each - 1), ndtr(SURE))
+    of_all = means.reshape(-1, q).var(axis=0, ddof=1)
+    variance = np.where(of_points > limit * of_chains, of_points, of_all)
+    count = points * each
+    return float(min(count / max((variance / within).max(), 1e-300), times * count))
 
 
 def features(scores: np.ndarray) -> np.ndarray:

@@ -31,6 +31,7 @@ __all__ = [
     "Effort",
     "Trial",
     "all_draws",
+    "are_close",
     "can_be_tried",
     "discrepancy",
     "has_moments_of",
@@ -183,7 +184,7 @@ def tried(
     points = labels[rows] if begun.min() >= FEWEST_POINTS else None
     limits = budget, effort.rounds, min(effort.leaps, affordable), points, effort.jumps
     if stretch is None:
-        # reliable weights are the result, if chains agree
+        # reliable weights are the result, if chains come to the same
         cheap = 0 if draws.is_reliable else int(CHEAP * affordable)
         run = run_chains(
             target,
@@ -371,14 +372,25 @@ def is_close(values: np.ndarray, draws: WeightedDraws) -> bool:
     return has_moments_of(values, draws) and within(widths, CLOSE_WIDTHS)
 
 
+def are_close(draws: WeightedDraws, better: WeightedDraws) -> bool:
+    """Tell the same of weighted draws."""
+    widths = draws.width(CENTRAL) / better.width(CENTRAL)
+    return are_moments_of(draws.mean, draws.sd, better) and within(widths, CLOSE_WIDTHS)
+
+
 def has_moments_of(values: np.ndarray, draws: WeightedDraws) -> bool:
     """Tell the same by means and standard deviations alone.
 
     Weights of few draws change these by little more than they have to, but the widths between two
     of the outermost draws by a tenth.
     """
-    shift = np.abs(values.mean(axis=0) - draws.mean) / draws.sd
-    return bool(shift.max() < CLOSE_SHIFT) and within(values.std(axis=0) / draws.sd, CLOSE_WIDTHS)
+    return are_moments_of(values.mean(axis=0), values.std(axis=0), draws)
+
+
+def are_moments_of(mean: np.ndarray, sd: np.ndarray, draws: WeightedDraws) -> bool:
+    """Tell whether means and standard deviations are about those of draws."""
+    shift = np.abs(mean - draws.mean) / draws.sd
+    return bool(shift.max() < CLOSE_SHIFT) and within(sd / draws.sd, CLOSE_WIDTHS)
 
 
 def within(ratios: np.ndarray, limits: tuple[float, float]) -> bool:
