@@ -453,7 +453,8 @@ def run_chains(
                 # to begin again elsewhere would cost more than to finish
                 rounds, goes_on = rounds + FURTHER_ROUNDS, True
                 ensemble.most_leaps = FURTHER * most_leaps
-        if round_ and run is not None and run.is_steady:  # in the first one chains have forgotten least
+        # in the first one chains have forgotten least
+        if round_ and run is not None and run.is_steady:
             before = [*before, own][-ROUNDS_BEFORE:]
         round_ += 1
     return run
