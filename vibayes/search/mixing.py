@@ -67,8 +67,8 @@ class Mixing:
     def is_steady(self) -> bool:
         """Whether chains have forgotten where they began, and longer ones are worth more draws.
 
-        Else they differ by something that takes them longer than they have moved, such as a part
-        of the posterior to which few have come.
+        Else half of what sets them apart, and more, is something that takes them longer than they
+        have moved, such as a part of the posterior to which few have come.
         """
         return self.has_forgotten and self.size >= LEAST_GROWTH * self.size_of_half
 
