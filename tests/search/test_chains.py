@@ -377,6 +377,23 @@ class TestLongerRuns:
             assert [2] * 40 in seen
             assert all(len(set(moves)) == 1 for moves in seen)  # none of several rounds
 
+    @pytest.mark.parametrize("steady", [2, 4])
+    def test_rounds_that_are_not_steady_do_not_count(self, target, monkeypatch, steady):
+        """Of the second and third round, of two and four moves a state, one is."""
+        seen = []
+
+        def of_moves(snapshots, *begun):
+            seen.append({snapshot.moves for snapshot in snapshots})
+            half = 100.0 if seen[-1] == {steady} else 300.0
+            run = run_of(snapshots, *begun)
+            found = replace(run.mixing, size=300.0, size_of_half=half, memory=0.0, drift=0.0)
+            return replace(run, mixing=found, within=found)
+
+        monkeypatch.setattr(chains, "run_of", of_moves)
+        rng = np.random.default_rng(1)
+        run_chains(target, points(rng), ROOT, rng, ample(), 3, 10 * LEAPS)
+        assert seen == [{moves} for moves in (1, 2, 4) for _ in range(3)]
+
     def test_more_draws_where_they_are_cheap(self, target, monkeypatch):
         monkeypatch.setattr(chains, "PLENTY", 10_000.0)
         runs = []

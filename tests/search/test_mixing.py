@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vibayes.search.chains import CHAINS_EACH, POINTS
-from vibayes.search.mixing import Mixing, effective_size, mixing_of
+from vibayes.search.mixing import Mixing, effective_size, mixing_of, worst_of
 
 
 class TestMixing:
@@ -127,6 +127,11 @@ class TestMixing:
         begin = rng.normal(size=(POINTS, 150))
         logp, begin_logp = rng.normal(size=(self.times, self.chains)), rng.normal(size=POINTS)
         assert mixing_of(values, logp, np.ones(self.chains), begin, begin_logp).size < 200
+
+    def test_the_worst_of_all_columns(self):
+        other = replace(self.fine, rhat=1.5, size=900.0, size_of_half=-1.0, memory=0.3, drift=0.2)
+        third = replace(self.fine, stuck=0.5)
+        assert worst_of([self.fine, other, third]) == replace(other, stuck=0.5)
 
     @pytest.mark.parametrize(
         "fault",

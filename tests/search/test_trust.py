@@ -222,6 +222,13 @@ class TestCloseness:
         assert not are_close(even(other), even(values))
         assert not has_moments_of(other, even(values))
 
+    def test_widths_count(self, values):
+        """Of the same means and standard deviations, but nothing beyond one of these."""
+        other = values.mean(axis=0) + np.where(np.arange(1000)[:, None] % 2, 1, -1) * values.std(0)
+        assert has_moments_of(other, even(values))
+        assert not is_close(other, even(values))
+        assert not are_close(even(other), even(values))
+
     def test_weights_count(self, values):
         """A few draws beside the others, which hardly weigh."""
         log_weights = np.append(np.full(len(values), -np.log(len(values))), np.full(100, -30.0))
