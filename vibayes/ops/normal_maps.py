@@ -413,9 +413,9 @@ def compiled_banded_pullback(op: BandedPullback, node: Apply, njit: Any) -> tupl
 
 @cache
 def dense_functions(njit: Any) -> tuple[Any, Any]:
-    """Return compiled functions: a Cholesky factor and its inverse, and products with a triangle.
+    """Return compiled functions: of a Cholesky factor and its inverse, and to add a product.
 
-    Both are NaN where there is no factor.
+    The former two are NaN where there is no factor; the product is of a triangle and a vector.
     """
 
     @njit(error_model="numpy")

@@ -17,9 +17,7 @@ from vibayes.backend.numba_linker.writer import Value, Writer
 
 __all__: list[str] = []
 
-SMALL = (
-    8  # rows and columns up to which loops are as fast as BLAS, and compile in a tenth of a second
-)
+SMALL = 8  # rows and columns up to which loops are as fast as calls of BLAS
 
 
 @write.register(Dot)
@@ -102,9 +100,8 @@ def blockwise(op: BlockwiseWithCoreShape, w: Writer, node: Apply) -> None:
         return
     given = dict(zip(op.fgraph.inputs, node.inputs, strict=True))
     inputs = [given[v] for v in inner.inputs]
-    lengths = w.broadcast([w.readable(v).lengths[:axes] for v in inputs], axes)
-    arrays = [w.array(v) for v in inputs]
     stacks = [w.readable(v).lengths[:axes] for v in inputs]
+    lengths, arrays = w.broadcast(stacks, axes), [w.array(v) for v in inputs]
     function = w.function(core, core.make_node(*(without_stack(v, axes) for v in inputs)))
     for v in node.outputs:
         own = tuple(map(str, v.type.shape[axes:]))
