@@ -181,7 +181,7 @@ flows
 streaming
 model
 gp
-importance
+eigenvalues importance
 records
 families
 posterior

@@ -16,6 +16,7 @@ from scipy import linalg
 
 from vibayes.arguments import check_whole
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
+from vibayes.eigenvalues import eigh
 from vibayes.families.base import Group
 from vibayes.families.mean_field import DEFAULT_SIGMA
 from vibayes.ops.small_matrix import inverse_and_log_det
@@ -175,7 +176,7 @@ def nearest_low_rank(root: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarra
     sd = np.sqrt((root**2).sum(axis=1))
     d, scaled = len(sd), linalg.solve_triangular(root / sd[:, None], np.eye(len(sd)), lower=True)
     P = scaled.T @ scaled  # precision, in units of the standard deviations
-    eigenvalues, vectors = np.linalg.eigh((root / sd[:, None]) @ (root / sd[:, None]).T)
+    eigenvalues, vectors = eigh((root / sd[:, None]) @ (root / sd[:, None]).T)
     B = vectors[:, -rank:] * np.sqrt(0.9 * eigenvalues[-rank:])
     own = np.sqrt(np.maximum(1 - (B**2).sum(axis=1), 0.01))
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
+from vibayes.eigenvalues import eigh
 from vibayes.importance import smoothed
 
 __all__ = ["BatchedNormals", "fitted_normals"]
@@ -131,7 +132,7 @@ def modes(evaluate: Evaluate, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         own = 1 / np.sqrt(np.where(diagonal > 0, diagonal, scale[active] ** -2))
         scale[active] = np.clip(own, scale[active] * 1e-3, scale[active] * 1e3)
         s = scale[active]
-        values, vectors = np.linalg.eigh(H * s[:, :, None] * s[:, None])
+        values, vectors = eigh(H * s[:, :, None] * s[:, None])
         largest = np.maximum(np.abs(values).max(axis=1, keepdims=True), 1e-300)
         stretched = vectors / np.sqrt(np.maximum(np.abs(values), 1e-8 * largest))[:, None]
         root[active] = s[:, :, None] * stretched
@@ -176,7 +177,7 @@ def best_normals(
         step = np.einsum("bij,bi->bj", r, g.mean(axis=1))
         B = -np.einsum("bji,bkj,kl->bil", r, g, noise) / len(noise)
         B = 0.5 * (B + B.transpose(0, 2, 1))
-        values, vectors = np.linalg.eigh(np.nan_to_num(B))
+        values, vectors = eigh(np.nan_to_num(B))
         change = np.maximum(np.abs(step).max(axis=1), 0.5 * np.abs(B - np.eye(d)).max(axis=(1, 2)))
         done = change < TOLERANCE
         converged[active[done]] = True

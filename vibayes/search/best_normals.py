@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vibayes import progress
+from vibayes.eigenvalues import eigh
 from vibayes.model.target import Target
 from vibayes.search.budget import Budget
 from vibayes.search.normals import FittedNormal, independent
@@ -51,7 +52,7 @@ def fit_full_rank(
 
     def direction(q: FittedNormal, gradients: np.ndarray) -> Direction:
         step, B = whitened_step(q, gradients, noise)
-        eigenvalues, vectors = np.linalg.eigh(B)
+        eigenvalues, vectors = eigh(B)
         change = max(np.abs(step).max(), 0.5 * np.abs(B - np.eye(len(B))).max())
         return Direction(change, lambda rate: moved(q, step, eigenvalues, vectors, rate))
 

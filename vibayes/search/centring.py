@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from vibayes import progress
+from vibayes.eigenvalues import eigh
 from vibayes.model.coordinates import Coordinates, places_of_parameters
 from vibayes.model.flat import FlatLayout, Slot
 from vibayes.model.target import Target
@@ -234,7 +235,7 @@ def positive(curvature: np.ndarray, joint: bool) -> np.ndarray:
     """Return curvatures, the negative ones made zero: numbers, or matrices."""
     if not joint:
         return np.maximum(curvature, 0.0)
-    eigenvalues, vectors = np.linalg.eigh(0.5 * (curvature + curvature.mT))
+    eigenvalues, vectors = eigh(0.5 * (curvature + curvature.mT))
     return (vectors * np.maximum(eigenvalues, 0.0)[..., None, :]) @ vectors.mT
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pytensor
 
+from vibayes.eigenvalues import eigh
 from vibayes.model.target import Target
 from vibayes.search.budget import Budget
 from vibayes.search.prior import prior_draws
@@ -247,7 +248,7 @@ def curvature_at(target: Target, z: np.ndarray, scale: np.ndarray) -> np.ndarray
 
 def decomposed(path: SearchPath, tolerance: float) -> SearchPath:
     """Add the root of the inverse curvature, its eigenvalues made positive, and test the end."""
-    eigenvalues, vectors = np.linalg.eigh(path.curvature * np.outer(path.scale, path.scale))
+    eigenvalues, vectors = eigh(path.curvature * np.outer(path.scale, path.scale))
     largest = max(np.abs(eigenvalues).max(), 1e-300)
     root = path.scale[:, None] * vectors / np.sqrt(np.maximum(np.abs(eigenvalues), 1e-8 * largest))
     decrement = 0.5 * float(((root.T @ path.gradient) ** 2).sum())

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from vibayes.distributions.dist_math import LOG_SQRT_2PI
+from vibayes.eigenvalues import eigh
 from vibayes.model.target import Target
 
 __all__ = ["FittedNormal", "apart", "from_curvature", "from_root", "independent"]
@@ -122,7 +123,7 @@ def from_curvature(mean: np.ndarray, curvature: np.ndarray) -> FittedNormal:
         # the precision is R R' with R upper triangular, so that the root R'^-1 is lower
         upper = np.linalg.cholesky(scaled[::-1, ::-1])[::-1, ::-1]
     except np.linalg.LinAlgError:
-        eigenvalues, vectors = np.linalg.eigh(scaled)
+        eigenvalues, vectors = eigh(scaled)
         largest = np.abs(eigenvalues).max() or 1.0
         eigenvalues = np.maximum(np.abs(eigenvalues), 1e-6 * largest)
         scaled = (vectors * eigenvalues) @ vectors.T

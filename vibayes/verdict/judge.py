@@ -11,6 +11,7 @@ from scipy.special import ndtri
 from vibayes.backend.evaluation import devices_of_densities
 from vibayes.backend.modes import evaluate
 from vibayes.backend.seeds import as_seed_sequence, derived_seed, new_generator
+from vibayes.eigenvalues import eigh
 from vibayes.families.joint import Joint
 from vibayes.importance import smoothed
 from vibayes.model.data_size import data_size
@@ -213,7 +214,7 @@ def newton_steps(flat: np.ndarray, slopes: np.ndarray) -> np.ndarray:
     if count < 5 * d:
         return steps
     slope = np.linalg.lstsq((flat - flat.mean(axis=0)) / scale, steps)[0]
-    eigenvalues, vectors = np.linalg.eigh(-0.5 * (slope + slope.T))
+    eigenvalues, vectors = eigh(-0.5 * (slope + slope.T))
     if eigenvalues[0] < 1e-6 * eigenvalues[-1]:
         return steps
     covariance = (vectors / eigenvalues) @ vectors.T
