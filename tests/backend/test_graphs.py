@@ -2,7 +2,9 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from pytensor.tensor.basic import Split
 from pytensor.tensor.blas import BatchedDot
+from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.math import Dot
 
 import vibayes as vb
@@ -181,3 +183,17 @@ def test_loops_over_data_stay_as_they_are():
     (known,) = with_known_lengths([total])
     assert evaluate([known])[0][-1] == 20
     assert known.type == total.type
+
+
+def test_work_of_special_functions_is_told():
+    x = pt.matrix("x", shape=(None, 7))
+    assert work_of([pt.gammaln(x)]).special == 7
+    assert work_of([pt.gammaln(x).sum() + pt.sigmoid(x[0]).sum() + pt.exp(x).sum()]).special == 14
+    assert work_of([pt.exp(x) + pt.log1p(x) * pt.tanh(x)]).special == 0
+
+
+def test_work_on_vectors_of_a_stack_is_none_on_matrices():
+    """Such as to split each of them, which takes no longer to compile than any operation."""
+    x = pt.matrix("x", shape=(None, 7))
+    op = Blockwise(Split(2, axis=0), signature="(i),(j)->(o),(p)")
+    assert work_of([op(x, np.array([[3, 4]]))[0]]).on_matrices == 0

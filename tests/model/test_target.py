@@ -142,6 +142,8 @@ def eager(monkeypatch):
     monkeypatch.setattr(vibayes.model.target, "COMPILATION", 0.002)
     monkeypatch.setattr(vibayes.model.target, "COMPILATION_PER_OPERATION", 0.0)
     monkeypatch.setattr(vibayes.model.target, "LITTLE", 0)
+    monkeypatch.setattr(vibayes.model.target, "LEAST", 0)
+    monkeypatch.setattr(vibayes.model.target, "LEAST_EACH", 0)
 
 
 def test_what_is_evaluated_often_is_compiled(model, eager, rng):
@@ -166,6 +168,21 @@ def test_what_any_search_takes_long_for_is_compiled_at_once(model, eager, rng, m
     target, Z = Target(model), rng.normal(size=(7, 3))
     first = target._function_for("logp and gradient", [Z])
     assert first is not target._functions["logp and gradient"]
+    assert target._function_for("logp", [Z]) is target._functions["logp"]
+
+
+def test_what_is_expected_to_take_long_is_compiled_before(model, rng, monkeypatch):
+    monkeypatch.setattr(vibayes.model.target, "LITTLE", 0)
+    target, Z = Target(model), rng.normal(size=(7, 3))
+    assert target._function_for("logp and gradient", [Z]) is target._functions["logp and gradient"]
+    count = int(target._compilation / target._in_numpy(1 / vibayes.model.target.STACK, 1))
+    target.expect(count // 2)
+    assert target._function_for("logp and gradient", [Z]) is target._functions["logp and gradient"]
+    target.expect(2 * count)
+    target.expect(count // 2)  # of which it expects more already
+    code = target._function_for("logp and gradient", [Z])
+    assert code is not target._functions["logp and gradient"]
+    np.testing.assert_allclose(code(Z)[0], target(Z)[0], rtol=1e-12)
     assert target._function_for("logp", [Z]) is target._functions["logp"]
 
 

@@ -13,7 +13,7 @@ from vibayes import progress
 from vibayes.approximations.prior import prior_of
 from vibayes.arguments import check_arguments, check_whole, shown
 from vibayes.backend.evaluation import evaluating_as
-from vibayes.backend.modes import resolve_steps_mode
+from vibayes.backend.modes import resolve_devices
 from vibayes.backend.seeds import derived_seed
 from vibayes.exceptions import ApproximationWarning
 from vibayes.families.base import Group
@@ -239,7 +239,7 @@ class Approximation(PyMCNodes):
             verdict in words. ``print`` it, or let a notebook show it.
         """
         if backend is not None or device is not None or devices is not None:
-            with evaluating_as(resolve_steps_mode(backend, None, device, devices)):
+            with evaluating_as(resolve_devices(backend, device, devices)):
                 return self.diagnose(draws, random_seed, progressbar)
         draws = draws_to_judge(self.model) if draws is None else draws
         draws = check_whole(draws, "draws", least=100)

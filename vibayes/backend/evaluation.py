@@ -22,8 +22,8 @@ def evaluating_as(mode: Any) -> Iterator[None]:
     Parameters
     ----------
     mode
-        What :func:`vibayes.backend.modes.resolve_steps_mode` returns. NumPy stands in for all but
-        JAX: it has nothing to compile.
+        What :func:`vibayes.backend.modes.resolve_steps_mode` returns, or ``resolve_devices``. NumPy
+        stands in for all but JAX: it has nothing to compile.
     """
     token = CHOSEN.set((mode if isinstance(mode, JaxDevices) else None,))
     try:

@@ -14,6 +14,7 @@ from pytensor.compile.builders import OpFromGraph
 from pytensor.compile.ops import view_op
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Apply, Variable
+from pytensor.graph.op import Op
 from pytensor.graph.replace import _vectorize_node, clone_replace, graph_replace
 from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
 from pytensor.graph.rewriting.utils import rewrite_graph
@@ -58,6 +59,7 @@ __all__ = [
 
 
 LARGEST_EMBEDDED_CONSTANT = 16
+SPECIAL_FUNCTIONS = "pytensor.scalar.math"  # the module of these operations
 UNKNOWN_STEPS = 100
 """Of a loop whose number of rounds follows from what is not known yet."""
 
@@ -184,12 +186,14 @@ def replaced(
 class Work(NamedTuple):
     """How many operations a graph takes, and how many numbers they make.
 
-    Some of the operations are of linear algebra, on each matrix of a stack.
+    Some of the operations are of linear algebra, on each matrix of a stack; some of the numbers are
+    values of special functions, which take ten times as long as others.
     """
 
     operations: int
     numbers: int
     on_matrices: int = 0
+    special: int = 0
 
 
 def work_of(outputs: Sequence[Variable]) -> Work:
@@ -199,8 +203,9 @@ def work_of(outputs: Sequence[Variable]) -> Work:
     """
     total = Work(0, 0)
     for node in toposort(list(outputs)):
-        is_on_matrices = isinstance(node.op, BatchedDot | Blockwise)
-        times, inner = 1, Work(1, sum(map(known_size, node.outputs)), int(is_on_matrices))
+        numbers = sum(map(known_size, node.outputs))
+        special = numbers if is_special(node.op) else 0
+        times, inner = 1, Work(1, numbers, int(is_on_matrices(node.op)), special)
         if is_loop(node):
             times = int(getattr(node.inputs[0], "data", UNKNOWN_STEPS))
             inner = work_of(node.op.fgraph.outputs)
@@ -208,6 +213,18 @@ def work_of(outputs: Sequence[Variable]) -> Work:
             inner = work_of(node.op.fgraph.outputs)
         total = Work(*(a + times * b for a, b in zip(total, inner, strict=True)))
     return total
+
+
+def is_special(op: Op) -> bool:
+    """Tell whether an operation is a special function of each number, such as log gamma."""
+    return type(getattr(op, "scalar_op", None)).__module__ == SPECIAL_FUNCTIONS
+
+
+def is_on_matrices(op: Op) -> bool:
+    """Tell whether an operation does something to each matrix of a stack."""
+    if isinstance(op, Blockwise):
+        return max(map(len, op.inputs_sig), default=0) > 1
+    return isinstance(op, BatchedDot)
 
 
 def with_known_lengths(outputs: Sequence[Variable]) -> list[Variable]:

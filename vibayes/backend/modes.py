@@ -14,7 +14,7 @@ from pytensor.link.vm import VMLinker
 
 from vibayes import interrupts
 from vibayes.arguments import shown
-from vibayes.backend.jax import jax_devices
+from vibayes.backend.jax import JaxDevices, jax_devices
 from vibayes.backend.numba import checked_passes
 from vibayes.backend.numba_linker import numba_mode
 from vibayes.backend.numpy_linker import NumpyLinker, numpy_mode
@@ -29,6 +29,7 @@ __all__ = [
     "is_chosen_by_hand",
     "mode_of_many",
     "profiling_mode",
+    "resolve_devices",
     "resolve_mode",
     "resolve_steps_mode",
     "safe_from_signals",
@@ -124,16 +125,40 @@ def resolve_steps_mode(
         raise ValueError("give either backend or mode, not both")
     if isinstance(getattr(mode, "linker", None), JAXLinker) or mode == "JAX":
         backend, mode = "jax", None
-    if backend is not None:
-        known_backend("backend", backend)
-    elif mode is None:
-        backend = config.backend
+    if mode is not None:
+        check_no_devices(device, devices)
+        return resolve_mode(None, mode)
+    found = resolve_devices(backend, device, devices)
+    return resolve_mode(backend or config.backend) if found is None else found
+
+
+def resolve_devices(
+    backend: str | None = None, device: Any = None, devices: Any = None
+) -> JaxDevices | None:
+    """Return the devices of JAX that evaluate densities, None for NumPy.
+
+    Parameters
+    ----------
+    backend, device, devices
+        As for :func:`resolve_steps_mode`.
+
+    Raises
+    ------
+    ValueError, ImportError
+        As there.
+    """
+    backend = config.backend if backend is None else known_backend("backend", backend)
     if backend == "jax":
         return jax_devices(device, devices)
+    check_no_devices(device, devices)
+    return None
+
+
+def check_no_devices(device: Any, devices: Any) -> None:
+    """Raise if there are devices for something else than JAX."""
     for name, value in {"device": device, "devices": devices}.items():
         if value is not None:
             raise ValueError(f"{name}={shown(value)} is for backend='jax', which was not asked for")
-    return resolve_mode(backend, mode)
 
 
 def is_chosen_by_hand(backend: str | None, mode: Any) -> bool:

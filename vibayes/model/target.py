@@ -44,11 +44,13 @@ __all__ = ["Target", "check_in_parts", "goes_by_rows", "is_deterministic", "is_s
 
 MOST_VECTORS = 1024  # of a pass over data that go by rows
 SMALL_PART = 4  # of so many parts of the data: a sample that is worth its while
-# seconds, about: of NumPy for an operation and for a number that it makes, and of a compilation
-PER_OPERATION, PER_NUMBER = 4e-6, 1.3e-9
-COMPILATION, COMPILATION_PER_OPERATION, COMPILATION_ON_MATRICES = 0.3, 0.015, 1.0
+# seconds, about: of NumPy for an operation, for a number that it makes, and for one of a special
+# function; and of a compilation
+PER_OPERATION, PER_NUMBER, PER_SPECIAL = 4e-6, 1e-9, 12e-9
+COMPILATION, COMPILATION_PER_OPERATION, COMPILATION_ON_MATRICES = 0.5, 0.022, 1.0
 LITTLE, A_CALL = 1_000_000, 1000  # values up to which all that does not matter
-LEAST_EACH, LEAST_OF_SEARCH = 200, 20_000  # gradients for a dimension, and up to which that holds
+STACK = 128  # vectors of most calls
+LEAST, LEAST_EACH, LEAST_OF_SEARCH = 4000, 200, 20_000  # gradients: of any, each dimension, at most
 
 
 class Target:
@@ -124,6 +126,7 @@ class Target:
         self.evaluations = 0
         self._asked: dict[str, int] = dict.fromkeys(DENSITIES, 0)  # values of vectors and data
         self._spent: dict[str, float] = dict.fromkeys(DENSITIES, 0.0)  # seconds in NumPy, about
+        self._expected = min(LEAST + LEAST_EACH * layout.size, LEAST_OF_SEARCH)  # gradients
         self._functions: Functions | RowFunctions
         if replacements is None and goes_by_rows(model):
             rows = check_goes_by_rows(model, "a pass over the data")
@@ -158,6 +161,13 @@ class Target:
         if self._turns is not None:
             logp += self._turns.log_shares(Z)[0]
         return np.where(np.isfinite(logp), logp, -np.inf)
+
+    def expect(self, count: int) -> None:
+        """Take note that so many gradients are to come, at large stacks of vectors.
+
+        They are compiled before the first one, if NumPy would take longer for all of them.
+        """
+        self._expected = max(self._expected, count)
 
     def turn_to(self, Z: np.ndarray) -> None:
         """Let angles be on the turn about their mean direction at flat vectors (n, d) hereafter."""
@@ -293,16 +303,25 @@ class Target:
         self._asked[name] += A_CALL + len(stacks[0]) * self._size
         if self._asked[name] < LITTLE:
             return function
-        operations, numbers, on_matrices = self.work
-        compilation = COMPILATION + COMPILATION_PER_OPERATION * operations
-        compilation += COMPILATION_ON_MATRICES * on_matrices
-        least = 0 if name == "logp" else min(LEAST_EACH * self.ddim, LEAST_OF_SEARCH)
-        ahead = PER_NUMBER * numbers * least  # of any search
-        if max(self._spent[name], ahead) > compilation:
+        ahead = 0.0 if name == "logp" else self._in_numpy(self._expected / STACK, self._expected)
+        if max(self._spent[name], ahead) > self._compilation:
             first = [Z[:1] for Z in stacks]
             return self._functions.in_machine_code(name, [*first, *self._facts]) or function
-        self._spent[name] += PER_OPERATION * operations + PER_NUMBER * numbers * len(stacks[0])
+        self._spent[name] += self._in_numpy(1, len(stacks[0]))
         return function
+
+    def _in_numpy(self, calls: float, vectors: int) -> float:
+        """Return about how many seconds calls for some vectors take in NumPy."""
+        work = self.work
+        each = PER_NUMBER * work.numbers + PER_SPECIAL * work.special
+        return PER_OPERATION * work.operations * calls + each * vectors
+
+    @property
+    def _compilation(self) -> float:
+        """About how many seconds a compilation takes."""
+        operations, _, on_matrices, _ = self.work
+        each = COMPILATION_PER_OPERATION * operations
+        return COMPILATION + each + COMPILATION_ON_MATRICES * on_matrices
 
     def _in_parts(self, name: str, *stacks: np.ndarray) -> list[list[np.ndarray]]:
         stacks = tuple(np.ascontiguousarray(Z, dtype=pytensor.config.floatX) for Z in stacks)

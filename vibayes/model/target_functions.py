@@ -17,7 +17,8 @@ from vibayes.backend.evaluation import devices_of_densities
 from vibayes.backend.graphs import Work, compiled_graph, with_known_lengths, work_of
 from vibayes.backend.jax import JaxDevices, PlacedData, StackFunction
 from vibayes.backend.machine_code import StackInMachineCode
-from vibayes.backend.modes import AS_IT_IS, EVALUATE_MODE
+from vibayes.backend.modes import AS_IT_IS
+from vibayes.backend.numpy_stack import StackInNumpy
 from vibayes.backend.plain import PlainFunction
 from vibayes.model.by_rows import RowModel
 from vibayes.model.coordinates import (
@@ -110,7 +111,7 @@ class Functions(dict[str, Any]):
     def _density(self, name: str) -> Any:
         return self._compile(name) if self._many else self._in_numpy(name)
 
-    def _in_numpy(self, name: str) -> Any:
+    def _in_numpy(self, name: str) -> StackInNumpy:
         return over_a_stack(self._graphs(name), self._flat, self._flat.type.shape[0], self._others)
 
     def _function_of(self, graphs: VectorGraphs) -> Any:
@@ -145,11 +146,11 @@ class Functions(dict[str, Any]):
     @property
     def work(self) -> Work:
         """What an evaluation takes in NumPy, of data as long as they are now."""
-        return work_of(with_known_lengths(self._counted))
+        return work_of(with_known_lengths(self._both)) if self._many else self._in_stacks.work
 
     @cached_property
-    def _counted(self) -> Sequence[Variable]:
-        return self._both if self._many else compiled_graph(self["logp and gradient"])[1]
+    def _in_stacks(self) -> StackInNumpy:
+        return self["logp and gradient"]
 
     rows: Mapping[str, PlainFunction] = {}
 
@@ -171,9 +172,8 @@ class JaxFunctions(Functions):
         return StackFunction(graphs.vectors, [graphs.facts], graphs.outputs, self._data)
 
     @cached_property
-    def _counted(self) -> Sequence[Variable]:
-        name = "logp and gradient"
-        return self._both if self._many else compiled_graph(self._in_numpy(name))[1]
+    def _in_stacks(self) -> StackInNumpy:
+        return self._in_numpy("logp and gradient")
 
 
 class RowFunctions(dict[str, Any]):
@@ -207,7 +207,7 @@ class RowFunctions(dict[str, Any]):
         others = [made.facts] if variables else []
         outputs = [rest + made.log_jacobian]
         outputs.append(gradient_of(outputs[0], flat, model))
-        both = over_a_stack(outputs, flat, layout.size, others)
+        both = over_a_stack(outputs, flat, layout.size, others).function
         self |= {"logp and gradient": both, "logp": first_output(both, 1 + len(others))}
         total = pt.add(*terms) if len(terms) > 1 else terms[0]
         stack = pt.matrix("stack", dtype=flat.dtype, shape=(None, layout.size))
@@ -233,13 +233,10 @@ class RowFunctions(dict[str, Any]):
 
 def over_a_stack(
     graphs: Sequence[Variable], flat: TensorVariable, size: int, others: Sequence[Variable] = ()
-) -> Any:
+) -> StackInNumpy:
     """Return a function of the rows of a matrix, in the place of a flat vector, and of others."""
     stack = pt.matrix("stack", dtype=flat.dtype, shape=(None, size))
-    outputs = vectorize_graph(list(graphs), {flat: stack})
-    return pytensor.function(
-        [stack, *others], outputs, mode=EVALUATE_MODE, trust_input=True, on_unused_input="ignore"
-    )
+    return StackInNumpy([stack, *others], vectorize_graph(list(graphs), {flat: stack}))
 
 
 def with_second(code: Any, second: Any, *args: Any) -> Any:

@@ -26,6 +26,7 @@ __all__ = [
     "FINAL",
     "JUMPING",
     "LARGEST_DISCREPANCY",
+    "LIKELY_GRADIENTS",
     "MOST_JUMPING",
     "STRETCHED",
     "Effort",
@@ -49,6 +50,8 @@ MOST_SECONDS = 30.0  # of a run of chains, about
 # seconds: in machine code, and of the two products of a row with a matrix
 PER_OPERATION, PER_NUMBER, PER_PRODUCT = 2e-6, 6e-10, 1.6e-10
 ROWS = POINTS * CHAINS_EACH
+LIKELY_GRADIENTS = 500 * ROWS
+"""Number of gradients that chains take where weights are no good: most of them take more."""
 FEWEST_LEAPS, LEAPS_OF_DEAR = 1000, 7000
 CHEAP = 0.1  # of the leapfrog steps that chains may take
 PROBABILITIES = 0.05, 0.25, 0.5, 0.75, 0.95
@@ -183,6 +186,8 @@ def tried(
     affordable = affordable_leaps(target)
     points = labels[rows] if begun.min() >= FEWEST_POINTS else None
     limits = budget, effort.rounds, min(effort.leaps, affordable), points, effort.jumps
+    if not draws.is_reliable:
+        target.expect(LIKELY_GRADIENTS)
     if stretch is None:
         # reliable weights are the result, if chains come to the same
         cheap = 0 if draws.is_reliable else int(CHEAP * affordable)

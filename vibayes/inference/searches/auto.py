@@ -31,7 +31,7 @@ from vibayes.search.findings import findings_of
 from vibayes.search.gaps import names_at_gaps
 from vibayes.search.improve import enlarge, improvements
 from vibayes.search.mixtures import WeightedDraws
-from vibayes.search.trust import is_close
+from vibayes.search.trust import LIKELY_GRADIENTS, is_close
 from vibayes.verdict.judge import diagnose, draws_to_judge
 
 __all__ = ["AutoVI"]
@@ -137,6 +137,7 @@ def better(run: SearchRun, tried: Tried) -> Iterator[Tried]:
     target = None if skip else standardized(run)
     other = None
     if target is not None:
+        target.expect(LIKELY_GRADIENTS)
         tried, other = non_centred(run, tried, target)
         yield tried
     tried = with_parameters(run, tried)

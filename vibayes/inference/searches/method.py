@@ -13,7 +13,7 @@ from vibayes.approximations.base import Approximation
 from vibayes.arguments import check_arguments
 from vibayes.backend.evaluation import evaluating_as
 from vibayes.backend.jax import JaxDevices
-from vibayes.backend.modes import resolve_steps_mode
+from vibayes.backend.modes import resolve_devices
 from vibayes.backend.seeds import as_seed_sequence
 from vibayes.context import modelcontext
 from vibayes.exceptions import ModelError
@@ -122,7 +122,7 @@ class SearchMethod(Method):
         began = time.perf_counter()
         given = {"n": n, "callbacks": callbacks, **options}
         self._check(given if backend == "jax" else given | {"backend": backend})
-        mode = resolve_steps_mode(backend, None, device, devices)
+        mode = resolve_devices(backend, device, devices)
         budget = make_budget(max_seconds, max_steps)
         among_processes(self.model, mode, budget)
         call = self._call(budget.steps, mode)

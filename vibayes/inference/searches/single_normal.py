@@ -29,16 +29,16 @@ MANY_DRAWS = 1000  # of a normal in the place of the target, which cost nothing
 
 
 def with_normals(run: SearchRun, tried: Tried) -> Tried:
-    """Try the mean field and the full rank."""
+    """Try the full rank, and the mean field where that may do: it is none the better otherwise."""
     exploration = tried.exploration
     best = exploration.best
+    if not exploration.trusted:
+        return tried.noted("full rank", best.elbo, exploration.draws, run.budget)
     stands_in = exploration.target.by_rows and is_nearly_even(exploration.draws)
     progress.say("independent normals")
     mean_field, draws = weighed_mean_field(run, exploration, stands_in)
     tried = tried.noted("mean field", mean_field.elbo, draws, run.budget)
     tried = tried.noted("full rank", best.elbo, exploration.draws, run.budget)
-    if not exploration.trusted:
-        return tried
     single = single_of_few(run, exploration, mean_field, draws) if stands_in else None
     return replace(tried, single=single or single_checked(run, exploration, mean_field, draws))
 
