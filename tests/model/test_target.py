@@ -186,6 +186,17 @@ def test_what_is_expected_to_take_long_is_compiled_before(model, rng, monkeypatc
     assert target._function_for("logp", [Z]) is target._functions["logp"]
 
 
+def test_special_functions_take_longer(monkeypatch):
+    """So that a density of them is compiled earlier."""
+    with vb.Model() as model:
+        mu, alpha = vb.Gamma("mu", 2, 1), vb.Exponential("alpha", 1)
+        vb.NegativeBinomial("y", mu=mu, alpha=alpha, observed=np.arange(50) % 7)
+    target = Target(model)
+    seconds = target._in_numpy(0, 1)
+    monkeypatch.setattr(vibayes.model.target, "PER_SPECIAL", 0.0)
+    assert seconds > 1.5 * target._in_numpy(0, 1)
+
+
 def test_operations_on_stacks_of_matrices_take_long_to_compile(model, eager, rng, monkeypatch):
     """And are hardly quicker then."""
     target, Z = Target(model), rng.normal(size=(7, 3))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from helpers.posteriors import ample, covariance, normal, seeds, two_modes
@@ -9,6 +11,7 @@ from vibayes.search.mixtures import WeightedDraws
 from vibayes.search.normals import FittedNormal
 from vibayes.search.trust import (
     CHECK,
+    LIKELY_GRADIENTS,
     Effort,
     affordable_leaps,
     are_close,
@@ -61,6 +64,17 @@ def test_wrong_draws_are_found_out(target, fault, seed):
     assert not found.agrees
     np.testing.assert_allclose((found.draws.mean - MEAN) / np.sqrt(COV.diagonal()), 0, atol=0.15)
     np.testing.assert_allclose(found.draws.sd / np.sqrt(COV.diagonal()), 1, atol=0.12)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(None, []), (100.0, [LIKELY_GRADIENTS])])
+def test_chains_that_may_take_long_are_announced(target, rng, monkeypatch, size, expected):
+    """Those that only have to confirm weights are short."""
+    asked = []
+    monkeypatch.setattr(target, "expect", asked.append)
+    Z = MEAN + rng.normal(size=(500, 3)) @ ROOT.T
+    draws = replace(even(Z), independent=size)
+    tried(target, draws, target.logp(Z), (NORMAL,), rng, ample(), Effort(1, 3))
+    assert asked == expected
 
 
 def test_no_time(target, rng):

@@ -67,3 +67,18 @@ def test_what_is_trusted_ends_it(sides, monkeypatch):
     monkeypatch.setattr(auto, "given_parameters", given_parameters)
     assert tried(own)[-1] is better
     assert done == []
+
+
+def test_chains_are_expected_before_anything_is_evaluated_in_other_coordinates(monkeypatch):
+    """So that what they need is compiled before, if it is to be."""
+    done = []
+
+    def suited(*args):
+        done.append("coordinates")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(auto, "suited", suited)
+    run = SimpleNamespace(rng=None, budget=None)
+    with pytest.raises(KeyboardInterrupt):
+        auto.non_centred(run, Tried(None), SimpleNamespace(expect=done.append))
+    assert done == [auto.LIKELY_GRADIENTS, "coordinates"]

@@ -42,13 +42,13 @@ CONDITIONAL = "mixture for parameters"
 class AutoVI(SearchMethod):
     """The cheapest family that holds the posterior, found by trying.
 
-    Mean field, then full rank; where the model has variables whose location or scale depends on
-    others, the same in coordinates between centred and non-centred, and mixtures for the few
-    parameters that these variables depend on; where there are several modes, populations that cool
-    from a distribution as wide as the prior; then mixtures of normals by adaptive importance
-    sampling; then many short chains. In more than 2,000 dimensions mixtures for parameters, or mean
-    field. If no family holds the posterior, but importance weights or chains do, the result
-    is :class:`vibayes.Empirical`, made of draws that are right.
+    Full rank, or mean field where that holds it, too; where the model has variables whose location
+    or scale depends on others, a full rank in coordinates between centred and non-centred, and
+    mixtures for the few parameters that these depend on; where there are several modes,
+    populations that cool from a distribution as wide as the prior; then mixtures of normals by
+    adaptive importance sampling; then many short chains. In more than 2,000 dimensions mixtures for
+    parameters, or mean field. If no family holds the posterior, but importance weights or chains
+    do, the result is :class:`vibayes.Empirical`, made of draws that are right.
 
     Parameters
     ----------
@@ -137,7 +137,6 @@ def better(run: SearchRun, tried: Tried) -> Iterator[Tried]:
     target = None if skip else standardized(run)
     other = None
     if target is not None:
-        target.expect(LIKELY_GRADIENTS)
         tried, other = non_centred(run, tried, target)
         yield tried
     tried = with_parameters(run, tried)
@@ -186,6 +185,7 @@ def is_more_reliable(new: Exploration, old: Exploration) -> bool:
 def non_centred(run: SearchRun, tried: Tried, target: Target) -> tuple[Tried, Exploration]:
     """Explore in coordinates that suit the data; return the better exploration, and the other."""
     before = tried.exploration
+    target.expect(LIKELY_GRADIENTS)
     target, known = suited(target, run.rng, run.budget)
     found = explore(target, run.rng, run.budget, len(before.draws.values), known=known)
     tried = tried.noted("full rank, non-centred", found.best.elbo, found.draws, run.budget)
