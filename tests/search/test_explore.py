@@ -2,11 +2,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers.posteriors import ample, covariance, line, line_moments, normal, seeds
+from helpers.posteriors import ample, covariance, line, line_moments, normal, seeds, two_modes
 
 import vibayes as vb
 from vibayes.model.target import Target
-from vibayes.search.explore import concluded, explore, glance, verified
+from vibayes.search.explore import concluded, explore, glance, is_nearly_even, verified
 from vibayes.search.improve import improve
 from vibayes.search.mixtures import WeightedDraws
 from vibayes.search.normals import FittedNormal
@@ -134,3 +134,13 @@ def test_weights_alone_need_a_variance(at_a_normal, khat, trusted, rng, monkeypa
     monkeypatch.setattr("vibayes.search.explore.can_be_tried", lambda target: False)
     known = with_khat(at_a_normal, khat, size=140.0)
     assert verified(known, rng, ample()).trusted == trusted
+
+
+def test_weights_of_draws_that_are_not_the_normals_need_chains(rng):
+    """Such as of a mixture for parameters, whatever those of the normals would be."""
+    found = glance(Target(two_modes()), rng, ample())
+    assert len(found.normals) == 2
+    assert is_nearly_even(found)
+    half = replace(found.normals[0], mean=found.normals[0].mean + 1e-3)
+    for others in (found.mixture.widened(), found.mixture.of_normals([half, found.normals[1]])):
+        assert not is_nearly_even(replace(found, mixture=others))

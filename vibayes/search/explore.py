@@ -260,6 +260,8 @@ def is_nearly_even(exploration: Exploration) -> bool:
     if draws.values is not sampler.values:
         return False
     several = len(normals) > 1
+    if several and not exploration.mixture.is_of(normals):
+        return False  # what the normals' own weights would be tells nothing of other draws
     if several and not all(np.isfinite(q.elbo) for q in normals):
         return False  # by what weights they would be mixed is not known
     most = sampler.size_if(FittedMixture.of_normals(normals)) if several else len(draws.values)

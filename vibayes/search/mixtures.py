@@ -82,6 +82,11 @@ class FittedMixture:
         """Return the number of components."""
         return len(self.means)
 
+    def is_of(self, normals: Sequence[FittedNormal]) -> bool:
+        """Tell whether the components are these normals, and nothing else."""
+        pairs = zip(self.means, normals, strict=False)
+        return len(self) == len(normals) and all(np.array_equal(m, q.mean) for m, q in pairs)
+
     def component_logq(self, Z: np.ndarray) -> np.ndarray:
         """Return the log density of each component (n, K) at the rows of a matrix."""
         d, result = Z.shape[1], np.empty((len(Z), len(self)))

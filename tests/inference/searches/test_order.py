@@ -1,6 +1,6 @@
 """In which order an automatic fit tries what is dear."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import pytest
@@ -82,3 +82,29 @@ def test_chains_are_expected_before_anything_is_evaluated_in_other_coordinates(m
     with pytest.raises(KeyboardInterrupt):
         auto.non_centred(run, Tried(None), SimpleNamespace(expect=done.append))
     assert done == [auto.LIKELY_GRADIENTS, "coordinates"]
+
+
+@pytest.mark.parametrize("losses", [0, 1, 2])
+def test_draws_that_lose_trust_as_they_grow_are_made_better(monkeypatch, losses):
+    """Once by what there is to try, and the second time by chains."""
+    done = []
+
+    def grown(exploration, rng, budget):
+        done.append("more draws")
+        return replace(exploration, trusted=done.count("more draws") > losses)
+
+    def by(name):
+        def tries(run, tried):
+            done.append(name)
+            yield replace(tried, exploration=replace(tried.exploration, trusted=True))
+
+        return tries
+
+    monkeypatch.setattr(auto, "enlarge", grown)
+    monkeypatch.setattr(auto, "better", by("whatever there is"))
+    monkeypatch.setattr(auto, "improved_in_its_coordinates", by("chains"))
+    run = SimpleNamespace(rng=None, budget=None)
+    known = auto.enlarged(run, Tried(Known("own", SimpleNamespace(), trusted=True)))
+    assert known.exploration.trusted
+    every = ["more draws", "whatever there is", "more draws", "chains", "more draws"]
+    assert done == every[: 2 * losses + 1]

@@ -205,16 +205,21 @@ def standardized(run: SearchRun) -> Target | None:
 
 
 def enlarged(run: SearchRun, tried: Tried) -> Tried:
-    """Return what is known once there are as many draws as a result is made of."""
-    progress.say("drawing more")
-    exploration = enlarge(tried.exploration, run.rng, run.budget)
-    lost_trust = tried.exploration.trusted and not exploration.trusted
-    tried = replace(tried, exploration=exploration)
-    if lost_trust:
-        for known in better(run, tried):
+    """Return what is known once there are as many draws as a result is made of.
+
+    Where more draws tell that the first ones cannot be trusted, it goes on from there, and if that
+    comes to nothing better, with chains.
+    """
+    for further in (better, improved_in_its_coordinates):
+        progress.say("drawing more")
+        exploration = enlarge(tried.exploration, run.rng, run.budget)
+        lost_trust = tried.exploration.trusted and not exploration.trusted
+        tried = replace(tried, exploration=exploration)
+        if not lost_trust:
+            return tried
+        for known in further(run, tried):
             tried = known
-        tried = replace(tried, exploration=enlarge(tried.exploration, run.rng, run.budget))
-    return tried
+    return replace(tried, exploration=enlarge(tried.exploration, run.rng, run.budget))
 
 
 def made_of(run: SearchRun, exploration: Exploration) -> Approximation:
