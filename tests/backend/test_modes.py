@@ -53,6 +53,8 @@ def test_modes_of_steps_by_name(monkeypatch):
         resolve_steps_mode("jax", "FAST_COMPILE")
     with pytest.raises(ValueError, match=r"devices=\['a'\] is for backend='jax'"):
         resolve_steps_mode("numba", devices=["a"])
+    with pytest.raises(ValueError, match="device='a' is for backend='jax'"):
+        resolve_steps_mode(mode="FAST_COMPILE", device="a")
 
 
 def test_jax_by_name(monkeypatch):

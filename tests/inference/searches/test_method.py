@@ -83,3 +83,9 @@ class TestEvery:
         approx = search.fit()
         assert search.approx is approx
         assert draws(approx, "mu").mean() == pytest.approx(mean, abs=0.1 * sd)
+
+
+@pytest.mark.parametrize("method", ["auto", "laplace"])
+def test_a_device_is_for_jax(method):
+    with pytest.raises(ValueError, match="device='cpu' is for backend='jax'"):
+        fit(normal(np.zeros(1), np.eye(1)), method, device="cpu")
