@@ -17,9 +17,7 @@ from vibayes.backend.threads import threads
 
 __all__ = ["StackInNumpy"]
 
-PART = (
-    40_000  # numbers that an operation makes of a part: caches hold them, and it is worth a thread
-)
+PART = 60_000  # numbers that an operation makes of a part: in caches, and worth a thread
 
 
 class StackInNumpy:
@@ -51,9 +49,7 @@ class StackInNumpy:
             on_unused_input="ignore",
         )
         self._code = compiled_code(self.function)
-        self._most: dict[
-            tuple[tuple[int, ...], ...], int
-        ] = {}  # rows of a part, by lengths of data
+        self._most: dict[Any, int] = {}  # rows of a part, by the lengths of data
 
     def __call__(self, stack: np.ndarray, *others: Any) -> list[np.ndarray]:
         """Return the results at the rows of a matrix, (n, ...) each."""
