@@ -139,13 +139,17 @@ def resolve_devices(
 
     Parameters
     ----------
-    backend, device, devices
-        As for :func:`resolve_steps_mode`.
+    backend : {"numba", "jax", "c", "py"}, optional
+        NumPy stands in for all but JAX. By default what ``vibayes.config`` says.
+    device, devices
+        See :func:`vibayes.backend.jax.jax_devices`.
 
     Raises
     ------
-    ValueError, ImportError
-        As there.
+    ValueError
+        If the backend is unknown, or a device is given to one that has no choice.
+    ImportError
+        If JAX is wanted, and is not installed.
     """
     backend = config.backend if backend is None else known_backend("backend", backend)
     if backend == "jax":
