@@ -2,9 +2,9 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
-from pytensor.tensor.basic import Split
 from pytensor.tensor.blas import BatchedDot
 from pytensor.tensor.blockwise import Blockwise
+from pytensor.tensor.extra_ops import CumOp
 from pytensor.tensor.math import Dot
 
 import vibayes as vb
@@ -193,7 +193,7 @@ def test_work_of_special_functions_is_told():
 
 
 def test_work_on_vectors_of_a_stack_is_none_on_matrices():
-    """Such as to split each of them, which takes no longer to compile than any operation."""
+    """Such as sums of each of them, which take no longer to compile than any operation."""
     x = pt.matrix("x", shape=(None, 7))
-    op = Blockwise(Split(2, axis=0), signature="(i),(j)->(o),(p)")
-    assert work_of([op(x, np.array([[3, 4]]))[0]]).on_matrices == 0
+    sums = Blockwise(CumOp(axis=0), signature="(i)->(i)")(x)
+    assert work_of([sums]).on_matrices == 0
