@@ -104,7 +104,7 @@ def test_threads_share_the_parts(function, stack, of_rows, monkeypatch):
     asked, map_ = [], pool.map
     monkeypatch.setattr(pool, "map", lambda f, parts: asked.append(parts) or map_(f, parts))
     function(stack, FACTS)
-    assert asked == [range(12)]
+    assert asked == [[slice(41 * i // 12, 41 * (i + 1) // 12) for i in range(12)]]
 
 
 def test_no_warning_of_an_overflow(stack, of_rows, recwarn):

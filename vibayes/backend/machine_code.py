@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from pytensor.tensor.variable import TensorVariable
 from vibayes import interrupts
 from vibayes.backend.numba import checked_passes
 from vibayes.backend.numba_linker import StackCode
-from vibayes.backend.threads import cores, threads
+from vibayes.backend.threads import cores, even_parts, threads
 
 __all__ = ["StackInMachineCode"]
 
@@ -75,8 +74,7 @@ class StackInMachineCode:
         if pool is None or count < 2:
             self._code(stack, others, results)
             return
-        ends = [len(stack) * i // count for i in range(count + 1)]
-        parts = [slice(*pair) for pair in pairwise(ends)]
+        parts = even_parts(len(stack), count)
         first, *rest = [(stack[rows], others, [r[rows] for r in results]) for rows in parts]
         waiting = [pool.submit(self._code, *part) for part in rest]
         self._code(*first)

@@ -13,7 +13,7 @@ from pytensor.graph.basic import Variable
 
 from vibayes.backend.graphs import Work, compiled_graph, with_known_lengths, work_of
 from vibayes.backend.modes import EVALUATE_MODE, compiled_code
-from vibayes.backend.threads import threads
+from vibayes.backend.threads import even_parts, threads
 
 __all__ = ["StackInNumpy"]
 
@@ -58,13 +58,12 @@ class StackInNumpy:
             return self.function(stack, *others)
         code, data = self._code, [v.get_value(borrow=True) for v in self._data]
 
-        def part(i: int) -> Sequence[np.ndarray]:
-            rows = slice(len(stack) * i // count, len(stack) * (i + 1) // count)
+        def part(rows: slice) -> Sequence[np.ndarray]:
             with np.errstate(all="ignore"):
                 return code(stack[rows], *others, *data)
 
-        pool = threads()
-        found = map(part, range(count)) if pool is None else pool.map(part, range(count))
+        parts, pool = even_parts(len(stack), count), threads()
+        found = map(part, parts) if pool is None else pool.map(part, parts)
         return [np.concatenate(results) for results in zip(*found, strict=True)]
 
     @property

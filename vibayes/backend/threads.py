@@ -6,7 +6,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
-__all__ = ["cores", "threads"]
+__all__ = ["cores", "even_parts", "threads"]
 
 
 def cores() -> int:
@@ -14,6 +14,11 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def even_parts(length: int, count: int) -> list[slice]:
+    """Return slices of about the same length that together are all of something."""
+    return [slice(length * i // count, length * (i + 1) // count) for i in range(count)]
 
 
 @cache
