@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
 from typing import NamedTuple, Protocol
 
@@ -18,7 +19,7 @@ from scipy.linalg import solve_triangular
 
 from vibayes import progress
 from vibayes.search.budget import Budget
-from vibayes.search.mixing import Mixing, mixing_of
+from vibayes.search.mixing import Mixing, mixing_of, width_errors
 
 __all__ = ["CHAINS_EACH", "POINTS", "ChainRun", "Density", "run_chains"]
 
@@ -34,6 +35,7 @@ TUNING = 24  # moves by which steps and trajectories are chosen
 BLOCKS, BLOCK = 3, 20  # moves of the first round; each round is twice as long
 FURTHER_ROUNDS, FURTHER = 2, 4  # rounds more, and times as many leapfrog steps, of what is close
 PLENTY, MOST_SNAPSHOTS = 1000.0, 480  # effective draws, and states of all chains for these
+LARGEST_WIDTH_ERROR = 0.1  # standard error of the logarithm of a width
 ROUNDS_BEFORE = 2  # whose draws count, too, if chains have mixed in all of them together
 JUMP = 2.38  # times the square root of half the number of dimensions: the best for a normal
 WHOLE_JUMPS = 0.1  # share of jumps by a whole difference: from one mode to another
@@ -73,9 +75,31 @@ class ChainRun:
     burnt_in: bool = True
 
     @property
-    def is_good(self) -> bool:
+    def has_mixed(self) -> bool:
         """Whether they have mixed at least within places."""
         return self.burnt_in if self.mixing.good else self.within.good
+
+    @property
+    def is_good(self) -> bool:
+        """Whether they have, and are enough."""
+        return self.has_mixed and self.is_precise
+
+    @cached_property
+    def is_precise(self) -> bool:
+        """Whether widths are known, if chains have mixed among all places.
+
+        Where a shoulder of a posterior holds about a twentieth, that takes far more draws than to
+        know a mean.
+        """
+        if not self.mixing.good:
+            return True  # how much each place holds is not told by chains
+        values = self.values.reshape(-1, self.values.shape[-1])
+        return bool(width_errors(values, self.mixing.size).max() < LARGEST_WIDTH_ERROR)
+
+    @property
+    def is_plenty(self) -> bool:
+        """Whether there is no need of more draws."""
+        return self.size >= PLENTY and self.is_precise
 
     @property
     def is_steady(self) -> bool:
@@ -443,7 +467,7 @@ def run_chains(
                 own.append(snapshot)
             for found, part in windows(before, own, begun, burnt_in=round_ > 0 or not spread):
                 run = found if part is own else run
-                if found.is_good:
+                if found.has_mixed:
                     run, more = confirmed(found, part, ensemble, every, begun, cheap_leaps, budget)
                     if run.is_good:
                         return run
@@ -491,7 +515,7 @@ def confirmed(
     times as many draws as a mean. The run stays as it is if there is no time for another.
     """
     seen: list[Snapshot] = []
-    while not seen or (run.is_good and run.size < PLENTY and ensemble.leaps < cheap_leaps):
+    while not seen or (run.has_mixed and not run.is_plenty and ensemble.leaps < cheap_leaps):
         moved = [*snapshots, *seen]
         count = -(-sum(s.moves for s in moved) // every)
         if len(moved) + count > MOST_SNAPSHOTS:

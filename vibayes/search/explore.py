@@ -91,6 +91,8 @@ class Exploration:
         Points that have cooled towards the posterior, where there are several modes, (n, d).
     witness : WeightedDraws, optional
         Draws of chains that agree with weighted ones.
+    visited : numpy.ndarray, optional
+        Where chains that were not believed have come to, (chains, d): others begin there, too.
     """
 
     target: Target
@@ -105,6 +107,7 @@ class Exploration:
     search: Search | None = None
     population: np.ndarray | None = None
     witness: WeightedDraws | None = None
+    visited: np.ndarray | None = None
 
     @property
     def count(self) -> int:
@@ -280,7 +283,8 @@ def trial_of(
     target, draws, sampler = exploration.target, exploration.draws, exploration.sampler
     known = draws.values is sampler.values
     logp = sampler.logp if known else target.logp(draws.values)
-    return tried(target, draws, logp, exploration.normals, rng, budget, effort, stretch)
+    facts = target, draws, logp, exploration.normals
+    return tried(*facts, rng, budget, effort, stretch, exploration.visited)
 
 
 def concluded(
@@ -297,7 +301,11 @@ def concluded(
         found = trusted(witnessed, rng, budget)
     if trial.draws is not None and not found.trusted:
         found = trusted(replace(exploration, draws=trial.draws, moved=True), rng, budget)
-    return with_shares_of_population(found) if found.trusted else exploration
+    if found.trusted:
+        return with_shares_of_population(found)
+    if trial.run is None:
+        return exploration
+    return replace(exploration, visited=np.unique(trial.run.values[-1], axis=0))
 
 
 def with_better_draws(exploration: Exploration) -> Exploration:
@@ -331,8 +339,7 @@ def with_shares_of_population(exploration: Exploration) -> Exploration:
 
 def cooled_draws(population: np.ndarray) -> WeightedDraws:
     """Return a population as draws, all of the same weight."""
-    even = np.full(len(population), -np.log(len(population)))
-    return WeightedDraws(population, even, np.nan, EFFECTIVE * len(population))
+    return WeightedDraws.even(population, EFFECTIVE * len(population))
 
 
 def trusted(exploration: Exploration, rng: np.random.Generator, budget: Budget) -> Exploration:

@@ -90,7 +90,7 @@ def settled(exploration: Exploration, rng: np.random.Generator, budget: Budget) 
     found = concluded(exploration, trial, rng, budget)
     if found.trusted or trial.run is None or len(apart(exploration.normals)) > 1:
         return found
-    moved = replace(exploration, draws=all_draws(trial.run), moved=True)
+    moved = replace(found, draws=all_draws(trial.run), moved=True)
     stretch = Stretch.of(moved.draws.values)
     if stretch.is_heavy:
         found = concluded(moved, trial_of(moved, rng, budget, STRETCHED, stretch), rng, budget)
@@ -188,9 +188,9 @@ def refinements(
         exploration = replace(exploration, sampler=sampler, mixture=mixture, draws=draws)
         yield exploration
         trial = trial_of(exploration, rng, budget, CHECK)
-        found = concluded(exploration, trial, rng, budget)
-        if found.trusted:
-            yield found
+        exploration = concluded(exploration, trial, rng, budget)
+        if exploration.trusted:
+            yield exploration
             return
         if cycle < cycles - 1 and trial.run is not None:
             moved = all_draws(trial.run).values[-LATEST:]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import fdtri, ndtr, ndtri
 
-__all__ = ["Mixing", "effective_size", "mixing_of"]
+__all__ = ["Mixing", "effective_size", "mixing_of", "width_errors"]
 
 WANTED_SIZE = 500.0  # effective draws of chains that have mixed
 PROMISING_SIZE = 200.0  # of those that are worth going on with
@@ -189,6 +189,33 @@ def effective_size(means: np.ndarray, within: np.ndarray, times: int) -> float:
     variance = np.where(of_points > limit * of_chains, of_points, of_all)
     count = points * each
     return float(min(count / max((variance / within).max(), 1e-300), times * count))
+
+
+def width_errors(values: np.ndarray, size: float) -> np.ndarray:
+    """Return the standard errors of the logarithms of central 90 % widths.
+
+    A quantile is as uncertain as it changes where its probability does by the standard error that
+    this has of so many independent draws (Vehtari et al. 2021, section 4.4).
+
+    Parameters
+    ----------
+    values
+        Draws of equal weight, (n, d).
+    size
+        How many independent ones they are worth.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of each coordinate, (d,).
+    """
+    error = np.sqrt(TAIL * (1 - TAIL) / size)
+    below, above = max(TAIL - error, 0.0), TAIL + error
+    probabilities = [below, TAIL, above, 1 - above, 1 - TAIL, 1 - below]
+    first, lower, second, third, upper, last = np.quantile(values, probabilities, axis=0)
+    errors = np.hypot(second - first, last - third) / 2
+    with np.errstate(invalid="ignore"):
+        return np.nan_to_num(errors / (upper - lower), nan=0.0)
 
 
 def features(scores: np.ndarray) -> np.ndarray:

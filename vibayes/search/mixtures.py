@@ -210,6 +210,11 @@ class WeightedDraws:
     khat: float
     independent: float | None = None
 
+    @classmethod
+    def even(cls, values: np.ndarray, independent: float | None = None) -> WeightedDraws:
+        """Return draws (n, d) of equal weight."""
+        return cls(values, np.full(len(values), -np.log(len(values))), np.nan, independent)
+
     @property
     def size(self) -> float:
         """How many independent draws they are worth."""

@@ -120,8 +120,7 @@ class Trial:
 def all_draws(run: ChainRun) -> WeightedDraws:
     """Return the draws of chains, all of the same weight."""
     values = run.values.reshape(-1, run.values.shape[-1])
-    even = np.full(len(values), -np.log(len(values)))
-    return WeightedDraws(values, even, np.nan, min(run.mixing.size, len(values)))
+    return WeightedDraws.even(values, min(run.mixing.size, len(values)))
 
 
 def affordable_leaps(target: Target) -> int:
@@ -156,6 +155,7 @@ def tried(
     budget: Budget,
     effort: Effort,
     stretch: Stretch | None = None,
+    visited: np.ndarray | None = None,
 ) -> Trial:
     """Let chains begin at weighted draws, and compare.
 
@@ -178,13 +178,19 @@ def tried(
         How long it may take.
     stretch
         Of what variables those of the target are made, if chains are to move in these.
+    visited
+        Where chains that have not mixed have come to, (m, d), if there were any: others begin
+        there, too.
     """
     places = apart(normals)
     labels = nearest(places, draws.values)
-    rows = starting_rows(draws, logp, labels, rng)
-    begun = np.bincount(labels[rows], minlength=len(places))
+    begin = draws.values[starting_rows(draws, logp, labels, rng)]
+    if visited is not None:
+        begin = partly_replaced(begin, visited, target.logp(visited), places, rng)
+    points: np.ndarray | None = nearest(places, begin)
+    if np.bincount(points, minlength=len(places)).min() < FEWEST_POINTS:
+        points = None
     affordable = affordable_leaps(target)
-    points = labels[rows] if begun.min() >= FEWEST_POINTS else None
     limits = budget, effort.rounds, min(effort.leaps, affordable), points, effort.jumps
     if not draws.is_reliable:
         target.expect(LIKELY_GRADIENTS)
@@ -193,7 +199,7 @@ def tried(
         cheap = 0 if draws.is_reliable else int(CHEAP * affordable)
         run = run_chains(
             target,
-            draws.values[rows],
+            begin,
             normals[0].full_root,
             rng,
             *limits,
@@ -202,11 +208,11 @@ def tried(
             spread=len(places) > 1,
         )
     else:
-        run = run_stretched(target, draws, rows, stretch, rng, *limits)
+        run = run_stretched(target, draws, begin, stretch, rng, *limits)
     if run is None or not run.is_good:
         return Trial(run)
     if run.mixing.good or points is None:
-        points, labels = np.zeros(len(rows), dtype="int64"), np.zeros_like(labels)
+        points, labels = np.zeros(len(begin), dtype="int64"), np.zeros_like(labels)
         moved: WeightedDraws | None = all_draws(run)
     else:
         moved = draws_of_places(target, run, np.repeat(points, CHAINS_EACH), places, rng)
@@ -216,15 +222,15 @@ def tried(
 def run_stretched(
     target: Target,
     draws: WeightedDraws,
-    rows: np.ndarray,
+    begin: np.ndarray,
     stretch: Stretch,
     rng: np.random.Generator,
     *limits: Any,
 ) -> ChainRun | None:
     """Let chains move where tails are short, and return them as draws of the target."""
-    begin = replace(draws, values=stretch.backward(draws.values))
+    root = replace(draws, values=stretch.backward(draws.values)).root
     stretched = StretchedTarget(target, stretch)
-    run = run_chains(stretched, begin.values[rows], begin.root, rng, *limits)
+    run = run_chains(stretched, stretch.backward(begin), root, rng, *limits)
     if run is None:
         return None
     logp = run.logp - stretch.log_slope(run.values)
@@ -311,6 +317,28 @@ def starting_rows(
         flat = warmed(draws.log_weights[rows], logp[rows])
         chosen.append(rows[np.argsort(-(flat + rng.gumbel(size=len(rows))))[:count]])
     return np.concatenate(chosen)
+
+
+def partly_replaced(
+    begin: np.ndarray,
+    visited: np.ndarray,
+    logp: np.ndarray,
+    places: Sequence[FittedNormal],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Return starting points of which up to half of each place are such as chains have come to.
+
+    A part of the posterior that few of these have found is lost to chains that begin without it,
+    and whose steps are chosen without it: they may mix in all the rest.
+    """
+    begin, own = begin.copy(), nearest(places, begin)
+    labels = nearest(places, visited)
+    chosen = starting_rows(WeightedDraws.even(visited), logp, labels, rng)
+    for place in range(len(places)):
+        rows, new = np.flatnonzero(own == place), visited[chosen[labels[chosen] == place]]
+        rows = rows[len(rows) - len(rows) // 2 :][: len(new)]
+        begin[rows] = new[: len(rows)]
+    return begin
 
 
 def warmed(log_weights: np.ndarray, logp: np.ndarray) -> np.ndarray:
