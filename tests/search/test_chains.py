@@ -21,6 +21,7 @@ from vibayes.search.chains import (
     run_chains,
     run_of,
 )
+from vibayes.search.effort import Effort
 
 MEAN = np.array([3.0, -2.0, 1e3])
 COV = covariance(3, correlation=0.9, scales=[0.1, 1.0, 50.0])
@@ -193,7 +194,7 @@ class TestRuns:
     def test_a_normal(self, target, seed):
         """From points that are far too narrow, and in the wrong place."""
         rng = np.random.default_rng(seed)
-        run = run_chains(target, points(rng, 0.3, 1.0), ROOT, rng, ample(), 3, LEAPS)
+        run = run_chains(target, points(rng, 0.3, 1.0), ROOT, rng, ample(), Effort(3, LEAPS))
         assert run.mixing.good
         assert run.within is run.mixing
         assert run.values.shape[1:] == (POINTS * CHAINS_EACH, 3)
@@ -204,15 +205,17 @@ class TestRuns:
 
     def test_same_seed_same_numbers(self, target):
         first, again = (
-            run_chains(target, points(rng), ROOT, rng, ample(), 1, LEAPS)
+            run_chains(target, points(rng), ROOT, rng, ample(), Effort(1, LEAPS))
             for rng in map(np.random.default_rng, (1, 1))
         )
         np.testing.assert_array_equal(first.values, again.values)
         assert first.mixing == again.mixing
 
     def test_no_time(self, target, rng):
-        assert run_chains(target, points(rng), ROOT, rng, Budget(600.0, 10), 3, LEAPS) is None
-        assert run_chains(target, points(rng), ROOT, rng, ample(), 3, 20) is None
+        assert (
+            run_chains(target, points(rng), ROOT, rng, Budget(600.0, 10), Effort(3, LEAPS)) is None
+        )
+        assert run_chains(target, points(rng), ROOT, rng, ample(), Effort(3, 20)) is None
 
     @pytest.mark.parametrize("seed", seeds(5))
     def test_two_modes_that_no_chain_leaves(self, seed):
@@ -220,7 +223,7 @@ class TestRuns:
         labels = np.arange(POINTS) % 2
         begin = np.where(labels == 0, -8.0, 8.0)[:, None] + rng.normal(size=(POINTS, 1))
         target = Target(two_modes(means=(-8.0, 8.0)))
-        run = run_chains(target, begin, np.eye(1), rng, ample(), 3, LEAPS, labels)
+        run = run_chains(target, begin, np.eye(1), rng, ample(), Effort(3, LEAPS), labels)
         assert not run.mixing.good
         assert run.mixing.memory > 0.1
         assert run.mixing.rhat > 1.5
@@ -232,7 +235,7 @@ class TestRuns:
         """Its neck is too narrow: either the width is right, or they have not mixed."""
         rng = np.random.default_rng(seed)
         begin = 0.1 * rng.normal(size=(POINTS, 3))
-        run = run_chains(Target(funnel()), begin, np.eye(3), rng, ample(), 5, 10_000)
+        run = run_chains(Target(funnel()), begin, np.eye(3), rng, ample(), Effort(5, 10_000))
         assert not run.mixing.good or run.values[:, :, 0].std() == pytest.approx(3, rel=0.2)
 
 
@@ -260,7 +263,9 @@ class TestJumps:
             vb.Potential("order", vb.math.switch(vb.math.all(x[1:] > x[:-1]), 0.0, -np.inf))
         target = Target(model)
         exact = np.sort(rng.normal(size=(20_000, 3)), axis=1)
-        found = run_chains(target, exact[:POINTS], np.eye(3), rng, ample(), 5, 12_000, jumps=8)
+        found = run_chains(
+            target, exact[:POINTS], np.eye(3), rng, ample(), Effort(5, 12_000, jumps=8)
+        )
         assert found.mixing.good
         values = found.values.reshape(-1, 3)
         np.testing.assert_allclose(values.mean(axis=0), exact.mean(axis=0), atol=0.1)
@@ -269,7 +274,7 @@ class TestJumps:
     def test_from_mode_to_mode(self, rng):
         target = Target(two_modes())
         starts = np.where(np.arange(POINTS) < POINTS // 2, -3.0, 3.0)[:, None]
-        found = run_chains(target, starts, np.eye(1), rng, ample(), 5, 3000, jumps=8)
+        found = run_chains(target, starts, np.eye(1), rng, ample(), Effort(5, 3000, jumps=8))
         assert found.mixing.good
         assert (found.values < 0).mean() == pytest.approx(0.3, abs=0.06)
 
@@ -290,7 +295,9 @@ class TestLongerRuns:
     def test_draws_of_several_rounds_count_together(self, monkeypatch):
         monkeypatch.setattr(mixing, "WANTED_SIZE", 2500.0)
         target, rng = self.slow(), np.random.default_rng(3)
-        run = run_chains(target, self.begin(target, rng), np.eye(4), rng, ample(), 6, 20 * LEAPS)
+        run = run_chains(
+            target, self.begin(target, rng), np.eye(4), rng, ample(), Effort(6, 20 * LEAPS)
+        )
         assert run.mixing.good
         assert len(run.values) > 60  # of more than one round
         x = run.values[:, :, 0]
@@ -305,8 +312,8 @@ class TestLongerRuns:
             for may_go_on, runs in ended.items():
                 rng = np.random.default_rng(seed)
                 begin = self.begin(target, rng)
-                options = {"may_go_on": may_go_on}
-                runs.append(run_chains(target, begin, np.eye(4), rng, ample(), 1, 1300, **options))
+                effort = Effort(1, 1300, may_go_on=may_go_on)
+                runs.append(run_chains(target, begin, np.eye(4), rng, ample(), effort))
         assert not any(run.mixing.good for run in ended[False])
         for short, longer in zip(ended[False], ended[True], strict=True):
             assert longer.mixing.size > short.mixing.size or not short.mixing.is_promising
@@ -321,9 +328,9 @@ class TestLongerRuns:
             calls.append(len(Z))
             return target(Z)
 
-        run_chains(counted, begin, np.eye(1), rng, ample(), 1, LEAPS)
+        run_chains(counted, begin, np.eye(1), rng, ample(), Effort(1, LEAPS))
         once = len(calls)
-        run_chains(counted, begin, np.eye(1), rng, ample(), 1, LEAPS, may_go_on=True)
+        run_chains(counted, begin, np.eye(1), rng, ample(), Effort(1, LEAPS, may_go_on=True))
         assert len(calls) - once < 2 * once
 
     def test_they_are_tuned_from_the_beginning_once(self, target, monkeypatch):
@@ -340,7 +347,7 @@ class TestLongerRuns:
         for function in (tune, retune):
             monkeypatch.setattr(Ensemble, function.__name__, counted(function))
         rng = np.random.default_rng(1)
-        run_chains(target, points(rng), ROOT, rng, ample(), 3, LEAPS)
+        run_chains(target, points(rng), ROOT, rng, ample(), Effort(3, LEAPS))
         assert done == [("tune", 24), ("retune", 60), ("retune", 60)]
 
     def test_twice_as_long_is_told_by_moves(self, target, rng):
@@ -368,7 +375,7 @@ class TestLongerRuns:
 
         monkeypatch.setattr(chains, "run_of", of_moves)
         rng = np.random.default_rng(1)
-        run = run_chains(target, points(rng), ROOT, rng, ample(), 3, 10 * LEAPS)
+        run = run_chains(target, points(rng), ROOT, rng, ample(), Effort(3, 10 * LEAPS))
         assert run.is_good == (most > 700)
         if run.is_good:
             assert seen == [[1] * n for n in (20, 40, 80)]
@@ -391,7 +398,7 @@ class TestLongerRuns:
 
         monkeypatch.setattr(chains, "run_of", of_moves)
         rng = np.random.default_rng(1)
-        run_chains(target, points(rng), ROOT, rng, ample(), 3, 10 * LEAPS)
+        run_chains(target, points(rng), ROOT, rng, ample(), Effort(3, 10 * LEAPS))
         assert seen == [{moves} for moves in (1, 2, 4) for _ in range(3)]
 
     def test_more_draws_where_they_are_cheap(self, target, monkeypatch):
@@ -399,8 +406,8 @@ class TestLongerRuns:
         runs = []
         for cheap_leaps in (0, 2000):
             rng = np.random.default_rng(1)
-            options = {"cheap_leaps": cheap_leaps}
-            runs.append(run_chains(target, points(rng), ROOT, rng, ample(), 3, LEAPS, **options))
+            effort = Effort(3, LEAPS, leaps_for_plenty=cheap_leaps)
+            runs.append(run_chains(target, points(rng), ROOT, rng, ample(), effort))
         fewer, more = runs
         assert len(more.values) / len(fewer.values) in (2, 4, 8)
         assert more.mixing.size > fewer.mixing.size
@@ -424,11 +431,11 @@ class TestLongerRuns:
                 return target(Z)
 
             options = {"spread": spread}
-            run = run_chains(counted, begin, np.eye(1), rng, ample(), 3, LEAPS, **options)
+            run = run_chains(counted, begin, np.eye(1), rng, ample(), Effort(3, LEAPS), **options)
             found[spread] = len(calls), (run.values > 0).mean()
             if spread:  # without time for more, it is not good
                 once = [
-                    run_chains(target, begin, np.eye(1), rng, ample(), 1, LEAPS, **options)
+                    run_chains(target, begin, np.eye(1), rng, ample(), Effort(1, LEAPS), **options)
                     for _ in range(6)
                 ]
                 assert any(run.mixing.good for run in once)

@@ -18,10 +18,10 @@ from scipy.special import digamma, polygamma
 import vibayes as vb
 from vibayes.model.target import Target
 from vibayes.search.budget import Budget
+from vibayes.search.effort import Effort
 from vibayes.search.explore import explore
 from vibayes.search.improve import enlarge, improve, improvements, settled
 from vibayes.search.mixtures import WeightedDraws
-from vibayes.search.trust import Effort
 
 SCALES = np.array([1e-4, 1.0, 1e5])
 MEAN = np.array([2e-4, -3.0, 4e5])

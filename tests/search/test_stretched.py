@@ -5,10 +5,11 @@ from scipy import stats
 
 import vibayes as vb
 from vibayes.model.target import Target
+from vibayes.search.effort import Effort
 from vibayes.search.mixtures import WeightedDraws
 from vibayes.search.normals import FittedNormal
 from vibayes.search.stretched import Stretch, StretchedTarget
-from vibayes.search.trust import Effort, tried
+from vibayes.search.trust import tried
 
 D = 4
 U = np.random.default_rng(3).normal(size=(50, D))

@@ -7,12 +7,11 @@ from helpers.posteriors import ample, covariance, normal, seeds, two_modes
 import vibayes as vb
 from vibayes.model.target import Target
 from vibayes.search.budget import Budget
+from vibayes.search.effort import CHECK, Effort
 from vibayes.search.mixtures import WeightedDraws
 from vibayes.search.normals import FittedNormal
 from vibayes.search.trust import (
-    CHECK,
     LIKELY_GRADIENTS,
-    Effort,
     affordable_leaps,
     are_close,
     can_be_tried,

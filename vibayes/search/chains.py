@@ -19,6 +19,7 @@ from scipy.linalg import solve_triangular
 
 from vibayes import progress
 from vibayes.search.budget import Budget
+from vibayes.search.effort import FURTHER_ROUNDS, Effort
 from vibayes.search.mixing import Mixing, mixing_of, width_errors
 
 __all__ = ["CHAINS_EACH", "POINTS", "ChainRun", "Density", "run_chains"]
@@ -33,7 +34,6 @@ SHORTEST = 0.3  # length of the shortest step, in units of the longest: all chai
 MOST_LEAPS, MOST_CAREFUL_LEAPS = 128, 64  # the latter of steps that are shortened for few chains
 TUNING = 24  # moves by which steps and trajectories are chosen
 BLOCKS, BLOCK = 3, 20  # moves of the first round; each round is twice as long
-FURTHER_ROUNDS, FURTHER = 2, 4  # rounds more, and times as many leapfrog steps, of what is close
 PLENTY, MOST_SNAPSHOTS = 1000.0, 480  # effective draws, and states of all chains for these
 LARGEST_WIDTH_ERROR = 0.1  # standard error of the logarithm of a width
 ROUNDS_BEFORE = 2  # whose draws count, too, if chains have mixed in all of them together
@@ -394,12 +394,8 @@ def run_chains(
     root: np.ndarray,
     rng: np.random.Generator,
     budget: Budget,
-    rounds: int,
-    most_leaps: int,
+    effort: Effort,
     labels: np.ndarray | None = None,
-    jumps: int = 0,
-    may_go_on: bool = False,
-    cheap_leaps: int = 0,
     spread: bool = False,
 ) -> ChainRun | None:
     """Move chains until they have mixed, or as long as they may.
@@ -420,19 +416,11 @@ def run_chains(
         Where randomness comes from.
     budget
         Time and steps: each move is a step.
-    rounds
-        Number of rounds.
-    most_leaps
-        Number of leapfrog steps after which no move begins.
+    effort
+        How long they may take.
     labels
         The place to which each starting point belongs, (points,): it is enough if chains mix
         within places. All are one place by default.
-    jumps
-        How often chains jump after each trajectory, by differences of others.
-    may_go_on
-        Whether chains that have forgotten where they began may take longer, to have enough draws.
-    cheap_leaps
-        Up to so many leapfrog steps chains that have mixed go on, to have plenty of draws.
     spread
         Whether as many points are at each of several places, whatever these hold. Where chains mix
         among these, what they remember of it does harm: their first round does not count, then.
@@ -445,12 +433,12 @@ def run_chains(
     """
     labels = np.zeros(len(starts), dtype="int64") if labels is None else labels
     Z, places = np.repeat(starts, CHAINS_EACH, axis=0), np.repeat(labels, CHAINS_EACH)
-    ensemble, run = Ensemble(target, Z, root, rng, places, jumps), None
-    ensemble.most_leaps = most_leaps
+    ensemble, run = Ensemble(target, Z, root, rng, places, effort.jumps), None
     begun = starts, ensemble.logp[::CHAINS_EACH], labels
     before: list[list[Snapshot]] = []
     own: list[Snapshot] = []
-    round_, goes_on = 0, False
+    round_, rounds, reached = 0, effort.rounds, 0
+    ensemble.most_leaps = effort.allowances[reached]
     while round_ < rounds:
         every = 2**round_
         progress.say(f"tuning moves of {len(Z)} chains, round {round_ + 1}")
@@ -466,17 +454,19 @@ def run_chains(
                     return run
                 own.append(snapshot)
             for found, part in windows(before, own, begun, burnt_in=round_ > 0 or not spread):
+                latest = found
                 run = found if part is own else run
                 if found.has_mixed:
-                    run, more = confirmed(found, part, ensemble, every, begun, cheap_leaps, budget)
+                    plenty = effort.leaps_for_plenty
+                    latest, more = confirmed(found, part, ensemble, every, begun, plenty, budget)
+                    run, own = latest, [*own, *more]
                     if run.is_good:
                         return run
-                    own = [*own, *more]
                     break
-            if may_go_on and not goes_on and found.is_promising:
-                # to begin again elsewhere would cost more than to finish
-                rounds, goes_on = rounds + FURTHER_ROUNDS, True
-                ensemble.most_leaps = FURTHER * most_leaps
+            level = min(latest.is_promising + latest.has_mixed, len(effort.allowances) - 1)
+            if level > reached:
+                rounds, reached = rounds + FURTHER_ROUNDS * (level - reached), level
+                ensemble.most_leaps = effort.allowances[reached]
         # in the first one chains have forgotten least
         if round_ and run is not None and run.is_steady:
             before = [*before, own][-ROUNDS_BEFORE:]
@@ -505,7 +495,7 @@ def confirmed(
     ensemble: Ensemble,
     every: int,
     begun: Starts,
-    cheap_leaps: int,
+    leaps_for_plenty: int,
     budget: Budget,
 ) -> tuple[ChainRun, list[Snapshot]]:
     """Return a run that is twice as long as one that has mixed, and what was seen of it.
@@ -515,7 +505,7 @@ def confirmed(
     times as many draws as a mean. The run stays as it is if there is no time for another.
     """
     seen: list[Snapshot] = []
-    while not seen or (run.has_mixed and not run.is_plenty and ensemble.leaps < cheap_leaps):
+    while not seen or (run.has_mixed and not run.is_plenty and ensemble.leaps < leaps_for_plenty):
         moved = [*snapshots, *seen]
         count = -(-sum(s.moves for s in moved) // every)
         if len(moved) + count > MOST_SNAPSHOTS:

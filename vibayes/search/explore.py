@@ -19,14 +19,13 @@ from vibayes.model.target import Target
 from vibayes.records.findings import Search
 from vibayes.search.best_normals import LARGE
 from vibayes.search.budget import Budget
+from vibayes.search.effort import CHECK, Effort
 from vibayes.search.located import locate
 from vibayes.search.mixtures import FittedMixture, ImportanceSampler, WeightedDraws
 from vibayes.search.normals import FittedNormal
 from vibayes.search.stretched import Stretch
 from vibayes.search.trust import (
-    CHECK,
     LARGEST_DISCREPANCY,
-    Effort,
     Trial,
     all_draws,
     are_close,

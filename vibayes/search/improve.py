@@ -14,6 +14,7 @@ import numpy as np
 from vibayes.search.annealing import MOST_NUMBERS, annealed
 from vibayes.search.best_normals import LARGE
 from vibayes.search.budget import Budget
+from vibayes.search.effort import CHECK, FINAL, JUMPING, MOST_JUMPING, STRETCHED
 from vibayes.search.explore import (
     Exploration,
     concluded,
@@ -29,11 +30,6 @@ from vibayes.search.mixtures import ImportanceSampler, adapt, fitted_mixture
 from vibayes.search.normals import FittedNormal, apart
 from vibayes.search.stretched import Stretch
 from vibayes.search.trust import (
-    CHECK,
-    FINAL,
-    JUMPING,
-    MOST_JUMPING,
-    STRETCHED,
     all_draws,
     nearest,
 )

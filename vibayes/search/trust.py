@@ -16,20 +16,15 @@ from vibayes.importance import effective_size, normalized, tempered
 from vibayes.model.target import Target
 from vibayes.search.budget import Budget
 from vibayes.search.chains import CHAINS_EACH, POINTS, ChainRun, run_chains
+from vibayes.search.effort import Effort
 from vibayes.search.mixtures import WeightedDraws
 from vibayes.search.normals import FittedNormal, apart
 from vibayes.search.shares import bridged
 from vibayes.search.stretched import Stretch, StretchedTarget
 
 __all__ = [
-    "CHECK",
-    "FINAL",
-    "JUMPING",
     "LARGEST_DISCREPANCY",
     "LIKELY_GRADIENTS",
-    "MOST_JUMPING",
-    "STRETCHED",
-    "Effort",
     "Trial",
     "all_draws",
     "are_close",
@@ -61,40 +56,6 @@ CLOSE_SHIFT, CLOSE_WIDTHS = 0.1, (0.9, 1.1)
 CENTRAL = 0.05, 0.95
 BRIDGE = 1000  # draws of each normal
 LARGEST_ERROR = 0.1  # of the logarithm of what a place holds
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How long chains may take to mix.
-
-    Attributes
-    ----------
-    rounds : int
-        Number of rounds, each twice as long as the one before.
-    leaps : int
-        Number of leapfrog steps, and fewer where the log density is dear.
-    jumps : int, default 0
-        How often chains jump after each trajectory, for which they need no gradient.
-    may_go_on : bool, default False
-        Whether it may take longer if all that is missing are more draws.
-    """
-
-    rounds: int
-    leaps: int
-    jumps: int = 0
-    may_go_on: bool = False
-
-
-CHECK = Effort(3, 2000, may_go_on=True)
-"""Of chains that begin where weights look good."""
-FINAL = Effort(7, 24_000, may_go_on=True)
-"""Of chains as the last resort."""
-STRETCHED = Effort(6, 6000)
-"""Of chains in coordinates in which tails are short: if these help, they help soon."""
-JUMPING = Effort(6, 12_000, jumps=8)
-"""Of chains whose trajectories alone have not mixed."""
-MOST_JUMPING = 10
-"""Dimensions up to which jumps are often accepted."""
 
 
 @dataclass(frozen=True)
@@ -187,28 +148,21 @@ def tried(
     begin = draws.values[starting_rows(draws, logp, labels, rng)]
     if visited is not None:
         begin = partly_replaced(begin, visited, target.logp(visited), places, rng)
-    points: np.ndarray | None = nearest(places, begin)
-    if np.bincount(points, minlength=len(places)).min() < FEWEST_POINTS:
-        points = None
+    begun = nearest(places, begin)
+    each = np.bincount(begun, minlength=len(places))
+    points = begun if each.min() >= FEWEST_POINTS else None
     affordable = affordable_leaps(target)
-    limits = budget, effort.rounds, min(effort.leaps, affordable), points, effort.jumps
     if not draws.is_reliable:
         target.expect(LIKELY_GRADIENTS)
     if stretch is None:
         # reliable weights are the result, if chains come to the same
-        cheap = 0 if draws.is_reliable else int(CHEAP * affordable)
-        run = run_chains(
-            target,
-            begin,
-            normals[0].full_root,
-            rng,
-            *limits,
-            may_go_on=effort.may_go_on,
-            cheap_leaps=cheap,
-            spread=len(places) > 1,
-        )
+        plenty = 0 if draws.is_reliable else int(CHEAP * affordable)
+        effort = effort.within(affordable, plenty)
+        root, spread = normals[0].full_root, len(places) > 1
+        run = run_chains(target, begin, root, rng, budget, effort, points, spread)
     else:
-        run = run_stretched(target, draws, begin, stretch, rng, *limits)
+        effort = effort.within(affordable)
+        run = run_stretched(target, draws, begin, stretch, rng, budget, effort, points)
     if run is None or not run.is_good:
         return Trial(run)
     if run.mixing.good or points is None:
@@ -225,12 +179,12 @@ def run_stretched(
     begin: np.ndarray,
     stretch: Stretch,
     rng: np.random.Generator,
-    *limits: Any,
+    *options: Any,
 ) -> ChainRun | None:
     """Let chains move where tails are short, and return them as draws of the target."""
     root = replace(draws, values=stretch.backward(draws.values)).root
     stretched = StretchedTarget(target, stretch)
-    run = run_chains(stretched, stretch.backward(begin), root, rng, *limits)
+    run = run_chains(stretched, stretch.backward(begin), root, rng, *options)
     if run is None:
         return None
     logp = run.logp - stretch.log_slope(run.values)
