@@ -22,6 +22,7 @@ from vibayes.search.chains import (
     run_of,
 )
 from vibayes.search.effort import Effort
+from vibayes.search.mixing import width_errors
 
 MEAN = np.array([3.0, -2.0, 1e3])
 COV = covariance(3, correlation=0.9, scales=[0.1, 1.0, 50.0])
@@ -412,6 +413,25 @@ class TestLongerRuns:
         assert len(more.values) / len(fewer.values) in (2, 4, 8)
         assert more.mixing.size > fewer.mixing.size
         np.testing.assert_array_equal(more.values[: len(fewer.values)], fewer.values)
+
+    @pytest.mark.parametrize("may_go_on", [False, True])
+    def test_until_widths_are_known(self, target, monkeypatch, may_go_on):
+        """To a hundredth, for which draws of a normal have to be some eight thousand."""
+        monkeypatch.setattr(chains, "LARGEST_WIDTH_ERROR", 0.01)
+        rng = np.random.default_rng(1)
+        effort = Effort(2, 200, may_go_on=may_go_on)
+        run = run_chains(target, points(rng), ROOT, rng, ample(), effort)
+        error = width_errors(run.values.reshape(-1, 3), run.size).max()
+        assert run.has_mixed
+        assert (error < 0.01) == run.is_precise == run.is_good == may_go_on
+
+    def test_widths_of_places_are_not_told_by_chains(self, rng):
+        labels = np.arange(POINTS) % 2
+        begin = np.where(labels == 0, -8.0, 8.0)[:, None] + rng.normal(size=(POINTS, 1))
+        target = Target(two_modes(means=(-8.0, 8.0), weights=(0.05, 0.95)))
+        run = run_chains(target, begin, np.eye(1), rng, ample(), Effort(3, LEAPS), labels)
+        assert not run.mixing.good
+        assert run.is_good
 
     def test_the_first_round_of_points_that_are_spread_evenly_does_not_count(self):
         """Half of the chains begin where a hundredth of the mass is."""

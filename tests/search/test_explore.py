@@ -6,8 +6,10 @@ from helpers.posteriors import ample, covariance, line, line_moments, normal, se
 
 import vibayes as vb
 from vibayes.model.target import Target
+from vibayes.search.chains import ChainRun
 from vibayes.search.explore import concluded, explore, glance, is_nearly_even, verified
 from vibayes.search.improve import improve
+from vibayes.search.mixing import Mixing
 from vibayes.search.mixtures import WeightedDraws
 from vibayes.search.normals import FittedNormal
 from vibayes.search.trust import Trial
@@ -15,6 +17,7 @@ from vibayes.search.trust import Trial
 SCALES = np.array([1e-4, 1.0, 1e5])
 MEAN = np.array([2e-4, -3.0, 4e5])
 COV = covariance(3, scales=SCALES)
+NOT_MIXED = Mixing(rhat=2.0, size=10.0, size_of_half=10.0, memory=1.0, drift=1.0, stuck=0.0)
 
 
 @pytest.mark.parametrize("seed", seeds(3))
@@ -120,6 +123,17 @@ def test_of_draws_that_agree_those_that_are_reliable_and_close(
     assert after.trusted
     assert after.moved == by_chains
     assert after.draws is (moved if by_chains else known.draws)
+
+
+def test_where_chains_have_come_to_that_are_not_believed(at_a_normal, rng):
+    values = rng.normal(size=(5, 8, len(at_a_normal.best.mean)))
+    values[-1, 0] = values[-1, 1]  # chains that have not moved from where both began
+    run = ChainRun(values, np.zeros((5, 8)), NOT_MIXED, NOT_MIXED)
+    after = concluded(at_a_normal, Trial(run), rng, ample())
+    assert not after.trusted
+    np.testing.assert_array_equal(after.visited, np.unique(values[-1], axis=0))
+    assert len(after.visited) == 7
+    assert concluded(after, Trial(), rng, ample()).visited is after.visited
 
 
 def test_nearly_even_weights_need_no_variance(at_a_normal, rng):

@@ -2,9 +2,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from vibayes.search.chains import CHAINS_EACH, POINTS
-from vibayes.search.mixing import Mixing, effective_size, mixing_of, worst_of
+from vibayes.search.mixing import Mixing, effective_size, mixing_of, width_errors, worst_of
 
 
 class TestMixing:
@@ -157,3 +158,37 @@ class TestMixing:
         for fault in ({"memory": 0.2}, {"drift": 0.3}, {"stuck": 0.1}):
             broken = replace(fine, **fault)
             assert not any([broken.is_promising, broken.has_forgotten])
+
+
+SHOULDER = 0.06
+
+
+def with_shoulder(rng, shape):
+    """Return draws of a normal that has a wide shoulder, which holds about a twentieth."""
+    far = rng.random(shape) < SHOULDER
+    return np.where(far, rng.normal(8.0, 2.0, shape), rng.normal(size=shape))
+
+
+class TestWidthErrors:
+    @pytest.mark.parametrize("law", [stats.norm(), stats.t(3), stats.gamma(0.5)])
+    def test_as_the_density_at_the_quantiles_tells(self, law, rng):
+        """The asymptotic standard error of a quantile, of which the two ends are independent."""
+        size = 2000.0
+        ends = law.ppf([0.05, 0.95])
+        errors = np.sqrt(0.05 * 0.95 / size) / law.pdf(ends)
+        found = width_errors(law.rvs(size=(100_000, 2), random_state=rng), size)
+        assert found.shape == (2,)
+        np.testing.assert_allclose(found, np.hypot(*errors) / np.ptp(ends), rtol=0.15)
+
+    def test_as_widths_of_a_shoulder_vary(self, rng):
+        widths = np.ptp(np.quantile(with_shoulder(rng, (600, 400)), [0.05, 0.95], axis=0), axis=0)
+        spread = np.log(widths).std()
+        found = width_errors(with_shoulder(rng, (100_000, 1)), 600.0)
+        assert found[0] == pytest.approx(spread, rel=0.3)
+        assert found[0] > 0.1
+
+    def test_few_draws_and_constants(self, rng):
+        values = np.column_stack([np.ones(100), rng.normal(size=100)])
+        constant, other = width_errors(values, 10.0)
+        assert constant == 0
+        assert 0.1 < other < np.inf

@@ -10,6 +10,7 @@ from vibayes.search.budget import Budget
 from vibayes.search.effort import CHECK, Effort
 from vibayes.search.mixtures import WeightedDraws
 from vibayes.search.normals import FittedNormal
+from vibayes.search.stretched import Stretch
 from vibayes.search.trust import (
     LIKELY_GRADIENTS,
     affordable_leaps,
@@ -18,6 +19,7 @@ from vibayes.search.trust import (
     discrepancy,
     has_moments_of,
     is_close,
+    partly_replaced,
     starting_rows,
     tried,
 )
@@ -25,6 +27,7 @@ from vibayes.search.trust import (
 MEAN = np.array([3.0, -2.0, 1e3])
 COV = covariance(3, correlation=0.9, scales=[0.1, 1.0, 50.0])
 ROOT = np.linalg.cholesky(COV)
+SD = np.sqrt(np.diag(COV))
 NORMAL = FittedNormal(MEAN, ROOT, 0.0, True)
 
 
@@ -140,6 +143,59 @@ def test_starting_points_are_distinct_and_of_every_place(rng):
     labels = (np.arange(1000) < 30).astype("int64")
     rows = starting_rows(draws, logp, labels, rng)
     assert np.bincount(labels[rows]).tolist() == [16, 16]
+
+
+class TestWhereOthersHaveBeen:
+    """Chains that have not mixed: half of the next ones begin where these have come to."""
+
+    places = tuple(FittedNormal(np.array([m]), np.eye(1), 0.0, True) for m in (-50.0, 50.0))
+
+    def points(self, begin, visited, rng, places=(NORMAL,)):
+        return partly_replaced(begin, visited, np.zeros(len(visited)), places, rng)
+
+    def test_half_of_the_points_are_such(self, rng):
+        begin, visited = rng.normal(size=(32, 3)), 100 + rng.normal(size=(128, 3))
+        points = self.points(begin, visited, rng)
+        new = (points > 50).all(axis=1)
+        assert new.sum() == 16
+        np.testing.assert_array_equal(points[~new], begin[:16])
+        assert len(np.unique(points, axis=0)) == 32
+        assert np.isin(points[new], visited).all()
+        assert (begin < 50).all()  # what was handed in is as it was
+
+    def test_of_few_all(self, rng):
+        points = self.points(np.zeros((32, 3)), np.ones((5, 3)), rng)
+        assert points[:, 0].sum() == 5
+
+    def test_each_place_keeps_its_own(self, rng):
+        begin = np.repeat([-50.0, 50.0], 12)[:, None]
+        visited = np.repeat([-51.0, 51.0], [2, 60])[:, None]
+        points = self.points(begin, visited, rng, self.places)[:, 0]
+        assert sorted(set(points)) == [-51, -50, 50, 51]
+        assert (points == -51).sum() == 2
+        assert (points == 51).sum() == 6
+        assert (points < 0).sum() == 12
+
+    def test_of_a_single_point_of_a_place_none(self, rng):
+        points = self.points(np.array([[-50.0], [50.0]]), np.array([[-51.0]]), rng, self.places)
+        np.testing.assert_array_equal(points, [[-50.0], [50.0]])
+
+    @pytest.mark.parametrize("stretched", [False, True])
+    def test_chains_begin_there(self, target, stretched, rng, monkeypatch):
+        heavy = MEAN + SD * rng.standard_t(2, (500, 3))
+        begun, stretch = [], Stretch.of(heavy) if stretched else None
+
+        def seen(target, starts, *rest):
+            begun.append(starts if stretch is None else stretch.forward(starts))
+
+        monkeypatch.setattr("vibayes.search.trust.run_chains", seen)
+        visited = MEAN + 10 * SD + SD * rng.normal(size=(64, 3))
+        draws = even(MEAN + rng.normal(size=(500, 3)) @ ROOT.T)
+        for given in (None, visited):
+            facts = draws, target.logp(draws.values), (NORMAL,), rng, ample(), CHECK
+            assert tried(target, *facts, stretch, given).run is None
+        far = [((starts - MEAN) / SD > 6).all(axis=1).sum() for starts in begun]
+        assert far == [0, 16]
 
 
 @pytest.mark.parametrize("width", [1.0, 3.0])
