@@ -63,7 +63,7 @@ FINAL = Effort(7, LAST_RESORT, may_go_on=True)
 """Of chains as the last resort."""
 STRETCHED = Effort(6, 6000)
 """Of chains in coordinates in which tails are short: if these help, they help soon."""
-JUMPING = Effort(6, 12_000, jumps=8)
+JUMPING = Effort(6, 12_000, jumps=8, may_go_on=True)
 """Of chains whose trajectories alone have not mixed."""
 MOST_JUMPING = 10
 """Dimensions up to which jumps are often accepted."""
