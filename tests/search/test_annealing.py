@@ -9,6 +9,7 @@ from scipy import stats
 import vibayes as vb
 from vibayes.model.target import Target
 from vibayes.search.annealing import (
+    POPULATION,
     SIZE,
     Population,
     annealed,
@@ -17,10 +18,11 @@ from vibayes.search.annealing import (
     wide_normal,
 )
 from vibayes.search.budget import Budget
-from vibayes.search.explore import Exploration, trusted
+from vibayes.search.explore import Exploration, concluded, trusted
 from vibayes.search.improve import enlarge, reaches_all
 from vibayes.search.mixtures import FittedMixture, ImportanceSampler, WeightedDraws
 from vibayes.search.normals import FittedNormal
+from vibayes.search.trust import Trial
 
 CENTERS = np.array([[0.0] * 4, [6.0] * 4, [-5.0, 5.0] * 2])
 SHARES = np.array([0.5, 0.3, 0.2])
@@ -98,15 +100,15 @@ def test_there_is_none_where_it_is_dear_or_time_is_up(target, rng):
     assert unexplained_points(population, [at(0)], rng).shape == (0, 4)
 
 
-def explored(draws, population, share=0.1):
-    """Return what is known of a posterior of two modes: draws, and a population."""
+def explored(draws, population, share=0.1, modes=(0.0,)):
+    """Return what is known of a posterior of two modes: draws, a population, and some modes."""
     even = np.full(len(draws), -np.log(len(draws)))
     with vb.Model() as model:
         vb.NormalMixture("x", w=[1 - share, share], mu=[0.0, 8.0], sigma=1.0, shape=1)
     target = Target(model)
     return Exploration(
         target=target,
-        normals=(FittedNormal(np.zeros(1), np.ones(1)),),
+        normals=tuple(FittedNormal(np.array([m]), np.ones(1)) for m in modes),
         sampler=ImportanceSampler.empty(target, 100),
         mixture=None,
         noise=None,
@@ -126,6 +128,81 @@ def test_draws_that_populations_contradict_are_not_trusted(rng):
     assert not trusted(explored(one, population), rng, ample()).trusted
     assert trusted(explored(both, population), rng, ample()).trusted
     assert trusted(explored(one, None), rng, ample()).trusted
+
+
+class TestFurtherPopulations:
+    """Two may have come to the same shares by chance: where these are contradicted, two more."""
+
+    def of_shares(self, monkeypatch, rng, *shares):
+        """Let further populations have come to a share each."""
+        cooled = []
+
+        def known(*facts):
+            cooled.append(facts)
+            values = np.concatenate([np.empty((0, 1)), *(two_of(rng, SIZE, s) for s in shares)])
+            return Population(values, np.zeros(len(values)), 1)
+
+        monkeypatch.setattr("vibayes.search.explore.annealed", known)
+        return cooled
+
+    def explored(self, draws, population):
+        return explored(draws, population, modes=(0.0, 8.0))
+
+    def test_they_cool_by_themselves(self, rng):
+        """The first two have five times as many points in a mode as it holds."""
+        population, right = two_of(rng, POPULATION, 0.5), two_of(rng, 1000)
+        found = trusted(self.explored(right, population), rng, ample())
+        assert found.trusted
+        assert found.population is None
+
+    def test_those_that_agree_contradict(self, rng, monkeypatch):
+        cooled = self.of_shares(monkeypatch, rng, 0.1, 0.1)
+        wrong = self.explored(two_of(rng, 1000, 0.5), two_of(rng, POPULATION))
+        found = trusted(wrong, rng, ample())
+        assert not found.trusted
+        assert len(found.population) == 2 * POPULATION
+        assert not trusted(found, rng, ample()).trusted
+        assert len(cooled) == 1  # it is looked at once
+
+    @pytest.mark.parametrize("shares", [(0.1, 0.1), (0.2, 0.8)])
+    def test_those_that_differ_tell_nothing(self, rng, monkeypatch, shares):
+        """From the first two, or from each other, though together they are like the first."""
+        self.of_shares(monkeypatch, rng, *shares)
+        wrong = self.explored(two_of(rng, 1000, 0.05), two_of(rng, POPULATION, 0.5))
+        found = trusted(wrong, rng, ample())
+        assert found.trusted
+        assert found.population is None
+
+    @pytest.mark.parametrize("wrong", ["no draws of a mode", "one mode known", "another width"])
+    def test_of_more_than_shares_no_further_ones_tell(self, rng, monkeypatch, wrong):
+        cooled = self.of_shares(monkeypatch, rng, 0.2, 0.8)
+        draws = {
+            "no draws of a mode": rng.normal(size=(1000, 1)),
+            "one mode known": two_of(rng, 1000, 0.5),
+            "another width": 1.5 * two_of(rng, 1000, 0.5) - 4,
+        }[wrong]
+        known = self.explored(draws, two_of(rng, POPULATION))
+        if wrong == "one mode known":
+            known = explored(draws, two_of(rng, POPULATION))
+        assert not trusted(known, rng, ample()).trusted
+        assert not cooled
+
+    def test_without_time_for_more_it_stays(self, rng, monkeypatch):
+        self.of_shares(monkeypatch, rng)
+        wrong = self.explored(two_of(rng, 1000, 0.5), two_of(rng, POPULATION))
+        found = trusted(wrong, rng, ample())
+        assert not found.trusted
+        assert found.population is wrong.population
+
+    def test_what_was_found_is_kept(self, rng, monkeypatch):
+        """An exploration that is not trusted has all populations, for the next attempt."""
+        cooled = self.of_shares(monkeypatch, rng, 0.1, 0.1)
+        wrong = self.explored(two_of(rng, 1000, 0.5), two_of(rng, POPULATION))
+        found = concluded(wrong, Trial(draws=wrong.draws), rng, ample())
+        assert not found.trusted
+        assert len(found.population) == 2 * POPULATION
+        concluded(found, Trial(draws=wrong.draws), rng, ample())
+        assert len(cooled) == 1
 
 
 def test_populations_that_have_not_come_to_rest_contradict_nothing(rng):

@@ -26,9 +26,11 @@ from vibayes.search.normals import FittedNormal
 from vibayes.search.prior import prior_draws
 from vibayes.search.scan import EXCESS, places
 
-__all__ = ["MOST_NUMBERS", "Population", "annealed", "unexplained_points"]
+__all__ = ["MOST_NUMBERS", "POPULATION", "Population", "annealed", "unexplained_points"]
 
 SIZE = 2048  # of each of two populations
+POPULATION = 2 * SIZE
+"""Number of points of two populations."""
 PRIOR = 200  # draws of the prior that tell how wide it is
 KEPT = 0.5  # share of effective points that a lower temperature leaves
 MOST_TEMPERATURES = 60
@@ -111,7 +113,7 @@ def annealed(
     most
         Numbers that all evaluations together may make.
     """
-    evaluations = 2 * SIZE * MOST_TEMPERATURES / 2 * MOVES * LEAPS
+    evaluations = POPULATION * MOST_TEMPERATURES / 2 * MOVES * LEAPS
     none = Population(np.empty((0, target.ddim)), np.empty(0))
     if target.work.numbers * evaluations > most or budget.is_late:
         return none

@@ -17,12 +17,13 @@ from vibayes import progress
 from vibayes.importance import NEARLY_EVEN, has_good_tail, resampled
 from vibayes.model.target import Target
 from vibayes.records.findings import Search
+from vibayes.search.annealing import POPULATION, annealed
 from vibayes.search.best_normals import LARGE
 from vibayes.search.budget import Budget
 from vibayes.search.effort import CHECK, Effort
 from vibayes.search.located import locate
 from vibayes.search.mixtures import FittedMixture, ImportanceSampler, WeightedDraws
-from vibayes.search.normals import FittedNormal
+from vibayes.search.normals import FittedNormal, apart
 from vibayes.search.stretched import Stretch
 from vibayes.search.trust import (
     LARGEST_DISCREPANCY,
@@ -33,6 +34,7 @@ from vibayes.search.trust import (
     discrepancy,
     is_close,
     is_dear,
+    nearest,
     tried,
 )
 
@@ -55,6 +57,7 @@ __all__ = [
 DRAWS = 1000
 SOME, SOME_MORE = 0.2, 0.3  # shares of effective draws
 NEARLY = 1.0  # Pareto k
+ABOUT_ALIKE = 2 * LARGEST_DISCREPANCY
 EFFECTIVE = 0.3  # share of a population that is worth as many independent draws
 
 
@@ -299,12 +302,14 @@ def concluded(
         witnessed = with_better_draws(replace(exploration, witness=trial.draws))
         found = trusted(witnessed, rng, budget)
     if trial.draws is not None and not found.trusted:
-        found = trusted(replace(exploration, draws=trial.draws, moved=True), rng, budget)
+        moved = replace(exploration, draws=trial.draws, moved=True, population=found.population)
+        found = trusted(moved, rng, budget)
     if found.trusted:
         return with_shares_of_population(found)
-    if trial.run is None:
-        return exploration
-    return replace(exploration, visited=np.unique(trial.run.values[-1], axis=0))
+    visited = exploration.visited
+    if trial.run is not None:
+        visited = np.unique(trial.run.values[-1], axis=0)
+    return replace(exploration, visited=visited, population=found.population)
 
 
 def with_better_draws(exploration: Exploration) -> Exploration:
@@ -344,12 +349,18 @@ def cooled_draws(population: np.ndarray) -> WeightedDraws:
 def trusted(exploration: Exploration, rng: np.random.Generator, budget: Budget) -> Exploration:
     """Return an exploration whose draws are trusted, unless a population contradicts them.
 
-    Chains that begin at the population, forget where they began, and come to the draws tell that it
-    had not come to rest: then it is left out.
+    One that does so in how much each place holds is looked at more closely: further ones have to
+    come to the same. Chains that begin at it, forget where they began, and come to the draws tell
+    that it had not come to rest: then it is left out.
     """
-    draws, population = exploration.draws, exploration.reliable_population
-    if population is None or are_alike(cooled_draws(population), draws):
+    draws = exploration.draws
+    if not is_contradicted(exploration):
         return replace(exploration, trusted=True)
+    exploration = with_further_populations(exploration, rng, budget)
+    if not is_contradicted(exploration):
+        return replace(exploration, trusted=True)
+    population = exploration.reliable_population
+    assert population is not None
     begun = replace(exploration, draws=cooled_draws(population))
     run = trial_of(begun, rng, budget, CHECK).run
     at_rest = run is None or not run.mixing.good or not are_alike(all_draws(run), draws)
@@ -357,7 +368,53 @@ def trusted(exploration: Exploration, rng: np.random.Generator, budget: Budget) 
     return replace(exploration, trusted=not at_rest, population=left)
 
 
-def are_alike(draws: WeightedDraws, others: WeightedDraws) -> bool:
+def is_contradicted(exploration: Exploration) -> bool:
+    """Tell whether there is a population that has come to rest, and differs from the draws."""
+    population = exploration.reliable_population
+    return population is not None and not are_alike(cooled_draws(population), exploration.draws)
+
+
+def with_further_populations(
+    exploration: Exploration, rng: np.random.Generator, budget: Budget
+) -> Exploration:
+    """Return an exploration with as many populations more, or without any if these differ.
+
+    That is where the draws differ from the first ones in shares alone: two populations may have
+    come to the same ones by chance.
+    """
+    known = exploration.population
+    assert known is not None
+    if len(known) > POPULATION or not differs_in_shares(exploration):
+        return exploration
+    more = annealed(exploration.target, exploration.normals, rng, budget).values
+    if not len(more):
+        return exploration
+    both = replace(exploration, population=np.concatenate([known, more]))
+    others = replace(exploration, population=more)
+    if others.reliable_population is None or both.reliable_population is None:
+        return replace(exploration, population=None)
+    return both
+
+
+def differs_in_shares(exploration: Exploration) -> bool:
+    """Tell whether draws and population are about alike in each of several places.
+
+    What is in a place is what chains tell, and tell better.
+    """
+    population, draws = exploration.population, exploration.draws
+    assert population is not None
+    places = apart(exploration.normals)
+    own, others = nearest(places, population), nearest(places, draws.values)
+    if len(places) == 1 or not set(own) <= set(others):
+        return False
+    return all(
+        are_alike(cooled_draws(population[own == place]), draws.of(others == place), ABOUT_ALIKE)
+        for place in np.unique(own)
+    )
+
+
+def are_alike(
+    draws: WeightedDraws, others: WeightedDraws, most: float = LARGEST_DISCREPANCY
+) -> bool:
     """Tell whether even draws and weighted ones may be of one distribution."""
-    found = discrepancy(draws.values, draws.size, others.values, others.log_weights)
-    return found <= LARGEST_DISCREPANCY
+    return discrepancy(draws.values, draws.size, others.values, others.log_weights) <= most

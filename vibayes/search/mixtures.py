@@ -215,6 +215,12 @@ class WeightedDraws:
         """Return draws (n, d) of equal weight."""
         return cls(values, np.full(len(values), -np.log(len(values))), np.nan, independent)
 
+    def of(self, rows: np.ndarray) -> WeightedDraws:
+        """Return some of the draws, by a mask (n,)."""
+        log_weights = self.log_weights[rows] - np.logaddexp.reduce(self.log_weights[rows])
+        share = None if self.independent is None else self.independent * rows.mean()
+        return WeightedDraws(self.values[rows], log_weights, self.khat, share)
+
     @property
     def size(self) -> float:
         """How many independent draws they are worth."""
