@@ -397,7 +397,7 @@ def with_further_populations(
 
 
 def differs_in_shares(exploration: Exploration) -> bool:
-    """Tell whether draws and population are about alike in each of several places.
+    """Tell whether draws and population are about alike in each place.
 
     What is in a place is what chains tell, and tell better.
     """
@@ -405,7 +405,7 @@ def differs_in_shares(exploration: Exploration) -> bool:
     assert population is not None
     places = apart(exploration.normals)
     own, others = nearest(places, population), nearest(places, draws.values)
-    if len(places) == 1 or not set(own) <= set(others):
+    if not set(own) <= set(others):
         return False
     return all(
         are_alike(cooled_draws(population[own == place]), draws.of(others == place), ABOUT_ALIKE)
