@@ -382,6 +382,7 @@ class TestLongerRuns:
             assert seen == [[1] * n for n in (20, 40, 80)]
         else:
             assert [1] * 80 in seen  # the longer one was looked at
+            assert [1] * 100 in seen  # and went on from there
             assert [2] * 40 in seen
             assert all(len(set(moves)) == 1 for moves in seen)  # none of several rounds
 
@@ -425,13 +426,35 @@ class TestLongerRuns:
         assert run.has_mixed
         assert (error < 0.01) == run.is_precise == run.is_good == may_go_on
 
-    def test_widths_of_places_are_not_told_by_chains(self, rng):
-        labels = np.arange(POINTS) % 2
-        begin = np.where(labels == 0, -8.0, 8.0)[:, None] + rng.normal(size=(POINTS, 1))
-        target = Target(two_modes(means=(-8.0, 8.0), weights=(0.05, 0.95)))
-        run = run_chains(target, begin, np.eye(1), rng, ample(), Effort(3, LEAPS), labels)
-        assert not run.mixing.good
-        assert run.is_good
+    def test_those_that_have_mixed_may_go_on_for_longest(self, target, monkeypatch):
+        """Here until the widths are known without any error."""
+        monkeypatch.setattr(chains, "LARGEST_WIDTH_ERROR", 0.0)
+        calls = []
+
+        def counted(Z):
+            calls.append(len(Z))
+            return target(Z)
+
+        for leaps_of_mixed in (100, 500):
+            rng, before = np.random.default_rng(1), len(calls)
+            effort = Effort(1, 250, may_go_on=True, leaps_of_mixed=leaps_of_mixed)
+            run = run_chains(counted, points(rng), ROOT, rng, ample(), effort)
+            assert run.has_mixed
+            most = 4 * max(250, leaps_of_mixed)
+            assert 0.9 * most < len(calls) - before < 1.1 * most
+
+    @pytest.mark.parametrize("mixed", [False, True])
+    @pytest.mark.parametrize("shoulder", [False, True])
+    def test_widths_have_to_be_known_of_what_has_mixed(self, rng, mixed, shoulder):
+        """Where chains go from place to place, not where they stay in their own."""
+        far = rng.random((40, 128, 1)) < (0.06 if shoulder else 0.0)
+        values = np.where(far, 8.0, 0.0) + rng.normal(size=far.shape)
+        good = mixing.Mixing(1.0, 1000.0, 500.0, 0.0, 0.0, 0.0)
+        run = chains.ChainRun(values, values[:, :, 0], good, good)
+        if not mixed:
+            run = replace(run, mixing=replace(good, memory=1.0))
+        assert run.has_mixed
+        assert run.is_good == run.is_precise == run.is_plenty == (not mixed or not shoulder)
 
     def test_the_first_round_of_points_that_are_spread_evenly_does_not_count(self):
         """Half of the chains begin where a hundredth of the mass is."""

@@ -7,7 +7,8 @@ from helpers.posteriors import ample, covariance, line, line_moments, normal, se
 import vibayes as vb
 from vibayes.model.target import Target
 from vibayes.search.chains import ChainRun
-from vibayes.search.explore import concluded, explore, glance, is_nearly_even, verified
+from vibayes.search.effort import CHECK
+from vibayes.search.explore import concluded, explore, glance, is_nearly_even, trial_of, verified
 from vibayes.search.improve import improve
 from vibayes.search.mixing import Mixing
 from vibayes.search.mixtures import WeightedDraws
@@ -134,6 +135,16 @@ def test_where_chains_have_come_to_that_are_not_believed(at_a_normal, rng):
     np.testing.assert_array_equal(after.visited, np.unique(values[-1], axis=0))
     assert len(after.visited) == 7
     assert concluded(after, Trial(), rng, ample()).visited is after.visited
+
+
+def test_chains_are_told_where_others_have_come_to(at_a_normal, rng, monkeypatch):
+    given = []
+    monkeypatch.setattr("vibayes.search.explore.tried", lambda *facts: given.append(facts[-1]))
+    visited = rng.normal(size=(8, 2))
+    for known in (at_a_normal, replace(at_a_normal, visited=visited)):
+        trial_of(known, rng, ample(), CHECK)
+    assert given[0] is None
+    assert given[1] is visited
 
 
 def test_nearly_even_weights_need_no_variance(at_a_normal, rng):

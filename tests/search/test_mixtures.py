@@ -293,3 +293,21 @@ def test_draws_that_depend_on_each_other_are_worth_fewer(rng):
     assert WeightedDraws(Z, even, np.nan).size == pytest.approx(1000)
     assert WeightedDraws(Z, even, np.nan, independent=250.0).size == pytest.approx(250)
     assert WeightedDraws(Z, even, np.nan, 250.0).tempered(10.0).independent == 250.0
+
+
+def test_even_draws_and_some_of_them(rng):
+    Z = rng.normal(size=(1000, 2))
+    even = WeightedDraws.even(Z, 250.0)
+    assert np.exp(even.log_weights).sum() == pytest.approx(1)
+    assert np.ptp(even.log_weights) == 0
+    assert np.isnan(even.khat)
+    assert even.size == pytest.approx(250)
+    rows = np.arange(1000) < 100
+    some = even.of(rows)
+    np.testing.assert_array_equal(some.values, Z[:100])
+    assert np.exp(some.log_weights).sum() == pytest.approx(1)
+    assert some.size == pytest.approx(25)
+    weighted = WeightedDraws(Z, np.where(rows, -1.0, -2.0) - np.log(1000), 0.3).of(~rows)
+    assert weighted.khat == 0.3
+    assert weighted.independent is None
+    assert weighted.size == pytest.approx(900)

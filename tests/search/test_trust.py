@@ -79,6 +79,19 @@ def test_chains_that_may_take_long_are_announced(target, rng, monkeypatch, size,
     assert asked == expected
 
 
+@pytest.mark.parametrize("stretched", [False, True])
+@pytest.mark.parametrize(("size", "plenty"), [(None, 0), (100.0, 70)])
+def test_no_more_than_is_affordable(target, rng, monkeypatch, size, plenty, stretched):
+    """And a tenth of it for plenty, where draws of chains are likely to be the result."""
+    given = []
+    monkeypatch.setattr("vibayes.search.trust.affordable_leaps", lambda target: 700)
+    monkeypatch.setattr("vibayes.search.trust.run_chains", lambda *facts: given.append(facts[5]))
+    Z = MEAN + SD * rng.standard_t(2, (500, 3))
+    draws, stretch = replace(even(Z), independent=size), Stretch.of(Z) if stretched else None
+    tried(target, draws, target.logp(Z), (NORMAL,), rng, ample(), CHECK, stretch)
+    assert given == [CHECK.within(700, 0 if stretched else plenty)]
+
+
 def test_no_time(target, rng):
     Z = MEAN + rng.normal(size=(500, 3)) @ ROOT.T
     for found in (
