@@ -433,45 +433,97 @@ def run_chains(
     """
     labels = np.zeros(len(starts), dtype="int64") if labels is None else labels
     Z, places = np.repeat(starts, CHAINS_EACH, axis=0), np.repeat(labels, CHAINS_EACH)
-    ensemble, run = Ensemble(target, Z, root, rng, places, effort.jumps), None
+    ensemble = Ensemble(target, Z, root, rng, places, effort.jumps)
     begun = starts, ensemble.logp[::CHAINS_EACH], labels
-    before: list[list[Snapshot]] = []
-    own: list[Snapshot] = []
-    round_, rounds, reached = 0, effort.rounds, 0
-    ensemble.most_leaps = effort.allowances[reached]
-    while round_ < rounds:
-        every = 2**round_
-        progress.say(f"tuning moves of {len(Z)} chains, round {round_ + 1}")
-        if not (ensemble.retune(own, budget) if own else ensemble.tune(TUNING, budget)):
-            return run
-        own = []
+    rounds = Rounds(ensemble, begun, effort, budget, spread)
+    while rounds.number < rounds.count and not rounds.have_ended():
+        rounds.number += 1
+    return rounds.run
+
+
+class Rounds:
+    """What chains have shown, round by round; the parameters are those of :func:`run_chains`.
+
+    Attributes
+    ----------
+    number : int
+        Number of rounds that are over.
+    count : int
+        How many there may be.
+    run : ChainRun, optional
+        The draws that are the result so far.
+    """
+
+    def __init__(
+        self, ensemble: Ensemble, begun: Starts, effort: Effort, budget: Budget, spread: bool
+    ) -> None:
+        self.ensemble, self.begun, self.effort = ensemble, begun, effort
+        self.budget, self.spread = budget, spread
+        self.number, self.count = 0, effort.rounds
+        self.run: ChainRun | None = None
+        self._before: list[list[Snapshot]] = []
+        self._own: list[Snapshot] = []
+        self._reached = 0
+        ensemble.most_leaps = effort.allowances[0]
+
+    def have_ended(self) -> bool:
+        """Tune and move once more; tell whether chains are good, or may go on no longer."""
+        progress.say(f"tuning moves of {len(self.ensemble.Z)} chains, round {self.number + 1}")
+        if not self._tune():
+            return True
+        self._own = []
         for block in range(BLOCKS):
-            for i in range(BLOCK):
-                place = f"{block * BLOCK + i + 1} of {BLOCKS * BLOCK}"
-                progress.say(f"moving draws, round {round_ + 1}: {place}")
-                snapshot = ensemble.snapshot(every, budget)
-                if snapshot is None:
-                    return run
-                own.append(snapshot)
-            for found, part in windows(before, own, begun, burnt_in=round_ > 0 or not spread):
-                latest = found
-                run = found if part is own else run
-                if found.has_mixed:
-                    plenty = effort.leaps_for_plenty
-                    latest, more = confirmed(found, part, ensemble, every, begun, plenty, budget)
-                    run, own = latest, [*own, *more]
-                    if run.is_good:
-                        return run
-                    break
-            level = min(latest.is_promising + latest.has_mixed, len(effort.allowances) - 1)
-            if level > reached:
-                rounds, reached = rounds + FURTHER_ROUNDS * (level - reached), level
-                ensemble.most_leaps = effort.allowances[reached]
+            if not self._move(block):
+                return True
+            latest = self._looked_at()
+            if latest.is_good:
+                return True
+            self._grant(latest)
         # in the first one chains have forgotten least
-        if round_ and run is not None and run.is_steady:
-            before = [*before, own][-ROUNDS_BEFORE:]
-        round_ += 1
-    return run
+        if self.number and self.run is not None and self.run.is_steady:
+            self._before = [*self._before, self._own][-ROUNDS_BEFORE:]
+        return False
+
+    def _tune(self) -> bool:
+        """Tune, by what the round before has seen if there was one."""
+        if self._own:
+            return self.ensemble.retune(self._own, self.budget)
+        return self.ensemble.tune(TUNING, self.budget)
+
+    def _move(self, block: int) -> bool:
+        """Move, and tell whether there was time for that."""
+        for i in range(BLOCK):
+            place = f"{block * BLOCK + i + 1} of {BLOCKS * BLOCK}"
+            progress.say(f"moving draws, round {self.number + 1}: {place}")
+            snapshot = self.ensemble.snapshot(2**self.number, self.budget)
+            if snapshot is None:
+                return False
+            self._own.append(snapshot)
+        return True
+
+    def _looked_at(self) -> ChainRun:
+        """Return the run that has mixed, of the round alone or with those before, or the last.
+
+        Where longer ones have been made to confirm it, it is of these.
+        """
+        burnt_in = self.number > 0 or not self.spread
+        for run, part in windows(self._before, self._own, self.begun, burnt_in):
+            if run.has_mixed:
+                facts = run, part, self.ensemble, 2**self.number, self.begun
+                run, more = confirmed(*facts, self.effort.leaps_for_plenty, self.budget)
+                self.run, self._own = run, [*self._own, *more]
+                return run
+            if part is self._own:
+                self.run = run
+        return run
+
+    def _grant(self, latest: ChainRun) -> None:
+        """Let chains take longer that are close."""
+        allowances = self.effort.allowances
+        level = min(latest.is_promising + latest.has_mixed, len(allowances) - 1)
+        if level > self._reached:
+            self.count += FURTHER_ROUNDS * (level - self._reached)
+            self._reached, self.ensemble.most_leaps = level, allowances[level]
 
 
 def windows(
