@@ -25,7 +25,7 @@ class Effort:
     may_go_on : bool, default False
         Whether it may take longer if all that is missing are more draws.
     leaps_of_mixed : int, optional
-        By how many leapfrog steps chains go on that have mixed, if they may.
+        As ``leaps``, of chains that have mixed, and only do not know a width yet.
     leaps_for_plenty : int, default 0
         Up to so many leapfrog steps chains that are enough go on, to have plenty of draws.
     """
