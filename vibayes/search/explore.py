@@ -354,9 +354,8 @@ def trusted(exploration: Exploration, rng: np.random.Generator, budget: Budget) 
     that it had not come to rest: then it is left out.
     """
     draws = exploration.draws
-    if not is_contradicted(exploration):
-        return replace(exploration, trusted=True)
-    exploration = with_further_populations(exploration, rng, budget)
+    if is_contradicted(exploration):
+        exploration = with_further_populations(exploration, rng, budget)
     if not is_contradicted(exploration):
         return replace(exploration, trusted=True)
     population = exploration.reliable_population

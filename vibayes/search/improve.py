@@ -29,10 +29,7 @@ from vibayes.search.explore import (
 from vibayes.search.mixtures import ImportanceSampler, adapt, fitted_mixture
 from vibayes.search.normals import FittedNormal, apart
 from vibayes.search.stretched import Stretch
-from vibayes.search.trust import (
-    all_draws,
-    nearest,
-)
+from vibayes.search.trust import all_draws, nearest
 
 __all__ = ["enlarge", "improve", "improvements", "reaches_all", "settled"]
 
